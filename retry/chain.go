@@ -1,0 +1,83 @@
+package retry
+
+import "context"
+
+// Chain puts policies around each other: the first is the outermost.
+//
+//	Chain(retryLoop, breaker)   the breaker counts every attempt
+//	Chain(breaker, retryLoop)   the breaker counts the outcome of the loop, once
+//
+// Chain() is the identity. Chains nest, nil members are skipped, and the arguments are copied: a chain never changes. Where
+// a member is misconfigured, every call of the chain fails at once with that error and nothing in it runs.
+func Chain(ps ...Policy) Policy {
+	var members []Policy
+	for _, p := range ps {
+		switch p := p.(type) {
+		case nil:
+		case *chain:
+			members = append(members, p.members...)
+		default:
+			members = append(members, p)
+		}
+	}
+	switch len(members) {
+	case 0:
+		return identity
+	case 1:
+		return members[0]
+	}
+	c := &chain{members: members}
+	c.err = c.Validate()
+	return c
+}
+
+type chain struct {
+	members []Policy
+	err     error // what Validate says of the members
+}
+
+// identity is one value, so that Do can know it and leave the chain out.
+var identity = &chain{}
+
+func (c *chain) Do(ctx context.Context, next Next) error {
+	if c.err != nil {
+		return c.err
+	}
+	if len(c.members) == 0 {
+		return next.Do(ctx)
+	}
+	rest := Next{c.members[1:], next.end}
+	if len(next.rest) > 0 { // a chain that a policy inside another chain runs, as Keyed does
+		rest.end = &enclosing{next}
+	}
+	return c.members[0].Do(ctx, rest)
+}
+
+type enclosing struct{ next Next }
+
+func (e *enclosing) run(ctx context.Context) error { return e.next.Do(ctx) }
+
+// Validate joins what the members report.
+func (c *chain) Validate() error {
+	errs := make([]error, len(c.members))
+	for i, p := range c.members {
+		errs[i] = Validate(p)
+	}
+	return joinConfig(errs...)
+}
+
+// Idle is true when every member that holds state may be forgotten. A member that is no Idler is taken to hold none.
+func (c *chain) Idle() bool {
+	for _, p := range c.members {
+		if i, ok := p.(Idler); ok && !i.Idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// Idler is a policy that holds state and knows when that state may be forgotten without changing a decision: a closed
+// breaker without a recent failure, a full bucket. A container of policies, as policies.Keyed, evicts only those that say so.
+type Idler interface {
+	Idle() bool
+}

@@ -1,0 +1,115 @@
+package retry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The families of errors, for errors.Is. See also [ErrConfig].
+var (
+	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached: attempts, elapsed time, a schedule's end
+	ErrPermanent = errors.New("permanent error")   // a later attempt failed in a way that is not worth repeating
+	ErrRejected  = errors.New("rejected")          // a policy refused to let the call through: see Rejection
+)
+
+// Error is what a guarded call returns that made more than one attempt, or could not make the next one.
+// By errors.Is and errors.As it matches both its Reason and the Last failure.
+type Error struct {
+	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, the context's cause, a rejection
+	Attempts int           // calls made
+	Elapsed  time.Duration // from the first attempt to giving up
+	Wait     time.Duration // the wait that did not fit; 0 if none
+	Last     error         // the function's own last failure; nil if it was never called
+}
+
+// Error is one line: the reason, what was tried, and the last failure.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v after %d %s in %v", e.Reason, e.Attempts, plural(e.Attempts, "attempt"), round(e.Elapsed))
+	if e.Wait > 0 {
+		fmt.Fprintf(&b, ", the next wait of %v does not fit", round(e.Wait))
+	}
+	if e.Last != nil {
+		fmt.Fprintf(&b, ": %v", e.Last)
+	}
+	return b.String()
+}
+
+// Unwrap gives Reason and Last.
+func (e *Error) Unwrap() []error {
+	switch {
+	case e.Reason == nil && e.Last == nil:
+		return nil
+	case e.Last == nil:
+		return []error{e.Reason}
+	case e.Reason == nil:
+		return []error{e.Last}
+	}
+	return []error{e.Reason, e.Last}
+}
+
+// Rejection is the error of a policy that refused to let a call through. It Is [ErrRejected] and Is its Reason.
+type Rejection struct {
+	Policy     string        // who refused: "breaker catalog"
+	Reason     error         // breaker.ErrOpen, ratelimit.ErrLimited, policies.ErrFull, policies.ErrBudget, ...
+	RetryAfter time.Duration // when it is worth coming back; 0 if unknown
+	Cause      error         // the last failure that led here, perhaps of another caller: to be read and printed, not matched
+}
+
+// Error is one line: who, why, until when, and the failure behind it.
+func (r *Rejection) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %v", r.Policy, r.Reason)
+	if r.RetryAfter > 0 {
+		fmt.Fprintf(&b, ", retry after %v", round(r.RetryAfter))
+	}
+	if r.Cause != nil {
+		fmt.Fprintf(&b, " (last failure: %v)", r.Cause)
+	}
+	return b.String()
+}
+
+// Unwrap gives Reason only: a breaker's Cause is another call's failure, and must not decide over this one.
+func (r *Rejection) Unwrap() error { return r.Reason }
+
+// Is makes every rejection match [ErrRejected].
+func (r *Rejection) Is(target error) bool { return target == ErrRejected }
+
+// Ended returns nil while ctx lives, and then one error that Is both ctx.Err() and context.Cause(ctx). A policy checks it
+// before it lets a call in.
+func Ended(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	if cause == err || errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+func is(err, target error) bool { return errors.Is(err, target) }
+func as(err error, target any) bool {
+	return errors.As(err, target)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+// round cuts a duration to three significant figures or so, for reading.
+func round(d time.Duration) time.Duration {
+	for unit := time.Hour; unit > 1; unit /= 10 {
+		if d >= 100*unit {
+			return d.Round(unit)
+		}
+	}
+	return d
+}

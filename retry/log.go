@@ -1,0 +1,53 @@
+package retry
+
+import (
+	"context"
+	"log/slog"
+)
+
+// LogTo makes an observer that writes every event to l, slog.Default() if nil. What a person must know comes as warnings
+// (giving up, rejections, changes of state), a retry as information, the rest for debugging. Errors are logged as they
+// print: keep secrets out of them, as httpx does.
+func LogTo(l *slog.Logger) Observer {
+	return func(ctx context.Context, e Event) {
+		l := l
+		if l == nil {
+			l = slog.Default()
+		}
+		level := e.level()
+		if !l.Enabled(ctx, level) {
+			return
+		}
+		attrs := make([]slog.Attr, 0, 7)
+		if e.Policy != "" {
+			attrs = append(attrs, slog.String("policy", e.Policy))
+		}
+		attrs = append(attrs, slog.Int("attempt", e.Attempt))
+		if e.Depth > 1 {
+			attrs = append(attrs, slog.Int("depth", e.Depth))
+		}
+		if e.Wait > 0 {
+			attrs = append(attrs, slog.Duration("wait", e.Wait))
+		}
+		if e.Took > 0 {
+			attrs = append(attrs, slog.Duration("took", e.Took))
+		}
+		if e.Note != "" {
+			attrs = append(attrs, slog.String("note", e.Note))
+		}
+		if e.Err != nil {
+			attrs = append(attrs, slog.String("error", e.Err.Error()))
+		}
+		l.LogAttrs(ctx, level, e.Kind.String(), attrs...)
+	}
+}
+
+func (e Event) level() slog.Level {
+	switch e.Kind {
+	case KindGiveUp, KindReject, KindChange:
+		return slog.LevelWarn
+	case KindRetry:
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
+}

@@ -1,0 +1,115 @@
+package retry
+
+import (
+	"context"
+	"time"
+)
+
+// Kind says what an event tells of.
+type Kind uint8
+
+// The kinds of events. The zero Kind is none of them.
+const (
+	KindCall   Kind = iota + 1 // a call of the guarded function is over: Took, Err
+	KindWait                   // a policy has made the call wait: Wait asked, Took used
+	KindRetry                  // a loop is going to make another attempt: Err of this one, Wait before the next
+	KindGiveUp                 // a loop makes no further attempt: Err says why
+	KindReject                 // a policy refused the call: Err
+	KindChange                 // a policy changed its mind: Note says from what to what, Err why
+	KindDone                   // the chain inside an Observe is over: Took, Err. Only that observer sees it
+)
+
+var kindNames = [...]string{"none", "call", "wait", "retry", "give up", "reject", "change", "done"}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Event is one thing that happened on the way of a call through its chain.
+type Event struct {
+	Kind    Kind
+	Policy  string        // who tells: "exponential", "breaker catalog"; empty for the call itself
+	Attempt int           // of the innermost loop; 1 without one
+	Depth   int           // retry loops around; 0 outside of any
+	Wait    time.Duration // how long the policy wanted to wait
+	Took    time.Duration // how long the call or the wait really took
+	Err     error
+	Note    string    // for reading, as "closed -> open"
+	Time    time.Time // when it ended; it began at Time.Add(-Took)
+}
+
+// Observer is told of events, in the goroutine of the call and between its steps: it should be quick, must be safe for
+// concurrent use, and what it panics with reaches the caller.
+type Observer func(context.Context, Event)
+
+// Observe is a policy that has o told of all that the policies inside it do, and of the call. It changes nothing. Any
+// number may be nested; the innermost is told first. Where there is no Observe, no event is made.
+func Observe(o Observer) Policy { return observe(o) }
+
+type observe Observer
+
+func (o observe) Do(ctx context.Context, next Next) error {
+	if o == nil {
+		return errNilObserver
+	}
+	around := scopeOf(ctx).load()
+	in := &struct {
+		scope
+		st state
+	}{st: *around}
+	in.st.watch = &watch{Observer(o), around.watch}
+	in.scope.Context = ctx
+	in.scope.state.Store(&in.st)
+
+	start := time.Now()
+	err := errAborted
+	defer func() {
+		end := time.Now()
+		o(ctx, Event{Kind: KindDone, Attempt: Attempt(ctx), Depth: around.depth, Took: end.Sub(start), Err: err, Time: end})
+	}()
+	err = next.Do(&in.scope)
+	return err
+}
+
+func (o observe) Validate() error {
+	if o == nil {
+		return errNilObserver
+	}
+	return nil
+}
+
+// watch is a list of observers, innermost first.
+type watch struct {
+	observer Observer
+	outer    *watch
+}
+
+func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
+
+// Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what it decides. Attempt and
+// Depth are filled in from ctx, Time with the present if zero.
+func Emit(ctx context.Context, e Event) {
+	st := scopeOf(ctx).load()
+	if st.watch == nil {
+		return
+	}
+	e.Attempt, e.Depth = max(1, st.attempt), st.depth
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	for w := st.watch; w != nil; w = w.outer {
+		w.observer(ctx, e)
+	}
+}
+
+// observed runs call and tells of it, also when it panics.
+func observed(ctx context.Context, call func(context.Context) error) error {
+	start := time.Now()
+	err := errAborted
+	defer func() { Emit(ctx, Event{Kind: KindCall, Took: time.Since(start), Err: err}) }()
+	err = call(ctx)
+	return err
+}

@@ -1,0 +1,125 @@
+package retry
+
+import "context"
+
+// Policy decides whether, when and how often the rest of a chain runs.
+//
+// A policy sees a context and an error and never the result, so one value serves calls of every type. Do may call next
+// zero, one or many times, one at a time, and must have returned from it before it returns. It is called by many
+// goroutines at once, so whatever belongs to one call is made in Do.
+//
+// A policy may also have a method Validate() error, which [Validate] asks for configuration mistakes, and may be an
+// [Idler].
+type Policy interface {
+	Do(ctx context.Context, next Next) error
+}
+
+// PolicyFunc is a policy written as one function.
+type PolicyFunc func(ctx context.Context, next Next) error
+
+// Do calls f.
+func (f PolicyFunc) Do(ctx context.Context, next Next) error {
+	if f == nil {
+		return errNilPolicyFunc
+	}
+	return f(ctx, next)
+}
+
+// Validate reports a nil function.
+func (f PolicyFunc) Validate() error {
+	if f == nil {
+		return errNilPolicyFunc
+	}
+	return nil
+}
+
+// Next is the rest of the chain and, at its end, the call. It is a small value: copy it freely, but do not keep it after
+// the policy it was given to has returned. The zero Next does nothing and succeeds.
+type Next struct {
+	rest []Policy
+	end  end
+}
+
+// end is what stands behind the last policy of a chain: the call, or what is left of an enclosing chain.
+type end interface {
+	run(ctx context.Context) error
+}
+
+// Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the attempts are numbered.
+func (n Next) Do(ctx context.Context) error {
+	if len(n.rest) > 0 {
+		return n.rest[0].Do(ctx, Next{n.rest[1:], n.end})
+	}
+	if n.end == nil {
+		return nil
+	}
+	return n.end.run(ctx)
+}
+
+// Do sends call through p and returns the last value and the last failure. A nil p and the empty chain just call.
+//
+// A nil error means that call succeeded. Otherwise the error matches, by errors.Is and errors.As, what call returned and
+// what ended the matter: see [Error] and [Rejection]. The value is the one of the last call that was made, in every case.
+func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
+	if call == nil {
+		var zero T
+		return zero, errNilCall
+	}
+	if p == nil || p == Policy(identity) {
+		return call(ctx)
+	}
+	// One allocation holds everything a call needs: its function, its value and its node in the context.
+	t := &task[T]{call: call}
+	t.open(ctx)
+	err := p.Do(&t.scope, Next{end: t})
+	return t.value, err
+}
+
+type task[T any] struct {
+	scope
+	call  func(context.Context) (T, error)
+	value T
+}
+
+func (t *task[T]) run(ctx context.Context) error {
+	if watchers(ctx) != nil {
+		return observed(ctx, t.bare)
+	}
+	return t.bare(ctx)
+}
+
+func (t *task[T]) bare(ctx context.Context) (err error) {
+	t.value, err = t.call(ctx)
+	return err
+}
+
+// Run is [Do] for a call that has no value.
+func Run(ctx context.Context, p Policy, call func(context.Context) error) error {
+	if call == nil {
+		return errNilCall
+	}
+	if p == nil || p == Policy(identity) {
+		return call(ctx)
+	}
+	t := &plainTask{call: call}
+	t.open(ctx)
+	return p.Do(&t.scope, Next{end: t})
+}
+
+// plainTask is task without a value: going through Do would cost a closure.
+type plainTask struct {
+	scope
+	call func(context.Context) error
+}
+
+func (t *plainTask) run(ctx context.Context) error {
+	if watchers(ctx) != nil {
+		return observed(ctx, t.call)
+	}
+	return t.call(ctx)
+}
+
+// Wrap makes a guarded call a value of its own, to be passed on, hedged, checked or wrapped again.
+func Wrap[T any](p Policy, call func(context.Context) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) { return Do(ctx, p, call) }
+}
