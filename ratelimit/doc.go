@@ -1,0 +1,2 @@
+// Package ratelimit decides when a call may go.
+package ratelimit
