@@ -1,0 +1,199 @@
+package policies
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// ErrBudget is the reason of the rejection when a budget refuses another attempt.
+var ErrBudget = errors.New("retry budget spent")
+
+// Budget holds retries back where many calls fail: without one, a callee that is down gets several times its usual load
+// just when it can bear least. First attempts are never refused, and a refused retry returns at once.
+//
+// Make one with [NewTokenBudget] (the one to recommend), [NewRatioBudget] or [NewCostBudget] and give it to all the loops
+// that are to share it, by [WithBudget]. It is safe for concurrent use. A budget made with bad numbers makes those loops
+// fail with [retry.ErrConfig].
+type Budget struct {
+	ledger
+	err error
+}
+
+// ledger is how a budget keeps its books. first tells the first attempt of a call from its retries.
+type ledger interface {
+	succeeded(first bool)
+	failed(first bool) // with a failure that is worth another attempt
+	withdraw() bool    // before a retry
+	giveBack()         // a retry was not made after all
+	Idle() bool
+}
+
+// Validate reports bad numbers.
+func (b *Budget) Validate() error { return b.err }
+
+func newBudget(name string, ok bool, want string, l ledger) *Budget {
+	b := &Budget{ledger: l}
+	if !ok {
+		b.err = retry.ConfigErrorf("policies."+name, "%s", want)
+	}
+	return b
+}
+
+// NewTokenBudget is the retry throttling of gRPC (proposal A6). It begins with max tokens. Every failure that is worth a
+// retry takes one, every success adds ratio, and a retry needs more than max/2 left. So while less than one in 1/ratio+1
+// calls fails, nothing is held back. max is at least 1, ratio above 0; gRPC's own example is 10 and 0.1.
+func NewTokenBudget(max int, ratio float64) *Budget {
+	const finest = 1e-6
+	t := &tokens{}
+	ok := max >= 1 && ratio >= finest && ratio <= math.MaxInt32
+	if ok {
+		t.max = int64(min(max, math.MaxInt32)) * micro
+		t.gain = int64(math.Round(ratio * micro))
+		t.left.Store(t.max)
+	}
+	return newBudget("NewTokenBudget", ok, "max must be at least 1 and ratio a positive number", t)
+}
+
+const micro = 1_000_000
+
+// tokens counts in millionths.
+type tokens struct {
+	max, gain int64
+	left      atomic.Int64
+}
+
+func (t *tokens) succeeded(bool) { add(&t.left, t.gain, t.max) }
+func (t *tokens) failed(bool)    { add(&t.left, -micro, t.max) }
+func (t *tokens) withdraw() bool { return t.left.Load() > t.max/2 }
+func (t *tokens) giveBack()      {}
+func (t *tokens) Idle() bool     { return t.left.Load() == t.max }
+
+// add changes n by delta within [0, limit]. It writes only what is new, so that a full bucket is shared without contention.
+func add(n *atomic.Int64, delta, limit int64) {
+	for {
+		old := n.Load()
+		changed := max(0, min(limit, old+delta))
+		if changed == old || n.CompareAndSwap(old, changed) {
+			return
+		}
+	}
+}
+
+// NewCostBudget is the retry quota of the AWS SDKs (500, 5, 1). A retry costs retryCost of capacity, which comes back if it
+// succeeds; a call that succeeds at the first attempt adds gain. All are at least 1, retryCost at most capacity.
+func NewCostBudget(capacity, retryCost, gain int) *Budget {
+	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
+	c.left.Store(c.max)
+	ok := capacity >= 1 && retryCost >= 1 && gain >= 1 && retryCost <= capacity
+	return newBudget("NewCostBudget", ok, "capacity, retryCost and gain must be at least 1, and retryCost not above capacity", c)
+}
+
+type costs struct {
+	max, cost, gain int64
+	left            atomic.Int64
+}
+
+func (c *costs) succeeded(first bool) {
+	if first {
+		add(&c.left, c.gain, c.max)
+	} else {
+		add(&c.left, c.cost, c.max)
+	}
+}
+
+func (c *costs) failed(bool) {}
+
+func (c *costs) withdraw() bool {
+	for {
+		old := c.left.Load()
+		if old < c.cost {
+			return false
+		}
+		if c.left.CompareAndSwap(old, old-c.cost) {
+			return true
+		}
+	}
+}
+
+func (c *costs) giveBack()  { add(&c.left, c.cost, c.max) }
+func (c *costs) Idle() bool { return c.left.Load() == c.max }
+
+// NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be ratio retries per call, and
+// reservePerSecond besides, so that a client with few calls can retry too. What a call deposits expires after those 10
+// seconds, and so does what a retry took. ratio 0 leaves the reserve only; not both may be 0.
+func NewRatioBudget(ratio, reservePerSecond float64) *Budget {
+	ok := ratio >= 0 && reservePerSecond >= 0 && ratio+reservePerSecond > 0 && ratio <= math.MaxInt32 && reservePerSecond <= math.MaxInt32
+	return newBudget("NewRatioBudget", ok, "ratio and reservePerSecond must be numbers, not negative and not both 0",
+		&ratios{deposit: ratio, reserve: reservePerSecond * slots, latest: math.MaxInt64})
+}
+
+const slots = 10 // of one second each
+
+// ratios keeps the balance of each of the last seconds in a ring.
+type ratios struct {
+	deposit, reserve float64
+
+	mu      sync.Mutex
+	balance [slots]float64
+	latest  int64 // the second that was written last
+}
+
+// second returns the balance of the present second, after those that have expired are wiped. r.mu must be held.
+func (r *ratios) second() *float64 {
+	at := int64(now() / time.Second)
+	if at < r.latest { // the first use, or a clock that began anew: another synctest bubble
+		r.balance, r.latest = [slots]float64{}, at
+	}
+	for s := max(r.latest+1, at-slots+1); s <= at; s++ {
+		r.balance[ring(s)] = 0
+	}
+	r.latest = at
+	return &r.balance[ring(r.latest)]
+}
+
+// ring is a remainder that is not negative: inside a synctest bubble the clock may stand before the epoch of the process.
+func ring(second int64) int64 { return (second%slots + slots) % slots }
+
+func (r *ratios) called(first bool) {
+	if first {
+		r.mu.Lock()
+		*r.second() += r.deposit
+		r.mu.Unlock()
+	}
+}
+
+func (r *ratios) succeeded(first bool) { r.called(first) }
+func (r *ratios) failed(first bool)    { r.called(first) }
+
+func (r *ratios) withdraw() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	present := r.second()
+	sum := r.reserve
+	for _, b := range r.balance {
+		sum += b
+	}
+	if sum < 1-1e-9 { // ten deposits of 0.1 are one retry, whatever their floating-point sum
+		return false
+	}
+	*present--
+	return true
+}
+
+func (r *ratios) giveBack() {
+	r.mu.Lock()
+	*r.second()++
+	r.mu.Unlock()
+}
+
+func (r *ratios) Idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.second()
+	return r.balance == [slots]float64{}
+}

@@ -1,0 +1,61 @@
+package policies
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Jitter is how the waits of a schedule are spread. Each is drawn within the cap of the schedule and not cut down to it:
+// otherwise half of the draws near the cap would be the cap itself, and the callers would march in step again.
+type Jitter uint8
+
+// The kinds of jitter, for a wait of d. The zero Jitter is none of them. Equal, Full and Decorrelated are those of Marc
+// Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+const (
+	NoJitter     Jitter = iota + 1 // d
+	Proportional                   // between d/2 and 1.5 d, as cenkalti/backoff does
+	Equal                          // between d/2 and d
+	Full                           // between 0 and d
+	Decorrelated                   // between the first wait of the schedule and three times the wait before
+)
+
+func (j Jitter) String() string {
+	switch j {
+	case NoJitter:
+		return "NoJitter"
+	case Proportional:
+		return "Proportional"
+	case Equal:
+		return "Equal"
+	case Full:
+		return "Full"
+	case Decorrelated:
+		return "Decorrelated"
+	}
+	return "unknown"
+}
+
+// spread draws a wait for d, which is at most limit. first is the first wait of the schedule and previous the one that was
+// drawn before this, 0 if none.
+func (j Jitter) spread(d, first, previous, limit time.Duration) time.Duration {
+	switch j {
+	case Proportional:
+		return between(d-d/2, d+min(d/2, limit-d))
+	case Equal:
+		return between(d-d/2, d)
+	case Full:
+		return between(0, d)
+	case Decorrelated:
+		before := max(first, previous)
+		return between(first, before+min(2*min(before, limit/2), limit-before))
+	}
+	return d
+}
+
+// between draws from [low, high] in whole nanoseconds, over the whole range of a duration.
+func between(low, high time.Duration) time.Duration {
+	if low >= high {
+		return low
+	}
+	return low + time.Duration(rand.Uint64N(uint64(high-low)+1))
+}
