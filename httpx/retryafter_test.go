@@ -1,0 +1,100 @@
+package httpx
+
+import (
+	"math"
+	"net/http"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
+
+func TestRetryAfterReadsEveryFormAndNothingElse(t *testing.T) {
+	const absent = time.Duration(-1)
+	for _, c := range []struct {
+		value, date string
+		want        time.Duration
+	}{
+		{"120", "", 2 * time.Minute},
+		{" \t120\t ", "", 2 * time.Minute},
+		{"0", "", 0},
+		{"007", "", 7 * time.Second},
+		{"9223372036", "", 9223372036 * time.Second},
+		{"9223372037", "", math.MaxInt64},
+		{"99999999999999999999999999", "", math.MaxInt64},
+		{"120, 240", "", 2 * time.Minute},
+
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "", time.Minute},
+		{"Monday, 02-Mar-26 12:01:00 GMT", "", time.Minute},
+		{"Mon Mar  2 12:01:00 2026", "", time.Minute},
+		{"  Mon, 02 Mar 2026 12:01:00 GMT ", "", time.Minute},
+		{"Mon, 02 Mar 2026 12:00:00 GMT", "", 0},
+		{"Mon, 02 Mar 2026 11:00:00 GMT", "", 0},
+		{"Fri, 31 Dec 9999 23:59:59 GMT", "", math.MaxInt64},
+		{"Sunday, 02-Mar-76 12:00:00 GMT", "", time.Date(2076, 3, 2, 12, 0, 0, 0, time.UTC).Sub(noon)},
+		{"Sunday, 02-Mar-77 12:00:00 GMT", "", 0}, // 51 years ahead is 1977
+
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Mon, 02 Mar 2026 12:00:30 GMT", 30 * time.Second},
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Monday, 02-Mar-26 11:00:00 GMT", 61 * time.Minute},
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 12:00:00 GMT", 24*time.Hour + time.Minute},
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 11:59:59 GMT", time.Minute}, // over a day off
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Wed, 04 Mar 2026 12:00:00 GMT", time.Minute},
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "soon", time.Minute},
+		{"60", "Mon, 02 Mar 2026 11:00:00 GMT", time.Minute}, // seconds need no clock
+
+		{"", "", absent},
+		{"   ", "", absent},
+		{"-1", "", absent},
+		{"+1", "", absent},
+		{"1.5", "", absent},
+		{"1e3", "", absent},
+		{"1 2", "", absent},
+		{"0x10", "", absent},
+		{"\u00a05", "", absent},
+		{"٣", "", absent},
+		{"soon", "", absent},
+		{",5", "", absent},
+		{"Mon, 02 Mar 2026 12:01:00 EST", "", absent},
+		{"Monday, 02-Mar-26 12:01:00 EST", "", absent},
+		{"Mon, 02 Mar 2026 12:01:00.5 GMT", "", absent},
+		{"Mon, 02 Mar 2026 12:01:00,5 GMT", "", absent},
+		{"Mon, 32 Mar 2026 12:01:00 GMT", "", absent},
+		{"2026-03-02T12:01:00Z", "", absent},
+	} {
+		h := http.Header{"Retry-After": {c.value}}
+		if c.date != "" {
+			h.Set("Date", c.date)
+		}
+		got, ok := ParseRetryAfter(h, noon)
+		if !ok {
+			got--
+		}
+		if got != c.want {
+			t.Errorf("%q with Date %q: %v, want %v", c.value, c.date, got, c.want)
+		}
+	}
+}
+
+func TestRetryAfterTakesTheFirstOfTwoFields(t *testing.T) {
+	d, ok := ParseRetryAfter(http.Header{"Retry-After": {"7", "9"}}, noon)
+	if d != 7*time.Second || !ok {
+		t.Error(d, ok)
+	}
+	if d, ok := ParseRetryAfter(nil, noon); d != 0 || ok {
+		t.Error("no field:", d, ok)
+	}
+}
+
+func FuzzParseRetryAfter(f *testing.F) {
+	for _, s := range []string{"120", "0", "-1", "1.5", "Mon, 02 Mar 2026 12:01:00 GMT", "Monday, 02-Mar-26 12:01:00 GMT",
+		"Mon Mar  2 12:01:00 2026", "99999999999999999999", "Mon, 02 Mar 0000 12:01:00 GMT"} {
+		f.Add(s, "", int64(0))
+		f.Add(s, s, int64(1)<<40)
+	}
+	f.Fuzz(func(t *testing.T, value, date string, unix int64) {
+		d, ok := ParseRetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, time.Unix(unix, 0))
+		if d < 0 || !ok && d != 0 {
+			t.Errorf("%q, %q at %d: %v, %v", value, date, unix, d, ok)
+		}
+	})
+}
