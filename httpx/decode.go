@@ -1,0 +1,155 @@
+package httpx
+
+import (
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// ErrEncoding is a response in a Content-Encoding that nobody here can read. It is final: the next attempt would bring the
+// same.
+var ErrEncoding = errors.New("unsupported content encoding")
+
+// maxCodings bounds how many encodings may lie over each other. One is usual; each further one multiplies what a bomb of the
+// same size unpacks to.
+const maxCodings = 2
+
+// An expander makes a reader of decoded bytes from one of encoded bytes. If what it makes is an io.Closer it is closed too.
+type expander = func(io.Reader) (io.Reader, error)
+
+// decodeBody undoes the Content-Encoding that net/http has left on resp (it removes only the gzip it asked for itself) and
+// bounds the decoded body to limit bytes, 0 for no bound: past it a read fails with *http.MaxBytesError, and nothing is ever
+// cut silently. gzip and deflate (in zlib's wrapping, or raw as some servers send it) are read; br, zstd and others need an
+// entry in more, by lower-case name.
+//
+// Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read before the first Read. On
+// an error resp is unchanged and its body is still the caller's to close.
+func decodeBody(resp *http.Response, limit int64, more map[string]expander) error {
+	body := resp.Body
+	if body == nil || body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		return nil
+	}
+	codings, err := codingsOf(resp.Header, more)
+	if err != nil {
+		return err
+	}
+	bound := func(r io.ReadCloser) io.ReadCloser {
+		if limit <= 0 {
+			return r
+		}
+		return http.MaxBytesReader(nil, r, limit)
+	}
+	// The layers between are bounded as well: an inner one may be made of a million empty gzip members.
+	for i := len(codings) - 1; i >= 0; i-- {
+		body = bound(&expanding{name: codings[i].name, open: codings[i].open, from: body})
+	}
+	if len(codings) == 0 {
+		resp.Body = bound(body)
+		return nil
+	}
+	resp.Body = body
+	resp.Header.Del("Content-Encoding")
+	resp.Header.Del("Content-Length")
+	resp.ContentLength = -1
+	resp.Uncompressed = true
+	return nil
+}
+
+type coding struct {
+	name string
+	open expander
+}
+
+// codingsOf lists the encodings in the order they were applied.
+func codingsOf(h http.Header, more map[string]expander) (codings []coding, err error) {
+	for name := range strings.SplitSeq(strings.Join(h.Values("Content-Encoding"), ","), ",") {
+		name = strings.ToLower(trimOWS(name))
+		open := more[name]
+		switch {
+		case open != nil:
+		case name == "" || name == "identity":
+			continue
+		case name == "gzip" || name == "x-gzip":
+			open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+		case name == "deflate":
+			open = inflate
+		default:
+			return nil, retry.Permanent(fmt.Errorf("%w %q: no decoder for it was given", ErrEncoding, name))
+		}
+		codings = append(codings, coding{name, open})
+	}
+	if len(codings) > maxCodings {
+		return nil, retry.Permanent(fmt.Errorf("%w: %d encodings over each other", ErrEncoding, len(codings)))
+	}
+	return codings, nil
+}
+
+// inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC 1951), told apart by the
+// checksum in zlib's first two bytes.
+func inflate(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err == nil && head[0]&0x0f == 8 && head[0]>>4 <= 7 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
+}
+
+// expanding opens its decoder at the first Read, because that reads, and closes what it reads from.
+type expanding struct {
+	name string
+	open expander
+	from io.ReadCloser
+	to   io.Reader
+	err  error
+}
+
+func (e *expanding) Read(p []byte) (int, error) {
+	if e.err != nil {
+		return 0, e.err
+	}
+	if e.to == nil {
+		b := bufio.NewReader(e.from)
+		if _, err := b.Peek(1); err != nil {
+			e.err = err // an empty body is empty in any encoding
+			return 0, err
+		}
+		if e.to, e.err = e.open(b); e.err == nil && e.to == nil {
+			e.err = errors.New("no reader")
+		}
+		if e.err != nil {
+			e.fail()
+			return 0, e.err
+		}
+	}
+	n, err := e.to.Read(p)
+	if err != nil {
+		if e.err = err; err != io.EOF {
+			e.fail()
+		}
+	}
+	return n, e.err
+}
+
+// fail says which encoding it was. A stream that ends within its header ends too early, whatever the decoder calls it.
+func (e *expanding) fail() {
+	if e.err == io.EOF {
+		e.err = io.ErrUnexpectedEOF
+	}
+	e.err = fmt.Errorf("content encoding %s: %w", e.name, e.err)
+}
+
+func (e *expanding) Close() error {
+	if c, ok := e.to.(io.Closer); ok {
+		_ = c.Close() // what counts is the connection below
+	}
+	return e.from.Close()
+}

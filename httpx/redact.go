@@ -1,0 +1,188 @@
+package httpx
+
+import (
+	"errors"
+	"net/url"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+const hidden = "xxxxx" // as url.URL.Redacted writes it
+
+// redactURL prints u for errors and logs: without userinfo and fragment, and with the values of its query hidden. A query
+// part without a value is hidden whole: it may be a token, as in ?c2VjcmV0.
+func redactURL(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	c := *u
+	c.User, c.Fragment, c.RawFragment = nil, "", ""
+	if c.Opaque != "" && (c.Host == "" || strings.ContainsAny(c.Opaque, "@?")) {
+		c.Opaque = hidden
+	}
+	if c.RawQuery != "" {
+		parts := strings.Split(c.RawQuery, "&")
+		for i, p := range parts {
+			key, value, _ := strings.Cut(p, "=")
+			if parts[i] = hidden; strings.Trim(value, "=") != "" { // only padding: the "key" is the end of a base64 token
+				parts[i] = key + "=" + hidden
+			}
+		}
+		c.RawQuery = strings.Join(parts, "&")
+	}
+	return c.String()
+}
+
+// redactText is redactURL for an URL that may be malformed. Where it cannot be told apart, everything after the scheme goes.
+func redactText(raw string) string {
+	u, err := url.Parse(raw)
+	switch {
+	case err == nil:
+		return redactURL(u)
+	case !strings.ContainsAny(raw, "@?#"):
+		return raw
+	case !strings.Contains(raw, "@"):
+		return raw[:strings.IndexAny(raw, "?#")] + "?" + hidden
+	}
+	if i := strings.Index(raw, "://"); i > 0 && !strings.ContainsAny(raw[:i], "@?#") {
+		return raw[:i+3] + hidden
+	}
+	return hidden
+}
+
+// What net/http and net/url quote in the text of an error that carries no *url.Error: a Location, a part of a password.
+var (
+	urlInText  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"<>]+`)
+	quotedText = regexp.MustCompile(`(Location header|invalid port) "(?:[^"\\]|\\.)*"`)
+)
+
+// redactError removes the secrets of URLs from err, at every depth of its tree, for printing and for errors.As alike: each
+// *url.Error becomes one with a redacted URL, and texts that quote an URL are rewritten. Everything else that errors.Is and
+// errors.As found they still find, and the marks of package retry stay. An error without secrets comes back as it is, and
+// err itself is never changed: it may be another call's too.
+func redactError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return redactTree(err, secrets(err))
+}
+
+// secrets are the raw URLs in err's tree, each followed by its replacement.
+func secrets(err error) (pairs []string) {
+	walk(err, func(e error) {
+		var u *url.Error
+		if errors.As(e, &u) { // and not a type assertion: retry.Unmark hides its tree from a walk
+			if clean := redactText(u.URL); clean != u.URL {
+				quoted, cleanQuoted := strconv.Quote(u.URL), strconv.Quote(clean)
+				pairs = append(pairs, quoted[1:len(quoted)-1], cleanQuoted[1:len(cleanQuoted)-1], u.URL, clean)
+			}
+		}
+	})
+	return pairs
+}
+
+func walk(err error, visit func(error)) {
+	visit(err)
+	for _, child := range children(err) {
+		walk(child, visit)
+	}
+}
+
+func children(err error) []error {
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if child := e.Unwrap(); child != nil {
+			return []error{child}
+		}
+	case interface{ Unwrap() []error }:
+		return e.Unwrap()
+	}
+	return nil
+}
+
+func redactTree(err error, pairs []string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	clean := strings.NewReplacer(pairs...).Replace(text)
+	clean = urlInText.ReplaceAllStringFunc(clean, redactText)
+	clean = quotedText.ReplaceAllString(clean, `$1 "`+hidden+`"`)
+	if clean == text && len(secrets(err)) == 0 { // this part of the tree holds none
+		return err
+	}
+	switch e := err.(type) {
+	case *url.Error:
+		return &url.Error{Op: e.Op, URL: redactText(e.URL), Err: redactTree(e.Err, pairs)}
+	case *retry.Error:
+		c := *e
+		c.Reason, c.Last = redactTree(e.Reason, pairs), redactTree(e.Last, pairs)
+		return &c
+	case *retry.Rejection:
+		c := *e
+		c.Reason, c.Cause = redactTree(e.Reason, pairs), redactTree(e.Cause, pairs)
+		return &c
+	}
+	r := &redacted{err: err, text: clean}
+	for _, child := range children(err) {
+		if child != nil {
+			r.tree = append(r.tree, redactTree(child, pairs))
+		}
+	}
+	return remark(r, err)
+}
+
+// remark puts onto clean the marks that err itself carries: they live in a type that only package retry can make.
+func remark(clean, err error) error {
+	if retry.IsPermanent(err) && !retry.IsPermanent(clean) {
+		clean = retry.Permanent(clean)
+	}
+	if retry.IsNeutral(err) && !retry.IsNeutral(clean) {
+		clean = retry.Neutral(clean)
+	}
+	if after, ok := retry.RetryAfter(err); ok {
+		if have, had := retry.RetryAfter(clean); !had || have < after {
+			clean = retry.After(clean, after)
+		}
+	}
+	return clean
+}
+
+// redacted stands for one node of a tree, under a text without secrets. It is what the node is, its tree is clean.
+type redacted struct {
+	err  error
+	text string
+	tree []error
+}
+
+func (r *redacted) Error() string   { return r.text }
+func (r *redacted) Unwrap() []error { return r.tree }
+
+func (r *redacted) Is(target error) bool {
+	if reflect.TypeOf(r.err).Comparable() && r.err == target {
+		return true
+	}
+	x, ok := r.err.(interface{ Is(error) bool })
+	return ok && x.Is(target)
+}
+
+func (r *redacted) As(target any) bool {
+	to := reflect.ValueOf(target).Elem()
+	// An interface that any error meets is this one's to give, or the text would come back.
+	if reflect.TypeOf(r.err).AssignableTo(to.Type()) && !reflect.TypeOf(r).AssignableTo(to.Type()) {
+		to.Set(reflect.ValueOf(r.err))
+		return true
+	}
+	x, ok := r.err.(interface{ As(any) bool })
+	if !ok || !x.As(target) {
+		return false
+	}
+	if u, ok := target.(**url.Error); ok { // from below a node that hides its tree
+		*u, _ = redactError(*u).(*url.Error)
+	}
+	return true
+}

@@ -1,0 +1,175 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+func TestRedactedURLKeepsNoSecret(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://h.example/a?b=c":                    "https://h.example/a?b=xxxxx",
+		"https://user:SECRET@h.example:8443/a":       "https://h.example:8443/a",
+		"https://SECRET@h.example/a":                 "https://h.example/a",
+		"https://h.example/a?token=SECRET&k=SECRET2": "https://h.example/a?token=xxxxx&k=xxxxx",
+		"https://h.example/a?SECRET":                 "https://h.example/a?xxxxx",
+		"https://h.example/a?U0VDUkVU==":             "https://h.example/a?xxxxx",
+		"https://h.example/a?k=SECRET=SECRET;x=1":    "https://h.example/a?k=xxxxx",
+		"https://h.example/a#access_token=SECRET":    "https://h.example/a",
+		"https://h.example/a%2Fb":                    "https://h.example/a%2Fb",
+		"mailto:SECRET@h.example":                    "mailto:xxxxx",
+		"/a?b=SECRET":                                "/a?b=xxxxx",
+	} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := redactURL(u); got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+	if redactURL(nil) != "" {
+		t.Error("nil")
+	}
+}
+
+var errBoom = errors.New("boom")
+
+type custom struct{ err error }
+
+func (c *custom) Error() string { return "custom: " + c.err.Error() }
+func (c *custom) Unwrap() error { return c.err }
+
+func TestRedactedErrorKeepsItsMeaningAndNoSecret(t *testing.T) {
+	secret := func(err error) error {
+		return &url.Error{Op: "Get", URL: "https://user:SECRET@h.example/a?token=SECRET", Err: err}
+	}
+	for name, err := range map[string]error{
+		"plain":          secret(errBoom),
+		"nested":         secret(secret(errBoom)),
+		"wrapped":        fmt.Errorf("loading: %w", secret(errBoom)),
+		"joined":         errors.Join(errors.New("other"), secret(errBoom)),
+		"two verbs":      fmt.Errorf("%w and %w", secret(errBoom), secret(errors.New("x"))),
+		"custom":         &custom{secret(errBoom)},
+		"retry error":    &retry.Error{Reason: retry.ErrExhausted, Attempts: 3, Last: fmt.Errorf("last: %w", secret(errBoom))},
+		"rejection":      &retry.Rejection{Policy: "p", Reason: secret(errBoom), Cause: secret(errors.New("cause"))},
+		"marked":         retry.Permanent(secret(errBoom)),
+		"unmarked":       retry.Unmark(fmt.Errorf("inner: %w", secret(errBoom))),
+		"text and child": fmt.Errorf("at https://u:SECRET@h.example/?k=SECRET: %w", secret(errBoom)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := err.Error()
+			got := redactError(err)
+			if s := fmt.Sprintf("%v %+v %q", got, got, got); strings.Contains(s, "SECRET") {
+				t.Error("text:", s)
+			}
+			walk(got, func(e error) {
+				if strings.Contains(e.Error(), "SECRET") {
+					t.Errorf("node %T: %v", e, e)
+				}
+			})
+			var u *url.Error
+			if !errors.As(got, &u) || strings.Contains(u.URL, "SECRET") || strings.Contains(u.Error(), "SECRET") {
+				t.Errorf("As: %+v", u)
+			}
+			if !errors.Is(got, errBoom) {
+				t.Error("Is lost the cause")
+			}
+			if !strings.Contains(got.Error(), "h.example/a?token=xxxxx") {
+				t.Error("not to be recognized any more:", got)
+			}
+			if err.Error() != before {
+				t.Error("the original was changed")
+			}
+		})
+	}
+}
+
+func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
+	inner := &url.Error{Op: "Get", URL: "http://h/?k=SECRET", Err: context.DeadlineExceeded}
+	var c *custom
+	if err := redactError(&custom{inner}); !errors.As(err, &c) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error("custom type or deadline lost")
+	}
+	var timeout interface{ Timeout() bool }
+	if err := redactError(fmt.Errorf("x: %w", inner)); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Error("timeout lost")
+	}
+	marked := retry.Neutral(retry.Permanent(retry.After(inner, time.Second)))
+	got := redactError(fmt.Errorf("x: %w", marked))
+	if d, ok := retry.RetryAfter(got); !ok || d != time.Second || !retry.IsPermanent(got) || !retry.IsNeutral(got) {
+		t.Error("marks lost:", got)
+	}
+	if got := redactError(retry.Unmark(marked)); retry.IsPermanent(got) || retry.IsNeutral(got) {
+		t.Error("marks came back from below Unmark")
+	}
+	if r, ok := retry.Rejected(redactError(&retry.Rejection{Policy: "p", Reason: inner, RetryAfter: time.Second})); !ok || r.RetryAfter != time.Second {
+		t.Error("rejection lost")
+	}
+}
+
+func TestErrorWithoutSecretsComesBackAsItIs(t *testing.T) {
+	for _, err := range []error{nil, errBoom, &custom{errBoom}, &url.Error{Op: "Get", URL: "https://h.example/a", Err: errBoom}} {
+		if got := redactError(err); got != err {
+			t.Errorf("%v became %#v", err, got)
+		}
+	}
+}
+
+func TestParseErrorsKeepNoSecret(t *testing.T) {
+	for _, raw := range []string{
+		"http://user:SECRET@h.example:port/",
+		"http://user:SEC%zzSECRET@h.example/",
+		"http://user:SECRET/SECRET@h.example/",
+		"http://user:SECRET?@h.example/",
+		"http://h.example/%zz?token=SECRET",
+		"http://h.example/%zz?mail=a@SECRET",
+		"http://h.example/%zz#SECRET",
+		"http://h.example/\x7f?token=SECRET",
+		"://user:SECRET@h.example",
+		"http://[::1/?k=SECRET",
+	} {
+		_, err := http.NewRequest(http.MethodGet, raw, nil)
+		if err == nil {
+			t.Fatalf("%q parses", raw)
+		}
+		got := redactError(err)
+		var u *url.Error
+		if strings.Contains(got.Error(), "SECRET") || !errors.As(got, &u) || u.Op != "parse" || strings.Contains(u.URL, "SECRET") {
+			t.Errorf("%q: %v", raw, got)
+		}
+	}
+}
+
+func TestQuotedLocationKeepsNoSecret(t *testing.T) {
+	err := &url.Error{Op: "Get", URL: "http://h.example/", Err: fmt.Errorf("failed to parse Location header %q: %v", "/%zz?token=SECRET", errBoom)}
+	if got := redactError(err); strings.Contains(got.Error(), "SECRET") {
+		t.Error(got)
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	f.Add("http://user:", "@h.example/")
+	f.Add("http://h.example/?k=", "&x=@%zz")
+	f.Add("//", "@")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		// Only what stands where userinfo, a query value or a fragment is, is a secret.
+		if u, err := url.Parse(before + "S3CR3T" + after); err != nil || strings.Contains(u.Host+u.Path+u.Opaque+u.Scheme, "S3CR3T") {
+			return
+		} else if key, _, _ := strings.Cut(u.RawQuery, "S3CR3T"); strings.LastIndex(key, "&") >= strings.LastIndex(key, "=") && u.User == nil && u.Fragment == "" {
+			return // a key
+		}
+		raw := before + "S3CR3T" + after
+		got := redactError(fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: raw, Err: errBoom}))
+		if strings.Contains(got.Error(), "S3CR3T") {
+			t.Errorf("%q: %v", raw, got)
+		}
+	})
+}
