@@ -1,0 +1,35 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Fallback makes a call that has instead answer where call fails: from a cache, another region, or with a default. instead
+// gets call's error. If it fails too, its value comes back with an error that Is both failures.
+//
+// It does not run when the caller has cancelled, because nobody waits for the answer, nor after a configuration error, which
+// it would hide. After the caller's deadline it runs, with that context: an answer at hand is still of use.
+func Fallback[T any](call func(context.Context) (T, error), instead func(context.Context, error) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) {
+		var zero T
+		if call == nil || instead == nil {
+			return zero, retry.ConfigErrorf("policies.Fallback", "nil function")
+		}
+		if err := retry.Ended(ctx); err != nil {
+			return zero, err
+		}
+		value, err := call(ctx)
+		if err == nil || errors.Is(err, retry.ErrConfig) || ctx.Err() == context.Canceled {
+			return value, err
+		}
+		value, failed := instead(ctx, err)
+		if failed == nil || errors.Is(failed, err) {
+			return value, failed
+		}
+		return value, fmt.Errorf("fallback: %w, after: %w", failed, err)
+	}
+}

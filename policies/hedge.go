@@ -1,0 +1,192 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Hedge makes a call that does not wait for a slow one: when after has passed without an outcome, it makes the call a second
+// time beside the first, and so on up to max calls in all. The first success wins, and its value is returned. It cuts the
+// slowest answers off (Dean and Barroso, "The Tail at Scale", 2013) at the price of more calls; use it for calls that may be
+// made twice. Policies inside of call, as by retry.Wrap, see every one of them.
+//
+// The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume results that are bound
+// to it inside the call. Hedge does not wait for the losers. What they still return goes to discard, which may be nil and
+// runs in a goroutine of its own.
+//
+// It is made against slowness, not against failure: a failure makes no further call, that is what a loop around is for. It
+// comes back when no other call is under way, the last one that was seen, with its value; a permanent one at once.
+//
+// A panic, or runtime.Goexit, in any of the calls while there is no winner reaches the caller with its value. Later there is
+// no caller left: it ends the program, as in any goroutine.
+//
+// after 0 makes all calls at once. The only option is [WithBudget]: a hedge then asks the budget as a retry does, and is not
+// made if that refuses.
+func Hedge[T any](call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option) func(context.Context) (T, error) {
+	var c config
+	c.apply(opts)
+	for _, name := range c.given {
+		if name != "WithBudget" {
+			c.problems = append(c.problems, name+" has no meaning here")
+		}
+	}
+	if call == nil {
+		c.problems = append(c.problems, "nil function")
+	}
+	if after < 0 || max < 1 {
+		c.problems = append(c.problems, "after must not be negative, max must be at least 1")
+	}
+	bad := c.err("Hedge")
+	return func(ctx context.Context) (T, error) {
+		var zero T
+		if bad != nil {
+			return zero, bad
+		}
+		if err := retry.Ended(ctx); err != nil {
+			return zero, err
+		}
+		r := &race[T]{call: call, discard: discard, outcomes: make(chan outcome[T], max)}
+		return r.run(ctx, after, max, c.budget)
+	}
+}
+
+// race is one call of a Hedge.
+type race[T any] struct {
+	call    func(context.Context) (T, error)
+	discard func(T)
+
+	mu       sync.Mutex
+	over     bool            // there is no one left to receive
+	outcomes chan outcome[T] // has room for all
+}
+
+// outcome is how one call ended.
+type outcome[T any] struct {
+	value    T
+	err      error
+	first    bool // of the calls, not to arrive
+	panicked bool
+	with     any
+	exited   bool
+}
+
+func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget *Budget) (T, error) {
+	began := now()
+	inner, cancel := context.WithCancel(ctx)
+	defer r.end()
+	defer cancel()
+
+	go r.make(inner, true)
+	made, running := 1, 1
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	for {
+		hedge := timer.C
+		if made == most || ctx.Err() != nil {
+			hedge = nil
+		}
+		select {
+		case o := <-r.outcomes:
+			running--
+			r.raise(o)
+			if o.err == nil {
+				if budget != nil {
+					budget.succeeded(o.first)
+				}
+				return o.value, nil
+			}
+			final := retry.IsPermanent(o.err) || errors.Is(o.err, retry.ErrConfig)
+			if _, rejected := retry.Rejected(o.err); budget != nil && !final && !rejected {
+				budget.failed(o.first)
+			}
+			if running == 0 || final {
+				return o.value, hedged(ctx, o.err, made, began)
+			}
+		case <-hedge:
+			if ctx.Err() != nil {
+				continue
+			}
+			if budget != nil && !budget.withdraw() {
+				made = most
+				continue
+			}
+			made++
+			running++
+			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", Wait: after, Note: "no answer yet: one more call beside"})
+			go r.make(inner, false)
+			timer.Reset(after)
+		}
+	}
+}
+
+// make is one of the calls, in its own goroutine.
+func (r *race[T]) make(ctx context.Context, first bool) {
+	o := outcome[T]{first: first, exited: true}
+	defer func() {
+		if o.exited { // it did not return. The panic goes on in the caller's goroutine
+			if with := recover(); with != nil {
+				o.exited, o.panicked, o.with = false, true, with
+			}
+		}
+		r.mu.Lock()
+		over := r.over
+		if !over {
+			r.outcomes <- o
+		}
+		r.mu.Unlock()
+		if over {
+			r.lost(o)
+		}
+	}()
+	o.value, o.err = r.call(ctx)
+	o.exited = false
+}
+
+// raise repeats in the caller's goroutine how a call ended its own.
+func (r *race[T]) raise(o outcome[T]) {
+	if o.panicked {
+		panic(o.with)
+	}
+	if o.exited {
+		runtime.Goexit()
+	}
+}
+
+// end closes the race; what has arrived and was not received yet is dealt with.
+func (r *race[T]) end() {
+	r.mu.Lock()
+	r.over = true
+	close(r.outcomes)
+	r.mu.Unlock()
+	for o := range r.outcomes {
+		if o.panicked || o.exited {
+			defer r.raise(o) // when the rest has been seen to
+			continue
+		}
+		go r.lost(o)
+	}
+}
+
+// lost takes what a loser still has.
+func (r *race[T]) lost(o outcome[T]) {
+	if o.panicked {
+		panic(o.with)
+	}
+	if !o.exited && o.err == nil && r.discard != nil {
+		r.discard(o.value)
+	}
+}
+
+// hedged adds what ended the caller's context, where the failure does not tell.
+func hedged(ctx context.Context, err error, made int, began time.Duration) error {
+	ended := retry.Ended(ctx)
+	if ended == nil || errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return &retry.Error{Reason: ended, Attempts: made, Elapsed: now() - began, Last: err}
+}
