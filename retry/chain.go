@@ -66,10 +66,10 @@ func (c *chain) Validate() error {
 	return joinConfig(errs...)
 }
 
-// Idle is true when every member that holds state may be forgotten. A member that is no Idler is taken to hold none.
+// Idle is true when every member says so. A member that is no Idler may hold anything, so it keeps the chain.
 func (c *chain) Idle() bool {
 	for _, p := range c.members {
-		if i, ok := p.(Idler); ok && !i.Idle() {
+		if i, ok := p.(Idler); !ok || !i.Idle() {
 			return false
 		}
 	}

@@ -92,11 +92,6 @@ func Ended(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-func is(err, target error) bool { return errors.Is(err, target) }
-func as(err error, target any) bool {
-	return errors.As(err, target)
-}
-
 func plural(n int, noun string) string {
 	if n == 1 {
 		return noun
@@ -104,12 +99,11 @@ func plural(n int, noun string) string {
 	return noun + "s"
 }
 
-// round cuts a duration to three significant figures or so, for reading.
+// round cuts a duration to four digits, for reading.
 func round(d time.Duration) time.Duration {
-	for unit := time.Hour; unit > 1; unit /= 10 {
-		if d >= 100*unit {
-			return d.Round(unit)
-		}
+	unit := time.Duration(1)
+	for d/unit >= 10000 {
+		unit *= 10
 	}
-	return d
+	return d.Round(unit)
 }

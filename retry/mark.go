@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -82,8 +83,8 @@ func (m *mark) Format(s fmt.State, verb rune) { fmt.Fprintf(s, fmt.FormatString(
 type unmarked struct{ err error }
 
 func (u *unmarked) Error() string        { return u.err.Error() }
-func (u *unmarked) Is(target error) bool { return is(u.err, target) }
-func (u *unmarked) As(target any) bool   { return as(u.err, target) }
+func (u *unmarked) Is(target error) bool { return errors.Is(u.err, target) }
+func (u *unmarked) As(target any) bool   { return errors.As(u.err, target) }
 
 // verdict is all that the marks in a tree say together.
 type verdict struct {

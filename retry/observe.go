@@ -81,6 +81,9 @@ func (o observe) Validate() error {
 	return nil
 }
 
+// Idle is true: an Observe holds nothing.
+func (o observe) Idle() bool { return true }
+
 // watch is a list of observers, innermost first.
 type watch struct {
 	observer Observer
