@@ -1,0 +1,155 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"testing"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+func TestOnlyPublicAddressesArePublic(t *testing.T) {
+	for text, want := range map[string]bool{
+		"8.8.8.8": true, "1.1.1.1": true, "100.63.255.255": true, "100.128.0.0": true, "172.15.255.255": true, "172.32.0.0": true,
+		"2606:4700::1111": true, "2a00:1450::1": true, "::ffff:8.8.8.8": true, "64:ff9b::8.8.8.8": true,
+
+		"0.0.0.0": false, "0.1.2.3": false, "10.1.2.3": false, "100.64.0.1": false, "100.127.255.255": false, "127.0.0.1": false,
+		"127.9.9.9": false, "169.254.169.254": false, "172.16.0.1": false, "172.31.255.255": false, "192.0.0.8": false,
+		"192.168.1.1": false, "198.18.0.1": false, "203.0.113.7": false, "224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false,
+		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::127.0.0.1": false, "fe80::1": false,
+		"fe80::1%eth0": false, "fec0::1": false, "fc00::1": false, "fd12::1": false, "ff02::1": false, "64:ff9b::10.0.0.1": false,
+		"64:ff9b::169.254.169.254": false, "64:ff9b:1::808:808": false, "2001:db8::1": false, "2001::1": false,
+		"2002:7f00:1::": false, "100::1": false, "2606:4700::1%eth0": false,
+	} {
+		if got := isPublic(netip.MustParseAddr(text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	if isPublic(netip.Addr{}) {
+		t.Error("the zero address")
+	}
+}
+
+// counting serves and counts the connections that were made to it.
+func counting(t *testing.T) (*httptest.Server, *int) {
+	n := 0
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			n++
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	return s, &n
+}
+
+func mustRefuse(t *testing.T, err error, what error) {
+	t.Helper()
+	r, ok := retry.Rejected(err)
+	if !errors.Is(err, what) || !ok || r.RetryAfter != 0 {
+		t.Errorf("not refused for good: %v", err)
+	}
+}
+
+func TestPrivateAddressIsRefusedBeforeItIsConnectedTo(t *testing.T) {
+	server, conns := counting(t)
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	custom := &http.Transport{DialContext: (&net.Dialer{}).DialContext}
+	for name, base := range map[string]http.RoundTripper{"default": nil, "zero": &http.Transport{}, "own dialer": custom} {
+		transport, err := publicOnly(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport.Proxy = nil
+		for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} { // a name is judged by what it resolves to
+			_, err := (&http.Client{Transport: transport}).Get("http://" + host + ":" + port)
+			if err == nil {
+				t.Fatal(name, host, "was let through")
+			}
+			mustRefuse(t, err, ErrPrivateAddress)
+		}
+	}
+	if server.Close(); *conns != 0 {
+		t.Error(*conns, "connections were made")
+	}
+}
+
+func TestDialerThatGoesAstrayIsRefused(t *testing.T) {
+	server, _ := counting(t)
+	base := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}}
+	transport, err := publicOnly(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = (&http.Client{Transport: transport}).Get("http://8.8.8.8/")
+	mustRefuse(t, err, ErrPrivateAddress)
+}
+
+type foreign struct{ http.RoundTripper }
+
+func TestTransportThatCannotBeWatchedIsAConfigurationError(t *testing.T) {
+	dial := func(string, string) (net.Conn, error) { return nil, errBoom }
+	for name, base := range map[string]http.RoundTripper{
+		"foreign": foreign{}, "nil": (*http.Transport)(nil), "Dial": &http.Transport{Dial: dial}, "DialTLS": &http.Transport{DialTLS: dial},
+	} {
+		if tr, err := publicOnly(base); !errors.Is(err, retry.ErrConfig) || tr != nil {
+			t.Error(name, err)
+		}
+	}
+	transport, err := publicOnly(&http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&http.Client{Transport: transport}).Get("http://8.8.8.8/"); !errors.Is(err, retry.ErrConfig) {
+		t.Error("proxy:", err)
+	}
+}
+
+func TestCallersTransportStaysAsItWas(t *testing.T) {
+	base := &http.Transport{}
+	transport, err := publicOnly(base)
+	if err != nil || transport == base || base.DialContext != nil || !transport.ForceAttemptHTTP2 {
+		t.Error("changed, or HTTP/2 lost:", err)
+	}
+}
+
+func TestRedirectMustNotLeaveHTTPS(t *testing.T) {
+	plain, conns := counting(t)
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/?token=SECRET", http.StatusFound))
+	defer secure.Close()
+	client := secure.Client()
+	client.CheckRedirect = noDowngrade(client.CheckRedirect)
+	resp, err := client.Get(secure.URL)
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	mustRefuse(t, err, ErrDowngrade)
+	if plain.Close(); *conns != 0 {
+		t.Error("http was asked")
+	}
+	asked := false
+	check := noDowngrade(func(*http.Request, []*http.Request) error { asked = true; return errBoom })
+	up, _ := http.NewRequest(http.MethodGet, "https://h/", nil)
+	down, _ := http.NewRequest(http.MethodGet, "http://h/", nil)
+	if err := check(up, []*http.Request{down}); err != errBoom || !asked {
+		t.Error("the caller's own rule was not asked")
+	}
+	if noDowngrade(nil)(up, []*http.Request{up}) != nil || noDowngrade(nil)(up, make10(up)) == nil {
+		t.Error("net/http's rule is lost")
+	}
+}
+
+func make10(r *http.Request) (rs []*http.Request) {
+	for range 10 {
+		rs = append(rs, r)
+	}
+	return rs
+}
