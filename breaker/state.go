@@ -1,0 +1,55 @@
+package breaker
+
+import (
+	"fmt"
+	"time"
+)
+
+// State is what a breaker does with calls. The zero State is none of them.
+type State uint8
+
+const (
+	Closed   State = iota + 1 // calls go through and are counted
+	HalfOpen                  // a few probes go through, the rest are refused
+	Open                      // calls are refused until the open time is over
+	Isolated                  // calls are refused until Release
+)
+
+var stateNames = [...]string{"unknown", "closed", "half-open", "open", "isolated"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return stateNames[0]
+}
+
+// MarshalText gives the name, so that a [Snapshot] reads well.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a name that MarshalText wrote.
+func (s *State) UnmarshalText(text []byte) error {
+	for i, name := range stateNames[1:] {
+		if name == string(text) {
+			*s = State(i + 1)
+			return nil
+		}
+	}
+	return fmt.Errorf("breaker: %q is no state", text)
+}
+
+// Change is one change of a breaker's state.
+type Change struct {
+	Name     string // of the breaker
+	From, To State
+	Time     time.Time
+	Cause    error // the failure that decided; nil where none did
+}
+
+// Counts is what a breaker has counted since its state last changed; where there is a failure rate, of the window only.
+type Counts struct {
+	Successes           int
+	Failures            int // slow calls among them
+	Neutral             int // calls without a verdict; since the state last changed, also where there is a window
+	ConsecutiveFailures int // since the last success; they do not age
+}
