@@ -18,6 +18,7 @@ var (
 	errAborted    = errors.New("the call panicked or ended its goroutine")
 	errProbeHangs = errors.New("a probe did not return within its limit")
 	errOverdue    = errors.New("a call is still running after the slow limit")
+	errUnknown    = errors.New("unknown failure")
 	errNoVerdict  = errors.New("no verdict")
 )
 
@@ -37,6 +38,7 @@ type Breaker struct {
 
 	mu          sync.Mutex
 	engine      *gobreaker.TwoStepCircuitBreaker[struct{}]
+	spare       *gobreaker.TwoStepCircuitBreaker[struct{}] // HalfOpen: open, for when a probe hangs
 	lastFailure error
 	failedAt    time.Duration // when it was, for Idle; negative: never
 	changes     []Change      // made under the lock that is held, to be told when it is free

@@ -49,11 +49,13 @@ func (b *Breaker) settle(now time.Duration) {
 		b.countOverdue(e, now)
 	case HalfOpen:
 		if p := e.flights.first; p != nil && now >= p.start+b.probeLimit {
-			b.probeHangs(e, p.start+b.probeLimit, now)
+			b.probeHangs(e, p.start+b.probeLimit)
 			b.settle(now)
 		}
 	case Open:
 		if now >= e.until && b.engine.State() == gobreaker.StateHalfOpen {
+			b.spare = newEngine(b.probes)
+			openEngine(b.spare, e.cause)
 			b.enter(&era{state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause}, e.cause)
 		}
 	}
@@ -61,11 +63,17 @@ func (b *Breaker) settle(now time.Duration) {
 
 // trip opens a closed breaker. b.mu is held.
 func (b *Breaker) trip(now time.Duration, cause error) {
-	done, err := b.engine.Allow()
-	if err == nil {
+	openEngine(b.engine, cause)
+	b.open(now, b.openFor, cause)
+}
+
+func openEngine(g *gobreaker.TwoStepCircuitBreaker[struct{}], cause error) {
+	if cause == nil {
+		cause = errUnknown
+	}
+	if done, err := g.Allow(); err == nil {
 		done(cause)
 	}
-	b.open(now, b.openFor, cause)
 }
 
 // reopen opens it after a failed probe, for longer than the last time if so configured. b.mu is held.
@@ -106,18 +114,11 @@ func (b *Breaker) enter(e *era, cause error) {
 	b.changes = append(b.changes, Change{Name: b.name, From: from, To: e.state, Time: b.born.Add(e.since), Cause: cause})
 }
 
-// probeHangs opens the breaker as of at, when its oldest probe reached its limit, though it may only have been noticed at
-// now. b.mu is held.
-func (b *Breaker) probeHangs(e *era, at, now time.Duration) {
-	// If the open time is over too by now, the engine stays half-open and only gets its permits back: it would need
-	// a moment to pass before it leaves the open state again.
-	outcome := error(errProbeHangs)
-	if at+b.grown(e.openFor) <= now {
-		outcome = errNoVerdict
-	}
-	for p := e.flights.first; p != nil; p = p.next {
-		p.done(outcome)
-	}
+// probeHangs opens the breaker as of at, when its oldest probe reached its limit, though it may be noticed
+// so much later that the open time is over too. An engine that were opened only then would refuse the probe that is due, as it
+// needs a moment to pass; so the spare takes over, which was opened before. b.mu is held.
+func (b *Breaker) probeHangs(e *era, at time.Duration) {
+	b.engine = b.spare
 	b.reopen(e, at, errProbeHangs)
 }
 
