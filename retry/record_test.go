@@ -1,0 +1,151 @@
+package retry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// patient retries n times after a wait, telling of it as the built-in loops do.
+func patient(n int, wait time.Duration) retry.Policy {
+	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) (err error) {
+		for i := range n {
+			if err = next.Try(ctx, i+1); err == nil {
+				return nil
+			}
+			if i+1 < n {
+				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "patient", Wait: wait, Err: err})
+				if slept := retry.Sleep(ctx, "patient", wait); slept != nil {
+					return slept
+				}
+			}
+		}
+		retry.Emit(ctx, retry.Event{Kind: retry.KindGiveUp, Policy: "patient", Err: err})
+		return err
+	})
+}
+
+func TestRecordTellsTheStory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rec retry.Record
+		slow := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			time.Sleep(5 * time.Millisecond)
+			return next.Do(ctx)
+		})
+		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), patient(2, time.Second), slow), func(context.Context) error {
+			time.Sleep(30 * time.Millisecond)
+			return errBoom
+		})
+		want := strings.TrimPrefix(`
+2 calls in 1.07s
+        0s        5ms  elsewhere
+       5ms       30ms  call, attempt 1: boom
+      35ms             patient: retry in 1s: boom
+      35ms         1s  patient waits
+    1.035s        5ms  elsewhere
+     1.04s       30ms  call, attempt 2: boom
+     1.07s             patient: give up: boom`, "\n")
+		if got := rec.String(); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+	if got := new(retry.Record).String(); got != "nothing recorded" {
+		t.Errorf("empty: %q", got)
+	}
+}
+
+func TestSharesAddUpToTheWallTime(t *testing.T) {
+	for seed := range uint64(200) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			pause := func() { time.Sleep(time.Duration(rnd.IntN(50)) * time.Millisecond) }
+			var rec retry.Record
+			strange := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { pause(); defer pause(); return next.Do(ctx) })
+			start := time.Now()
+			_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), strange, patient(1+rnd.IntN(4), 7*time.Millisecond), strange), func(ctx context.Context) error {
+				pause()
+				_ = retry.Run(ctx, patient(rnd.IntN(3), 3*time.Millisecond), func(context.Context) error { pause(); return errBoom })
+				pause()
+				return errBoom
+			})
+			wall := time.Since(start)
+			var total time.Duration
+			for _, s := range rec.Spans() {
+				total += s.Share
+				if s.Share < 0 || s.Share > s.Took {
+					t.Errorf("seed %d: share %v of %v", seed, s.Share, s.Took)
+				}
+			}
+			if total != wall {
+				t.Errorf("seed %d: shares add up to %v of %v\n%s", seed, total, wall, rec.String())
+			}
+		})
+	}
+}
+
+func TestEveryObserverAroundIsTold(t *testing.T) {
+	var told []string
+	tell := func(name string) retry.Policy {
+		return retry.Observe(func(_ context.Context, e retry.Event) {
+			told = append(told, name+" "+e.Kind.String())
+		})
+	}
+	chain := retry.Chain(tell("outer"), again(1), tell("inner"))
+	_ = retry.Run(t.Context(), chain, func(ctx context.Context) error {
+		return retry.Run(ctx, retry.Chain(tell("nested")), func(context.Context) error { return nil })
+	})
+	want := []string{"nested call", "inner call", "outer call", "nested done", "inner call", "outer call", "inner done", "outer done"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
+}
+
+func TestObserversHearOfAPanicAndOfGoexit(t *testing.T) {
+	for name, exit := range map[string]func(){"panic": func() { panic("ouch") }, "goexit": runtime.Goexit} {
+		var kinds []retry.Kind
+		finished := make(chan any)
+		go func() {
+			defer func() { finished <- recover() }()
+			_ = retry.Run(context.Background(), retry.Observe(func(_ context.Context, e retry.Event) {
+				if e.Err == nil {
+					t.Errorf("%s: %v without an error", name, e.Kind)
+				}
+				kinds = append(kinds, e.Kind)
+			}), func(context.Context) error { exit(); return nil })
+		}()
+		if got := <-finished; (got == "ouch") != (name == "panic") {
+			t.Errorf("%s: recovered %v", name, got)
+		}
+		if !slices.Equal(kinds, []retry.Kind{retry.KindCall, retry.KindDone}) {
+			t.Errorf("%s: told %v", name, kinds)
+		}
+	}
+}
+
+func TestLogTo(t *testing.T) {
+	var buf bytes.Buffer
+	l := slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	synctest.Test(t, func(t *testing.T) {
+		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(retry.LogTo(l)), patient(2, time.Second)), func(context.Context) error { return errBoom })
+	})
+	want := "level=INFO msg=retry policy=patient attempt=1 wait=1s error=boom\nlevel=WARN msg=\"give up\" policy=patient attempt=1 error=boom\n"
+	if buf.String() != want {
+		t.Errorf("got\n%swant\n%s", buf.String(), want)
+	}
+	retry.LogTo(nil)(t.Context(), retry.Event{Kind: retry.KindCall, Err: errors.New("to the default logger")})
+}
