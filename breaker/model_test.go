@@ -164,7 +164,7 @@ func TestBehavesLikeTheModel(t *testing.T) {
 		checkSequence(t, *seed)
 		return
 	}
-	n := 2000
+	n := 1500
 	if testing.Short() {
 		n = 200
 	}

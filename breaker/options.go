@@ -174,6 +174,7 @@ func OnChange(f func(Change)) Option {
 	return func(c *config) {
 		if f == nil {
 			c.fail("OnChange: nil listener")
+			return
 		}
 		c.listeners = append(c.listeners, f)
 	}
