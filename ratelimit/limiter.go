@@ -1,0 +1,300 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
+)
+
+// ErrLimited is the reason of a rejection by a [Limiter] or a [Pacer]: the wait would be longer than the context's deadline or
+// [MaxWait] allow, or no wait would ever be enough. The wait it would take is the rejection's RetryAfter, 0 if there is none.
+var ErrLimited = errors.New("rate limited")
+
+// errLimitedByDeadline is the reason when it was the context's deadline that the wait did not fit.
+var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimited, context.DeadlineExceeded)
+
+// Limiter is a policy that lets calls go at a rate: a token bucket of [golang.org/x/time/rate], full at first. A call that finds
+// no token waits in line, first in first out; one whose wait cannot fit its deadline or [MaxWait] is refused at once and takes
+// nothing. An abandoned wait leaves no trace, and a call that was refused further in (an open breaker) gives its token back.
+//
+// What a callee says of its patience pauses every caller: see [Limiter.Pause] for how a pause ends.
+//
+// A Limiter is safe for concurrent use. One limiter stands for one limit: share it among all who are under that limit. The
+// zero Limiter is a configuration error; make one with [New], [From] or [All].
+type Limiter struct {
+	buckets []*rate.Limiter // a call takes its tokens from all of them or from none
+	members []*Limiter      // of All: the owners of the buckets
+	shared  bool            // others may change the buckets without a word
+	config
+	invalid atomic.Pointer[error] // what is wrong with the configuration
+
+	mu    sync.Mutex
+	now   time.Time // the latest moment seen: the buckets' time never goes back
+	line  line
+	pause pause
+	stats Stats
+}
+
+// New makes a limiter that lets burst calls go at once and limit calls a second in the long run. rate.Inf lets all go, whatever
+// the burst, until something pauses them. A limit of 0 lets the first burst go and no other call. A limit that is negative or no
+// number, and a burst below 1, are configuration errors.
+func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
+	if math.IsInf(float64(limit), 1) {
+		limit = rate.Inf
+	}
+	l := From(rate.NewLimiter(limit, burst), opts...)
+	l.shared = false
+	return l
+}
+
+// From makes a limiter of a bucket that is there already and that others may go on using. Those others are not in line: they
+// take their tokens when they come. What they change of the bucket is noticed by the next call, and within a second by those in
+// line.
+func From(bucket *rate.Limiter, opts ...Option) *Limiter {
+	l := &Limiter{shared: true}
+	c, err := configure(policyName, forLimiter, opts)
+	l.config = c
+	switch {
+	case err != nil:
+	case bucket == nil:
+		err = retry.ConfigErrorf(policyName, "nil bucket")
+	default:
+		l.buckets = []*rate.Limiter{bucket}
+		err = checkBucket(bucket.Limit(), bucket.Burst())
+	}
+	l.judge(err)
+	return l
+}
+
+const policyName = "limiter"
+
+func checkBucket(limit rate.Limit, burst int) error {
+	switch {
+	case !(limit >= 0): // NaN too
+		return retry.ConfigErrorf(policyName, "a limit of %v is no rate", float64(limit))
+	case burst < 1 && limit != rate.Inf:
+		return retry.ConfigErrorf(policyName, "a burst of %d lets no call go", burst)
+	}
+	return nil
+}
+
+func (l *Limiter) judge(err error) {
+	if err == nil {
+		l.invalid.Store(nil)
+		return
+	}
+	l.invalid.Store(&err)
+}
+
+// Validate reports a configuration error, also one that came with SetLimit or SetBurst.
+func (l *Limiter) Validate() error {
+	if err := l.invalid.Load(); err != nil {
+		return *err
+	}
+	if len(l.buckets) == 0 {
+		return errZero
+	}
+	for _, m := range l.members {
+		if err := m.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errZero = retry.ConfigErrorf(policyName, "the zero Limiter is not ready: use New, From or All")
+
+// Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is [ErrLimited] and, where the deadline is
+// the reason, Is context.DeadlineExceeded.
+func (l *Limiter) Do(ctx context.Context, next retry.Next) error { return l.do(ctx, next, 1) }
+
+func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
+	if err := l.Validate(); err != nil {
+		return err
+	}
+	if err := retry.Ended(ctx); err != nil {
+		return err
+	}
+	t, err := l.admit(ctx, n)
+	if err != nil {
+		return err
+	}
+	returned := false
+	defer func() {
+		if !returned { // a panic or Goexit: the token is spent, but a probe frees its place
+			l.settle(&t, void)
+		}
+	}()
+	err = next.Do(ctx)
+	returned = true
+	if quota, ok := retry.Reported(ctx, t.at); ok || err != nil || t.probe != 0 {
+		l.hear(ctx, &t, quota, err)
+	}
+	return err
+}
+
+// ticket is what an admitted call holds.
+type ticket struct {
+	n      int       // tokens
+	at     time.Time // when it was admitted
+	pauses int       // pauses there had been by then
+	probe  int       // its number, if it is the one call that goes first after a pause; else 0
+}
+
+// hear settles a call that has returned: what became of its tokens, and what its callee said.
+func (l *Limiter) hear(ctx context.Context, t *ticket, quota retry.Quota, err error) {
+	if !made(err) {
+		l.settle(t, unmade)
+		return
+	}
+	if wait, refused := calleesWish(err); refused {
+		l.hint(ctx, t, wait, err)
+		return
+	}
+	if quota.Remaining == 0 && quota.Reset > 0 {
+		l.hint(ctx, t, quota.Reset, err)
+		return
+	}
+	if err != nil && ctx.Err() != nil { // it says nothing of the callee
+		l.settle(t, void)
+		return
+	}
+	l.settle(t, answered)
+}
+
+// made tells whether an outcome comes from the callee: a rejection or a configuration error further in says that nobody called
+// it, unless a loop in between had called it before.
+func made(err error) bool {
+	if err == nil {
+		return true
+	}
+	if _, rejected := retry.Rejected(err); !rejected && !errors.Is(err, retry.ErrConfig) {
+		return true
+	}
+	var loop *retry.Error
+	return errors.As(err, &loop) && loop.Attempts > 0
+}
+
+// calleesWish is the wait that the callee asked for. One that a policy further in asks for is that policy's business.
+func calleesWish(err error) (wait time.Duration, refused bool) {
+	if _, rejected := retry.Rejected(err); rejected {
+		var loop *retry.Error
+		if !errors.As(err, &loop) || loop.Last == nil {
+			return 0, false
+		}
+		err = loop.Last
+		if _, rejected := retry.Rejected(err); rejected {
+			return 0, false
+		}
+	}
+	return retry.RetryAfter(err)
+}
+
+// Limit returns the limit in calls a second; of [All] the lowest one.
+func (l *Limiter) Limit() rate.Limit {
+	low := rate.Inf
+	for _, b := range l.buckets {
+		low = min(low, b.Limit())
+	}
+	return low
+}
+
+// Burst returns the burst; of [All] the lowest one.
+func (l *Limiter) Burst() int {
+	low := math.MaxInt
+	for _, b := range l.buckets {
+		low = min(low, b.Burst())
+	}
+	return low
+}
+
+// SetLimit changes the limit. Those in line get their new turn, and who can no longer be served in time is refused. With a limit
+// that is no rate every call fails until it is set right.
+func (l *Limiter) SetLimit(limit rate.Limit) {
+	if math.IsInf(float64(limit), 1) {
+		limit = rate.Inf
+	}
+	l.change(func(b *rate.Limiter) { b.SetLimitAt(l.now, limit) })
+}
+
+// SetBurst changes the burst as SetLimit changes the limit.
+func (l *Limiter) SetBurst(burst int) {
+	l.change(func(b *rate.Limiter) { b.SetBurstAt(l.now, burst) })
+}
+
+func (l *Limiter) change(set func(*rate.Limiter)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.members != nil || len(l.buckets) != 1 {
+		l.judge(retry.ConfigErrorf(policyName, "a limiter made by All has no limit of its own to set: set that of a member"))
+	} else {
+		l.tick()
+		b := l.buckets[0]
+		set(b)
+		l.judge(checkBucket(b.Limit(), b.Burst()))
+	}
+	l.replan()
+}
+
+// Idle reports whether the limiter could be forgotten without changing a decision: nobody waits, nothing pauses it, and its bucket
+// is full.
+func (l *Limiter) Idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	if l.line.head != nil || l.pause.pending(now) {
+		return false
+	}
+	for _, b := range l.buckets {
+		if b.Limit() != rate.Inf && b.TokensAt(now) < float64(b.Burst()) {
+			return false
+		}
+	}
+	return true
+}
+
+// String is one readable line.
+func (l *Limiter) String() string {
+	if err := l.Validate(); err != nil {
+		return err.Error()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	s := policyName
+	for i, b := range l.buckets {
+		if i > 0 {
+			s += " and"
+		}
+		if b.Limit() == rate.Inf {
+			s += " without limit"
+			continue
+		}
+		s += fmt.Sprintf(" %.4g/s burst %d", float64(b.Limit()), b.Burst())
+	}
+	if wait := l.opens(now).Sub(now); wait > 0 {
+		s += fmt.Sprintf(", paused for %v", wait)
+	}
+	if l.line.len > 0 {
+		s += fmt.Sprintf(", %d waiting", l.line.len)
+	}
+	return s
+}
+
+// tick moves the limiter's time to the present and returns it. It requires that l.mu is held.
+func (l *Limiter) tick() time.Time { return l.seen(time.Now()) }
+
+// seen is tick for a moment that was read before l.mu was taken.
+func (l *Limiter) seen(now time.Time) time.Time {
+	if now.After(l.now) {
+		l.now = now
+	}
+	return l.now
+}

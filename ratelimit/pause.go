@@ -1,0 +1,206 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+const (
+	// A callee that refuses without a word about time gets firstRest, and twice as long each time the probe is refused again,
+	// up to maxRest.
+	firstRest = 500 * time.Millisecond
+	maxRest   = 30 * time.Second
+
+	// probeLimit is how long the others wait for the answer to the probe.
+	probeLimit = time.Second
+
+	// ramp is how the line that a pause has gathered goes: the first when the probe is answered, and twice as many at the end
+	// of each ramp. All at once they would bring the refusal back; at a fixed distance ten thousand would take for ever.
+	ramp = 100 * time.Millisecond
+)
+
+// pause is what holds callers back beside the buckets. It opens in three steps: until the pause has passed nobody goes; then one
+// call goes, the probe; when that has been answered, the line goes along the ramp.
+type pause struct {
+	phase    phase
+	until    time.Time // shut: nobody goes before; probing: the others go without its answer; ramping: the ramp's begin
+	begun    int       // pauses so far
+	probes   int       // probes so far: the number of the last one
+	released int       // in this ramp
+	rests    int       // refusals in a row without a time
+}
+
+type phase uint8
+
+const (
+	open phase = iota
+	shut
+	probing
+	ramping
+)
+
+// next is when the one who has k others before him may go, as far as the pause is concerned; he counts on the probe's answer to
+// come at once.
+func (p *pause) next(now time.Time, k int) time.Time {
+	begin, k0 := now, k
+	switch p.phase {
+	case open:
+		return now
+	case shut:
+		k0-- // the first is the probe
+		begin = later(now, p.until)
+	case ramping:
+		k0 += p.released
+		begin = p.until
+	}
+	return later(now, begin.Add(rampAt(k0)))
+}
+
+// rampAt is when, in a ramp, the one goes who has k before him.
+func rampAt(k int) time.Duration {
+	return time.Duration(float64(ramp) * math.Log2(float64(max(k, 0)+1)))
+}
+
+// opens is the earliest moment at which the pause lets the next one go, and moves on what has come to its time.
+func (p *pause) opens(now time.Time) time.Time {
+	if p.phase == probing && !now.Before(p.until) {
+		p.phase, p.released = ramping, 0
+	}
+	switch p.phase {
+	case shut, probing:
+		return p.until
+	case ramping:
+		return p.until.Add(rampAt(p.released))
+	}
+	return now
+}
+
+// pass lets one go who opens has let. It returns the number of the probe that he is, or 0.
+func (p *pause) pass(now time.Time) int {
+	switch p.phase {
+	case shut:
+		p.phase, p.until = probing, now.Add(probeLimit)
+		p.probes++
+		return p.probes
+	case ramping:
+		p.released++
+	}
+	return 0
+}
+
+// pending reports whether forgetting the pause would change a decision.
+func (p *pause) pending(now time.Time) bool {
+	switch p.phase {
+	case shut:
+		return now.Before(p.until)
+	case probing:
+		return true
+	}
+	return false
+}
+
+// Pause holds every caller for d, counted from now; of two pauses the one that ends later counts. When it has passed, one call
+// goes first, the probe. When that was answered, and after a second at the latest, the others follow: the first at once and then
+// spread out, twice as many in each tenth of a second, as far as the limit permits. A probe that is refused brings the next pause,
+// one that is abandoned gives its place to the next in line.
+//
+// A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the call, or a [retry.Quota] with
+// nothing remaining until its reset, both no longer than [HintCap]. However many calls bring one, it is one pause, up to the latest
+// time named. After(err, 0), refused without a time, pauses for half a second, and twice as long each time the probe is refused so,
+// up to 30 s; answers to calls that went before the pause began do not count again.
+func (l *Limiter) Pause(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	if d > 0 {
+		l.shut(now, now.Add(d))
+	}
+}
+
+// hint is Pause on the word of the callee of t.
+func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err error) {
+	l.mu.Lock()
+	now := l.tick()
+	probe := l.pause.phase == probing && t.probe == l.pause.probes
+	if wait == 0 {
+		if t.pauses != l.pause.begun { // the news is old
+			l.mu.Unlock()
+			return
+		}
+		wait = min(maxRest, firstRest<<min(l.pause.rests, 10))
+		l.pause.rests++
+	}
+	wait = min(wait, l.hintCap)
+	began := wait > 0 && l.shut(now, now.Add(wait))
+	if probe && !began && l.pause.phase == probing { // hints are ignored
+		l.answered(now)
+	}
+	l.mu.Unlock()
+	if began {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: policyName, Wait: wait, Err: err, Note: fmt.Sprintf("paused for %v", wait)})
+	}
+}
+
+// shut holds everybody until the given time and reports whether that is a new pause. It requires that l.mu is held.
+func (l *Limiter) shut(now, until time.Time) (began bool) {
+	p := &l.pause
+	if p.phase == shut && now.Before(p.until) {
+		if !until.After(p.until) {
+			return false
+		}
+	} else {
+		p.phase, began = shut, true
+		p.begun++
+	}
+	p.until = until
+	l.replan()
+	return began
+}
+
+// outcome of a call, for the limiter.
+type outcome uint8
+
+const (
+	answered outcome = iota // by the callee
+	void                    // nobody knows: it panicked, or its context ended
+	unmade                  // refused further in
+)
+
+// settle gives back the tokens of a call that was not made, and moves a pause on whose probe has come back.
+func (l *Limiter) settle(t *ticket, o outcome) {
+	if o != unmade && t.probe == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	if o == unmade {
+		l.refund(now, t.n)
+	}
+	if l.pause.phase == probing && t.probe == l.pause.probes {
+		if o == answered {
+			l.answered(now)
+		} else {
+			l.pause.phase, l.pause.until = shut, now
+		}
+	}
+	l.dispatch(now)
+}
+
+// answered lets the line follow the probe. It requires that l.mu is held.
+func (l *Limiter) answered(now time.Time) {
+	p := &l.pause
+	p.phase, p.until, p.released, p.rests = ramping, now, 0, 0
+	l.dispatch(now)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

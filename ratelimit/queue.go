@@ -1,0 +1,336 @@
+package ratelimit
+
+import (
+	"context"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
+)
+
+// Nobody in line holds a token: it is taken when the head's turn has come. So an abandoned wait is a removed waiter and nothing
+// has to be given back (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set for its head.
+
+// recheck is how often the head of a line looks at buckets that others may change without a word.
+const recheck = time.Second
+
+// line is the queue of those who wait, first in first out.
+type line struct {
+	head, tail *waiter
+	len        int
+	tokens     int // that they want
+	timer      *time.Timer
+	wakeAt     time.Time // what timer is set for
+}
+
+type waiter struct {
+	prev, next *waiter
+	queued     bool
+	ticket
+	arrived  time.Time
+	latest   time.Time  // by MaxWait; zero: no bound
+	deadline time.Time  // of the context; zero: none
+	done     chan error // nil: go
+}
+
+func (q *line) push(w *waiter) {
+	w.prev, w.queued = q.tail, true
+	if q.tail == nil {
+		q.head = w
+	} else {
+		q.tail.next = w
+	}
+	q.tail = w
+	q.len++
+	q.tokens += w.n
+}
+
+func (q *line) remove(w *waiter) {
+	if w.prev == nil {
+		q.head = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		q.tail = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next, w.queued = nil, nil, false
+	q.len--
+	q.tokens -= w.n
+}
+
+// admit takes n tokens for a call, now or after a wait in line.
+func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
+	now := time.Now()
+	l.mu.Lock()
+	now = l.seen(now)
+	if l.shadow {
+		t := l.pretend(ctx, now, n)
+		l.mu.Unlock()
+		return t, nil
+	}
+	if l.line.head != nil {
+		l.dispatch(now)
+	}
+	if l.line.head == nil {
+		if t, ok := l.take(now, n); ok {
+			l.stats.Immediate++
+			l.mu.Unlock()
+			return t, nil
+		}
+	}
+	w := waiter{ticket: ticket{n: n}, arrived: now}
+	if l.maxWait >= 0 {
+		w.latest = now.Add(l.maxWait)
+	}
+	w.deadline, _ = ctx.Deadline()
+	wait, err := l.judgeWait(now, &w, l.line.len, l.line.tokens)
+	if err != nil {
+		l.stats.Refused++
+		l.mu.Unlock()
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policyName, Err: err})
+		return ticket{}, err
+	}
+	return l.stand(ctx, w, wait)
+}
+
+// stand waits in line. It requires that l.mu is held and releases it.
+func (l *Limiter) stand(ctx context.Context, place waiter, wait time.Duration) (ticket, error) {
+	w := &place
+	w.done = make(chan error, 1)
+	l.line.push(w)
+	if l.line.head == w {
+		l.plan(l.now)
+	}
+	l.mu.Unlock()
+
+	var err error
+	granted, handed := false, false
+	defer func() {
+		if granted && !handed { // its context ended, or an observer panicked
+			l.settle(&w.ticket, unmade)
+		}
+	}()
+	select {
+	case err = <-w.done:
+		granted = err == nil
+	case <-ctx.Done():
+		if l.leave(w) {
+			break
+		}
+		err = <-w.done
+		granted = err == nil
+	}
+	if err == nil {
+		err = retry.Ended(ctx)
+	} else {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policyName, Err: err})
+	}
+	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: policyName, Wait: wait, Took: time.Since(w.arrived), Err: err})
+	handed = err == nil
+	return w.ticket, err
+}
+
+// leave takes w out of the line, unless its turn has come already.
+func (l *Limiter) leave(w *waiter) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !w.queued {
+		return false
+	}
+	l.stats.Abandoned++
+	l.line.remove(w)
+	l.dispatch(l.tick())
+	return true
+}
+
+// take lets a call go now, if the pause and all buckets permit. It requires that l.mu is held, as all below do.
+func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
+	if l.opens(now).After(now) {
+		return ticket{}, false
+	}
+	for i, b := range l.buckets {
+		if b.AllowN(now, n) {
+			continue
+		}
+		for _, b := range l.buckets[:i] {
+			putBack(b, now, n)
+		}
+		return ticket{}, false
+	}
+	return ticket{n: n, at: now, probe: l.pause.pass(now), pauses: l.pause.begun}, true
+}
+
+// opens is the earliest moment at which a pause, its own or a member's, lets the next one go.
+func (l *Limiter) opens(now time.Time) time.Time {
+	if l.pause.phase != open {
+		now = later(now, l.pause.opens(now))
+	}
+	for _, m := range l.members {
+		now = later(now, m.shutUntil())
+	}
+	return now
+}
+
+// shutUntil is when the limiter's own pause has passed. It must not be called with l.mu held.
+func (l *Limiter) shutUntil() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pause.phase == shut {
+		return l.pause.until
+	}
+	return time.Time{}
+}
+
+func (l *Limiter) refund(now time.Time, n int) {
+	for _, b := range l.buckets {
+		putBack(b, now, n)
+	}
+}
+
+// putBack returns n tokens to b, which never holds more than its burst. Taking a negative number adds to the bucket and nothing
+// else; Reservation.Cancel would subtract what was reserved since.
+func putBack(b *rate.Limiter, now time.Time, n int) { b.ReserveN(now, -n) }
+
+// turn estimates when one goes who wants n tokens and has k others before him who want so many. It is false if he never goes.
+func (l *Limiter) turn(now time.Time, k, before, n int) (time.Time, bool) {
+	start := later(l.pause.next(now, 0), l.opens(now))
+	if l.pause.phase == probing {
+		start = now // counting on its answer
+	}
+	at := later(start, l.pause.next(now, k))
+	for _, b := range l.buckets {
+		limit := b.Limit()
+		if limit == rate.Inf {
+			continue
+		}
+		short := float64(before+n) - b.TokensAt(start)
+		if n > b.Burst() || short > 0 && limit <= 0 {
+			return time.Time{}, false
+		}
+		if short > 0 {
+			at = later(at, start.Add(timeFor(short, limit)))
+		}
+	}
+	return at, true
+}
+
+// timeFor is how long limit takes to fill in so many tokens; cut to whole nanoseconds, as in x/time.
+func timeFor(tokens float64, limit rate.Limit) time.Duration {
+	d := tokens / float64(limit) * float64(time.Second)
+	if d >= float64(rate.InfDuration) {
+		return rate.InfDuration
+	}
+	return time.Duration(d)
+}
+
+// judgeWait estimates the wait of w behind k others, and refuses it where it does not fit.
+func (l *Limiter) judgeWait(now time.Time, w *waiter, k, before int) (time.Duration, error) {
+	at, ok := l.turn(now, k, before, w.n)
+	if !ok {
+		return 0, &retry.Rejection{Policy: policyName, Reason: ErrLimited}
+	}
+	wait := at.Sub(now)
+	switch {
+	case !w.deadline.IsZero() && !at.Before(w.deadline):
+		return wait, &retry.Rejection{Policy: policyName, Reason: errLimitedByDeadline, RetryAfter: wait}
+	case !w.latest.IsZero() && at.After(w.latest):
+		return wait, &retry.Rejection{Policy: policyName, Reason: ErrLimited, RetryAfter: wait}
+	}
+	return wait, nil
+}
+
+// replan follows a change for the worse or the better: who no longer fits is refused, who is due goes.
+func (l *Limiter) replan() {
+	broken := l.Validate()
+	k, before := 0, 0
+	for w := l.line.head; w != nil; {
+		next := w.next
+		err := broken
+		if err == nil {
+			_, err = l.judgeWait(l.now, w, k, before)
+		}
+		if err != nil {
+			l.turnAway(w, err)
+		} else {
+			k++
+			before += w.n
+		}
+		w = next
+	}
+	l.dispatch(l.now)
+}
+
+func (l *Limiter) turnAway(w *waiter, err error) {
+	l.stats.Refused++
+	l.line.remove(w)
+	w.done <- err
+}
+
+// dispatch lets those go whose turn has come, and sets the timer for the next one.
+func (l *Limiter) dispatch(now time.Time) {
+	for w := l.line.head; w != nil; w = l.line.head {
+		t, ok := l.take(now, w.n)
+		if !ok {
+			break
+		}
+		w.ticket = t
+		l.stats.Delayed++
+		l.stats.Waited += now.Sub(w.arrived)
+		l.line.remove(w)
+		w.done <- nil
+	}
+	l.plan(now)
+}
+
+// plan sets the timer for the head of the line. A line that is empty needs none, and no ramp.
+func (l *Limiter) plan(now time.Time) {
+	q := &l.line
+	for w := q.head; w != nil; w = q.head {
+		at, ok := l.turn(now, 0, 0, w.n)
+		at = later(at, l.opens(now))
+		if !w.latest.IsZero() && w.latest.Before(at) {
+			// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
+			ok = ok && now.Before(w.latest)
+			at = w.latest
+		}
+		if !ok {
+			_, err := l.judgeWait(now, w, 0, 0)
+			if err == nil {
+				err = &retry.Rejection{Policy: policyName, Reason: ErrLimited}
+			}
+			l.turnAway(w, err)
+			continue
+		}
+		if l.shared {
+			if soon := now.Add(recheck); at.After(soon) {
+				at = soon
+			}
+		}
+		if q.timer == nil {
+			q.timer = time.AfterFunc(at.Sub(now), l.wake)
+		} else if !at.Equal(q.wakeAt) {
+			q.timer.Reset(at.Sub(now))
+		}
+		q.wakeAt = at
+		return
+	}
+	if q.timer != nil {
+		q.timer.Stop()
+		q.timer = nil // the next line may be in another synctest bubble
+	}
+	if l.pause.phase == ramping {
+		l.pause.phase = open
+	}
+}
+
+// wake is what the timer does. One that comes late or for nothing does no harm.
+func (l *Limiter) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	l.line.wakeAt = time.Time{} // it has fired: set it anew, also for the same moment
+	l.dispatch(now)
+}
