@@ -170,16 +170,15 @@ func (b *Breaker) untilProbe(e *era, now time.Duration) time.Duration {
 	return max(1, min(max(e.openFor/10, now-p.start), p.start+b.probeLimit-now))
 }
 
+// refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts only.
 func (b *Breaker) refuse(ctx context.Context, cause error, wait time.Duration) (permit, error) {
 	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: cause}
-	event := retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r}
 	if b.shadow {
 		b.shadowed.refused.Add(1)
-		event.Note = "in shadow mode: let through"
-		retry.Emit(ctx, event)
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, Note: "in shadow mode: let through"})
 		return permit{}, nil
 	}
-	retry.Emit(ctx, event)
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r})
 	return permit{}, r
 }
 

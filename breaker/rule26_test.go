@@ -37,7 +37,7 @@ func TestOpensAfterFiveFailuresAndAdmitsWhoWaitsExactlyAsTold(t *testing.T) {
 		if s := b.State(); s != breaker.Open {
 			t.Fatal(s)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if err := retry.Run(t.Context(), b, succeed); err != nil {
 			t.Fatal(err)
 		}

@@ -307,7 +307,7 @@ func TestCallInFlightIsNeverCountedTwice(t *testing.T) {
 		go func() { _ = run(b, takes(5*time.Second, nil)) }()
 		time.Sleep(time.Second)
 		failures(0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		failures(1)
 		time.Sleep(5 * time.Second)
 		failures(1)
@@ -417,7 +417,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 		}
 		time.Sleep(40*time.Second - 1)
 		want(t, c, breaker.Open)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		_ = run(c, fail)
 		if after, _ := retry.RetryAfter(run(c, succeed)); after != 2*time.Minute {
 			t.Fatal(after) // the growth goes on

@@ -76,7 +76,7 @@ func (b *Breaker) Restore(s Snapshot) error {
 	b.mu.Unlock()
 	b.announce(context.Background(), changes)
 	if s.State != Closed && left == 0 {
-		time.Sleep(2) // the engine leaves the open state only after some time, however short, has passed
+		time.Sleep(2 * time.Nanosecond) // the engine leaves the open state only after some time, however short, has passed
 	}
 	return nil
 }
