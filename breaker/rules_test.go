@@ -159,6 +159,10 @@ func TestProbes(t *testing.T) {
 		for range 2 {
 			go func() { _ = run(b, takes(time.Hour, nil)) }()
 		}
+		synctest.Wait()
+		if after, _ := retry.RetryAfter(run(b, succeed)); after != 100*time.Millisecond {
+			t.Fatalf("with the probes just out: %v", after) // a tenth of the open time
+		}
 		time.Sleep(time.Second)
 		err := run(b, succeed)
 		if r, ok := retry.Rejected(err); !ok || !errors.Is(err, breaker.ErrOpen) || r.RetryAfter != time.Second || r.Cause != errBoom {
@@ -182,12 +186,12 @@ func TestProbes(t *testing.T) {
 func TestOpenTimeGrowsAndStartsAnewWhenClosed(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second), breaker.OpenGrowth(2, 3*time.Second))
-		for _, d := range []time.Duration{1, 2, 3, 3} {
+		for _, d := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
 			_ = run(b, fail)
-			if after, _ := retry.RetryAfter(run(b, succeed)); after != d*time.Second {
-				t.Fatalf("%v, want %v s", after, d)
+			if after, _ := retry.RetryAfter(run(b, succeed)); after != d {
+				t.Fatalf("%v, want %v", after, d)
 			}
-			time.Sleep(d * time.Second)
+			time.Sleep(d)
 		}
 		_ = run(b, succeed)
 		_ = run(b, fail)
