@@ -1,0 +1,180 @@
+// Command anycall guards a call that has nothing to do with HTTP: several writers store orders in one embedded SQLite
+// database, which really locks. A locked database is worth another try, a violated constraint is an answer.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/retry"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("anycall", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	writers := fs.Int("writers", 4, "goroutines that write at once, each over a connection of its own")
+	orders := fs.Int("orders", 3, "orders that each writer stores")
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, "anycall has several writers store orders in one SQLite database that locks.\n\n")
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
+		return 0
+	case err == nil && (*writers < 1 || *writers > 100 || *orders < 1 || *orders > 1000):
+		err = errors.New("-writers must be 1 to 100 and -orders 1 to 1000")
+	case err == nil && fs.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "anycall: %v\n", err)
+		return 2
+	}
+	if err := shop(ctx, *writers, *orders, stdout); err != nil {
+		fmt.Fprintf(stderr, "anycall: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// sqliteCode reports whether err is SQLite's error with this primary result code.
+func sqliteCode(code int) func(error) bool {
+	return func(err error) bool {
+		e, ok := errors.AsType[*sqlite.Error](err)
+		return ok && e.Code()&0xff == code
+	}
+}
+
+var (
+	locked   = sqliteCode(sqlite3.SQLITE_BUSY)
+	conflict = sqliteCode(sqlite3.SQLITE_CONSTRAINT)
+)
+
+// guard is made once and shared by all writers.
+func guard() retry.Policy {
+	return retry.Chain(
+		policies.Exponential(policies.Attempts(20), policies.Initial(2*time.Millisecond), policies.MaxDelay(50*time.Millisecond),
+			policies.WithJitter(policies.Full),
+			policies.WithBudget(policies.NewTokenBudget(200, 0.5))), // all writers together: no storm of retries
+		breaker.New("orders"),
+		policies.Classify(
+			policies.NeutralMatch(locked), // busy is alive: retried, and not the breaker's business
+			policies.FinalMatch(conflict), // trying again cannot help
+		),
+	)
+}
+
+// result is what became of one order.
+type result struct {
+	writer, order int
+	calls         int
+	took          time.Duration
+	err           error
+	record        *retry.Record
+}
+
+func shop(ctx context.Context, writers, orders int, out io.Writer) error {
+	dir, err := os.MkdirTemp("", "anycall")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	// Without SQLite's own busy timeout a locked database answers SQLITE_BUSY at once: the waiting is the chain's.
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "orders.db"))+"?_txlock=immediate&_pragma=busy_timeout(0)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, "CREATE TABLE orders (id INTEGER PRIMARY KEY, writer INTEGER NOT NULL)"); err != nil {
+		return err
+	}
+
+	fmt.Fprintf(out, "%d writers store %d orders each in one SQLite database, which a slow transaction has locked for 40 ms\n", writers, orders)
+	unlock, err := lock(ctx, db)
+	if err != nil {
+		return err
+	}
+	time.AfterFunc(40*time.Millisecond, unlock)
+
+	chain := guard()
+	results := make(chan result)
+	var busy sync.WaitGroup
+	for w := 1; w <= writers; w++ {
+		busy.Go(func() {
+			for o := 1; o <= orders; o++ {
+				results <- store(ctx, chain, db, w, 100*w+o)
+			}
+			results <- store(ctx, chain, db, w, 101) // an order number that writer 1 uses
+		})
+	}
+	go func() { busy.Wait(); close(results) }()
+
+	var longest result
+	var failed error
+	for r := range results {
+		switch {
+		case r.err == nil:
+			fmt.Fprintf(out, "writer %d: order %d stored, call %d of it, %v\n", r.writer, r.order, r.calls, r.took.Round(time.Millisecond))
+		case conflict(r.err):
+			fmt.Fprintf(out, "writer %d: order %d exists already, not tried again after call %d\n", r.writer, r.order, r.calls)
+		default:
+			failed = r.err
+			fmt.Fprintf(out, "writer %d: order %d not stored: %v\n", r.writer, r.order, r.err)
+		}
+		if r.calls > longest.calls {
+			longest = r
+		}
+	}
+	fmt.Fprintf(out, "\nthe flight record of order %d, the one with most calls:\n%s\n", longest.order, longest.record)
+	return failed
+}
+
+// store writes one order through the chain.
+func store(ctx context.Context, chain retry.Policy, db *sql.DB, writer, order int) result {
+	r := result{writer: writer, order: order, record: new(retry.Record)}
+	start := time.Now()
+	r.err = retry.Run(ctx, retry.Chain(retry.Observe(r.record.Add), chain), func(ctx context.Context) error {
+		r.calls++
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (id, writer) VALUES (?, ?)", order, writer); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	r.took = time.Since(start)
+	return r
+}
+
+// lock holds the database's write lock until unlock is called.
+func lock(ctx context.Context, db *sql.DB) (unlock func(), err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = tx.Rollback() }, nil
+}
