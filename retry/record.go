@@ -105,12 +105,19 @@ func (r *Record) String() string {
 	type line struct {
 		at   time.Duration
 		text string
+		last bool // of those at the same moment: a decision goes before the span that it led to
 	}
 	var lines []line
-	var total time.Duration
-	calls := 0
+	var total, rest time.Duration
 	for _, s := range spans {
 		total += s.Share
+	}
+	calls := 0
+	for _, s := range spans {
+		if s.Kind == 0 && s.Share < total/100 { // too short to be worth a line each
+			rest += s.Share
+			continue
+		}
 		what := "elsewhere"
 		switch s.Kind {
 		case KindCall:
@@ -125,7 +132,7 @@ func (r *Record) String() string {
 		if s.Depth > 1 {
 			what = fmt.Sprintf("(loop %d) %s", s.Depth, what)
 		}
-		lines = append(lines, line{s.Start, fmt.Sprintf("%10v  %s%s", round(s.Took), strings.Repeat("  ", s.Inside), what)})
+		lines = append(lines, line{s.Start, fmt.Sprintf("%10v  %s%s", round(s.Took), strings.Repeat("  ", s.Inside), what), s.Took > 0})
 	}
 	for _, e := range events {
 		if e.Kind == KindCall || e.Kind == KindWait || e.Kind == KindDone {
@@ -140,21 +147,26 @@ func (r *Record) String() string {
 				what += ": " + more
 			}
 		}
-		lines = append(lines, line{e.Time.Sub(zero), fmt.Sprintf("%10s  %s", "", what)})
+		lines = append(lines, line{e.Time.Sub(zero), fmt.Sprintf("%10s  %s", "", what), false})
 	}
-	// A decision at the same moment as the beginning of a span led to it; one at the end of a call follows it, and then
-	// the next span begins no earlier. So decisions go first, but not before the span that is over by then.
-	order := make([]int, len(lines))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(lines[a].at, lines[b].at), cmp.Compare(boolInt(a < len(spans) && spans[a].Took > 0), boolInt(b < len(spans) && spans[b].Took > 0)))
+	slices.SortStableFunc(lines, func(a, b line) int {
+		switch {
+		case a.at != b.at:
+			return cmp.Compare(a.at, b.at)
+		case a.last == b.last:
+			return 0
+		case a.last:
+			return 1
+		}
+		return -1
 	})
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s in %v", calls, plural(calls, "call"), round(total))
-	for _, i := range order {
-		fmt.Fprintf(&b, "\n%10v %s", round(lines[i].at), lines[i].text)
+	if rest > 0 {
+		fmt.Fprintf(&b, ", %v of it between these lines", round(rest))
+	}
+	for _, l := range lines {
+		fmt.Fprintf(&b, "\n%10v %s", round(l.at), l.text)
 	}
 	return b.String()
 }
@@ -171,11 +183,4 @@ func errText(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

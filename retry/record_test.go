@@ -16,6 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
+const thinking = 3 * time.Millisecond // a time that nobody claims
+
 // patient retries n times after a wait, telling of it as the built-in loops do.
 func patient(n int, wait time.Duration) retry.Policy {
 	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) (err error) {
@@ -24,6 +26,7 @@ func patient(n int, wait time.Duration) retry.Policy {
 				return nil
 			}
 			if i+1 < n {
+				time.Sleep(thinking)
 				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "patient", Wait: wait, Err: err})
 				if slept := retry.Sleep(ctx, "patient", wait); slept != nil {
 					return slept
@@ -39,7 +42,7 @@ func TestRecordTellsTheStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rec retry.Record
 		slow := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(11 * time.Millisecond)
 			return next.Do(ctx)
 		})
 		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), patient(2, time.Second), slow), func(context.Context) error {
@@ -47,14 +50,14 @@ func TestRecordTellsTheStory(t *testing.T) {
 			return errBoom
 		})
 		want := strings.TrimPrefix(`
-2 calls in 1.07s
-        0s        5ms  elsewhere
-       5ms       30ms  call, attempt 1: boom
-      35ms             patient: retry in 1s: boom
-      35ms         1s  patient waits
-    1.035s        5ms  elsewhere
-     1.04s       30ms  call, attempt 2: boom
-     1.07s             patient: give up: boom`, "\n")
+2 calls in 1.085s, 3ms of it between these lines
+        0s       11ms  elsewhere
+      11ms       30ms  call, attempt 1: boom
+      44ms             patient: retry in 1s: boom
+      44ms         1s  patient waits
+    1.044s       11ms  elsewhere
+    1.055s       30ms  call, attempt 2: boom
+    1.085s             patient: give up: boom`, "\n")
 		if got := rec.String(); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
