@@ -211,7 +211,7 @@ func TestBulkhead(t *testing.T) {
 		b := policies.NewBulkhead(2, 100)
 		var all sync.WaitGroup
 		for i := range 100 {
-			ctx := within(t, time.Duration(i%7)*ms+1)
+			ctx := within(t, time.Duration(i%7+1)*ms) // just when slots are handed over
 			all.Go(func() { _ = retry.Run(ctx, b, func(context.Context) error { time.Sleep(ms); return nil }) })
 		}
 		all.Wait()

@@ -163,13 +163,15 @@ func (r *race[T]) end() {
 	r.over = true
 	close(r.outcomes)
 	r.mu.Unlock()
+	var aborted outcome[T]
 	for o := range r.outcomes {
 		if o.panicked || o.exited {
-			defer r.raise(o) // when the rest has been seen to
+			aborted = o
 			continue
 		}
 		go r.lost(o)
 	}
+	r.raise(aborted)
 }
 
 // lost takes what a loser still has.

@@ -22,7 +22,7 @@ func Exponential(opts ...Option) retry.Policy {
 		b := &exponential{backoff.ExponentialBackOff{
 			InitialInterval: l.initial, Multiplier: l.factor, MaxInterval: l.maxDelay, Clock: backoff.SystemClock,
 		}, 0}
-		b.ExponentialBackOff.Reset()
+		b.Reset()
 		return b
 	}
 	return l
@@ -110,7 +110,7 @@ func (e *exponential) NextBackOff() time.Duration {
 	d := e.ExponentialBackOff.NextBackOff()
 	if d == e.previous && d > 0 && d < e.MaxInterval && e.Multiplier > 1 {
 		e.InitialInterval = d + 1
-		e.ExponentialBackOff.Reset()
+		e.Reset()
 		d = e.ExponentialBackOff.NextBackOff()
 	}
 	if d < 0 { // the product was rounded up to 2^63

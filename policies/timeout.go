@@ -53,7 +53,7 @@ func (t *timeout) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	if context.Cause(limited) == t.cause || limited.Err() == nil && binds(limited, ctx) && spared(limited, err) {
-		return &timedOut{t.cause, err}
+		return &timedOutError{t.cause, err}
 	}
 	return err
 }
@@ -85,12 +85,12 @@ func (e *timeoutError) Is(target error) bool {
 	return target == ErrTimeout || target == context.DeadlineExceeded
 }
 
-// timedOut is a call's own error under a timeout.
-type timedOut struct {
+// timedOutError is a call's own error under a timeout.
+type timedOutError struct {
 	cause *timeoutError
 	err   error
 }
 
-func (e *timedOut) Error() string   { return e.cause.Error() + ": " + e.err.Error() }
-func (e *timedOut) Timeout() bool   { return true }
-func (e *timedOut) Unwrap() []error { return []error{e.cause, e.err} }
+func (e *timedOutError) Error() string   { return e.cause.Error() + ": " + e.err.Error() }
+func (e *timedOutError) Timeout() bool   { return true }
+func (e *timedOutError) Unwrap() []error { return []error{e.cause, e.err} }
