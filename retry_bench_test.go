@@ -51,7 +51,9 @@ func guard() retry.Policy {
 }
 
 func through(p retry.Policy) callFunc {
-	return func(ctx context.Context, call func(context.Context) (int, error)) (int, error) { return retry.Do(ctx, p, call) }
+	return func(ctx context.Context, call func(context.Context) (int, error)) (int, error) {
+		return retry.Do(ctx, p, call)
+	}
 }
 
 func BenchmarkSuccess(b *testing.B) {
