@@ -92,14 +92,20 @@ type watch struct {
 
 func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
 
-// Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what it decides. Attempt and
-// Depth are filled in from ctx, Time with the present if zero.
+// Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what it decides. Where they
+// are zero, Attempt and Depth are filled in from ctx, Time with the present. A loop, which stands outside of its own
+// attempts, sets the first two itself.
 func Emit(ctx context.Context, e Event) {
 	st := scopeOf(ctx).load()
 	if st.watch == nil {
 		return
 	}
-	e.Attempt, e.Depth = max(1, st.attempt), st.depth
+	if e.Attempt == 0 {
+		e.Attempt = max(1, st.attempt)
+	}
+	if e.Depth == 0 {
+		e.Depth = st.depth
+	}
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}

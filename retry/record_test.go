@@ -27,13 +27,13 @@ func patient(n int, wait time.Duration) retry.Policy {
 			}
 			if i+1 < n {
 				time.Sleep(thinking)
-				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "patient", Wait: wait, Err: err})
+				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "patient", Attempt: i + 1, Wait: wait, Err: err})
 				if slept := retry.Sleep(ctx, "patient", wait); slept != nil {
 					return slept
 				}
 			}
 		}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindGiveUp, Policy: "patient", Err: err})
+		retry.Emit(ctx, retry.Event{Kind: retry.KindGiveUp, Policy: "patient", Attempt: n, Err: err})
 		return err
 	})
 }
@@ -146,7 +146,7 @@ func TestLogTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(retry.LogTo(l)), patient(2, time.Second)), func(context.Context) error { return errBoom })
 	})
-	want := "level=INFO msg=retry policy=patient attempt=1 wait=1s error=boom\nlevel=WARN msg=\"give up\" policy=patient attempt=1 error=boom\n"
+	want := "level=INFO msg=retry policy=patient attempt=1 wait=1s error=boom\nlevel=WARN msg=\"give up\" policy=patient attempt=2 error=boom\n"
 	if buf.String() != want {
 		t.Errorf("got\n%swant\n%s", buf.String(), want)
 	}
