@@ -1,0 +1,56 @@
+package pacing
+
+// The constants, each with the reason for its value. They were chosen on
+// seeds below 7120 of the simulation and are reported on others; what one of
+// them is worth is seen by changing it and running the figures.
+const (
+	// Requests in flight.
+	firstSlots  = 3    // at the start: the burst of 20 that nginx's manual shows is overrun by three, and five refusals earn a jail
+	quietSlots  = 22   // answers before the next slot: the end of that burst is seen first
+	quickSlots  = 2    // answers per slot from there to browserSlots: an open server is soon used fully
+	browserSlot = 8    // about what a browser opens to a host
+	laterSlots  = 8    // beyond, answers per slot and slot there is: the overrun of a window grows with the root of its size
+	dearer      = 4    // answers per slot grow by this when a slot was refused, or brought a queue and no answers
+	gain        = 1.25 // a doubled number in flight that brings less than this is a queue
+
+	// The park.
+	firstPark = .5  // s; a longer one overfills small buckets, and the rate measured is too low
+	maxPark   = 300 // s
+	hintSlack = 1.02
+
+	// The search.
+	firstHold = 1.   // s; shortest time between two steps up
+	probeHold = 5.   // s; the same while probing from a cruise: a step must outlast the bucket
+	maxHold   = 60.  // s; longest hold taken from a park
+	holdN     = 8    // answers that a hold takes at least
+	busy      = .5   // share of the rate that must have been used for a hold to prove it
+	margin    = .985 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
+	firstStep = .25  // the first step up after the start
+	probeStep = .05  // the first step of a probe; each hold survived doubles the step, to 1
+	dearStep  = .5   // the first step where refusals are dear
+	closeTo   = 1.1  // a ceiling nearer than this is reached
+	slowest   = .02  // requests a second
+
+	// The probe.
+	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low
+	probeGrows = 3.   // each interval is so many times the one before
+	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within four minutes
+	maxRefused = 4    // no probe while so many refusals lie within refusedIn
+	refusedIn  = 60.  // s
+	trust      = 4    // accepted answers that make a release real
+
+	// Penalties.
+	dearPenalty = 20. // s lost to one push-back that make refusals dear
+	dearHold    = 60. // s; shortest hold then
+	dearProbe   = 20. // a probe then, in penalties
+	budget      = 90. // s; no probe and no step up once more time than this was lost,
+	budgetShare = .05 // beyond this share of the time elapsed
+
+	// Doubt.
+	convictAt  = 2.5 // suspicion that makes a doubtful answer a refusal: each adds 1,
+	acquitBy   = .5  // each other answer takes this away
+	acquittals = 3   // times the suspicion passed that prove the doubts to be noise
+	noiseFalls = 3   // so do push-backs in a row, each at a lower rate than the one before
+	noiseFall  = .9  // lower means below this share
+	noiseRun   = 3   // doubtful answers in a row that refute it
+)

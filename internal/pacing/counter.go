@@ -1,0 +1,35 @@
+package pacing
+
+import "math"
+
+// A counter counts events of the last minute, by the second.
+type counter struct {
+	n  [64]int32
+	at int64 // the second that n[at%64] counts
+}
+
+func (c *counter) turn(now float64) {
+	s := int64(math.Floor(now))
+	if s-c.at > 64 {
+		c.at = s - 65
+	}
+	for c.at < s {
+		c.at++
+		c.n[c.at&63] = 0
+	}
+}
+
+func (c *counter) add(now float64) {
+	c.turn(now)
+	c.n[c.at&63]++
+}
+
+// rate is events a second in the last w seconds, w at most 63.
+func (c *counter) rate(now float64, w int64) float64 {
+	c.turn(now)
+	var n int32
+	for i := range w {
+		n += c.n[(c.at-i)&63]
+	}
+	return float64(n) / float64(w)
+}

@@ -1,0 +1,84 @@
+package pacing
+
+// doubt tells refusals from noise where the server's answers can be either: a
+// bare 503, a reset, a cut body.
+type doubt struct {
+	definite  bool // it refuses in plain words, so these are noise
+	convicted bool // these are its refusals
+	noise     bool // these are noise, as far as one can see
+
+	suspicion float64 // of the answers of late
+	passed    int     // times it passed
+	run       int     // doubtful answers in a row
+	asking    bool    // one request at a time, until one sent at since or later is answered
+	since     float64
+
+	rate  float64 // measured at the last release
+	falls int     // releases in a row that measured less than the one before
+	final bool    // noise was refuted once
+}
+
+// judge decides what an answer is taken for. A doubt stays one only until the
+// next answers tell: a server that refuses also refuses the requests behind,
+// noise does not.
+func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
+	d := &m.doubt
+	if d.asking && t.Sent >= d.since {
+		d.asking = false
+	}
+	if kind != Doubt {
+		d.definite = d.definite || kind == Refusal
+		d.calm()
+		return kind
+	}
+	d.run++
+	if d.noise && d.run >= noiseRun {
+		d.noise, d.convicted, d.final = false, true, true
+	}
+	switch {
+	case d.definite || d.noise:
+		return Trouble
+	case d.convicted || m.half:
+		return Refusal
+	}
+	if d.suspicion++; d.suspicion >= convictAt {
+		d.convicted = true
+		return Refusal
+	}
+	if !m.flight.blame(t.Beside, m.accepted) {
+		d.asking, d.since, m.out = true, t.Sent, false
+		m.gate = max(m.gate, now+(now-t.Sent)) // what else is in flight should be answered by then
+	}
+	return Doubt
+}
+
+func (d *doubt) calm() {
+	d.run = 0
+	if d.suspicion == 0 {
+		return
+	}
+	if d.suspicion = max(0, d.suspicion-acquitBy); d.suspicion == 0 && !d.convicted {
+		d.passed++
+		d.noise = d.passed >= acquittals
+	}
+}
+
+// falling hears the rate measured at a release and says whether the doubts
+// have just been proved noise: a limit would measure the same again, parks for
+// nothing measure less each time.
+func (d *doubt) falling(rate float64) bool {
+	if d.definite || d.noise || d.final {
+		return false
+	}
+	if rate < noiseFall*d.rate {
+		d.falls++
+	} else {
+		d.falls = 0
+	}
+	d.rate = rate
+	if d.falls < noiseFalls {
+		return false
+	}
+	d.noise, d.convicted = true, false
+	return true
+}

@@ -1,0 +1,396 @@
+package pacing
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+var inf = math.Inf(1)
+
+// A Mode is what the machine is doing about the rate.
+type Mode int
+
+// The modes.
+const (
+	Start  Mode = iota // no rate known: as fast as the requests in flight allow
+	Climb              // a rate is held, then raised, until it is refused or known well enough
+	Cruise             // a rate is kept, and probed from time to time
+)
+
+func (m Mode) String() string { return [...]string{"start", "climb", "cruise"}[m] }
+
+// Config is what the user bounds. Zero means no bound.
+type Config struct {
+	StartRate   float64 // requests a second to begin at, instead of searching
+	MaxRate     float64 // requests a second
+	MaxInFlight int
+}
+
+// A Ticket stands for one request on its way.
+type Ticket struct {
+	Sent   float64 // when it was sent
+	Beside int     // requests in flight then, itself included
+	before float64 // when the one before was sent
+}
+
+// A Machine is the state of one pacer. See the package comment for how it
+// works, and [New] to make one.
+type Machine struct {
+	cfg Config
+	rng *rand.Rand
+
+	begun    bool
+	t0       float64 // when the first request was sent
+	last     float64 // when the last one was
+	jitter   float64 // its distance to the next, in parts of 1/rate
+	accepted int     // answers that were no refusal
+	recent   counter // the same, of the last minute
+	refusals [maxRefused]float64
+
+	flight flight
+	doubt  doubt
+
+	// The rate.
+	mode    Mode
+	rate    float64 // requests a second; infinite if none is known
+	ceiling float64 // was refused at about this rate; infinite if unknown
+	safe    float64 // this rate was survived
+	step    float64 // next step up, as a share of the rate
+	hold    float64 // s; a rate is held so long before the next step
+	held    mark    // since when it is
+	climbed mark    // when this climb began
+	probe   float64 // s from a push-back to the next probe
+	probeAt float64
+	stated  float64 // the rate by the server's own word, until statedTo
+	stateTo float64
+
+	// The push-back.
+	half     bool    // parked, or waiting for the single request
+	out      bool    // that is on its way
+	restored bool    // the park was begun by another machine
+	gate     float64 // the park ends
+	park     float64 // s; its length if the server names none
+	cut      float64 // the last push-back: answers to what was sent before say nothing new
+	refused  int     // single requests refused in this episode
+	pushed   float64 // the last refusal of this episode
+	this     episode
+	prev     episode
+	release  mark    // the last release: a cycle goes from release to release
+	penalty  float64 // s lost to the last episode
+	lost     float64 // s lost to all
+
+	// What the start taught.
+	first  mark    // its length in time and answers
+	bucket float64 // answers it got beyond the rate: what a bucket can have lent
+	window bool    // it looks like a window, which lends nothing
+}
+
+// A mark is a moment, and what had been accepted by then.
+type mark struct {
+	at float64
+	n  int
+}
+
+// An episode is a push-back, from its first refusal to its release.
+type episode struct {
+	mark         // its first refusal
+	mode    Mode // before it
+	rate    float64
+	release mark
+	acc10   float64 // accepted a second, in the 10 s before it
+	acc60   float64
+}
+
+// New returns a machine that knows nothing yet. Every choice it makes at
+// random is drawn from rng.
+func New(cfg Config, rng *rand.Rand) *Machine {
+	m := &Machine{
+		cfg: cfg, rng: rng, last: -inf, jitter: 1, cut: -inf, doubt: doubt{rate: inf},
+		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, stated: inf,
+		flight: flight{limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
+	}
+	if cfg.MaxInFlight > 0 {
+		m.flight.limit = min(firstSlots, cfg.MaxInFlight)
+	}
+	for i := range m.refusals {
+		m.refusals[i] = -inf
+	}
+	return m
+}
+
+// Mode is what it is doing about the rate.
+func (m *Machine) Mode() Mode { return m.mode }
+
+// Rate is the learned rate in requests a second, infinite before one is known.
+func (m *Machine) Rate() float64 { return m.rate }
+
+// Parked reports whether the server has pushed back and no single request has
+// been admitted since, and until when nothing is sent.
+func (m *Machine) Parked() (until float64, parked bool) { return m.gate, m.half }
+
+// InFlight is how many requests are on their way, and how many may be.
+func (m *Machine) InFlight() (now, limit int) { return m.flight.now, m.flight.limit }
+
+// Pace is the rate that holds at now: the learned one, no more than the user
+// permits and than the server states.
+func (m *Machine) Pace(now float64) float64 {
+	r := m.rate
+	if m.cfg.MaxRate > 0 {
+		r = min(r, m.cfg.MaxRate)
+	}
+	if now < m.stateTo {
+		r = min(r, m.stated)
+	}
+	return r
+}
+
+// NextSend is when the next request may be sent, now or later; infinite if
+// only an answer can tell.
+func (m *Machine) NextSend(now float64) float64 {
+	turn := max(now, m.last+m.jitter/m.Pace(now))
+	switch {
+	case (m.half || m.doubt.asking) && m.out:
+		return inf
+	case m.half || m.doubt.asking:
+		return max(m.gate, turn)
+	case m.flight.full():
+		return inf
+	}
+	return turn
+}
+
+// OnSend is told of every request that is sent.
+func (m *Machine) OnSend(now float64) Ticket {
+	if !m.begun {
+		m.begun, m.t0, m.release.at, m.flight.slotAt = true, now, now, now
+		if m.cfg.StartRate > 0 && m.rate == inf && !m.half {
+			m.climb(m.cfg.StartRate, now)
+		}
+	}
+	m.flight.now++
+	t := Ticket{now, m.flight.now, m.last}
+	m.last, m.jitter = now, 1+.02*m.rng.Float64()
+	m.out = m.half || m.doubt.asking
+	return t
+}
+
+// OnCancel is told instead of [Machine.OnDone] of a request that says nothing
+// of the server: the caller gave it up, or it was never made. One that was
+// never made gives its turn back.
+func (m *Machine) OnCancel(t Ticket, made bool) {
+	m.flight.now--
+	m.freeProbe(t)
+	if !made && t.Sent == m.last {
+		m.last = t.before
+	}
+}
+
+// freeProbe notes that the single request, if t is it, is no longer out.
+func (m *Machine) freeProbe(t Ticket) {
+	if m.half && t.Sent >= m.cut || m.doubt.asking && t.Sent >= m.doubt.since {
+		m.out = false
+	}
+}
+
+// OnDone is told what came of a request.
+func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
+	m.flight.now--
+	m.freeProbe(t)
+	kind := m.judge(now, a.Kind, t)
+	if kind == Doubt || kind == Refusal {
+		copy(m.refusals[1:], m.refusals[:])
+		m.refusals[0] = now
+	}
+	fresh := t.Sent >= m.cut
+	switch {
+	case kind == Doubt:
+		return
+	case kind == Refusal:
+		if fresh {
+			m.pushBack(now, t, a.RetryAfter, false)
+		}
+		return
+	}
+	m.accepted++
+	m.recent.add(now)
+	m.flight.admitted(now, t.Beside)
+	m.hear(now, a)
+	switch {
+	case m.half && fresh:
+		m.onRelease(now)
+	case m.half:
+	case fresh && a.Remaining >= 0 && a.Remaining <= m.flight.now && a.Reset > 0:
+		m.pushBack(now, t, a.Reset, true)
+	default:
+		m.advance(now)
+	}
+}
+
+// hear notes the rate that a stated quota leaves: what remains over the time
+// to its reset, and no more than the quota over its window.
+func (m *Machine) hear(now float64, a Answer) {
+	r := inf
+	if a.Remaining > 0 && a.Reset > 0 {
+		r = float64(a.Remaining) / a.Reset
+	}
+	if a.Limit > 0 && a.Window > 0 {
+		r = min(r, float64(a.Limit)/a.Window)
+	}
+	if r == inf {
+		return
+	}
+	m.stated, m.stateTo = r, now+max(a.Reset, a.Window)
+}
+
+// pushBack is the answer to a refusal, or to a hint that the quota is used up:
+// park, then one request. wait is the server's own word, negative without.
+func (m *Machine) pushBack(now float64, t Ticket, wait float64, hint bool) {
+	m.cut = now
+	switch {
+	case m.half: // the single request
+		m.refused++
+		m.park = min(maxPark, 2*m.park)
+	case !hint && m.flight.blame(t.Beside, m.accepted):
+		return
+	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust: // that release was false: the same episode goes on
+		m.this, m.mode, m.release = m.prev, m.prev.mode, m.prev.release
+		m.lost -= m.penalty
+		m.refused++
+		m.park = min(maxPark, 2*m.park)
+	default:
+		m.this = episode{
+			mark: m.mark(now), mode: m.mode, rate: m.rate, release: m.release,
+			acc10: m.recent.rate(now, 10), acc60: m.recent.rate(now, 60),
+		}
+		m.prev, m.refused, m.park = m.this, 0, firstPark
+	}
+	if !m.half {
+		m.half, m.out, m.doubt.asking = true, false, false
+	}
+	m.pushed, m.gate = now, now+m.park
+	if wait >= 0 {
+		m.gate = now + max(firstPark, hintSlack*wait+.02+.08*m.rng.Float64())
+	}
+}
+
+// onRelease: the single request was admitted. What was accepted over the whole
+// cycle, from release to release, is the server's rate, for a bucket was empty
+// at both push-backs and a window has slid once.
+func (m *Machine) onRelease(now float64) {
+	m.half = false
+	if m.restored {
+		m.restored, m.release = false, m.mark(now)
+		if m.rate < inf {
+			m.cruise(m.rate, now)
+		}
+		return
+	}
+	m.penalty = now - m.this.at
+	m.lost += m.penalty
+	n := float64(m.accepted - m.release.n)
+	est, up := n/(now-m.release.at), inf // up: had it admitted the single request right after it refused the last one
+	if m.refused > 0 {
+		up = n / (m.pushed - m.release.at)
+	}
+	m.release = m.mark(now)
+	started := m.mode == Start
+	if started {
+		m.first, m.window = mark{m.this.at - m.t0, m.this.n}, m.penalty >= 3*firstPark
+		m.flight.narrow = m.refusals[2] > now-refusedIn
+	} else {
+		m.flight.narrow = false
+	}
+	m.bucket = 1
+	if t := m.first.at; t > 0 {
+		got := float64(m.first.n)
+		m.bucket = max(1, got-min(est, got/t)*t)
+	}
+	if m.doubt.falling(est) {
+		m.bucket = 0
+		m.set(Start, inf, now)
+		return
+	}
+	if m.safe >= .999*m.this.rate {
+		m.safe = 0 // refuted
+	}
+	if m.mode == Climb {
+		m.safe = max(m.safe, margin*(float64(m.this.n-m.climbed.n)-m.bucket)/(m.this.at-m.climbed.at))
+	}
+	switch {
+	case m.penalty > dearPenalty:
+		m.hold, m.probe = max(m.hold, dearHold), max(m.probe, dearProbe*m.penalty)
+		m.window, m.step = true, dearStep
+		m.ceiling = 1.05 * max(m.this.acc10, m.this.acc60)
+		m.climb(max(est, .92*m.this.acc60, m.safe), now)
+	case started:
+		m.hold = max(m.hold, min(m.penalty, maxHold))
+		m.step, m.ceiling = firstStep, up
+		m.climb(between(est, up), now)
+	case m.mode == Climb && m.refused > 0:
+		m.ceiling = min(up, m.this.rate)
+		m.climb(max(m.safe, between(est, m.ceiling)), now)
+	case m.mode == Climb && m.safe > 1.05*est: // est is only a lower bound
+		m.ceiling = m.this.rate
+		m.climb(m.safe, now)
+	default:
+		m.cruise(max(m.safe, margin*est), now)
+		m.probe = min(max(lastProbe, m.probe), probeGrows*m.probe)
+	}
+}
+
+// between is the middle of two rates, or the lower if the other is unknown.
+func between(low, high float64) float64 {
+	if high == inf {
+		return low
+	}
+	return math.Sqrt(low * high)
+}
+
+// advance goes up, when it is time: from a cruise to a probe, and from a rate
+// that was held long enough to the next.
+func (m *Machine) advance(now float64) {
+	calm := m.lost <= budget+budgetShare*(now-m.t0)
+	held, n := now-m.held.at, m.accepted-m.held.n
+	switch {
+	case m.mode == Cruise && now >= m.probeAt && calm && m.refusals[maxRefused-1] <= now-refusedIn:
+		m.safe = max(m.safe, m.rate)
+		m.ceiling, m.step, m.hold = inf, probeStep, max(m.hold, probeHold)
+		m.climb(m.rate*(1+m.step), now)
+	case m.mode == Climb && held >= m.hold && n >= holdN:
+		m.flight.narrow = false
+		if float64(n) < busy*m.rate*held { // not used, so not proved
+			m.held = m.mark(now)
+			return
+		}
+		lent := m.bucket
+		if m.window {
+			lent = 0
+		}
+		m.safe = max(m.safe, margin*(m.rate-lent/held)) // a hold admits at most rate*time + bucket
+		if m.ceiling < closeTo*m.rate || !calm {
+			m.cruise(margin*m.rate, now)
+			return
+		}
+		m.set(Climb, min(m.rate*(1+m.step), math.Sqrt(m.rate*m.ceiling)), now)
+		m.step = min(1, 2*m.step)
+	}
+}
+
+func (m *Machine) set(mode Mode, rate, now float64) {
+	if m.cfg.MaxRate > 0 && mode != Start {
+		rate = min(rate, m.cfg.MaxRate)
+	}
+	m.mode, m.rate, m.held = mode, max(slowest, rate), m.mark(now)
+}
+
+func (m *Machine) climb(rate, now float64) {
+	m.set(Climb, rate, now)
+	m.climbed = m.held
+}
+
+func (m *Machine) cruise(rate, now float64) {
+	m.set(Cruise, rate, now)
+	m.probeAt = now + m.probe
+}
+
+func (m *Machine) mark(now float64) mark { return mark{now, m.accepted} }

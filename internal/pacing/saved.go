@@ -1,0 +1,47 @@
+package pacing
+
+// Saved is what is worth keeping of a machine across a restart.
+type Saved struct {
+	Rate   float64 // requests a second; 0: none known
+	Safe   float64
+	Slots  int     // requests that may be in flight
+	Parked float64 // s; until the park ends
+	Park   float64 // s; its length, that the next one doubles
+	Probe  float64 // s; from a push-back to the next probe
+	Hold   float64 // s
+	Plain  bool    // the server refuses in plain words
+}
+
+// Save returns what is known at now.
+func (m *Machine) Save(now float64) Saved {
+	s := Saved{Safe: m.safe, Slots: m.flight.limit, Probe: m.probe, Hold: m.hold, Plain: m.doubt.definite}
+	if m.rate < inf {
+		s.Rate = m.rate
+	}
+	if m.half {
+		s.Parked, s.Park = max(0, m.gate-now), m.park
+	}
+	return s
+}
+
+// Load begins with what was saved. It is for a machine that has sent nothing.
+func (m *Machine) Load(now float64, s Saved) {
+	m.safe = s.Safe
+	m.flight.limit = max(1, s.Slots)
+	if most := m.flight.most; most > 0 {
+		m.flight.limit = min(m.flight.limit, most)
+	}
+	m.probe, m.hold = max(firstProbe, s.Probe), max(firstHold, s.Hold)
+	m.doubt.definite = s.Plain
+	m.begun, m.t0, m.flight.slotAt = true, now, now
+	m.release = m.mark(now)
+	if s.Rate > 0 {
+		m.cruise(s.Rate, now)
+	}
+	m.prev = episode{mark: m.release, mode: m.mode, rate: m.rate, release: m.release}
+	if s.Park > 0 {
+		m.half, m.restored, m.cut = true, true, now
+		m.park, m.gate = s.Park, now+s.Parked
+		m.this, m.pushed = m.prev, now
+	}
+}
