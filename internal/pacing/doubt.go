@@ -10,8 +10,8 @@ type doubt struct {
 	suspicion float64 // of the answers of late
 	passed    int     // times it passed
 	run       int     // doubtful answers in a row
-	asking    bool    // one request at a time, until one sent at since or later is answered
-	since     float64
+	asking    bool    // one request at a time, until one sent after since is answered
+	since     int
 
 	rate  float64 // measured at the last release
 	falls int     // releases in a row that measured less than the one before
@@ -23,7 +23,7 @@ type doubt struct {
 // noise does not.
 func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	d := &m.doubt
-	if d.asking && t.Sent >= d.since {
+	if d.asking && t.seq > d.since {
 		d.asking = false
 	}
 	if kind != Doubt {
@@ -46,7 +46,7 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 		return Refusal
 	}
 	if !m.flight.blame(t.Beside, m.accepted) {
-		d.asking, d.since, m.out = true, t.Sent, false
+		d.asking, d.since, m.out = true, t.seq, false
 		m.gate = max(m.gate, now+(now-t.Sent)) // what else is in flight should be answered by then
 	}
 	return Doubt

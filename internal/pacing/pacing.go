@@ -29,6 +29,7 @@ type Config struct {
 // A Ticket stands for one request on its way.
 type Ticket struct {
 	Sent   float64 // when it was sent
+	seq    int     // sent before it and itself
 	Beside int     // requests in flight then, itself included
 	before float64 // when the one before was sent
 }
@@ -42,6 +43,7 @@ type Machine struct {
 	begun    bool
 	t0       float64 // when the first request was sent
 	last     float64 // when the last one was
+	seq      int     // requests sent
 	jitter   float64 // its distance to the next, in parts of 1/rate
 	accepted int     // answers that were no refusal
 	recent   counter // the same, of the last minute
@@ -70,7 +72,7 @@ type Machine struct {
 	restored bool    // the park was begun by another machine
 	gate     float64 // the park ends
 	park     float64 // s; its length if the server names none
-	cut      float64 // the last push-back: answers to what was sent before say nothing new
+	cut      int     // sent by the last push-back: answers to those say nothing new
 	refused  int     // single requests refused in this episode
 	pushed   float64 // the last refusal of this episode
 	this     episode
@@ -105,7 +107,7 @@ type episode struct {
 // random is drawn from rng.
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
-		cfg: cfg, rng: rng, last: -inf, jitter: 1, cut: -inf, doubt: doubt{rate: inf},
+		cfg: cfg, rng: rng, last: -inf, jitter: 1, doubt: doubt{rate: inf},
 		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, stated: inf,
 		flight: flight{limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
 	}
@@ -168,7 +170,8 @@ func (m *Machine) OnSend(now float64) Ticket {
 		}
 	}
 	m.flight.now++
-	t := Ticket{now, m.flight.now, m.last}
+	m.seq++
+	t := Ticket{now, m.seq, m.flight.now, m.last}
 	m.last, m.jitter = now, 1+.02*m.rng.Float64()
 	m.out = m.half || m.doubt.asking
 	return t
@@ -180,14 +183,14 @@ func (m *Machine) OnSend(now float64) Ticket {
 func (m *Machine) OnCancel(t Ticket, made bool) {
 	m.flight.now--
 	m.freeProbe(t)
-	if !made && t.Sent == m.last {
+	if !made && t.seq == m.seq {
 		m.last = t.before
 	}
 }
 
 // freeProbe notes that the single request, if t is it, is no longer out.
 func (m *Machine) freeProbe(t Ticket) {
-	if m.half && t.Sent >= m.cut || m.doubt.asking && t.Sent >= m.doubt.since {
+	if m.half && t.seq > m.cut || m.doubt.asking && t.seq > m.doubt.since {
 		m.out = false
 	}
 }
@@ -201,7 +204,7 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		copy(m.refusals[1:], m.refusals[:])
 		m.refusals[0] = now
 	}
-	fresh := t.Sent >= m.cut
+	fresh := t.seq > m.cut
 	switch {
 	case kind == Doubt:
 		return
@@ -245,7 +248,7 @@ func (m *Machine) hear(now float64, a Answer) {
 // pushBack is the answer to a refusal, or to a hint that the quota is used up:
 // park, then one request. wait is the server's own word, negative without.
 func (m *Machine) pushBack(now float64, t Ticket, wait float64, hint bool) {
-	m.cut = now
+	m.cut = m.seq
 	switch {
 	case m.half: // the single request
 		m.refused++
@@ -394,3 +397,6 @@ func (m *Machine) cruise(rate, now float64) {
 }
 
 func (m *Machine) mark(now float64) mark { return mark{now, m.accepted} }
+
+// LastSend is when the last request was sent.
+func (m *Machine) LastSend() float64 { return m.last }

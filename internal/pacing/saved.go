@@ -40,7 +40,7 @@ func (m *Machine) Load(now float64, s Saved) {
 	}
 	m.prev = episode{mark: m.release, mode: m.mode, rate: m.rate, release: m.release}
 	if s.Park > 0 {
-		m.half, m.restored, m.cut = true, true, now
+		m.half, m.restored, m.cut = true, true, m.seq
 		m.park, m.gate = s.Park, now+s.Parked
 		m.this, m.pushed = m.prev, now
 	}
