@@ -56,6 +56,9 @@ func (c *classifier) Do(ctx context.Context, next retry.Next) error {
 	if c.err != nil {
 		return c.err
 	}
+	if err := retry.Ended(ctx); err != nil {
+		return err
+	}
 	err := next.Do(ctx)
 	if err == nil || errors.Is(err, retry.ErrConfig) {
 		return err

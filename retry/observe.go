@@ -45,8 +45,9 @@ type Event struct {
 // concurrent use, and what it panics with reaches the caller.
 type Observer func(context.Context, Event)
 
-// Observe is a policy that has o told of all that the policies inside it do, and of the call. It changes nothing. Any
-// number may be nested; the innermost is told first. Where there is no Observe, no event is made.
+// Observe is a policy that has o told of all that the policies inside it do, and of the call. It changes nothing, but
+// lets no call in once the context has ended. Any number may be nested; the innermost is told first.
+// Where there is no Observe, no event is made.
 func Observe(o Observer) Policy { return observe(o) }
 
 type observe Observer
@@ -70,7 +71,9 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		end := time.Now()
 		o(ctx, Event{Kind: KindDone, Attempt: Attempt(ctx), Depth: around.depth, Took: end.Sub(start), Err: err, Time: end})
 	}()
-	err = next.Do(&in.scope)
+	if err = Ended(ctx); err == nil {
+		err = next.Do(&in.scope)
+	}
 	return err
 }
 

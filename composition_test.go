@@ -1,0 +1,250 @@
+package reprise_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// How policies of different packages behave around each other. What one policy does alone is tested where it lives.
+
+var errDown = errors.New("connection refused")
+
+// step is one call through a chain: when it began, what it returned, how often the function ran.
+type script struct {
+	t     *testing.T
+	chain retry.Policy
+	calls int
+}
+
+func (s *script) run(ctx context.Context, f func(context.Context) error) (error, time.Duration, int) {
+	before, start := s.calls, time.Now()
+	err := retry.Run(ctx, s.chain, func(ctx context.Context) error { s.calls++; return f(ctx) })
+	return err, time.Since(start), s.calls - before
+}
+
+func fail(context.Context) error { return errDown }
+func fine(context.Context) error { return nil }
+
+func loop(opts ...policies.Option) retry.Policy {
+	return policies.Exponential(append([]policies.Option{policies.WithJitter(policies.NoJitter), policies.Initial(time.Second)}, opts...)...)
+}
+
+func wantIs(t *testing.T, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if !errors.Is(err, target) {
+			t.Errorf("%v is not %v", err, target)
+		}
+	}
+}
+
+func TestRetryAroundABreakerThatOpensUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New("catalog", breaker.ConsecutiveFailures(3), breaker.OpenFor(30*time.Second))
+		s := &script{t: t, chain: retry.Chain(loop(policies.Attempts(5)), b)}
+
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		err, took, calls := s.run(ctx, fail) // 0, 1, 3 s: open; the next probe is 30 s away and does not fit
+		wantIs(t, err, breaker.ErrOpen, retry.ErrRejected, context.DeadlineExceeded, errDown)
+		if calls != 3 || took >= 20*time.Second {
+			t.Errorf("%d calls in %v: %v", calls, took, err)
+		}
+		if e, ok := errors.AsType[*retry.Error](err); !ok || e.Attempts != 3 || e.Last != errDown || e.Wait <= 0 {
+			t.Errorf("got %#v", err)
+		}
+
+		err, took, calls = s.run(t.Context(), fine) // without a deadline it waits for the probe, and is admitted
+		if err != nil || calls != 1 || b.State() != breaker.Closed {
+			t.Errorf("%d calls in %v: %v, %v", calls, took, err, b.State())
+		}
+		b.Isolate()
+		err, took, calls = s.run(t.Context(), fine)
+		wantIs(t, err, breaker.ErrOpen, retry.ErrRejected)
+		if calls != 0 || took != 0 {
+			t.Errorf("isolated: %d calls in %v", calls, took)
+		}
+	})
+}
+
+func TestBreakerAroundALimiterIsNotOpenedByRejections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New("catalog", breaker.ConsecutiveFailures(2))
+		s := &script{t: t, chain: retry.Chain(b, ratelimit.New(1, 1, ratelimit.MaxWait(0)))}
+		_, _, _ = s.run(t.Context(), fine)
+		for range 10 {
+			err, _, calls := s.run(t.Context(), fine)
+			wantIs(t, err, ratelimit.ErrLimited, retry.ErrRejected)
+			if calls != 0 || b.State() != breaker.Closed {
+				t.Fatalf("%d calls, %v", calls, b.State())
+			}
+		}
+	})
+}
+
+func TestLimiterAroundAnOpenBreakerGetsItsTokensBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New("catalog")
+		s := &script{t: t, chain: retry.Chain(ratelimit.New(1, 2), b)}
+		b.Isolate()
+		for range 100 {
+			err, took, _ := s.run(t.Context(), fine)
+			wantIs(t, err, breaker.ErrOpen)
+			if took != 0 {
+				t.Fatalf("waited %v: a refused call spent a token", took)
+			}
+		}
+		b.Release()
+		for i, want := range []time.Duration{0, 0, time.Second} {
+			if err, took, _ := s.run(t.Context(), fine); err != nil || took != want {
+				t.Errorf("call %d: %v after %v, want %v", i, err, took, want)
+			}
+		}
+	})
+}
+
+func TestTimeoutAroundAndInsideARetry(t *testing.T) {
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for _, tc := range []struct {
+		name  string
+		chain retry.Policy
+		call  func(context.Context) error
+		took  time.Duration
+		calls int
+		is    []error
+	}{
+		{"a delay that cannot fit is not begun", retry.Chain(policies.Timeout(2*time.Second), loop(policies.Attempts(9))), fail, time.Second, 2, []error{policies.ErrTimeout, context.DeadlineExceeded, errDown}},
+		{"it ends a call that hangs", retry.Chain(policies.Timeout(2*time.Second), loop(policies.Attempts(9))), hang, 2 * time.Second, 1, []error{policies.ErrTimeout, context.DeadlineExceeded}},
+		{"a timed-out attempt is retried", retry.Chain(loop(policies.Attempts(2)), policies.Timeout(2*time.Second)), hang, 5 * time.Second, 2, []error{retry.ErrExhausted, policies.ErrTimeout, context.DeadlineExceeded}},
+		{"a limiter's wait that cannot fit", retry.Chain(policies.Timeout(time.Second), ratelimit.New(0.1, 1), again(2)), fail, 0, 2, []error{errDown}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{t: t, chain: tc.chain}
+				err, took, calls := s.run(t.Context(), tc.call)
+				wantIs(t, err, tc.is...)
+				if took != tc.took || calls != tc.calls {
+					t.Errorf("%d calls in %v, want %d in %v: %v", calls, took, tc.calls, tc.took, err)
+				}
+			})
+		})
+	}
+}
+
+func again(n int) retry.Policy {
+	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) (err error) {
+		for i := range n {
+			err = next.Try(ctx, i+1)
+		}
+		return err
+	})
+}
+
+// TestCancelledBeforeTheCall: no built-in policy lets a call in once the context has ended (rules 1 and 4).
+func TestCancelledBeforeTheCall(t *testing.T) {
+	shutdown := errors.New("shutdown")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(shutdown)
+	for name, p := range map[string]retry.Policy{
+		"exponential": policies.Exponential(), "constant": policies.Constant(0), "delays": policies.Delays([]time.Duration{1}),
+		"timeout": policies.Timeout(time.Second), "bulkhead": policies.NewBulkhead(1, 1), "classify": policies.Classify(policies.ServerErrors()),
+		"keyed":   policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return breaker.New("b") }),
+		"breaker": breaker.New("b"), "limiter": ratelimit.New(1, 1), "all": ratelimit.All(ratelimit.New(1, 1)),
+	} {
+		called := false
+		v, err := retry.Do(ctx, p, func(context.Context) (int, error) { called = true; return 7, nil })
+		if called || v != 0 {
+			t.Errorf("%s: the function ran", name)
+		}
+		wantIs(t, fmt.Errorf("%s: %w", name, err), context.Canceled, shutdown)
+	}
+	for name, p := range map[string]retry.Policy{"nil": nil, "identity": retry.Chain()} {
+		if v, err := retry.Do(ctx, p, func(context.Context) (int, error) { return 7, nil }); v != 7 || err != nil {
+			t.Errorf("%s: got (%d, %v)", name, v, err)
+		}
+	}
+}
+
+// TestBooksAreSettledOnEveryWayOut: after panic and Goexit every policy admits as if the call had never been (promise 5).
+func TestBooksAreSettledOnEveryWayOut(t *testing.T) {
+	for name, exit := range map[string]func(){"panic": func() { panic("ouch") }, "goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := breaker.New("b", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second))
+				bulkhead := policies.NewBulkhead(1, 0)
+				chain := retry.Chain(loop(), bulkhead, policies.Timeout(time.Minute), b)
+				for range 3 { // the last two are probes
+					finished := make(chan any)
+					go func() {
+						defer func() { finished <- recover() }()
+						_ = retry.Run(t.Context(), chain, func(context.Context) error { exit(); return nil })
+					}()
+					if got := <-finished; (got == "ouch") != (name == "panic") {
+						t.Errorf("recovered %v", got)
+					}
+					if b.State() != breaker.Open {
+						t.Errorf("the breaker is %v: the way out was not counted", b.State())
+					}
+					time.Sleep(2 * time.Second)
+				}
+				if err := retry.Run(t.Context(), chain, fine); err != nil {
+					t.Errorf("afterwards: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestLastValueInEveryMode: rule 10.
+func TestLastValueInEveryMode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, tc := range map[string]struct {
+			deadline, cancel time.Duration
+			err              error
+			is               error
+		}{
+			"exhausted": {time.Hour, time.Hour, errDown, retry.ErrExhausted},
+			"permanent": {time.Hour, time.Hour, retry.Permanent(errDown), errDown},
+			"deadline":  {1500 * time.Millisecond, time.Hour, errDown, context.DeadlineExceeded},
+			"cancelled": {time.Hour, 500 * time.Millisecond, errDown, context.Canceled},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), tc.deadline)
+			defer cancel()
+			time.AfterFunc(tc.cancel, cancel)
+			v, err := retry.Do(ctx, loop(), func(context.Context) (int, error) { return 7, tc.err })
+			wantIs(t, fmt.Errorf("%s: %w", name, err), tc.is, errDown)
+			if v != 7 {
+				t.Errorf("%s: value %d", name, v)
+			}
+		}
+	})
+}
+
+func TestConfigurationErrorsAreNeitherRetriedNorCounted(t *testing.T) {
+	b := breaker.New("b", breaker.ConsecutiveFailures(1))
+	inner := policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return policies.Timeout(-1) })
+	s := &script{t: t, chain: retry.Chain(loop(policies.Attempts(5)), b, inner)}
+	err, took, calls := s.run(t.Context(), fine)
+	wantIs(t, err, retry.ErrConfig)
+	if calls != 0 || took > time.Second/2 || b.State() != breaker.Closed {
+		t.Errorf("%d calls in %v, breaker %v", calls, took, b.State())
+	}
+	for name, p := range map[string]retry.Policy{
+		"attempts": policies.Exponential(policies.Attempts(0)), "limit": ratelimit.New(-1, 1), "breaker": breaker.New("b", breaker.ConsecutiveFailures(0)),
+		"bulkhead": policies.NewBulkhead(0, 0), "timeout": policies.Timeout(0), "max wait": ratelimit.New(1, 1, ratelimit.MaxWait(-1)),
+	} {
+		if !errors.Is(retry.Validate(retry.Chain(loop(), p)), retry.ErrConfig) {
+			t.Errorf("%s: Validate says %v", name, retry.Validate(p))
+		}
+	}
+}
