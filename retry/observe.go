@@ -71,9 +71,11 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		end := time.Now()
 		o(ctx, Event{Kind: KindDone, Attempt: Attempt(ctx), Depth: around.depth, Took: end.Sub(start), Err: err, Time: end})
 	}()
-	if err = Ended(ctx); err == nil {
-		err = next.Do(&in.scope)
+	if ended := Ended(ctx); ended != nil {
+		err = ended
+		return err
 	}
+	err = next.Do(&in.scope)
 	return err
 }
 
