@@ -1,0 +1,109 @@
+package httpx
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+)
+
+// How much of a rejected body is read, and for how long, so that its connection is free before the wait begins.
+const (
+	prefetchBytes = 64 << 10
+	prefetchTime  = 200 * time.Millisecond
+)
+
+// prefetch reads resp's body into memory. If that was all of it, the connection is free and the body can still be handed
+// back. Otherwise the rest stays where it is until the body is closed. The reading goes on in a goroutine, because a Read
+// cannot be interrupted without losing the connection; closing the body ends it.
+func prefetch(resp *http.Response) {
+	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
+		return
+	}
+	h := &heldBody{from: resp.Body, done: make(chan struct{})}
+	go h.fill()
+	timer := time.NewTimer(prefetchTime)
+	defer timer.Stop()
+	select {
+	case <-h.done:
+	case <-timer.C:
+	}
+	resp.Body = h
+}
+
+// heldBody is a body whose beginning is read ahead. fill owns its fields until done is closed.
+type heldBody struct {
+	from io.ReadCloser
+	done chan struct{}
+	head bytes.Reader
+	err  error // how the read-ahead ended; nil: there is more in from
+}
+
+func (h *heldBody) fill() {
+	defer close(h.done)
+	read, err := io.ReadAll(io.LimitReader(h.from, prefetchBytes+1)) // one more, to see the end
+	h.head.Reset(read)
+	switch {
+	case err != nil:
+		h.err = err
+	case len(read) <= prefetchBytes:
+		h.err = io.EOF
+	}
+	if h.err != nil {
+		_ = h.from.Close() // its connection is free, or lost
+	}
+}
+
+func (h *heldBody) Read(p []byte) (int, error) {
+	<-h.done
+	if h.head.Len() > 0 {
+		return h.head.Read(p)
+	}
+	if h.err != nil {
+		return 0, h.err
+	}
+	return h.from.Read(p)
+}
+
+func (h *heldBody) Close() error { return h.from.Close() }
+
+// rewinder is the body while predicates look at it: what they read is kept, and closing it has no effect.
+type rewinder struct {
+	from io.ReadCloser
+	kept []byte
+	off  int
+	err  error
+}
+
+func (b *rewinder) Read(p []byte) (int, error) {
+	if b.off < len(b.kept) {
+		n := copy(p, b.kept[b.off:])
+		b.off += n
+		return n, nil
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.from.Read(p)
+	b.kept, b.err = append(b.kept, p[:n]...), err
+	b.off += n
+	return n, err
+}
+
+func (b *rewinder) Close() error { return nil }
+
+// restored is the body as it was before the predicates.
+func (b *rewinder) restored() io.ReadCloser {
+	if len(b.kept) == 0 && b.err == nil {
+		return b.from
+	}
+	rest := io.Reader(b.from)
+	if b.err != nil {
+		rest = &failing{b.err}
+	}
+	return &joined{io.MultiReader(bytes.NewReader(b.kept), rest), b.from}
+}
+
+type failing struct{ err error }
+
+func (f *failing) Read([]byte) (int, error) { return 0, f.err }

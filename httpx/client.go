@@ -1,0 +1,235 @@
+package httpx
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Client is an http.Client whose requests go through a chain of policies. Make one with [New] and share it: it is safe for
+// concurrent use and never changes. [Client.With] derives others from it that share its connections.
+type Client struct {
+	cfg *config
+	hc  http.Client
+	err error
+}
+
+// New makes a client. Mistakes in its options come back from [Client.Validate] and from every call.
+func New(opts ...Option) *Client {
+	c := &config{settings: settings{policy: defaultPolicy, limit: defaultLimit}, workers: defaultWorkers}
+	c.apply(opts)
+	return build(c)
+}
+
+// With makes a client with further options, which beat those of c.
+func (c *Client) With(opts ...Option) *Client {
+	if c == nil || c.cfg == nil || len(opts) == 0 {
+		return c
+	}
+	cfg := *c.cfg
+	cfg.apply(opts)
+	return build(&cfg)
+}
+
+func build(cfg *config) *Client {
+	c := &Client{cfg: cfg, hc: cfg.client, err: cfg.err()}
+	if cfg.public && c.err == nil {
+		if t, err := publicOnly(cfg.client.Transport); err != nil {
+			c.err = err
+		} else {
+			cfg.client.Transport, cfg.public = t, false // so that a derived client shares it
+		}
+	}
+	t := &hop{settings: cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar}
+	t.strict, t.maxBytes = cfg.raise, cfg.maxBody
+	if cfg.logger != nil {
+		t.policy = retry.Chain(retry.Observe(retry.LogTo(cfg.logger)), t.policy)
+	}
+	c.hc.Transport = t
+	if t.jar != nil {
+		c.hc.Jar = noJar{} // each attempt deals with its own cookies; net/http is still to know that there is a jar
+	}
+	if cfg.secure {
+		c.hc.CheckRedirect = noDowngrade(cfg.client.CheckRedirect)
+	}
+	return c
+}
+
+// Validate returns the mistakes in the options of c and in its policies, each of which Is [retry.ErrConfig], or nil.
+func (c *Client) Validate() error {
+	if c == nil || c.cfg == nil {
+		return errNilClient
+	}
+	return c.err
+}
+
+var (
+	errNilClient  = retry.ConfigErrorf("httpx", "nil client; see New")
+	errNilRequest = retry.ConfigErrorf("httpx", "nil request, or one without a URL")
+	errNilContext = retry.ConfigErrorf("httpx", "nil context")
+	errNilDecoder = retry.ConfigErrorf("httpx", "nil decoder")
+)
+
+var defaultClient = New()
+
+// Get is [Client.Get] of a client with no options.
+func Get(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
+	return defaultClient.Get(ctx, url, opts...)
+}
+
+// Get sends a GET. As with http.Client a response comes with a nil error whatever its status, and its body must be closed.
+func (c *Client) Get(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodGet, url, nil, opts)
+}
+
+// Head sends a HEAD.
+func (c *Client) Head(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodHead, url, nil, opts)
+}
+
+// Delete sends a DELETE.
+func (c *Client) Delete(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodDelete, url, nil, opts)
+}
+
+// Options sends an OPTIONS.
+func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodOptions, url, nil, opts)
+}
+
+// Post sends a POST; its type is said with Header("Content-Type", ...). It is sent again only where the server cannot have
+// acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]. A body that is no bytes.Buffer, bytes.Reader or
+// strings.Reader gets one attempt.
+func (c *Client) Post(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodPost, url, body, opts)
+}
+
+// Put sends a PUT.
+func (c *Client) Put(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodPut, url, body, opts)
+}
+
+// Patch sends a PATCH. It is retried like a POST.
+func (c *Client) Patch(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
+	return c.send(ctx, http.MethodPatch, url, body, opts)
+}
+
+func (c *Client) send(ctx context.Context, method, url string, body io.Reader, opts []Option) (*http.Response, error) {
+	req, err := newRequest(ctx, method, url, body)
+	if err != nil {
+		return nil, err
+	}
+	return c.With(opts...).Do(req)
+}
+
+func newRequest(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
+	var err error
+	if ctx == nil {
+		err = errNilContext
+	} else {
+		var req *http.Request
+		if req, err = http.NewRequestWithContext(ctx, method, url, body); err == nil {
+			return req, nil
+		}
+		err = fmt.Errorf("httpx: %w: %w", retry.ErrConfig, redactError(err))
+	}
+	if closer, ok := body.(io.Closer); ok {
+		_ = closer.Close()
+	}
+	return nil, err
+}
+
+// CloseIdleConnections closes those of the transport underneath, which other clients may share.
+func (c *Client) CloseIdleConnections() {
+	if c != nil && c.cfg != nil {
+		closeIdle(c.cfg.client.Transport)
+	}
+}
+
+// Do sends req, as http.Client's method does. The response whose retries are exhausted comes back as it is, with a nil error,
+// unless [RaiseForStatus] says otherwise. Where the context, a rejection, or a wait that is asked for and too long ended the
+// call, the response is nil.
+func (c *Client) Do(req *http.Request) (*http.Response, error) {
+	req, err := c.ready(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.hc.Do(req)
+	if err != nil {
+		if resp != nil { // http.Client gives both where a redirect failed, with the body closed
+			_ = resp.Body.Close()
+		}
+		return nil, plainError(err)
+	}
+	if c.cfg.raise && resp.StatusCode/100 != 2 {
+		_ = resp.Body.Close()
+		return nil, retry.Permanent(retry.Neutral(statusError(resp.Request, resp)))
+	}
+	return resp, nil
+}
+
+// ready checks c and req, and gives the request the client's own fields. The caller's request is not changed.
+func (c *Client) ready(req *http.Request) (*http.Request, error) {
+	err := c.Validate()
+	if err == nil && (req == nil || req.URL == nil) {
+		err = errNilRequest
+	}
+	if err != nil {
+		if req != nil && req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
+	key := c.cfg.keyHeader && !(&exchange{settings: &settings{}}).idempotent(req)
+	if len(c.cfg.header) == 0 && !key {
+		return req, nil
+	}
+	r := req.WithContext(req.Context())
+	if r.Header = req.Header.Clone(); r.Header == nil {
+		r.Header = http.Header{}
+	}
+	for _, f := range c.cfg.header {
+		if r.Header.Set(f.key, f.value); f.key == "Host" {
+			r.Host = f.value
+		}
+	}
+	if key && r.Header.Get("Idempotency-Key") == "" {
+		r.Header.Set("Idempotency-Key", rand.Text())
+	}
+	return r, nil
+}
+
+// plainError removes what http.Client wraps around an error that names the request by itself, and secrets from the others.
+func plainError(err error) error {
+	if outer, ok := err.(*url.Error); ok {
+		var status *StatusError
+		if errors.As(outer.Err, &status) {
+			return outer.Err
+		}
+	}
+	return redactError(err)
+}
+
+// hop is the transport under a Client: it sees each redirect's hop as a request of its own.
+type hop struct {
+	settings
+	base http.RoundTripper
+	jar  http.CookieJar
+}
+
+func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
+	return send(req, h.base, h.jar, &h.settings)
+}
+
+func (h *hop) CloseIdleConnections() { closeIdle(h.base) }
+
+type noJar struct{}
+
+func (noJar) SetCookies(*url.URL, []*http.Cookie) {}
+func (noJar) Cookies(*url.URL) []*http.Cookie     { return nil }

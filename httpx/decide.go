@@ -1,0 +1,192 @@
+package httpx
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// What is retried, by status and by method; decide.go is the whole of it.
+//
+//	408, 421 (once), 425, 429, 413 with Retry-After; not connected, REFUSED_STREAM     any method
+//	other rejected responses; errors after bytes were written; a body cut short        idempotent requests
+//	certificates, schemes, headers, NXDOMAIN                                           never
+
+// idempotent tells whether req may be sent twice: by its method (RFC 9110, section 9.2.2) or by a key that the server
+// knows it by.
+func (x *exchange) idempotent(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return x.nonIdempotent || req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != ""
+}
+
+// judge makes the error that the chain sees of a response; nil if it is a success.
+func (x *exchange) judge(req *http.Request, resp *http.Response) error {
+	refused := anyOf(x.refused, resp)
+	rejected := refused
+	if !rejected && x.transient != nil {
+		rejected = anyOf(x.transient, resp)
+	} else if !rejected {
+		rejected = Transient(resp)
+	}
+	code := resp.StatusCode
+	if code == http.StatusMisdirectedRequest {
+		rejected = rejected && !x.misdirected
+		x.misdirected = true
+	}
+	if !rejected && code/100 != 5 && (code/100 != 4 || !x.raises()) {
+		return nil
+	}
+	x.status = statusError(req, resp)
+	var err error = x.status
+	if code == http.StatusTooManyRequests || refused {
+		err = retry.Neutral(err)
+	}
+	if wait, ok := ParseRetryAfter(resp.Header, time.Now()); ok && wait > 0 {
+		err = retry.After(err, wait)
+	} else if code == http.StatusTooManyRequests || refused {
+		err = retry.After(err, 0)
+	}
+	if rejected && (notProcessed(resp) || x.idempotent(req)) {
+		return x.replay(err)
+	}
+	if code/100 == 4 {
+		err = retry.Neutral(err)
+	}
+	return retry.Permanent(err)
+}
+
+func anyOf(ps []Predicate, resp *http.Response) bool {
+	for _, p := range ps {
+		if ask(p, resp) {
+			return true
+		}
+	}
+	return false
+}
+
+// notProcessed tells by the status that the server did not act on the request, so that any method may be sent again.
+func notProcessed(r *http.Response) bool {
+	switch r.StatusCode {
+	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusRequestEntityTooLarge:
+		return r.Header.Get("Retry-After") != ""
+	}
+	return false
+}
+
+// failed marks the error of an attempt that brought no response.
+func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
+	if retry.IsPermanent(err) || errors.Is(err, retry.ErrConfig) || x.Context.Err() != nil {
+		return err
+	}
+	if _, rejected := retry.Rejected(err); rejected {
+		return err
+	}
+	switch {
+	case x.hopeless(req, err):
+		return retry.Permanent(err)
+	case unsent || notConnected(err) || refusedStream(err) || x.idempotent(req):
+		return x.replay(err)
+	}
+	return retry.Permanent(err)
+}
+
+// replay lets err be retried if the request's body allows it, and says why if not.
+func (x *exchange) replay(err error) error {
+	if x.replayable {
+		return err
+	}
+	return retry.Permanent(fmt.Errorf("%w (no further attempt: the body cannot be sent again without GetBody)", err))
+}
+
+// hopeless tells of errors that the next attempt would meet again.
+func (x *exchange) hopeless(req *http.Request, err error) bool {
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case errors.As(err, &dns):
+		return dns.IsNotFound
+	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid),
+		errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return true
+	case errors.As(err, &alert):
+		return alert != 80 && alert != 90 // internal error, user canceled; all others tell of what was agreed on
+	}
+	return x.standard != nil && malformed(req)
+}
+
+// malformed finds what net/http's transport refuses to send. Its own errors for that have no type.
+func malformed(req *http.Request) bool {
+	u := req.URL
+	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || req.Method != "" && !validHeader(req.Method, "") {
+		return true
+	}
+	for key, values := range req.Header {
+		for _, v := range values {
+			if !validHeader(key, v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// notConnected: a dial that failed, to the server or to its proxy, has sent nothing.
+func notConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+}
+
+// http2Stream has the shape of net/http's unexported http2StreamError, whose method As fills any struct like it. A GOAWAY for
+// a stream that the server has not seen is retried by net/http itself; it has neither type nor value to be known by.
+type http2Stream struct {
+	StreamID uint32
+	Code     http2Code
+	Cause    error
+}
+
+type http2Code uint32
+
+func (http2Stream) Error() string { return "http2 stream error" }
+
+// refusedStream: the server has not acted on it (RFC 9113, section 8.7).
+func refusedStream(err error) bool {
+	const code = 7 // REFUSED_STREAM
+	var stream http2Stream
+	return errors.As(err, &stream) && stream.Code == code
+}
+
+// handsBack tells whether the response that status was made of is the outcome of the call, err: its own error ended it, and
+// not the context, a rejection or a wait that the server asked for and did not get.
+func handsBack(err error, status *StatusError) bool {
+	var own *StatusError
+	if status == nil || !errors.As(err, &own) || own != status {
+		return false
+	}
+	if _, rejected := retry.Rejected(err); rejected || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var gaveUp *retry.Error
+	if !errors.As(err, &gaveUp) {
+		return true
+	}
+	hint, _ := retry.RetryAfter(gaveUp.Last)
+	overCap := hint > 0 && gaveUp.Wait >= hint
+	return !overCap && (errors.Is(gaveUp.Reason, retry.ErrExhausted) || errors.Is(gaveUp.Reason, retry.ErrPermanent))
+}

@@ -1,0 +1,251 @@
+package httpx
+
+import (
+	"cmp"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Option tunes a [Client], or one request, where it beats the client's. Of two that contradict each other the later counts. A
+// mistake in an option fails every call with an error that Is [retry.ErrConfig].
+type Option func(*config)
+
+// config is what the options say. It is never changed once a client has it.
+type config struct {
+	settings
+	client    http.Client
+	header    []field
+	keyHeader bool // an automatic Idempotency-Key
+	raise     bool
+	logger    *slog.Logger
+	maxBody   int64 // 0: no bound
+	workers   int
+	resume    bool
+	public    bool
+	secure    bool
+	decoders  map[string]expander
+	problems  []string
+}
+
+type field struct{ key, value string }
+
+// settings are what a single exchange needs to know.
+type settings struct {
+	policy        retry.Policy
+	limit         time.Duration // of each attempt, until the headers are there; 0: none
+	transient     []Predicate   // nil: Transient
+	refused       []Predicate
+	nonIdempotent bool
+	strict        bool // a final 4xx is an error too
+	each          []func(int, *http.Request) error
+	alternates    []*url.URL
+	maxBytes      int64
+}
+
+// The default client: policies.Exponential() and 30 s for each attempt until the headers are there.
+var defaultPolicy = policies.Exponential()
+
+const (
+	defaultLimit   = 30 * time.Second
+	defaultWorkers = 8
+)
+
+func (c *config) apply(opts []Option) {
+	for _, o := range opts {
+		if o == nil {
+			c.problem("nil option")
+			continue
+		}
+		o(c)
+	}
+}
+
+func (c *config) problem(text string) { c.problems = append(slices.Clip(c.problems), text) }
+
+func (c *config) err() error {
+	if len(c.problems) > 0 {
+		return retry.ConfigErrorf("httpx", "%s", strings.Join(c.problems, "; "))
+	}
+	return retry.Validate(c.policy)
+}
+
+// WithPolicy sends every request through p, instead of the default: policies.Exponential() and 30 s for each attempt until
+// the headers are there. With retry.Chain() there is one attempt and no limit.
+func WithPolicy(p retry.Policy) Option {
+	return func(c *config) {
+		if p == nil {
+			c.problem("WithPolicy: nil; see retry.Chain()")
+			return
+		}
+		c.policy, c.limit = p, 0
+	}
+}
+
+// WithClient takes the transport, the cookie jar, the redirect rule and the timeout of hc, which spans everything: all
+// attempts, waits and redirects. hc itself is not changed, and later changes to it have no effect.
+func WithClient(hc *http.Client) Option {
+	return func(c *config) {
+		if hc == nil {
+			c.problem("WithClient: nil")
+			return
+		}
+		c.client = *hc
+	}
+}
+
+// WithLogger logs retries, refusals and giving up to l: see [retry.LogTo]. Secrets are kept out.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) {
+		if l == nil {
+			c.problem("WithLogger: nil")
+			return
+		}
+		c.logger = l
+	}
+}
+
+// RetryOn rejects responses for which one of ps is true, beside those that are rejected already.
+func RetryOn(ps ...Predicate) Option {
+	return predicates("RetryOn", ps, func(c *config) {
+		if c.transient == nil {
+			c.transient = []Predicate{Transient}
+		}
+		c.transient = append(slices.Clip(c.transient), ps...)
+	})
+}
+
+// RetryOnly rejects responses for which one of ps is true, and no other.
+func RetryOnly(ps ...Predicate) Option {
+	ps = slices.Clone(ps)
+	return predicates("RetryOnly", ps, func(c *config) { c.transient = ps })
+}
+
+// Refused names responses that are the server's refusal whatever their status, as a captcha page or a 403: retried like
+// [RetryOn], but no fault of the server (Neutral), and a pacer hears of it.
+func Refused(ps ...Predicate) Option {
+	return predicates("Refused", ps, func(c *config) { c.refused = append(slices.Clip(c.refused), ps...) })
+}
+
+func predicates(name string, ps []Predicate, set func(*config)) Option {
+	bad := len(ps) == 0 || slices.ContainsFunc(ps, func(p Predicate) bool { return p == nil })
+	return func(c *config) {
+		if bad {
+			c.problem(name + ": needs predicates, none of them nil")
+			return
+		}
+		set(c)
+	}
+}
+
+// RaiseForStatus makes every response but 2xx an error: a [*StatusError] is in its tree. Off by default: the last response
+// comes back as it is.
+func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
+
+// RetryNonIdempotent retries POST and PATCH like GET. Only for servers that take a request twice without harm.
+func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
+
+// AutoIdempotencyKey gives each request that is not idempotent by its method an Idempotency-Key of its own, the same in all
+// attempts, unless it has one. Such requests are retried like GET.
+func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
+
+// EachAttempt has f change the request of every attempt, which is a clone: the URL, the method, headers. An error from it is
+// final. Attempts count from 1. Several run in order. f must be safe for concurrent use.
+func EachAttempt(f func(attempt int, r *http.Request) error) Option {
+	return func(c *config) {
+		if f == nil {
+			c.problem("EachAttempt: nil")
+			return
+		}
+		c.each = append(slices.Clip(c.each), f)
+	}
+}
+
+// Alternates sends attempt i to URL i instead of the request's; the last is repeated. Credentials (Authorization, cookies)
+// stay with the request's own host. Redirects are followed from where the attempt went.
+func Alternates(urls ...string) Option {
+	var parsed []*url.URL
+	problem := ""
+	if len(urls) == 0 {
+		problem = "Alternates: no URLs"
+	}
+	for _, raw := range urls {
+		u, err := url.Parse(raw)
+		switch {
+		case err != nil:
+			problem = "Alternates: " + redactError(err).Error()
+		case u.Scheme == "" || u.Host == "":
+			problem = "Alternates: needs absolute URLs"
+		default:
+			parsed = append(parsed, u)
+		}
+	}
+	return func(c *config) {
+		if problem != "" {
+			c.problem(problem)
+			return
+		}
+		c.alternates = parsed
+	}
+}
+
+// MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with *http.MaxBytesError. There is no
+// bound by default.
+func MaxBody(n int64) Option {
+	return func(c *config) {
+		if n <= 0 {
+			c.problem("MaxBody: must be positive")
+			return
+		}
+		c.maxBody = n
+	}
+}
+
+// Header sets a header field on the request, replacing what it has.
+func Header(key, value string) Option {
+	return func(c *config) {
+		if !validHeader(key, value) {
+			c.problem("Header: not a legal field: " + cmp.Or(strings.Trim(strings.ToValidUTF8(key, "?"), "\r\n"), "no name"))
+			return
+		}
+		c.header = append(slices.Clip(c.header), field{http.CanonicalHeaderKey(key), value})
+	}
+}
+
+// Workers is how many requests of a [FetchAll] are under way at once, 8 by default.
+func Workers(n int) Option {
+	return func(c *config) {
+		if n < 1 {
+			c.problem("Workers: must be at least 1")
+			return
+		}
+		c.workers = n
+	}
+}
+
+// Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and If-Range, where the server names
+// it by a strong ETag. What was read is kept in memory until the call is over.
+func Resume() Option { return func(c *config) { c.resume = true } }
+
+// PublicOnly refuses connections to private addresses, checked when they are dialled: also after a redirect, and when a
+// name's address changes between looking and dialling. It needs an *http.Transport without a proxy.
+func PublicOnly() Option { return func(c *config) { c.public = true } }
+
+// NoDowngrade refuses redirects from https to http with [ErrDowngrade].
+func NoDowngrade() Option { return func(c *config) { c.secure = true } }
+
+// validHeader is the rule of RFC 9110, sections 5.1 and 5.5: a token, and no control characters.
+func validHeader(key, value string) bool {
+	for _, c := range key {
+		if c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) {
+			return false
+		}
+	}
+	return key != "" && !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+}
