@@ -184,27 +184,31 @@ func readLines(name string) (lines []string, err error) {
 	}
 }
 
-// guard is the chain: one retry loop, and for each host a limiter and a breaker that all its links share.
+// guard is the chain. The breaker and the limiter belong to a host, and all its links share them. The breaker stands outside
+// of the loop and counts links, not requests: a host that is down has each link fail after its own attempts, while inside of
+// the loop the attempts would wait for the open breaker's next probe.
 func (c config) guard() retry.Policy {
 	limit := rate.Inf
 	if c.rate > 0 {
 		limit = rate.Limit(c.rate)
 	}
-	loop := policies.Exponential(policies.Attempts(c.attempts), policies.Initial(c.initial), policies.Factor(c.factor),
-		policies.MaxDelay(c.max), policies.WithJitter(policies.NoJitter))
-	perHost := policies.Keyed(httpx.Host, func(host string) retry.Policy {
-		return retry.Chain(ratelimit.New(limit, 1), breaker.New(host))
-	})
-	var answers []int // a 4xx that is worth another try is still the answer of a healthy server: not the breaker's business
+	var answers []int // a 4xx that is worth another try is still the answer of a healthy host: not the breaker's business
 	for _, code := range c.statuses {
 		if code < http.StatusInternalServerError {
 			answers = append(answers, code)
 		}
 	}
-	if len(answers) == 0 {
-		return retry.Chain(loop, perHost)
+	var verdict retry.Policy
+	if len(answers) > 0 {
+		verdict = policies.Classify(policies.NeutralStatuses(answers...))
 	}
-	return retry.Chain(loop, perHost, policies.Classify(policies.NeutralStatuses(answers...)))
+	return retry.Chain(
+		policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) }),
+		policies.Exponential(policies.Attempts(c.attempts), policies.Initial(c.initial), policies.Factor(c.factor),
+			policies.MaxDelay(c.max), policies.WithJitter(policies.NoJitter)),
+		policies.Keyed(httpx.Host, func(string) retry.Policy { return ratelimit.New(limit, 1) }),
+		verdict,
+	)
 }
 
 // result is what became of one link.
