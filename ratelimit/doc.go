@@ -1,2 +1,30 @@
-// Package ratelimit decides when a call may go.
+// Package ratelimit decides when a call may go, for all goroutines that share a limit.
+//
+// Use a [Limiter] where the limit is known: a contract, a documented quota, a resource of your own.
+//
+//	limit := ratelimit.New(10, 5)                               // 10 a second, 5 at once
+//	limit := ratelimit.All(ratelimit.New(10, 10), ratelimit.New(5, 300))   // several limits, all or none
+//
+// Use a [Pacer] where it is not: somebody else's server that answers too quick a client with 429, 503, a ban or a page for
+// robots. It learns the limit from the answers, and keeps looking whether the limit has moved.
+//
+//	pace := ratelimit.NewPacer(ratelimit.MaxRate(50))           // never above 50 a second, whatever the server bears
+//
+// Both are policies: waiting calls go first in, first out; a wait that cannot end before the context's deadline, or within
+// [MaxWait], is refused at once with the time it would have taken ([ErrLimited]); an abandoned wait leaves no trace; and a call
+// that was refused further in gives back what it took. So their place is inside the retry loop, where each attempt pays, and
+// outside of the breaker, to which queueing is then no slow call:
+//
+//	retry.Chain(loop, limit, breaker)
+//
+// One limiter stands for one limit. Share it; for a limit per host, keep one per host with policies.Keyed.
+//
+// What a callee says of its patience is heard by both: a mark by [retry.After], which httpx puts on a 429 and on a 503 with
+// Retry-After, and a quota told with [retry.Report], which httpx does with RateLimit fields. One call hears it, every caller is
+// held, and then one goes first: see [Limiter.Pause].
+//
+// What no pacing can fix: a server that does not count requests but judges who makes them. A TLS or header fingerprint, a
+// JavaScript challenge, a captcha for an address of bad name, a login wall: these refuse the first request as they refuse the
+// thousandth, and going slower only takes longer. Nor can a limiter in one process know of another process under the same limit: a
+// Pacer will find its share, a Limiter must be told it.
 package ratelimit

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
@@ -217,13 +218,14 @@ func (l *Limiter) turn(now time.Time, k, before, n int) (time.Time, bool) {
 	return at, true
 }
 
-// timeFor is how long limit takes to fill in so many tokens; cut to whole nanoseconds, as in x/time.
+// timeFor is how long limit takes to fill in so many tokens, in whole nanoseconds: never early, but for the error of a float (x/time
+// cuts, and a token taken at .1 s makes the next one come at 999.999999 ms).
 func timeFor(tokens float64, limit rate.Limit) time.Duration {
 	d := tokens / float64(limit) * float64(time.Second)
 	if d >= float64(rate.InfDuration) {
 		return rate.InfDuration
 	}
-	return time.Duration(d)
+	return time.Duration(math.Ceil(d - 1e-3))
 }
 
 // judgeWait estimates the wait of w behind k others, and refuses it where it does not fit.

@@ -1,0 +1,81 @@
+package ratelimit_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
+)
+
+// Whatever comes, leaves, is refused further in or changes the limit: between any two moments no more calls are made than the
+// bucket holds and the limits of that time fill in.
+func TestNeverMoreCallsThanTheLimitPermits(t *testing.T) {
+	for seed := range uint64(50) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			burst := 1 + rng.IntN(5)
+			limit := rate.Limit(1 + rng.Float64()*50)
+			l := ratelimit.New(limit, burst)
+			start := time.Now()
+			var mu sync.Mutex
+			var made []float64         // how many tokens the limits had filled in when each call was made
+			filled, since := 0., start // tokens filled in since the start
+			fill := func() float64 {
+				now := time.Now()
+				filled += now.Sub(since).Seconds() * float64(limit)
+				since = now
+				return filled
+			}
+			var wg sync.WaitGroup
+			for range 300 {
+				time.Sleep(time.Duration(rng.ExpFloat64() * float64(30*ms)))
+				if rng.IntN(20) == 0 {
+					mu.Lock()
+					fill()
+					limit = rate.Limit(1 + rng.Float64()*50)
+					l.SetLimit(limit)
+					mu.Unlock()
+				}
+				patience, refused := time.Duration(rng.ExpFloat64()*float64(500*ms)), rng.IntN(10) == 0
+				cancels := rng.IntN(2) == 0
+				wg.Go(func() {
+					ctx, cancel := context.WithCancel(bg)
+					defer cancel()
+					if cancels {
+						defer time.AfterFunc(patience, cancel).Stop()
+					} else {
+						var stop context.CancelFunc
+						ctx, stop = context.WithTimeout(ctx, patience)
+						defer stop()
+					}
+					_ = retry.Run(ctx, l, func(context.Context) error {
+						if refused {
+							return &retry.Rejection{Policy: "breaker"}
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						made = append(made, fill())
+						return nil
+					})
+				})
+			}
+			wg.Wait()
+			for i := range made {
+				for j := i; j < len(made); j++ {
+					if n := float64(j - i + 1); n > float64(burst)+made[j]-made[i]+1e-6 {
+						t.Fatalf("seed %d: %v calls where %v were permitted", seed, n, float64(burst)+made[j]-made[i])
+					}
+				}
+			}
+			if len(made) < 20 {
+				t.Fatalf("seed %d: only %d calls were made: the test shows nothing", seed, len(made))
+			}
+		})
+	}
+}
