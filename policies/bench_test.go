@@ -3,9 +3,6 @@ package policies_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
@@ -65,72 +62,3 @@ func BenchmarkRetriesWithoutWaiting(b *testing.B) {
 }
 
 func fail(context.Context) error { return errBoom }
-
-func BenchmarkKeyed(b *testing.B) {
-	const n = 1_000_000
-	ctx := context.Background()
-	names := make([]string, n)
-	for i := range names {
-		names[i] = "host-" + strconv.Itoa(i) + ".example:443"
-	}
-	heap := func() float64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return float64(m.HeapAlloc)
-	}
-	before := heap()
-	one := &plain{} // shared, so that what is measured is Keyed itself
-	keys := policies.Keyed(func(context.Context) string { return names[0] }, func(string) retry.Policy { return one })
-	for _, name := range names {
-		_ = retry.Run(ctx, keys.For(name), succeed)
-	}
-	full := heap()
-	var next retry.Next // the zero Next: Keyed alone, without what retry.Do costs
-	b.Run("hot", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = keys.Do(ctx, next)
-		}
-		b.ReportMetric((full-before)/n, "B/key")
-	})
-	b.Run("hot parallel", func(b *testing.B) {
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				_ = keys.Do(ctx, next)
-			}
-		})
-	})
-	random := policies.Keyed(func(context.Context) string { return names[rand.Uint32N(n)] }, func(string) retry.Policy { return one })
-	for _, name := range names {
-		_ = retry.Run(ctx, random.For(name), succeed)
-	}
-	b.Run("random", func(b *testing.B) {
-		for b.Loop() {
-			_ = random.Do(ctx, next)
-		}
-	})
-	b.Run("random, by hand in one map", func(b *testing.B) {
-		m := make(map[string]*plain, n)
-		for _, name := range names {
-			m[name] = one
-		}
-		for b.Loop() {
-			_ = m[names[rand.Uint32N(n)]].Do(ctx, next)
-		}
-	})
-	b.Run("after a sweep", func(b *testing.B) {
-		one.idle = true
-		known := heap()
-		for b.Loop() {
-			policies.Sweep(keys)
-			policies.Sweep(keys)
-		}
-		if freed := known - heap(); freed > 1<<20 {
-			b.Logf("1,000,000 keys swept: %.1f B/key freed of %.1f", freed/n, (full-before)/n)
-		}
-		runtime.KeepAlive(random)
-		b.ReportMetric(float64(keys.Len()), "keys")
-	})
-}

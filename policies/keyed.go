@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +18,7 @@ import (
 var ErrKeys = errors.New("too many keys")
 
 // Keys is a policy that has a policy of its own for every key, as for each host, tenant or method: one that is down or slow
-// does not hold up the others. Make it with [Keyed]. It is safe for concurrent use; a hit takes a read lock that it shares
-// with the callers of 1/256 of the keys, and allocates nothing.
+// does not hold up the others. Make it with [Keyed]. It is safe for concurrent use; a hit takes no lock and allocates nothing.
 //
 // Keys are forgotten when that changes no decision: when no call of the key is running, it has not been used for a minute or
 // two, and its policy says that it is idle ([retry.Idler]; a chain is when all of its members are). So memory follows the
@@ -29,27 +30,52 @@ type Keys[K comparable] struct {
 	err  error
 
 	seed     maphash.Seed
-	shards   [256]shard[K]
+	shards   [shards]shard[K]
 	known    atomic.Int64
 	ticking  atomic.Bool
 	crowded  sync.Mutex    // held while room is made at the cap
 	searched time.Duration // when that was last in vain. crowded must be held
 }
 
-// shard holds the keys of one hash.
+// shards is how many locks the callers with new keys share.
+const shards = 256
+
+// shard holds the keys of some hashes.
 type shard[K comparable] struct {
-	mu      sync.RWMutex
-	entries map[K]*entry
-	sweepAt int // how many entries call for a sweep
-	peak    int // the most entries that the map has had: Go's maps do not shrink
-	_       [64]byte
+	mu      sync.Mutex               // held to change what follows, not to find a key
+	table   atomic.Pointer[table[K]] // nil: no keys
+	sweepAt int                      // how many entries call for a sweep
+	_       [40]byte                 // a cache line each: a new key does not slow the hits of other shards
 }
 
 // entry is the policy of one key.
 type entry struct {
 	policy retry.Policy
-	users  atomic.Int32 // calls that run under it. Raised under the shard's lock only
+	users  atomic.Int32 // calls that run under it; negative: forgotten
 	used   atomic.Bool  // since the last sweep
+}
+
+const forgotten = math.MinInt32
+
+// enter counts a call in; false if the entry is forgotten.
+func (e *entry) enter() bool {
+	if !e.used.Load() { // mostly it is, and to write it again would cost
+		e.used.Store(true)
+	}
+	return e.users.Add(1) > 0 // a number that is raised in vain is of no use any more, or forget resets it
+}
+
+// forget takes the entry out of use if that changes no decision. The shard's lock must be held.
+func (e *entry) forget() bool {
+	i, ok := e.policy.(retry.Idler)
+	if !ok || !i.Idle() || !e.users.CompareAndSwap(0, forgotten) {
+		return false
+	}
+	if i.Idle() { // still, after the calls that have come and gone since
+		return true
+	}
+	e.users.Store(0)
+	return false
 }
 
 // KeysOption tunes [Keyed].
@@ -122,9 +148,10 @@ func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	s := &k.shards[maphash.Comparable(k.seed, key)%uint64(len(k.shards))]
-	e := s.use(key)
-	if e == nil {
+	hash := maphash.Comparable(k.seed, key)
+	s := &k.shards[hash%shards]
+	e := s.table.Load().find(hash, key)
+	if e == nil || !e.enter() {
 		policy := k.make(key)
 		if policy == nil {
 			return next.Do(ctx)
@@ -132,7 +159,7 @@ func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
 		if err := retry.Validate(policy); err != nil {
 			return err // not kept: there is nothing to remember
 		}
-		if e = k.add(s, key, policy); e == nil {
+		if e = k.add(s, hash, key, policy); e == nil {
 			full := &retry.Rejection{Policy: "keyed", Reason: ErrKeys}
 			retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
 			return full
@@ -142,46 +169,34 @@ func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
 	return e.policy.Do(ctx, next)
 }
 
-// use finds the entry of a key and counts the caller in.
-func (s *shard[K]) use(key K) *entry {
-	s.mu.RLock()
-	e := s.entries[key]
-	if e != nil {
-		e.users.Add(1)
-	}
-	s.mu.RUnlock()
-	if e != nil && !e.used.Load() {
-		e.used.Store(true)
-	}
-	return e
-}
-
 // add puts a new entry in and counts the caller in; nil if there is no room.
-func (k *Keys[K]) add(s *shard[K], key K, policy retry.Policy) *entry {
-	if k.known.Add(1) > k.max && !k.makeRoom() {
-		k.known.Add(-1)
-		return s.use(key) // it may have come while we looked for room
-	}
+func (k *Keys[K]) add(s *shard[K], hash uint64, key K, policy retry.Policy) *entry {
+	room := k.known.Add(1) <= k.max || k.makeRoom()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[key]
+	e := s.table.Load().find(hash, key)
 	if e != nil { // another caller was faster
+		e.enter()
+	}
+	if e != nil || !room {
 		k.known.Add(-1)
-		e.users.Add(1)
 		return e
 	}
-	if len(s.entries) >= s.sweepAt {
-		k.known.Add(-int64(s.sweep(false)))
-		s.sweepAt = max(minSweep, 2*len(s.entries))
+	if s.table.Load().size() >= max(minSweep, s.sweepAt) {
+		k.sweepShard(s, false)
+		s.sweepAt = 2 * s.table.Load().size()
 	}
-	if s.entries == nil {
-		s.entries = make(map[K]*entry)
+	t := s.table.Load()
+	if t.full() {
+		t = t.grow()
+		s.table.Store(t)
+	}
+	if text, ok := any(key).(string); ok { // often a part of a longer one, which would be kept with it
+		key = any(strings.Clone(text)).(K)
 	}
 	e = &entry{policy: policy}
-	e.users.Store(1)
-	e.used.Store(true)
-	s.entries[key] = e
-	s.peak = max(s.peak, len(s.entries))
+	e.enter()
+	t.add(hash, key, e)
 	k.tick()
 	return e
 }
@@ -189,35 +204,26 @@ func (k *Keys[K]) add(s *shard[K], key K, policy retry.Policy) *entry {
 // minSweep is how many entries a shard may hold before it looks for idle ones on its own.
 const minSweep = 32
 
-// sweep forgets the idle entries that were not used since the last sweep, or all idle ones. It returns how many. s.mu must be
-// held.
-func (s *shard[K]) sweep(all bool) (dropped int) {
-	for key, e := range s.entries {
-		if !all && e.used.Swap(false) || e.users.Load() > 0 {
-			continue
-		}
-		if i, ok := e.policy.(retry.Idler); ok && i.Idle() {
-			delete(s.entries, key)
+// sweepShard forgets the idle entries that were not used since the last sweep, or all idle ones. s.mu must be held.
+func (k *Keys[K]) sweepShard(s *shard[K], all bool) {
+	t, dropped := s.table.Load(), 0
+	for e := range t.entries {
+		if (!e.used.Swap(false) || all) && e.forget() {
 			dropped++
 		}
 	}
-	if s.peak > minSweep && len(s.entries) < s.peak/4 {
-		smaller := make(map[K]*entry, len(s.entries))
-		for key, e := range s.entries {
-			smaller[key] = e
-		}
-		s.entries, s.peak = smaller, len(smaller)
+	if dropped > 0 {
+		s.table.Store(t.refill(t.size() - dropped))
+		k.known.Add(-int64(dropped))
 	}
-	return dropped
 }
 
 func (k *Keys[K]) sweep(all bool) {
 	for i := range k.shards {
 		s := &k.shards[i]
 		s.mu.Lock()
-		dropped := s.sweep(all)
+		k.sweepShard(s, all)
 		s.mu.Unlock()
-		k.known.Add(-int64(dropped))
 	}
 }
 
@@ -257,10 +263,10 @@ func (k *Keys[K]) Idle() bool {
 }
 
 func (s *shard[K]) idle() bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, e := range s.entries {
-		if i, ok := e.policy.(retry.Idler); !ok || e.users.Load() > 0 || !i.Idle() {
+	s.mu.Lock() // so that no sweep has an entry in its hands
+	defer s.mu.Unlock()
+	for e := range s.table.Load().entries {
+		if i, ok := e.policy.(retry.Idler); !ok || e.users.Load() != 0 || !i.Idle() {
 			return false
 		}
 	}

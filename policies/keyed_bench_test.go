@@ -1,0 +1,111 @@
+package policies_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// A million keys, and calls that ask for them at random. Each call's key is a fresh copy, in the order of the calls, as that
+// of a request that has just been read: it costs the bare harness next to nothing, and what is known of it is out of the
+// caches. All keys share one policy, so that what is measured is Keyed itself. The zero Next leaves out what retry.Do costs.
+func BenchmarkKeyed(b *testing.B) {
+	b.Run("string", func(b *testing.B) {
+		benchmarkKeyed(b, func(n int) string { return "host-" + strconv.Itoa(n) + ".example:443" })
+	})
+	b.Run("uint64", func(b *testing.B) {
+		benchmarkKeyed(b, func(n int) uint64 { return uint64(n) * 0x9e3779b97f4a7c15 })
+	})
+}
+
+func benchmarkKeyed[K comparable](b *testing.B, name func(int) K) {
+	const n = 1_000_000
+	ctx := context.Background()
+	var next retry.Next
+	one := &plain{}
+	asked := make([]K, n)
+	for at, i := range rand.Perm(n) {
+		asked[at] = name(i)
+	}
+	calls := 0
+	key := func(context.Context) K { calls++; return asked[calls%n] }
+	before := heap()
+	keys := policies.Keyed(key, func(K) retry.Policy { return one })
+	for i := range n {
+		_ = keys.For(name(i)).Do(ctx, next)
+	}
+	perKey := float64(heap()-before) / n
+
+	b.Run("random", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = keys.Do(ctx, next)
+		}
+		b.ReportMetric(perKey, "B/key")
+	})
+	b.Run("random, harness alone", func(b *testing.B) {
+		var last K
+		for b.Loop() {
+			last = key(ctx)
+			_ = one.Do(ctx, next)
+		}
+		runtime.KeepAlive(last)
+	})
+	b.Run("hot", func(b *testing.B) {
+		hot := policies.Keyed(func(context.Context) K { return asked[0] }, func(K) retry.Policy { return one })
+		for i := range n {
+			_ = hot.For(name(i)).Do(ctx, next)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = hot.Do(ctx, next)
+		}
+	})
+	b.Run("random, by hand in one map", func(b *testing.B) {
+		m := make(map[K]*plain, n)
+		for i := range n {
+			m[name(i)] = one
+		}
+		for b.Loop() {
+			_ = m[key(ctx)].Do(ctx, next)
+		}
+	})
+	b.Run("random, by hand in a sync.Map", func(b *testing.B) {
+		var m sync.Map
+		for i := range n {
+			m.Store(name(i), &plain{})
+		}
+		for b.Loop() {
+			p, _ := m.Load(key(ctx))
+			_ = p.(*plain).Do(ctx, next)
+		}
+	})
+	b.Run("sweep", func(b *testing.B) {
+		one.idle = true
+		known := heap()
+		for b.Loop() {
+			policies.Sweep(keys)
+			policies.Sweep(keys)
+		}
+		if freed := float64(known-heap()) / n; freed > 1 {
+			b.Logf("1,000,000 keys swept: %.1f B/key freed of %.1f", freed, perKey)
+		}
+		b.ReportMetric(float64(keys.Len()), "keys")
+		runtime.KeepAlive(asked)
+	})
+}
+
+// heap is what is alive.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
