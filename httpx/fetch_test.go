@@ -1,0 +1,269 @@
+package httpx_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/retry"
+)
+
+type itemT struct{ Name string }
+
+func TestFetchReadsInsideTheRetriedUnit(t *testing.T) {
+	for name, first := range map[string]func(http.ResponseWriter){
+		"truncated": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"Name":`)
+		},
+		"truncated chunked": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, `{"Name":"a"}`)
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		},
+		"not JSON": func(w http.ResponseWriter) { _, _ = io.WriteString(w, `<html>`) },
+		"empty":    func(http.ResponseWriter) {},
+		"503":      func(w http.ResponseWriter) { w.WriteHeader(503) },
+		"reset": func(w http.ResponseWriter) {
+			c, _, _ := w.(http.Hijacker).Hijack()
+			_ = c.Close()
+		},
+	} {
+		s := newServer(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+			if n == 1 {
+				first(w)
+				return
+			}
+			_, _ = io.WriteString(w, `{"Name":"a"}`)
+		})
+		v, err := httpx.Fetch(t.Context(), quick(t), s.URL, httpx.JSON[itemT])
+		if err != nil || v.Name != "a" || s.hits.Load() != 2 {
+			t.Errorf("%s: %v %v after %d", name, v, err, s.hits.Load())
+		}
+	}
+}
+
+func TestFetchDecodesTheLastHopOnly(t *testing.T) {
+	s := newServer(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/":
+			http.Redirect(w, r, "/end", http.StatusFound)
+		case "/end":
+			_, _ = io.WriteString(w, "end")
+		default:
+			w.WriteHeader(http.StatusNotModified)
+		}
+	})
+	if v, err := httpx.Fetch(t.Context(), quick(t), s.URL+"/", httpx.Text); v != "end" || err != nil {
+		t.Error(v, err)
+	}
+	var status *httpx.StatusError
+	if _, err := httpx.Fetch(t.Context(), quick(t), s.URL+"/same", httpx.Text); !errors.As(err, &status) || status.Code != 304 {
+		t.Error(err)
+	}
+}
+
+func TestFetchCapsWhatIsDecompressed(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, _ = z.Write(make([]byte, 1<<20))
+	_ = z.Close()
+	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	})
+	for _, accept := range []string{"", "gzip"} {
+		opts := []httpx.Option{httpx.MaxBody(1 << 16)}
+		if accept != "" {
+			opts = append(opts, httpx.Header("Accept-Encoding", accept))
+		}
+		s.hits.Store(0)
+		_, err := httpx.Fetch(t.Context(), quick(t), s.URL, httpx.Bytes, opts...)
+		var tooLong *http.MaxBytesError
+		if !errors.As(err, &tooLong) || s.hits.Load() != 1 {
+			t.Errorf("%q: %v after %d", accept, err, s.hits.Load())
+		}
+	}
+}
+
+func TestFetchOfAPostThatMayHaveActedIsNotRepeated(t *testing.T) {
+	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+	})
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", s.URL, strings.NewReader("x"))
+	_, err := httpx.FetchRequest(quick(t), req, httpx.Text)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || s.hits.Load() != 1 {
+		t.Error(err, s.hits.Load())
+	}
+}
+
+func TestFetchAllYieldsAsTheyCome(t *testing.T) {
+	s := newServer(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/404" {
+			w.WriteHeader(404)
+		}
+		_, _ = io.WriteString(w, r.URL.Path)
+	})
+	urls := []string{s.URL + "/a", s.URL + "/b", s.URL + "/404", ":bad", s.URL + "/c"}
+	seen := map[string]int{}
+	for r := range httpx.FetchAll(t.Context(), quick(t), slices.Values(urls), httpx.Text, httpx.Workers(2)) {
+		seen[r.URL]++
+		var status *httpx.StatusError
+		switch {
+		case strings.HasSuffix(r.URL, "/404"):
+			if !errors.As(r.Err, &status) || r.Attempts != 1 {
+				t.Error(r)
+			}
+		case r.URL == ":bad":
+			if !errors.Is(r.Err, retry.ErrConfig) || r.Attempts != 0 {
+				t.Error(r)
+			}
+		case r.Err != nil || !strings.HasSuffix(r.URL, r.Value) || r.Attempts != 1:
+			t.Error(r)
+		}
+	}
+	if len(seen) != len(urls) {
+		t.Error(seen)
+	}
+}
+
+// slowly answers after the time in the host's name; no network.
+type slowly struct{}
+
+func (slowly) RoundTrip(r *http.Request) (*http.Response, error) {
+	d, err := time.ParseDuration(r.URL.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-time.After(d):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("ok")), Header: http.Header{}, Request: r}, nil
+}
+
+func inMemory() *httpx.Client {
+	return httpx.New(httpx.WithClient(&http.Client{Transport: slowly{}}), httpx.WithPolicy(policies.Constant(0)))
+}
+
+func TestOneSlowHostDoesNotHoldUpTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var urls []string
+		for i := range 3000 {
+			urls = append(urls, fmt.Sprintf("http://1h/%d", i))
+		}
+		for i := range 100 {
+			urls = append(urls[:500+i], append([]string{fmt.Sprintf("http://1s/%d", i)}, urls[500+i:]...)...)
+		}
+		start, quickOnes := time.Now(), 0
+		for r := range httpx.FetchAll(t.Context(), inMemory(), slices.Values(urls), httpx.Text) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			if quickOnes++; quickOnes == 100 {
+				break
+			}
+		}
+		// 100 of 1 s each, at least four at once.
+		if took := time.Since(start); took > 25*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestFetchAllOfAnEndlessIteratorIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pulled := 0
+		endless := func(yield func(string) bool) {
+			for yield("http://1s/") {
+				pulled++
+			}
+		}
+		got := 0
+		for range httpx.FetchAll(t.Context(), inMemory(), iter.Seq[string](endless), httpx.Text, httpx.Workers(4)) {
+			if got++; got == 5000 {
+				break
+			}
+		}
+		if pulled > 5000+1024+8 {
+			t.Errorf("pulled %d", pulled)
+		}
+	}) // the bubble fails if a goroutine is left
+}
+
+func TestLeavingTheLoopCancelsAndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		urls := []string{"http://1s/", "http://1h/", "http://2h/", "http://3h/"}
+		for range httpx.FetchAll(t.Context(), inMemory(), slices.Values(urls), httpx.Text) {
+			break
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("took %v", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		n := 0
+		for r := range httpx.FetchAll(ctx, inMemory(), slices.Values(urls), httpx.Text) {
+			if n++; n > 1 && !errors.Is(r.Err, context.DeadlineExceeded) {
+				t.Error(r.Err)
+			}
+		}
+		if took := time.Since(start); took != 3*time.Second || n != 4 {
+			t.Errorf("took %v for %d", took, n)
+		}
+	})
+}
+
+func TestAPanicReachesTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caught := func(urls iter.Seq[string], decode httpx.Decoder[string]) (p any) {
+			defer func() { p = recover() }()
+			for range httpx.FetchAll(t.Context(), inMemory(), urls, decode) {
+			}
+			return nil
+		}
+		boom := func(*http.Response) (string, error) { panic("decoder") }
+		if p := caught(slices.Values([]string{"http://1s/", "http://2s/"}), boom); p != "decoder" {
+			t.Error(p)
+		}
+		if p := caught(func(func(string) bool) { panic("urls") }, httpx.Text); p != "urls" {
+			t.Error(p)
+		}
+		exits := func(*http.Response) (string, error) { runtime.Goexit(); return "", nil }
+		if p := caught(slices.Values([]string{"http://1s/"}), exits); p == nil {
+			t.Error("nothing")
+		}
+	})
+}
+
+func TestFetchAllSaysWhatIsWrongOnce(t *testing.T) {
+	n := 0
+	for r := range httpx.FetchAll(t.Context(), nil, slices.Values([]string{"a", "b"}), httpx.Text) {
+		if n++; !errors.Is(r.Err, retry.ErrConfig) {
+			t.Error(r.Err)
+		}
+	}
+	for r := range httpx.FetchAll(t.Context(), httpx.New(), slices.Values([]string{"a", "b"}), httpx.Text, httpx.Workers(0)) {
+		if n++; !errors.Is(r.Err, retry.ErrConfig) {
+			t.Error(r.Err)
+		}
+	}
+	if n != 2 {
+		t.Error(n)
+	}
+}

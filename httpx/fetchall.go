@@ -1,0 +1,246 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Result is what became of one URL of a [FetchAll].
+type Result[T any] struct {
+	URL      string // as it was given
+	Value    T
+	Err      error
+	Attempts int           // requests sent, over all redirects; 0 if none could be
+	Elapsed  time.Duration // waits included
+}
+
+// FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of completion. [Workers] says how many
+// are under way at once. An error is a result like others and ends nothing. When the loop is left, or ctx ends, what is under
+// way is cancelled, and FetchAll returns when it is over; a URL whose request ctx cut off is yielded with that error.
+//
+// urls may be endless: it is asked for more only when there is a worker for it. It runs in a goroutine of its own and should
+// heed ctx if it blocks. A panic in it or in decode reaches the loop.
+//
+// One host gets at most half of the workers while others may still come up. To find those, up to 1024 URLs of a host that has
+// its share are set aside; beyond that a host gets all workers but one.
+func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option) iter.Seq[Result[T]] {
+	return func(yield func(Result[T]) bool) {
+		c := c.With(opts...)
+		err := c.Validate()
+		switch {
+		case err != nil:
+		case ctx == nil:
+			err = errNilContext
+		case urls == nil:
+			err = retry.ConfigErrorf("httpx.FetchAll", "nil urls")
+		case decode == nil:
+			err = errNilDecoder
+		}
+		if err != nil {
+			yield(Result[T]{Err: err})
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		f := &fleet[T]{
+			client: c, ctx: ctx, decode: decode, workers: c.cfg.workers,
+			feed: make(chan string), done: make(chan landed[T], c.cfg.workers),
+			queue: queue{waiting: map[string][]string{}, busy: map[string]int{}},
+		}
+		fed := make(chan any, 1)
+		go f.pull(urls, fed)
+		defer func() {
+			cancel()
+			for range f.running { // the channel has room for all of them, so each ends
+				<-f.done
+			}
+			if p := <-fed; p != nil && !f.panicked {
+				panic(p)
+			}
+		}()
+		f.fly(yield)
+	}
+}
+
+// setAside is how many URLs may wait for their host's turn.
+const setAside = 1024
+
+// fleet is one FetchAll. All its decisions are made in the goroutine of the loop, between results.
+type fleet[T any] struct {
+	queue
+	client   *Client
+	ctx      context.Context
+	decode   Decoder[T]
+	workers  int
+	running  int
+	feed     chan string // closed when there are no more
+	done     chan landed[T]
+	panicked bool
+}
+
+type landed[T any] struct {
+	Result[T]
+	host  string
+	panic any
+}
+
+// pull runs the caller's iterator. What it panics with, or nil, goes to fed.
+func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
+	returned := false
+	defer func() {
+		var p any
+		if !returned {
+			if p = recover(); p == nil {
+				p = errors.New("httpx.FetchAll: the iterator of URLs ended its goroutine")
+			}
+		}
+		close(f.feed)
+		fed <- p
+	}()
+	for u := range urls {
+		select {
+		case f.feed <- u:
+			continue
+		case <-f.ctx.Done():
+		}
+		break
+	}
+	returned = true
+}
+
+func (f *fleet[T]) fly(yield func(Result[T]) bool) {
+	for {
+		alive := f.ctx.Err() == nil
+		for alive && f.running < f.workers {
+			u, host, ok := f.next(f.share())
+			if !ok {
+				break
+			}
+			f.running++
+			go f.fetch(u, host)
+		}
+		if f.running == 0 && (!alive || f.over) {
+			return
+		}
+		feed := f.feed
+		if f.over || !alive || f.running == f.workers || f.size >= setAside {
+			feed = nil
+		}
+		select {
+		case u, ok := <-feed:
+			if !ok {
+				f.over = true
+				continue
+			}
+			f.add(u)
+		case r := <-f.done:
+			f.running--
+			f.landed(r.host)
+			if r.panic != nil {
+				f.panicked = true
+				panic(r.panic)
+			}
+			if !yield(r.Result) {
+				return
+			}
+		case <-f.watch(alive):
+		}
+	}
+}
+
+// watch is ctx's end while that would be news.
+func (f *fleet[T]) watch(alive bool) <-chan struct{} {
+	if !alive {
+		return nil
+	}
+	return f.ctx.Done()
+}
+
+// share is how many workers one host may have.
+func (f *fleet[T]) share() int {
+	switch {
+	case f.over:
+		return f.workers
+	case f.size >= setAside:
+		return max(1, f.workers-1)
+	}
+	return max(1, f.workers/2)
+}
+
+func (f *fleet[T]) fetch(u, host string) {
+	r := landed[T]{Result: Result[T]{URL: u}, host: host}
+	start := time.Now()
+	returned := false
+	defer func() {
+		r.Elapsed = time.Since(start)
+		if !returned {
+			if r.panic = recover(); r.panic == nil {
+				r.panic = errors.New("httpx.FetchAll: a decoder ended its goroutine")
+			}
+		}
+		f.done <- r
+	}()
+	var req *http.Request
+	if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
+		r.Value, r.Attempts, r.Err = fetch(f.client, req, f.decode)
+	}
+	returned = true
+}
+
+// queue holds the URLs that wait, by host.
+type queue struct {
+	waiting map[string][]string
+	order   []string // hosts with URLs that wait; who was served goes to the end
+	busy    map[string]int
+	size    int
+	over    bool // no more will come
+}
+
+func (q *queue) add(raw string) {
+	host := ""
+	if u, err := url.Parse(raw); err == nil {
+		host = hostOf(u)
+	}
+	if len(q.waiting[host]) == 0 {
+		q.order = append(q.order, host)
+	}
+	q.waiting[host] = append(q.waiting[host], raw)
+	q.size++
+}
+
+// next takes a URL of the host with the fewest requests under way, if one has fewer than share.
+func (q *queue) next(share int) (raw, host string, ok bool) {
+	best := -1
+	for i, h := range q.order {
+		if q.busy[h] < share && (best < 0 || q.busy[h] < q.busy[q.order[best]]) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return "", "", false
+	}
+	host = q.order[best]
+	urls := q.waiting[host]
+	raw = urls[0]
+	q.order = append(q.order[:best], q.order[best+1:]...)
+	if len(urls) > 1 {
+		q.waiting[host] = urls[1:]
+		q.order = append(q.order, host)
+	} else {
+		delete(q.waiting, host)
+	}
+	q.busy[host]++
+	q.size--
+	return raw, host, true
+}
+
+func (q *queue) landed(host string) {
+	if q.busy[host]--; q.busy[host] == 0 {
+		delete(q.busy, host)
+	}
+}
