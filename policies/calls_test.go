@@ -2,6 +2,9 @@ package policies_test
 
 import (
 	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/reprise-go/reprise/policies"
@@ -34,4 +37,73 @@ func TestNestedLoops(t *testing.T) {
 		}
 		wantIs(t, err, retry.ErrExhausted, errBoom)
 	}
+}
+
+// An attempt that makes calls at the same time, each in a loop: the calls at the leaf are counted exactly.
+func TestMaxCallsOverConcurrentLoops(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		most  int
+		inner retry.Policy
+		want  int64
+	}{
+		{"one call", 1, policies.Constant(0), 1},
+		{"ends within the first attempt", 29, policies.Constant(0), 29},
+		{"ends with the first attempt", 30, policies.Constant(0), 30},
+		{"ends within the second", 50, policies.Constant(0), 50},
+		{"one less than all", 89, policies.Constant(0), 89},
+		{"more than all", 1000, policies.Constant(0), 90},
+		{"inner caps too", 50, policies.Constant(0, policies.MaxCalls(2)), 50},
+		{"inner caps bind", 1000, policies.Constant(0, policies.MaxCalls(2)), 60},
+		{"without loops inside", 1000, retry.Chain(), 30},
+	} {
+		outer := policies.Constant(0, policies.MaxCalls(c.most))
+		for range 50 {
+			var leaf atomic.Int64
+			err := retry.Run(t.Context(), outer, func(ctx context.Context) error {
+				return together(10, func() error {
+					return retry.Run(ctx, c.inner, func(context.Context) error { leaf.Add(1); return errBoom })
+				})
+			})
+			wantIs(t, err, retry.ErrExhausted, errBoom)
+			if n := leaf.Load(); n != c.want {
+				t.Fatalf("%s: %d calls at the leaf, want %d", c.name, n, c.want)
+			}
+		}
+	}
+}
+
+// A refused call is none: what it had taken goes to others, and never more than the cap is made.
+func TestMaxCallsOverConcurrentRefusals(t *testing.T) {
+	const most = 40
+	outer := policies.Constant(0, policies.MaxCalls(most), policies.Unlimited())
+	for range 50 {
+		var leaf, asked atomic.Int64
+		inner := retry.Chain(policies.Constant(0), retry.Gate(func(context.Context) (func(error), error) {
+			if asked.Add(1)%2 == 0 {
+				return nil, &retry.Rejection{Policy: "every other", Reason: errOpen}
+			}
+			return nil, nil
+		}))
+		_ = retry.Run(t.Context(), outer, func(ctx context.Context) error {
+			_ = together(10, func() error {
+				return retry.Run(ctx, inner, func(context.Context) error { leaf.Add(1); return errBoom })
+			})
+			return errBoom
+		})
+		if n := leaf.Load(); n > most || n < most-10 { // the last of them may have met a call that was about to be given back
+			t.Fatalf("%d calls at the leaf, want %d", n, most)
+		}
+	}
+}
+
+// together runs f so many times at once, and returns what they failed with.
+func together(n int, f func() error) error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = f() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
