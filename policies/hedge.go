@@ -63,6 +63,8 @@ type race[T any] struct {
 	mu       sync.Mutex
 	over     bool            // there is no one left to receive
 	outcomes chan outcome[T] // has room for all
+
+	winner *outcome[T] // what the caller is about to get
 }
 
 // outcome is how one call ended.
@@ -98,6 +100,7 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 				if budget != nil {
 					budget.succeeded(o.first)
 				}
+				r.winner = &o
 				return o.value, nil
 			}
 			final := retry.IsPermanent(o.err) || errors.Is(o.err, retry.ErrConfig)
@@ -170,6 +173,9 @@ func (r *race[T]) end() {
 			continue
 		}
 		go r.lost(o)
+	}
+	if r.winner != nil && (aborted.panicked || aborted.exited) { // the caller gets that instead
+		go r.lost(*r.winner)
 	}
 	r.raise(aborted)
 }

@@ -3,7 +3,9 @@ package policies_test
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,4 +104,99 @@ func TestHedge(t *testing.T) {
 	})
 	_, err := policies.Hedge[int](nil, -1, 0, nil, policies.Attempts(2))(t.Context())
 	wantIs(t, err, retry.ErrConfig)
+}
+
+// Calls that end in the same instant race for the place of the winner. Whoever wins, each of the others' values is discarded
+// once.
+func TestHedgeDiscardsEachLosingValueOnce(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			const most = 5
+			var made atomic.Int32
+			var fate [most + 1]atomic.Int32 // how often each value was returned or discarded
+			v, err := policies.Hedge(func(context.Context) (int, error) {
+				n := int(made.Add(1))
+				time.Sleep(10*ms - time.Duration(n-1)*ms) // all of them end after 10 ms, whatever their contexts say
+				return n, nil
+			}, ms, most, func(v int) { fate[v].Add(1) })(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fate[v].Add(1)
+			synctest.Wait()
+			for v := 1; v <= most; v++ {
+				if n := fate[v].Load(); n != 1 {
+					t.Fatalf("value %d met %d fates, want 1", v, n)
+				}
+			}
+		})
+	}
+}
+
+// A value that came together with a failure is no value to dispose of; those of other successes are.
+func TestHedgeDiscardsSuccessesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var made atomic.Int32
+		var discarded []int
+		v, err := policies.Hedge(func(context.Context) (int, error) {
+			switch n := int(made.Add(1)); n {
+			case 1:
+				time.Sleep(time.Minute)
+				return n, nil
+			case 2:
+				time.Sleep(time.Hour)
+				return n, errBoom
+			default:
+				return n, nil
+			}
+		}, ms, 3, func(v int) { discarded = append(discarded, v) })(t.Context())
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if v != 3 || err != nil || !slices.Equal(discarded, []int{1}) {
+			t.Errorf("%d, %v; discarded %v", v, err, discarded)
+		}
+	})
+}
+
+// While the caller is held up, by an observer here, a success and a panic (or a Goexit) arrive. The caller gets the latter,
+// and every value, also the one that would have won, is disposed of.
+func TestHedgeWithALoserThatPanics(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("bang") }, "Goexit": runtime.Goexit} {
+		bubble(t, name, func(t *testing.T) {
+			var made atomic.Int32
+			var mu sync.Mutex
+			var discarded []int
+			hedged := policies.Hedge(func(context.Context) (int, error) {
+				n := int(made.Add(1))
+				if n == 2 {
+					time.Sleep(4 * ms)
+					end()
+				}
+				time.Sleep(3 * ms)
+				return n, nil
+			}, ms, 3, func(v int) { mu.Lock(); discarded = append(discarded, v); mu.Unlock() })
+			slow := retry.Observe(func(_ context.Context, e retry.Event) {
+				if e.Kind == retry.KindRetry && made.Load() == 2 {
+					time.Sleep(10 * ms)
+				}
+			})
+			returned, recovered := false, any(nil)
+			var all sync.WaitGroup
+			all.Go(func() {
+				defer func() { recovered = recover() }()
+				_, _ = retry.Do(t.Context(), slow, hedged)
+				returned = true
+			})
+			all.Wait()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			slices.Sort(discarded)
+			if want := map[string]any{"panic": "bang"}[name]; returned || recovered != want {
+				t.Errorf("returned %v, recovered %v", returned, recovered)
+			}
+			if !slices.Equal(discarded, []int{1, 3}) {
+				t.Errorf("discarded %v, want the values of the first and the third call", discarded)
+			}
+		})
+	}
 }
