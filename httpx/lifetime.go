@@ -18,6 +18,7 @@ type lifetime struct {
 	cancel          context.CancelCauseFunc
 	stop            func() bool // no longer follow the attempt, later: the caller
 	timer           *time.Timer
+	body            livingBody // here, to be one allocation with the rest
 }
 
 // Deadline is the attempt's, for hooks and dialers that ask.
@@ -94,7 +95,8 @@ type switchedBody struct {
 }
 
 func (l *lifetime) hold(resp *http.Response) {
-	b := &livingBody{resp.Body, l}
+	b := &l.body
+	b.ReadCloser, b.life = resp.Body, l
 	if w, ok := resp.Body.(io.Writer); ok {
 		resp.Body = &switchedBody{b, w}
 		return

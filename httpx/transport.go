@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -263,8 +264,10 @@ func (x *exchange) receive(ctx context.Context, req *http.Request, resp *http.Re
 			x.jar.SetCookies(req.URL, cookies)
 		}
 	}
-	if q, ok := parseQuota(resp.Header, time.Now()); ok {
-		retry.Report(ctx, q)
+	if saysQuota(resp.Header) {
+		if q, ok := parseQuota(resp.Header, time.Now()); ok {
+			retry.Report(ctx, q)
+		}
 	}
 	if location := resp.Header.Get("Location"); location != "" && req.URL != x.req.URL {
 		if u, err := req.URL.Parse(location); err == nil { // http.Client would resolve it against the original request
@@ -310,3 +313,13 @@ func (x *exchange) outcome(req *http.Request, resp *http.Response, err error) (*
 
 // raises tells whether a response that is no success is to come out as an error.
 func (x *exchange) raises() bool { return x.strict || x.call != nil }
+
+// saysQuota is asked of every response: nearly none has such a field, and looking each of them up costs more than this.
+func saysQuota(h http.Header) bool {
+	for key := range h {
+		if strings.HasPrefix(key, "Ratelimit") || strings.HasPrefix(key, "X-Rate") {
+			return true
+		}
+	}
+	return false
+}

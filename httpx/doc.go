@@ -1,0 +1,28 @@
+// Package httpx is net/http's client with every request sent through a chain of policies.
+//
+//	resp, err := httpx.Get(ctx, url)                                        // three attempts, 30 s each until the headers are there
+//	c := httpx.New(httpx.WithPolicy(guard), httpx.RetryOn(httpx.Status(404)))
+//	resp, err := c.Do(req)                                                  // a drop-in for http.Client.Do
+//	item, err := httpx.Fetch(ctx, c, url, httpx.JSON[Item])                 // read and decoded inside the retried unit
+//	for r := range httpx.FetchAll(ctx, c, slices.Values(urls), httpx.Text)  // as they come
+//	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}      // under any other client
+//
+// What a user of http.Client has to know:
+//
+//   - A nil error means that there is a response, of whatever status. When its retries are exhausted the last one comes back as
+//     it is, readable; [RaiseForStatus] and [Fetch] make an error of it. Where the context, a rejection (breaker, limiter) or a
+//     Retry-After above the loop's cap ended the call, there is no response but an error.
+//   - Retried are, for idempotent methods, 5xx but 501 and 505, lost connections and timeouts; for all methods 408, 421, 425,
+//     429, 413 with Retry-After, and what failed before it was sent. [RetryOn], [RetryOnly], [Refused] and
+//     [RetryNonIdempotent] change that. Certificates, bad URLs and unknown hosts are final.
+//   - A body is sent again by Request.GetBody, which http.NewRequest sets for bytes and strings. Without it there is one attempt.
+//   - A Retry-After is obeyed; RateLimit fields reach the limiters and pacers of the chain, on successes too.
+//   - Each redirect's hop goes through the chain by itself, under its own [Host]: limits per host are
+//     policies.Keyed(httpx.Host, ...).
+//   - A per-attempt policies.Timeout in the chain ends with the headers (under Fetch: when decoded). http.Client's own Timeout
+//     spans all attempts, waits and the body.
+//   - A client that is handed in with [WithClient] is not changed. Errors and logs do not show the secrets of URLs.
+//
+// Policies see a response that is rejected as a [*StatusError]: a final 4xx is marked Permanent and Neutral (a healthy
+// server's answer), a 429 Neutral with its wait, a failure that a POST may not repeat Permanent. An accepted 404 is a success.
+package httpx
