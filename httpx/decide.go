@@ -87,7 +87,7 @@ func notProcessed(r *http.Response) bool {
 
 // failed marks the error of an attempt that brought no response.
 func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
-	if retry.IsPermanent(err) || errors.Is(err, retry.ErrConfig) || x.Context.Err() != nil {
+	if retry.IsPermanent(err) || errors.Is(err, retry.ErrConfig) || x.Err() != nil {
 		return err
 	}
 	if _, rejected := retry.Rejected(err); rejected {
@@ -153,9 +153,9 @@ func notConnected(err error) bool {
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
-// http2Stream has the shape of net/http's unexported http2StreamError, whose method As fills any struct like it. A GOAWAY for
+// http2StreamError has the shape of net/http's unexported type of this name, whose method As fills any struct like it. A GOAWAY for
 // a stream that the server has not seen is retried by net/http itself; it has neither type nor value to be known by.
-type http2Stream struct {
+type http2StreamError struct {
 	StreamID uint32
 	Code     http2Code
 	Cause    error
@@ -163,12 +163,12 @@ type http2Stream struct {
 
 type http2Code uint32
 
-func (http2Stream) Error() string { return "http2 stream error" }
+func (http2StreamError) Error() string { return "http2 stream error" }
 
 // refusedStream: the server has not acted on it (RFC 9113, section 8.7).
 func refusedStream(err error) bool {
 	const code = 7 // REFUSED_STREAM
-	var stream http2Stream
+	var stream http2StreamError
 	return errors.As(err, &stream) && stream.Code == code
 }
 

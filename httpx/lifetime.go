@@ -34,7 +34,7 @@ func begin(caller, attempt context.Context, limit time.Duration) *lifetime {
 		l.stop = context.AfterFunc(attempt, func() { l.cancel(context.Cause(attempt)) })
 	}
 	if limit > 0 {
-		l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeout{limit}) })
+		l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeoutError{limit}) })
 	}
 	return l
 }
@@ -59,12 +59,12 @@ func (l *lifetime) end() {
 	l.cancel(context.Canceled)
 }
 
-// attemptTimeout is the default client's limit for one attempt, and reads as that of policies.Timeout.
-type attemptTimeout struct{ limit time.Duration }
+// attemptTimeoutError is the default client's limit for one attempt, and reads as that of policies.Timeout.
+type attemptTimeoutError struct{ limit time.Duration }
 
-func (e *attemptTimeout) Error() string { return "no response headers within " + e.limit.String() }
-func (e *attemptTimeout) Timeout() bool { return true }
-func (e *attemptTimeout) Is(target error) bool {
+func (e *attemptTimeoutError) Error() string { return "no response headers within " + e.limit.String() }
+func (e *attemptTimeoutError) Timeout() bool { return true }
+func (e *attemptTimeoutError) Is(target error) bool {
 	return target == policies.ErrTimeout || target == context.DeadlineExceeded
 }
 

@@ -151,7 +151,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		ctx = life
 	} else if x.limit > 0 { // under Fetch the limit is, like any policy's, until it is decoded
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, x.limit, &attemptTimeout{x.limit})
+		ctx, cancel = context.WithTimeoutCause(ctx, x.limit, &attemptTimeoutError{x.limit})
 		defer cancel()
 	}
 	kept := false
