@@ -309,6 +309,47 @@ func TestTenThousandWaitersStayInOrderAndExact(t *testing.T) {
 	})
 }
 
+func TestSmallCallsDoNotOvertakeALargeOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t), ratelimit.New(10, 3)
+		s.call(bg, l, 0, nil)
+		s.call(bg, l.N(3), 1, nil) // two tokens are there
+		s.call(bg, l, 2, nil)
+		s.expect(0, 100*ms, 200*ms)
+	})
+}
+
+func TestWhoIsCancelledAtTheMomentOfHisTurnHoldsNothing(t *testing.T) {
+	lost := 0
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			s, l := newScript(t), ratelimit.New(1, 1)
+			ctx, cancel := context.WithCancel(bg)
+			inLine := make(chan struct{})
+			refused := func(context.Context) error {
+				<-inLine
+				return &retry.Rejection{Policy: "breaker"}
+			}
+			s.wg.Go(func() {
+				_ = retry.Run(bg, l, refused) // gives its token to the one in line,
+				cancel()                      // who may not have woken up yet
+			})
+			synctest.Wait()
+			s.call(ctx, l, 0, nil)
+			close(inLine)
+			s.wg.Wait()
+			s.call(bg, l, 1, nil)
+			if _, made := s.went[0]; made {
+				s.expect(0, time.Second)
+			} else {
+				lost++
+				s.expect(never, 0)
+			}
+		})
+	}
+	t.Logf("cancelled in time: %d of 200", lost)
+}
+
 func TestBadConfigurationFailsEveryCall(t *testing.T) {
 	nan := rate.Limit(math.NaN())
 	good := ratelimit.New(1, 1)

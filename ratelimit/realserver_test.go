@@ -26,7 +26,7 @@ import (
 
 const (
 	realRate = 50 // requests a second that every server permits
-	learning = 6 * time.Second
+	learning = 4 * time.Second
 	keeping  = 2 * time.Second
 )
 
@@ -117,7 +117,9 @@ func TestLimiterObeysARealServersRetryAfter(t *testing.T) {
 type result struct{ ok, refused int }
 
 // points is what was served of what the server permits.
-func (r result) points(d time.Duration) float64 { return 100 * float64(r.ok) / (realRate * d.Seconds()) }
+func (r result) points(d time.Duration) float64 {
+	return 100 * float64(r.ok) / (realRate * d.Seconds())
+}
 
 // crawl has eight workers call for the time d.
 func crawl(t *testing.T, d time.Duration, p retry.Policy, call func(context.Context) error) result {
