@@ -158,10 +158,17 @@ func TestHedgeDiscardsSuccessesOnly(t *testing.T) {
 	})
 }
 
-// While the caller is held up, by an observer here, a success and a panic (or a Goexit) arrive. The caller gets the latter,
-// and every value, also the one that would have won, is disposed of.
-func TestHedgeWithALoserThatPanics(t *testing.T) {
-	for name, end := range map[string]func(){"panic": func() { panic("bang") }, "Goexit": runtime.Goexit} {
+// While the caller is held up, by an observer here, two calls end. The caller gets the first of them, or the panic (the
+// Goexit) if one did not return, and every value that it does not get is disposed of once.
+func TestHedgeSettlesWhatHasArrivedTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func()
+		want []int // discarded
+	}{
+		"panic":   {func() { panic("bang") }, []int{1, 3}},
+		"Goexit":  {runtime.Goexit, []int{1, 3}},
+		"success": {func() {}, []int{2, 3}},
+	} {
 		bubble(t, name, func(t *testing.T) {
 			var made atomic.Int32
 			var mu sync.Mutex
@@ -170,7 +177,8 @@ func TestHedgeWithALoserThatPanics(t *testing.T) {
 				n := int(made.Add(1))
 				if n == 2 {
 					time.Sleep(4 * ms)
-					end()
+					c.end()
+					return n, nil
 				}
 				time.Sleep(3 * ms)
 				return n, nil
@@ -191,11 +199,11 @@ func TestHedgeWithALoserThatPanics(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			slices.Sort(discarded)
-			if want := map[string]any{"panic": "bang"}[name]; returned || recovered != want {
+			if want := map[string]any{"panic": "bang"}[name]; returned != (name == "success") || recovered != want {
 				t.Errorf("returned %v, recovered %v", returned, recovered)
 			}
-			if !slices.Equal(discarded, []int{1, 3}) {
-				t.Errorf("discarded %v, want the values of the first and the third call", discarded)
+			if !slices.Equal(discarded, c.want) {
+				t.Errorf("discarded %v, want %v", discarded, c.want)
 			}
 		})
 	}

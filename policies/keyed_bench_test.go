@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/reprise-go/reprise/policies"
@@ -74,6 +75,25 @@ func benchmarkKeyed[K comparable](b *testing.B, name func(int) K) {
 		}
 		for b.Loop() {
 			_ = m[key(ctx)].Do(ctx, next)
+		}
+	})
+	b.Run("random, by hand in a map of counted entries under an RWMutex", func(b *testing.B) {
+		type counted struct {
+			policy retry.Policy
+			users  atomic.Int32
+		}
+		var mu sync.RWMutex
+		m := make(map[K]*counted, n)
+		for i := range n {
+			m[name(i)] = &counted{policy: one}
+		}
+		for b.Loop() {
+			mu.RLock()
+			e := m[key(ctx)]
+			e.users.Add(1)
+			mu.RUnlock()
+			_ = e.policy.Do(ctx, next)
+			e.users.Add(-1)
 		}
 	})
 	b.Run("random, by hand in a sync.Map", func(b *testing.B) {

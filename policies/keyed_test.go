@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,7 +106,7 @@ func TestKeyed(t *testing.T) {
 		var all sync.WaitGroup
 		for g := range 100 {
 			all.Go(func() {
-				for i := range 200 {
+				for i := range 60 {
 					_ = retry.Run(t.Context(), keys.For("k"+strconv.Itoa((g*i)%120)), succeed)
 				}
 			})
@@ -115,4 +116,62 @@ func TestKeyed(t *testing.T) {
 			t.Errorf("%d keys, idle %v", n, keys.Idle())
 		}
 	})
+}
+
+// asked runs a function whenever a sweep asks whether it is idle.
+type asked struct {
+	plain
+	idle  func() bool
+	calls atomic.Int32
+}
+
+func (a *asked) Do(ctx context.Context, next retry.Next) error {
+	a.calls.Add(1)
+	return a.plain.Do(ctx, next)
+}
+
+func (a *asked) Idle() bool { return a.idle() }
+
+// A call may come while a sweep looks at its key. What it leaves behind is not lost.
+func TestKeyedSweepMeetsACall(t *testing.T) {
+	for name, from := range map[string]int{"before the key is taken out of use": 1, "after": 2} {
+		t.Run(name, func(t *testing.T) {
+			var all sync.WaitGroup
+			var first *asked
+			questions, made := 0, 0
+			var keys *policies.Keys[string]
+			call := func() {
+				if err := retry.Run(t.Context(), keys.For("a"), succeed); err != nil {
+					t.Error(err)
+				}
+			}
+			keys = policies.Keyed(keyIn, func(string) retry.Policy {
+				made++
+				a := &asked{idle: func() bool { return true }}
+				if first == nil {
+					first = a
+				}
+				return a
+			})
+			call()
+			first.idle = func() bool {
+				if questions++; questions == from {
+					if from == 1 {
+						call() // a hit takes no lock
+						return true
+					}
+					all.Go(call) // it waits for the sweep
+					time.Sleep(ms)
+				}
+				return questions < 2
+			}
+			policies.Sweep(keys) // used since
+			policies.Sweep(keys)
+			all.Wait()
+			call()
+			if keys.Len() != 1 || first.calls.Load() != 3 || made != from { // who waits for the sweep has made a policy in vain
+				t.Errorf("%d keys, %d calls under the first policy, %d policies", keys.Len(), first.calls.Load(), made)
+			}
+		})
+	}
 }

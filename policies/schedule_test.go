@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func TestJitterStaysInItsRange(t *testing.T) {
 			t.Fatal(err)
 		}
 		low, high, atCap := time.Duration(math.MaxInt64), time.Duration(0), 0
-		for range 200_000 {
+		for range 50_000 {
 			x := b.NextBackOff()
 			low, high = min(low, x), max(high, x)
 			if x == limit {
@@ -63,8 +64,36 @@ func TestJitterStaysInItsRange(t *testing.T) {
 		if spread := (want[1] - want[0]) / 100; low < want[0] || high > want[1] || low > want[0]+spread || high < want[1]-spread {
 			t.Errorf("%v: drawn within [%v, %v], want all of %v", j, low, high, want)
 		}
-		if atCap > 100 {
+		if atCap > 50 {
 			t.Errorf("%v: %d draws are the cap itself", j, atCap)
+		}
+	}
+}
+
+// No draw is negative, above the cap, or outside of the jitter's own range, whatever the wait and the cap.
+func TestNoJitterExceedsTheCap(t *testing.T) {
+	for j := policies.NoJitter; j <= policies.Decorrelated; j++ {
+		var previous time.Duration
+		for n := range 1_000_000 {
+			limit := time.Duration(rand.Uint64() >> (1 + n%63)) // of every magnitude
+			d := time.Duration(rand.Uint64N(uint64(limit) + 1))
+			low, high := d, d
+			switch j {
+			case policies.Proportional:
+				low, high = d-d/2, d+min(d/2, limit-d)
+			case policies.Equal:
+				low = d - d/2
+			case policies.Full:
+				low = 0
+			case policies.Decorrelated:
+				high = limit
+			}
+			previous = min(previous, limit)
+			x := policies.Spread(j, d, previous, limit)
+			if x < low || x > high {
+				t.Fatalf("%v of %v after %v: %v, want within [%v, %v], cap %v", j, d, previous, x, low, high, limit)
+			}
+			previous = x
 		}
 	}
 }
