@@ -137,6 +137,9 @@ func (s *sliding) Next(now time.Duration) time.Duration {
 	if len(s.admissions) < s.n {
 		return now
 	}
+	if s.n < 1 {
+		return now + s.window
+	}
 	return max(now, s.admissions[len(s.admissions)-s.n]+s.window)
 }
 
