@@ -69,6 +69,15 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
+	if e := b.era.Load(); e.state == Open && !b.shadow { // a refusal pays for nothing that a call needs
+		if left := e.until - b.now(); left > 0 {
+			return b.rejection(ctx, e.cause, left)
+		}
+	}
+	return b.call(ctx, next)
+}
+
+func (b *Breaker) call(ctx context.Context, next retry.Next) error {
 	p, err := b.admit(ctx)
 	if err != nil {
 		return err
@@ -172,14 +181,21 @@ func (b *Breaker) untilProbe(e *era, now time.Duration) time.Duration {
 
 // refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts only.
 func (b *Breaker) refuse(ctx context.Context, cause error, wait time.Duration) (permit, error) {
-	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: cause}
-	if b.shadow {
-		b.shadowed.refused.Add(1)
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, Note: "in shadow mode: let through"})
-		return permit{}, nil
+	if !b.shadow {
+		return permit{}, b.rejection(ctx, cause, wait)
 	}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r})
-	return permit{}, r
+	b.shadowed.refused.Add(1)
+	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: cause}
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, Note: "in shadow mode: let through"})
+	return permit{}, nil
+}
+
+func (b *Breaker) rejection(ctx context.Context, cause error, wait time.Duration) error {
+	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: cause}
+	if retry.Observed(ctx) {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r})
+	}
+	return r
 }
 
 // report settles the books of one call. It runs on every way out of it.

@@ -133,7 +133,7 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 				v, returned := abruptly(func() {
 					_ = retry.Run(t.Context(), p, func(ctx context.Context) error { busy = true; return call(ctx) })
 				})
-				if returned || how == "panic" && v != error(errBoom) || !busy {
+				if returned || how == "panic" && v != errBoom || !busy {
 					t.Errorf("%s, %s in the %s: returned %v, recovered %v", name, how, where, returned, v)
 				}
 				if !p.Idle() {

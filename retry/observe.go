@@ -62,8 +62,8 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		st state
 	}{st: *around}
 	in.st.watch = &watch{Observer(o), around.watch}
-	in.scope.Context = ctx
-	in.scope.state.Store(&in.st)
+	in.Context = ctx
+	in.state.Store(&in.st)
 
 	start := time.Now()
 	err := errAborted
@@ -96,6 +96,9 @@ type watch struct {
 }
 
 func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
+
+// Observed reports whether anybody around ctx observes: for a policy whose events cost something to make.
+func Observed(ctx context.Context) bool { return watchers(ctx) != nil }
 
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what it decides. Where they
 // are zero, Attempt and Depth are filled in from ctx, Time with the present. A loop, which stands outside of its own

@@ -82,8 +82,8 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 		scope
 		st state
 	}{st: state{attempt: attempt, depth: around.depth + 1, watch: around.watch}}
-	in.scope.Context = ctx
-	in.scope.state.Store(&in.st)
+	in.Context = ctx
+	in.state.Store(&in.st)
 	return n.Do(&in.scope)
 }
 

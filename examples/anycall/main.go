@@ -160,7 +160,7 @@ func store(ctx context.Context, chain retry.Policy, db *sql.DB, writer, order in
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback()
+		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (id, writer) VALUES (?, ?)", order, writer); err != nil {
 			return err
 		}
