@@ -15,6 +15,7 @@ const (
 
 	// The park.
 	firstPark = .5  // s; a longer one overfills small buckets, and the rate measured is too low
+	burstPark = 1.5 // s; the first park after a burst of maxRefused refusals: a second one so soon could be the one that earns a ban
 	maxPark   = 300 // s
 	hintSlack = 1.02
 

@@ -147,11 +147,13 @@ func (m *Machine) Pace(now float64) float64 {
 }
 
 // NextSend is when the next request may be sent, now or later; infinite if
-// only an answer can tell.
+// only an answer can tell. The single request does not wait for those sent
+// before the push-back: a stalled one must not hold it. Only the user's own
+// bound does.
 func (m *Machine) NextSend(now float64) float64 {
 	turn := max(now, m.last+m.jitter/m.Pace(now))
 	switch {
-	case (m.half || m.doubt.asking) && m.out:
+	case (m.half || m.doubt.asking) && m.out, m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight:
 		return inf
 	case m.half || m.doubt.asking:
 		return max(m.gate, turn)
@@ -211,6 +213,8 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	case kind == Refusal:
 		if fresh {
 			m.pushBack(now, t, a.RetryAfter, false)
+		} else if m.half {
+			m.burst(now)
 		}
 		return
 	}
@@ -273,6 +277,14 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, hint bool) {
 	m.pushed, m.gate = now, now+m.park
 	if wait >= 0 {
 		m.gate = now + max(firstPark, hintSlack*wait+.02+.08*m.rng.Float64())
+	}
+}
+
+// burst hears a refusal that says nothing new, but how many there were at once.
+func (m *Machine) burst(now float64) {
+	if m.refused == 0 && m.park == firstPark && m.gate == m.pushed+m.park && m.refusals[maxRefused-1] > now-1 {
+		m.park = burstPark
+		m.gate = m.pushed + m.park
 	}
 }
 

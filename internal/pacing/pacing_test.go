@@ -1,0 +1,241 @@
+package pacing_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"testing/quick"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/internal/pacing/sim"
+	lt "github.com/reprise-go/reprise/ratelimit/limitertest"
+)
+
+// watched is a machine whose every send is held to the invariants.
+type watched struct {
+	*pacing.Machine
+	t        testing.TB
+	cfg      pacing.Config
+	last     float64
+	sends    int
+	unproved map[float64]bool // sends while half that are not answered
+	log      []float64
+}
+
+func watch(t testing.TB, cfg pacing.Config, rng *rand.Rand) *watched {
+	return &watched{Machine: pacing.New(cfg, rng), t: t, cfg: cfg, last: math.Inf(-1), unproved: map[float64]bool{}}
+}
+
+func (w *watched) OnSend(now float64) pacing.Ticket {
+	gate, half := w.Parked()
+	if half && now < gate {
+		w.t.Errorf("sent at %v, the park ends at %v", now, gate)
+	}
+	if half && len(w.unproved) > 0 {
+		w.t.Errorf("a second request at %v while half open", now)
+	}
+	n, limit := w.InFlight()
+	if most := w.cfg.MaxInFlight; most > 0 && n >= most || n >= limit && !half {
+		w.t.Errorf("%d in flight at %v, %d may be", n+1, now, limit)
+	}
+	if r := w.cfg.MaxRate; r > 0 && now-w.last < (1-1e-9)/r {
+		w.t.Errorf("sent at %v and %v, more than %v a second", w.last, now, r)
+	}
+	w.last = now
+	w.log = append(w.log, now)
+	t := w.Machine.OnSend(now)
+	if half {
+		w.unproved[t.Sent] = true
+	}
+	return t
+}
+
+func (w *watched) OnDone(now float64, t pacing.Ticket, a pacing.Answer) {
+	delete(w.unproved, t.Sent)
+	w.Machine.OnDone(now, t, a)
+	if r := w.Rate(); !(r > 0) {
+		w.t.Errorf("rate %v", r)
+	}
+}
+
+// server draws one of many.
+func server(rng *rand.Rand) *lt.Server {
+	s := &lt.Server{Latency: time.Duration(1+rng.IntN(200)) * time.Millisecond, Spread: rng.Float64() / 2, Seed: rng.Uint64()}
+	r, n, w := math.Exp(rng.Float64()*5), 1+rng.IntN(100), time.Duration(1+rng.IntN(20000))*time.Millisecond
+	s.Rule = []lt.Rule{
+		lt.Open{}, lt.Bucket(r, n), lt.Sliding(n, w, false), lt.Sliding(n, w, true),
+		lt.Fixed(n, w, w/3), lt.StickTable(n, w, w/3), lt.LimitReq(r, n, true), lt.LimitReq(r, n, false),
+	}[rng.IntN(8)]
+	s.Refuse = lt.Verdict(rng.IntN(6))
+	s.RetryAfter, s.Headers = rng.IntN(2) == 0, rng.IntN(2) == 0
+	if rng.IntN(2) == 0 {
+		s.Ban = &lt.Ban{After: 1 + rng.IntN(40), Within: 10 * time.Second, For: w, Extend: rng.IntN(2) == 0, Answer: lt.Verdict(1 + rng.IntN(5))}
+	}
+	if rng.IntN(3) == 0 {
+		s.InFlight = 1 + rng.IntN(10)
+	}
+	if rng.IntN(3) == 0 {
+		s.ErrorRate, s.CutRate, s.StallRate, s.Stall = rng.Float64()/3, rng.Float64()/3, rng.Float64()/10, 5*time.Second
+	}
+	return s
+}
+
+func config(rng *rand.Rand) (c pacing.Config) {
+	if rng.IntN(2) == 0 {
+		c.MaxRate = math.Exp(rng.Float64() * 5)
+	}
+	if rng.IntN(2) == 0 {
+		c.MaxInFlight = 1 + rng.IntN(20)
+	}
+	if rng.IntN(3) == 0 {
+		c.StartRate = math.Exp(rng.Float64() * 5)
+	}
+	return c
+}
+
+func crawl(t testing.TB, seed uint64) *watched {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := watch(t, config(rng), rand.New(rand.NewPCG(seed, 2)))
+	sim.Crawl{Server: server(rng), Clients: []sim.Client{w}, Pages: 500, Workers: 1 + rng.IntN(32), Deadline: 300, Net: rng.Float64() / 10, Seed: seed, Tries: 5}.Run()
+	return w
+}
+
+func TestInvariantsHoldOnAnyServer(t *testing.T) {
+	sends := 0
+	for seed := range uint64(400) {
+		sends += len(crawl(t, seed).log)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	t.Logf("%d sends", sends)
+}
+
+func FuzzInvariants(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) { crawl(t, seed) })
+}
+
+func TestTheSameSeedGivesTheSameRun(t *testing.T) {
+	for seed := range uint64(20) {
+		a, b := crawl(t, seed), crawl(t, seed)
+		if fmt.Sprint(a.log) != fmt.Sprint(b.log) {
+			t.Fatalf("seed %d: two runs", seed)
+		}
+	}
+}
+
+// Cancelled requests, the single one among them, leave nothing behind.
+func TestCancelledRequestsFreeTheirPlaces(t *testing.T) {
+	check := func(seed uint64) bool {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		m := pacing.New(config(rng), rng)
+		now := 0.0
+		var out []pacing.Ticket
+		for range 300 {
+			if next := m.NextSend(now); !math.IsInf(next, 1) && (len(out) == 0 || rng.IntN(2) == 0) {
+				now = next
+				out = append(out, m.OnSend(now))
+				continue
+			}
+			if len(out) == 0 {
+				t.Logf("seed %d: nothing in flight, and no send is ever due", seed)
+				return false
+			}
+			i := rng.IntN(len(out))
+			tk := out[i]
+			out = append(out[:i], out[i+1:]...)
+			now += rng.Float64() / 10
+			if rng.IntN(2) == 0 {
+				m.OnCancel(tk, rng.IntN(2) == 0)
+			} else {
+				m.OnDone(now, tk, pacing.Answer{Kind: pacing.Kind(rng.IntN(4)), RetryAfter: -1, Remaining: -1})
+			}
+		}
+		for _, tk := range out {
+			m.OnCancel(tk, true)
+		}
+		n, _ := m.InFlight()
+		return n == 0 && !math.IsInf(m.NextSend(now), 1)
+	}
+	if err := quick.Check(check, &quick.Config{MaxCount: 500}); err != nil {
+		t.Error(err)
+	}
+}
+
+func maker(r *rand.Rand) sim.Client { return pacing.New(pacing.Config{}, r) }
+
+// What the figures promise, on a few seeds and with room for chance. The
+// command figures prints them all.
+func TestShortCrawls(t *testing.T) {
+	fs := sim.Families(nil)
+	m := sim.Short(maker, fs, []uint64{1, 2, 3, 4, 5, 6}, 8)
+	least := map[string]float64{"open": .80, "bucket 429": .93, "in-flight 3": .93, "flaky": .85, "cut bodies": .85, "reset": .85}
+	for name, want := range least {
+		if got := m[name].Score; got < want {
+			t.Errorf("%s: %.2f, want %.2f", name, got, want)
+		}
+	}
+	if s := sim.Mean(m); s.Score < .83 || s.Clean*17 < 16.5 {
+		t.Errorf("mean %.3f, clean %.1f", s.Score, 17*s.Clean)
+	}
+	if s := sim.Mean(sim.Drawn(maker, 1, 20)); s.Score < .81 || s.Clean*17 < 16.3 {
+		t.Errorf("drawn anew: mean %.3f, clean %.1f", s.Score, 17*s.Clean)
+	}
+	if s := sim.Mean(sim.Short(maker, sim.Noisy(), []uint64{1, 2, 3, 4, 5, 6}, 8)); s.Score < .60 {
+		t.Errorf("open with resets: %.2f", s.Score)
+	}
+}
+
+func TestAnHour(t *testing.T) {
+	for i, want := range []struct{ goodput, refused float64 }{
+		{.84, 40}, {.97, 28}, {.99, 2}, {.94, 40}, {.96, 40}, {.83, 14}, {.68, 32},
+	} {
+		s := sim.LongServers()[i]
+		if l := sim.Hour(maker, s.Make(), 11, .03, 3600); l.Goodput < want.goodput || l.Refused > want.refused {
+			t.Errorf("%s: goodput %.3f, refused %.0f", s.Name, l.Goodput, l.Refused)
+		}
+	}
+}
+
+func TestALimitThatChanges(t *testing.T) {
+	if back, _ := sim.Changed(maker, 11, .5); back > 10 {
+		t.Errorf("halved: %v s", back)
+	}
+	if back, good := sim.Changed(maker, 11, 3); back > 300 || good < .9 {
+		t.Errorf("trebled: %v s, %v", back, good)
+	}
+}
+
+func TestSeveralOnOneLimit(t *testing.T) {
+	for _, i := range []int{1, 3, 4} {
+		s := sim.LongServers()[i]
+		if got := sim.Sharing(maker, s.Make(), 2, 11); got.Goodput > 1.01 || got.Goodput < .9 || got.Least < .5 {
+			t.Errorf("%s: %+v", s.Name, got)
+		}
+	}
+}
+
+// A crawler that does not use its rate proves nothing by it.
+func TestAnIdleCrawlerDoesNotClimb(t *testing.T) {
+	m := pacing.New(pacing.Config{StartRate: 10}, rand.New(rand.NewPCG(1, 1)))
+	for now := 0.0; now < 600; now++ {
+		m.OnDone(now+.1, m.OnSend(now), pacing.Answer{RetryAfter: -1, Remaining: -1})
+	}
+	if r := m.Rate(); r != 10 {
+		t.Errorf("one request a second made it climb to %v", r)
+	}
+}
+
+func TestNothingIsAllocatedOnceItRuns(t *testing.T) {
+	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
+	now := 0.0
+	if n := testing.AllocsPerRun(1000, func() {
+		now += .001
+		m.OnDone(now, m.OnSend(m.NextSend(now)), pacing.Answer{RetryAfter: -1, Remaining: -1})
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
