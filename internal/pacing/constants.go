@@ -1,8 +1,8 @@
 package pacing
 
 // The constants, each with the reason for its value. They were chosen on
-// seeds below 7120 of the simulation and are reported on others; what one of
-// them is worth is seen by changing it and running the figures.
+// seeds of the simulation that the printed figures do not use; what one of them
+// is worth is seen by changing it and running go run ./internal/pacing/figures.
 const (
 	// Requests in flight.
 	firstSlots  = 3    // at the start: the burst of 20 that nginx's manual shows is overrun by three, and five refusals earn a jail
