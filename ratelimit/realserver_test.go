@@ -240,40 +240,64 @@ func launch(t *testing.T, program, conf string, args ...string) (url string) {
 	if err != nil {
 		t.Skipf("%s is not installed: the real server is not tested (Debian: apt-get install %s)", program, program)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var said string
+	for range 5 { // somebody else may be given the port before the server has it
+		if url, said = start(t, path, conf, args...); url != "" {
+			return url
+		}
 	}
-	address := free.Addr().String()
-	_ = free.Close()
+	t.Fatalf("%s did not start: %s", program, said)
+	return ""
+}
+
+func start(t *testing.T, path, conf string, args ...string) (url, said string) {
+	address := unusedAddress(t)
 	file := filepath.Join(t.TempDir(), "conf")
 	write(t, file, strings.ReplaceAll(conf, "ADDRESS", address))
-	var said strings.Builder
+	var stderr strings.Builder
 	cmd := exec.Command(path, append(args, file)...)
-	cmd.Stderr = &said
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	stop := func() {
 		_ = cmd.Process.Kill()
 		<-ended
-	})
+	}
 	for range 200 {
-		if conn, err := net.Dial("tcp", address); err == nil {
-			_ = conn.Close()
-			return "http://" + address + "/"
-		}
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("%s did not start: %v: %s", program, err, said.String())
+		case <-ended:
+			return "", stderr.String()
 		case <-time.After(25 * ms):
 		}
+		if conn, err := net.Dial("tcp", address); err == nil {
+			_ = conn.Close()
+			t.Cleanup(stop)
+			return "http://" + address + "/", ""
+		}
 	}
-	t.Fatalf("%s does not listen", program)
-	return ""
+	stop()
+	return "", "it does not listen"
+}
+
+// given are the addresses that servers of this run have had. HAProxy shares a port that is taken instead of failing, so that
+// two tests with the same one would talk to each other's server.
+var given sync.Map
+
+func unusedAddress(t *testing.T) string {
+	for {
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := free.Addr().String()
+		_ = free.Close()
+		if _, before := given.LoadOrStore(address, true); !before {
+			return address
+		}
+	}
 }
 
 func write(t *testing.T, file, text string) {

@@ -19,7 +19,6 @@ type watched struct {
 	t        testing.TB
 	cfg      pacing.Config
 	last     float64
-	sends    int
 	unproved map[float64]bool // sends while half that are not answered
 	log      []float64
 }

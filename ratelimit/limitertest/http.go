@@ -33,14 +33,14 @@ func (s *Server) Handler() http.Handler {
 		case Cut:
 			a.header(w.Header())
 			w.Header().Set("Content-Length", strconv.Itoa(len(page)))
-			io.WriteString(w, page[:len(page)/2])
+			_, _ = io.WriteString(w, page[:len(page)/2])
 			http.NewResponseController(w).Flush()
 			reset(w)
 			return
 		}
 		a.header(w.Header())
 		w.WriteHeader(a.Status)
-		io.WriteString(w, a.body())
+		_, _ = io.WriteString(w, a.body())
 	})
 }
 
@@ -126,7 +126,7 @@ func reset(w http.ResponseWriter) {
 		panic(http.ErrAbortHandler)
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+		_ = tcp.SetLinger(0)
 	}
 	c.Close()
 }

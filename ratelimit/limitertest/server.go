@@ -276,7 +276,7 @@ func (s *Server) quota(now time.Duration) (Quota, bool) {
 }
 
 func ceilSecond(d time.Duration) time.Duration {
-	return (d + time.Second - 1) / time.Second * time.Second
+	return (d + time.Second - 1).Truncate(time.Second)
 }
 
 // ends is a heap of the times at which the requests in service end.
