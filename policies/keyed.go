@@ -145,28 +145,40 @@ func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
 }
 
 func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
-	if err := retry.Ended(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return retry.Ended(ctx)
 	}
 	hash := maphash.Comparable(k.seed, key)
 	s := &k.shards[hash%shards]
 	e := s.table.Load().find(hash, key)
 	if e == nil || !e.enter() {
-		policy := k.make(key)
-		if policy == nil {
+		var err error
+		if e, err = k.create(ctx, s, hash, key); err != nil {
+			return err
+		}
+		if e == nil {
 			return next.Do(ctx)
-		}
-		if err := retry.Validate(policy); err != nil {
-			return err // not kept: there is nothing to remember
-		}
-		if e = k.add(s, hash, key, policy); e == nil {
-			full := &retry.Rejection{Policy: "keyed", Reason: ErrKeys}
-			retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
-			return full
 		}
 	}
 	defer e.users.Add(-1)
 	return e.policy.Do(ctx, next)
+}
+
+// create makes the entry of a new key and counts the caller in. There is none, and no error, where the key has no policy.
+func (k *Keys[K]) create(ctx context.Context, s *shard[K], hash uint64, key K) (*entry, error) {
+	policy := k.make(key)
+	if policy == nil {
+		return nil, nil
+	}
+	if err := retry.Validate(policy); err != nil {
+		return nil, err // not kept: there is nothing to remember
+	}
+	if e := k.add(s, hash, key, policy); e != nil {
+		return e, nil
+	}
+	full := &retry.Rejection{Policy: "keyed", Reason: ErrKeys}
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
+	return nil, full
 }
 
 // add puts a new entry in and counts the caller in; nil if there is no room.
