@@ -164,7 +164,7 @@ func TestBehavesLikeTheModel(t *testing.T) {
 		checkSequence(t, *seed)
 		return
 	}
-	n := 1500
+	n := 3000
 	if testing.Short() {
 		n = 200
 	}

@@ -124,8 +124,8 @@ func TestServerThatIsDown(t *testing.T) {
 	srv := httptest.NewServer(nil)
 	srv.Close()
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"-base", srv.URL, "-initial", "1ms"}, &out, &errs)
-	if code != exitFailed || strings.Count(errs.String(), "\n") != len(builtin) {
+	code := run(t.Context(), []string{"-base", strings.Replace(srv.URL, "//", "//user:secret@", 1), "-initial", "1ms"}, &out, &errs)
+	if code != exitFailed || strings.Contains(out.String()+errs.String(), "secret") || strings.Count(errs.String(), "\n") != len(builtin) {
 		t.Errorf("exit code %d\n%s", code, errs.String())
 	}
 	for _, link := range builtin {

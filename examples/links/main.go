@@ -245,12 +245,15 @@ func fetch(ctx context.Context, cfg config, guard retry.Policy, urls []string, b
 		switch {
 		case r.err == nil:
 			done++
-			fmt.Fprintf(stdout, "%s:%d\n", r.url, r.status)
+			fmt.Fprintf(stdout, "%s:%d\n", shown(r.url), r.status)
 		case ctx.Err() != nil: // the summary says it once
 		default:
 			done++
 			code = exitFailed
-			fmt.Fprintf(stderr, "%s: %v\n", r.url, r.err)
+			if e, ok := errors.AsType[*url.Error](r.err); ok {
+				r.err = e.Err // the line begins with the URL
+			}
+			fmt.Fprintf(stderr, "%s: %v\n", shown(r.url), r.err)
 		}
 	}
 	if ctx.Err() != nil {
@@ -259,6 +262,16 @@ func fetch(ctx context.Context, cfg config, guard retry.Policy, urls []string, b
 	}
 	fmt.Fprintf(stdout, "%.2f s, %d requests\n", time.Since(start).Seconds(), wire.sent.Load())
 	return code
+}
+
+// shown is a URL without its user and password.
+func shown(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "?"
+	}
+	u.User = nil
+	return u.String()
 }
 
 // counter counts the requests that reach the wire.
