@@ -267,3 +267,32 @@ func TestFetchAllSaysWhatIsWrongOnce(t *testing.T) {
 		t.Error(n)
 	}
 }
+
+func TestFetchReadsACodingThatTheUserBrings(t *testing.T) {
+	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "X-Rot")
+		_, _ = io.WriteString(w, "uryyb")
+	})
+	rot := func(r io.Reader) (io.Reader, error) {
+		b, err := io.ReadAll(r)
+		for i := range b {
+			b[i] = 'a' + (b[i]-'a'+13)%26
+		}
+		return bytes.NewReader(b), err
+	}
+	c := quick(t)
+	if _, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); !errors.Is(err, httpx.ErrEncoding) || s.hits.Load() != 1 {
+		t.Errorf("without a decoder: %v after %d", err, s.hits.Load())
+	}
+	if v, err := httpx.Fetch(t.Context(), c.With(httpx.Decompress("x-rot", rot)), s.URL, httpx.Text); v != "hello" || err != nil {
+		t.Errorf("with one: %q, %v", v, err)
+	}
+	if _, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); !errors.Is(err, httpx.ErrEncoding) {
+		t.Errorf("the first client has changed: %v", err)
+	}
+	for _, bad := range []httpx.Option{httpx.Decompress("", rot), httpx.Decompress("br", nil)} {
+		if err := c.With(bad).Validate(); !errors.Is(err, retry.ErrConfig) {
+			t.Errorf("bad decoder: %v", err)
+		}
+	}
+}

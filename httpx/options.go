@@ -2,7 +2,9 @@ package httpx
 
 import (
 	"cmp"
+	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -232,6 +234,24 @@ func Workers(n int) Option {
 // Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and If-Range, where the server names
 // it by a strong ETag. What was read is kept in memory until the call is over.
 func Resume() Option { return func(c *config) { c.resume = true } }
+
+// Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader for, as br and zstd, through
+// open. Without it such a body is an error that Is [ErrEncoding]. The client does not ask for the coding by itself: see
+// [Header] and Accept-Encoding. A reader that is an io.Closer is closed after the body. open must be safe for concurrent use.
+func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
+	coding = strings.ToLower(coding)
+	return func(c *config) {
+		if open == nil || !validHeader(coding, "") {
+			c.problem("Decompress: needs the name of a content coding and a function")
+			return
+		}
+		c.decoders = maps.Clone(c.decoders)
+		if c.decoders == nil {
+			c.decoders = make(map[string]expander)
+		}
+		c.decoders[coding] = open
+	}
+}
 
 // PublicOnly refuses connections to private addresses, checked when they are dialled: also after a redirect, and when a
 // name's address changes between looking and dialling. It needs an *http.Transport without a proxy.
