@@ -61,11 +61,14 @@ func TestRealServersAgreeWithTheirModels(t *testing.T) {
 				}
 			})
 			want := model.points(learning) / runs
-			got := crawl(t, learning, ratelimit.NewPacer(), fetched(url))
-			t.Logf("real %.0f %% with %d refused, model %.0f %% with %d refused", got.points(learning), got.refused, want, model.refused/runs)
-			if d := got.points(learning) - want; d < -10 || d > 10 {
-				t.Errorf("real %.1f %%, model %.1f %%: more than 10 points apart", got.points(learning), want)
-			}
+			thrice(t, func() string {
+				got := crawl(t, learning, ratelimit.NewPacer(), fetched(url))
+				t.Logf("real %.0f %% with %d refused, model %.0f %% with %d refused", got.points(learning), got.refused, want, model.refused/runs)
+				if d := got.points(learning) - want; d < -10 || d > 10 {
+					return fmt.Sprintf("real %.1f %%, model %.1f %%: more than 10 points apart", got.points(learning), want)
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -77,11 +80,14 @@ func TestLimiterKeepsWithinRealServers(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			url := s.start(t)
-			got := crawl(t, keeping, ratelimit.New(.8*realRate, 2), fetched(url))
-			t.Logf("%.0f %% with %d refused", got.points(keeping), got.refused)
-			if got.refused > 0 || got.points(keeping) < 70 {
-				t.Errorf("%d refused, %.1f %%", got.refused, got.points(keeping))
-			}
+			thrice(t, func() string {
+				got := crawl(t, keeping, ratelimit.New(.8*realRate, 2), fetched(url))
+				t.Logf("%.0f %% with %d refused", got.points(keeping), got.refused)
+				if got.refused > 0 || got.points(keeping) < 70 {
+					return fmt.Sprintf("%d refused, %.1f %%", got.refused, got.points(keeping))
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -112,6 +118,20 @@ func TestLimiterObeysARealServersRetryAfter(t *testing.T) {
 			t.Errorf("a refusal %v after another: somebody did not wait", gap)
 		}
 	}
+}
+
+// thrice fails if what it tries fails three times: these tests run in real time, beside whatever else the machine does.
+func thrice(t *testing.T, try func() (problem string)) {
+	t.Helper()
+	var problem string
+	for range 3 {
+		if problem = try(); problem == "" {
+			return
+		}
+		t.Logf("once more: %s", problem)
+		time.Sleep(1500 * ms) // until the servers have forgotten
+	}
+	t.Error(problem)
 }
 
 type result struct{ ok, refused int }
