@@ -248,3 +248,18 @@ func TestConfigurationErrorsAreNeitherRetriedNorCounted(t *testing.T) {
 		}
 	}
 }
+
+func TestGivingUpNamesTheLastAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last retry.Event
+		watch := retry.Observe(func(_ context.Context, e retry.Event) {
+			if e.Kind == retry.KindGiveUp {
+				last = e
+			}
+		})
+		_ = retry.Run(t.Context(), retry.Chain(watch, loop(policies.Attempts(4))), fail)
+		if last.Attempt != 4 || last.Depth != 1 || !errors.Is(last.Err, retry.ErrExhausted) {
+			t.Errorf("attempt %d, depth %d, %v", last.Attempt, last.Depth, last.Err)
+		}
+	})
+}

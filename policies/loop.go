@@ -37,11 +37,11 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 		return l.err
 	}
 	inner := retry.Depth(ctx) > 0
-	if inner && l.outermost {
-		return next.Do(ctx)
-	}
 	if err := retry.Ended(ctx); err != nil {
 		return err
+	}
+	if inner && l.outermost {
+		return next.Do(ctx)
 	}
 	begun := now()
 	if l.maxCalls > 0 || inner && creditOf(ctx) != nil {
@@ -85,7 +85,7 @@ func (r *run) rest(err error) error {
 			over = r.wait(wait, err)
 		}
 		if over != nil {
-			retry.Emit(r.ctx, retry.Event{Kind: retry.KindGiveUp, Policy: r.name, Err: over})
+			retry.Emit(r.ctx, retry.Event{Kind: retry.KindGiveUp, Policy: r.name, Attempt: r.made, Depth: retry.Depth(r.ctx) + 1, Err: over})
 			return over
 		}
 		if err = r.try(); err == nil {
