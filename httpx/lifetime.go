@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -23,6 +24,15 @@ type lifetime struct {
 
 // Deadline is the attempt's, for hooks and dialers that ask.
 func (l *lifetime) Deadline() (time.Time, bool) { return l.attempt.Deadline() }
+
+// Err tells a deadline from a cancellation: net/http's HTTP/2 reports this and not the cause.
+func (l *lifetime) Err() error {
+	err := l.Context.Err()
+	if err != nil && errors.Is(context.Cause(l.Context), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
+}
 
 // begin makes the context for a request. caller is the context of the whole exchange, attempt one below it.
 func begin(caller, attempt context.Context, limit time.Duration) *lifetime {

@@ -69,7 +69,7 @@ type exchange struct {
 	sent        int             // attempts
 	replayable  bool
 	misdirected bool           // there was a 421
-	held        *http.Response // the last rejected one: closed before the next attempt
+	held        *http.Response // the last one: closed before the next attempt
 	status      *StatusError   // made of held
 }
 
@@ -122,7 +122,7 @@ func (x *exchange) aim() {
 	}
 }
 
-// drop closes a rejected response that nobody is going to read.
+// drop closes a response that nobody is going to read.
 func (x *exchange) drop() {
 	if x.held != nil {
 		_ = x.held.Body.Close()
@@ -300,15 +300,14 @@ func (x *exchange) receive(ctx context.Context, req *http.Request, resp *http.Re
 }
 
 func (x *exchange) outcome(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
-	if err != nil {
-		prefetch(resp)
-		x.held = resp
-		return resp, err
-	}
-	if x.call != nil && resp.StatusCode/100 == 2 {
+	if err == nil && x.call != nil && resp.StatusCode/100 == 2 {
 		return x.decode(req, resp)
 	}
-	return resp, nil
+	if err != nil {
+		prefetch(resp)
+	}
+	x.held = resp // a success too: the policies may still make something else of it
+	return resp, err
 }
 
 // raises tells whether a response that is no success is to come out as an error.
