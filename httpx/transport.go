@@ -147,8 +147,10 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 
 	var life *lifetime
 	if x.call == nil {
-		life = begin(x, ctx, x.limit)
-		ctx = life
+		if x.limit > 0 || ctx.Done() != x.Done() { // else nothing ends the attempt but the caller
+			life = begin(x, ctx, x.limit)
+			ctx = life
+		}
 	} else if x.limit > 0 { // under Fetch the limit is, like any policy's, until it is decoded
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, x.limit, &attemptTimeoutError{x.limit})
