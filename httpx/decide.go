@@ -94,12 +94,20 @@ func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
 		return err
 	}
 	switch {
+	case x.standard != nil && x.req.Response == nil && malformed(req): // the caller's doing, and not that of a redirect
+		return fmt.Errorf("%w: %w", retry.ErrConfig, err)
 	case x.hopeless(req, err):
 		return retry.Permanent(err)
 	case unsent || notConnected(err) || refusedStream(err) || x.idempotent(req):
 		return x.replay(err)
 	}
 	return retry.Permanent(err)
+}
+
+// notSent is for an attempt that a hook or GetBody failed. The server was not asked: a loop ends, a breaker hears nothing, not
+// even of a success, and a limiter gets its token back.
+func notSent(err error) error {
+	return &retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("preparing the request: %w", retry.Unmark(err))}
 }
 
 // replay lets err be retried if the request's body allows it, and says why if not.

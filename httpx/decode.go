@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/reprise-go/reprise/retry"
 )
@@ -25,9 +26,17 @@ const maxCodings = 2
 // An expander makes a reader of decoded bytes from one of encoded bytes. If what it makes is an io.Closer it is closed too.
 type expander = func(io.Reader) (io.Reader, error)
 
+// Where the user sets no bound, what a body unpacks to is bounded by what was sent, as Apache POI and Tika do it: text is rarely
+// packed to less than a twentieth, a bomb of gzip to a thousandth. So a bomb ends here at 64 MiB, whatever its size, and a large
+// file is let through whatever its size.
+const (
+	freeBytes = 64 << 20
+	maxRatio  = 100
+)
+
 // decodeBody undoes the Content-Encoding that net/http has left on resp (it removes only the gzip it asked for itself) and
-// bounds the decoded body to limit bytes, 0 for no bound: past it a read fails with *http.MaxBytesError, and nothing is ever
-// cut silently. gzip and deflate (in zlib's wrapping, or raw as some servers send it) are read; br, zstd and others need an
+// bounds the decoded body to limit bytes; if limit is 0, to 64 MiB or 100 times the bytes that were sent, and a body that is not
+// encoded not at all. Past the bound a read fails with *http.MaxBytesError, and nothing is ever cut silently. gzip and deflate (in zlib's wrapping, or raw as some servers send it) are read; br, zstd and others need an
 // entry in more, by lower-case name.
 //
 // Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read before the first Read. On
@@ -41,19 +50,23 @@ func decodeBody(resp *http.Response, limit int64, more map[string]expander) erro
 	if err != nil {
 		return err
 	}
+	wire := &counter{ReadCloser: body}
 	bound := func(r io.ReadCloser) io.ReadCloser {
 		if limit <= 0 {
-			return r
+			return &measured{counter{ReadCloser: r}, wire}
 		}
 		return http.MaxBytesReader(nil, r, limit)
 	}
+	if len(codings) == 0 {
+		if limit > 0 {
+			resp.Body = bound(body)
+		}
+		return nil
+	}
 	// The layers between are bounded as well: an inner one may be made of a million empty gzip members.
+	body = wire
 	for i := len(codings) - 1; i >= 0; i-- {
 		body = bound(&expanding{name: codings[i].name, open: codings[i].open, from: body})
-	}
-	if len(codings) == 0 {
-		resp.Body = bound(body)
-		return nil
 	}
 	resp.Body = body
 	resp.Header.Del("Content-Encoding")
@@ -61,6 +74,31 @@ func decodeBody(resp *http.Response, limit int64, more map[string]expander) erro
 	resp.ContentLength = -1
 	resp.Uncompressed = true
 	return nil
+}
+
+type counter struct {
+	io.ReadCloser
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// measured fails once it has given out too much for what came over the wire.
+type measured struct {
+	counter
+	wire *counter
+}
+
+func (m *measured) Read(p []byte) (int, error) {
+	n, err := m.counter.Read(p)
+	if most := max(freeBytes, maxRatio*m.wire.n); m.n > most {
+		return 0, fmt.Errorf("the body unpacks to over %d times what was sent: %w", maxRatio, &http.MaxBytesError{Limit: most})
+	}
+	return n, err
 }
 
 type coding struct {
@@ -82,15 +120,18 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 		case name == "deflate":
 			open = inflate
 		default:
-			return nil, retry.Permanent(fmt.Errorf("%w %q: no decoder for it was given", ErrEncoding, name))
+			return nil, answered(fmt.Errorf("%w %q: no decoder for it was given", ErrEncoding, name))
 		}
 		codings = append(codings, coding{name, open})
 	}
 	if len(codings) > maxCodings {
-		return nil, retry.Permanent(fmt.Errorf("%w: %d encodings over each other", ErrEncoding, len(codings)))
+		return nil, answered(fmt.Errorf("%w: %d encodings over each other", ErrEncoding, len(codings)))
 	}
 	return codings, nil
 }
+
+// answered marks what is wrong with the answer of a server that is well, and will give it again.
+func answered(err error) error { return retry.Permanent(retry.Neutral(err)) }
 
 // inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC 1951), told apart by the
 // checksum in zlib's first two bytes.
@@ -103,16 +144,21 @@ func inflate(r io.Reader) (io.Reader, error) {
 	return flate.NewReader(b), nil
 }
 
-// expanding opens its decoder at the first Read, because that reads, and closes what it reads from.
+// expanding opens its decoder at the first Read, because that reads, and closes what it reads from. Like a body of net/http's it
+// may be closed while a Read is under way, which ends that.
 type expanding struct {
 	name string
 	open expander
 	from io.ReadCloser
-	to   io.Reader
-	err  error
+
+	mu  sync.Mutex // held by Read
+	to  io.Reader
+	err error
 }
 
 func (e *expanding) Read(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.err != nil {
 		return 0, e.err
 	}
@@ -148,8 +194,14 @@ func (e *expanding) fail() {
 }
 
 func (e *expanding) Close() error {
+	err := e.from.Close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if c, ok := e.to.(io.Closer); ok {
 		_ = c.Close() // what counts is the connection below
 	}
-	return e.from.Close()
+	if e.err == nil {
+		e.err = http.ErrBodyReadAfterClose
+	}
+	return err
 }

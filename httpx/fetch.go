@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
@@ -48,8 +49,12 @@ func Text(r *http.Response) (string, error) {
 }
 
 // Fetch gets url and decodes the response inside the retried unit: a body that is cut short, a connection that is reset under
-// way and a decoder's error are retried like a 503. A response that is not 2xx is a [*StatusError]. [MaxBody] bounds what the
-// decoder reads. The value of the last attempt comes back beside an error.
+// way and a decoder's error are retried like a 503. A response that is not 2xx is a [*StatusError]. The value of the last attempt
+// comes back beside an error.
+//
+// [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is bounded: to 64 MiB, or 100 times
+// the bytes that were sent if that is more. A body over its bound is the final answer of a healthy server: an error with
+// [*http.MaxBytesError] in its tree.
 func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option) (T, error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -86,7 +91,14 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 			k.resume.keep = c.cfg.maxBody
 		}
 	}
-	resp, err := c.hc.Do(req.WithContext(k))
+	r := req.WithContext(k)
+	if c.unpacks(r) {
+		if r.Header = r.Header.Clone(); r.Header == nil {
+			r.Header = http.Header{}
+		}
+		r.Header.Set("Accept-Encoding", "gzip")
+	}
+	resp, err := c.hc.Do(r)
 	if err != nil {
 		if resp != nil {
 			_ = resp.Body.Close()
@@ -98,6 +110,18 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 		return value, k.sent, retry.Permanent(retry.Neutral(statusError(resp.Request, resp)))
 	}
 	return value, k.sent, nil
+}
+
+// unpacks tells whether a Fetch is to ask for gzip itself. net/http, which would do it otherwise, undoes it out of sight, and
+// then nobody knows how much was sent.
+func (c *Client) unpacks(r *http.Request) bool {
+	base := c.cfg.client.Transport
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	t, ok := base.(*http.Transport)
+	return ok && !t.DisableCompression && c.cfg.maxBody == 0 && !c.cfg.resume &&
+		r.Method != http.MethodHead && r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == ""
 }
 
 const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
@@ -130,10 +154,13 @@ func (x *exchange) decode(req *http.Request, resp *http.Response) (*http.Respons
 	switch {
 	case err == nil:
 		x.call.done = true
-		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes) // what a decoder leaves must not cost the connection
+		// What a decoder leaves must not cost the connection, but no time either.
+		enough := time.AfterFunc(prefetchTime, func() { _ = resp.Body.Close() })
+		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes)
+		enough.Stop()
 		return resp, nil
 	case errors.As(err, &tooLong):
-		err = retry.Permanent(err)
+		err = answered(fmt.Errorf("%w (the response has more than %d bytes, see MaxBody)", err, tooLong.Limit))
 	}
 	err = fmt.Errorf("%s %s: %w", x.methodOf(req), redactURL(req.URL), redactError(err))
 	return nil, x.failed(req, err, false)

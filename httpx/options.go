@@ -197,8 +197,8 @@ func Alternates(urls ...string) Option {
 	}
 }
 
-// MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with *http.MaxBytesError. There is no
-// bound by default.
+// MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with *http.MaxBytesError. By default there
+// is no bound but that of [Fetch] on what a body unpacks to, which MaxBody replaces.
 func MaxBody(n int64) Option {
 	return func(c *config) {
 		if n <= 0 {

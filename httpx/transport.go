@@ -139,10 +139,6 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	if x.sent > 0 && !x.replayable {
 		return nil, retry.Permanent(errors.New("httpx: the body cannot be sent again without GetBody"))
 	}
-	x.sent++
-	if x.call != nil {
-		x.call.sent++
-	}
 	defer x.aim()
 
 	var life *lifetime
@@ -170,7 +166,11 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	}
 	req, err := x.prepare(ctx)
 	if err != nil {
-		return nil, retry.Permanent(retry.Neutral(err))
+		return nil, notSent(err)
+	}
+	x.sent++
+	if x.call != nil {
+		x.call.sent++
 	}
 	resp, err := x.roundTrip(req)
 	if err != nil || resp == nil {
@@ -226,7 +226,7 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		}
 	}
 	for _, f := range x.each {
-		if err := f(x.sent, req); err != nil {
+		if err := f(x.sent+1, req); err != nil {
 			return nil, err
 		}
 	}
@@ -276,8 +276,8 @@ func (x *exchange) receive(ctx context.Context, req *http.Request, resp *http.Re
 			resp.Header.Set("Location", u.String())
 		}
 	}
-	if x.call != nil && resp.StatusCode/100 == 2 { // before the predicates: they read what the decoder reads
-		if err := decodeBody(resp, x.call.maxBody, x.call.decoders); err != nil {
+	if x.call != nil { // before the predicates: they read what the decoder reads
+		if err := decodeBody(resp, x.call.maxBody, x.call.decoders); err != nil && resp.StatusCode/100 == 2 {
 			_ = resp.Body.Close()
 			return nil, err
 		}
