@@ -162,7 +162,8 @@ func notConnected(err error) bool {
 }
 
 // http2StreamError has the shape of net/http's unexported type of this name, whose method As fills any struct like it. A GOAWAY for
-// a stream that the server has not seen is retried by net/http itself; it has neither type nor value to be known by.
+// a stream that the server has not seen is retried by net/http itself, but for the first stream of a connection when it comes with
+// an error: that has neither type nor value to be known by, and so a POST is not sent again.
 type http2StreamError struct {
 	StreamID uint32
 	Code     http2Code
