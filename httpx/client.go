@@ -187,7 +187,8 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 		return nil, err
 	}
 	key := c.cfg.keyHeader && !(&exchange{settings: &settings{}}).idempotent(req)
-	if len(c.cfg.header) == 0 && !key {
+	name := c.cfg.polite != nil && req.Header["User-Agent"] == nil
+	if len(c.cfg.header) == 0 && !key && !name {
 		return req, nil
 	}
 	r := req.WithContext(req.Context())
@@ -198,6 +199,9 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 		if r.Header.Set(f.key, f.value); f.key == "Host" {
 			r.Host = f.value
 		}
+	}
+	if name && r.Header["User-Agent"] == nil {
+		r.Header.Set("User-Agent", c.cfg.polite.agent)
 	}
 	if key && r.Header.Get("Idempotency-Key") == "" {
 		r.Header.Set("Idempotency-Key", rand.Text())

@@ -31,7 +31,6 @@ type config struct {
 	workers   int
 	resume    bool
 	public    bool
-	secure    bool
 	decoders  map[string]expander
 	problems  []string
 }
@@ -49,6 +48,8 @@ type settings struct {
 	each          []func(int, *http.Request) error
 	alternates    []*url.URL
 	maxBytes      int64
+	secure        bool        // NoDowngrade
+	polite        *politeness // nil: no robots.txt
 }
 
 // The default client: policies.Exponential() and 30 s for each attempt until the headers are there.

@@ -101,6 +101,11 @@ func send(req *http.Request, base http.RoundTripper, jar http.CookieJar, s *sett
 			x.drop()
 		}
 	}()
+	if x.polite != nil {
+		if err := x.polite.ask(x); err != nil {
+			return nil, err
+		}
+	}
 	resp, err = retry.Do(x, x.policy, x.attempt)
 	returned = true
 	switch {
@@ -168,6 +173,11 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, notSent(err)
 	}
+	if x.polite != nil {
+		if err := x.polite.admit(ctx, x); err != nil {
+			return nil, err
+		}
+	}
 	x.sent++
 	if x.call != nil {
 		x.call.sent++
@@ -230,6 +240,11 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 			return nil, err
 		}
 	}
+	if x.polite != nil {
+		if err := x.polite.readmit(ctx, x, req.URL); err != nil {
+			return nil, err
+		}
+	}
 	if x.jar != nil {
 		for _, c := range x.jar.Cookies(req.URL) {
 			req.AddCookie(c)
@@ -267,7 +282,7 @@ func (x *exchange) receive(ctx context.Context, req *http.Request, resp *http.Re
 		}
 	}
 	if saysQuota(resp.Header) {
-		if q, ok := parseQuota(resp.Header, time.Now()); ok {
+		if q, ok := parseQuota(resp.Header, time.Now()); ok && x.polite.yields(x.target, q) {
 			retry.Report(ctx, q)
 		}
 	}
