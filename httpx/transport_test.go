@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -383,53 +382,6 @@ func TestQuotaIsReportedOnSuccessesToo(t *testing.T) {
 	resp, err := quick(t, httpx.WithPolicy(hear)).Get(t.Context(), s.URL)
 	if read(t, resp, err); got.Remaining != 3 {
 		t.Error(got)
-	}
-}
-
-// Faults at random: every call ends with a value or an error, and no connection is left open.
-func TestRandomLoss(t *testing.T) {
-	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		switch rand.IntN(300) {
-		case 0:
-			c, _, _ := w.(http.Hijacker).Hijack()
-			_ = c.(*net.TCPConn).SetLinger(0)
-			_ = c.Close()
-		case 1:
-			w.Header().Set("Content-Length", "100")
-			_, _ = io.WriteString(w, "cut")
-		case 2:
-			panic(http.ErrAbortHandler)
-		default:
-			_, _ = io.WriteString(w, "whole")
-		}
-	})
-	var dialled, closed atomic.Int32
-	tr := &http.Transport{MaxIdleConnsPerHost: 100, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		if err == nil {
-			dialled.Add(1)
-			conn = &countedConn{Conn: conn, n: &closed}
-		}
-		return conn, err
-	}}
-	c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0, policies.Attempts(6))))
-	var wg sync.WaitGroup
-	for range 100 {
-		wg.Go(func() {
-			for range 20 {
-				if v, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); err != nil || v != "whole" {
-					t.Error(v, err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	tr.CloseIdleConnections()
-	for end := time.Now().Add(5 * time.Second); closed.Load() != dialled.Load() && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
-	if closed.Load() != dialled.Load() {
-		t.Errorf("%d of %d connections closed", closed.Load(), dialled.Load())
 	}
 }
 
