@@ -31,6 +31,7 @@ func BenchmarkWait(b *testing.B) {
 	}{
 		{"xtime", plain(rate.NewLimiter(1e12, 1e9))},
 		{"limiter", ratelimit.New(1e12, 1e9)},
+		{"pacer", ratelimit.NewPacer()},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -54,6 +55,7 @@ func BenchmarkWaiter(b *testing.B) {
 	for name, policy := range map[string]func() retry.Policy{
 		"xtime":   func() retry.Policy { return plain(rate.NewLimiter(1e-6, 1)) },
 		"limiter": func() retry.Policy { return ratelimit.New(1e-6, 1) },
+		"pacer":   func() retry.Policy { return ratelimit.NewPacer(ratelimit.MaxRate(1e-6)) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			p := policy()

@@ -37,7 +37,7 @@ type Limiter struct {
 
 	mu    sync.Mutex
 	now   time.Time // the latest moment seen: the buckets' time never goes back
-	line  line
+	line  line[ticket]
 	pause pause
 	stats Stats
 }
@@ -154,7 +154,7 @@ func (l *Limiter) hear(ctx context.Context, t *ticket, quota retry.Quota, err er
 		l.settle(t, unmade)
 		return
 	}
-	if wait, refused := calleesWish(err); refused {
+	if wait, refused := patience(err, quota); refused {
 		l.hint(ctx, t, wait, err)
 		return
 	}
@@ -167,34 +167,6 @@ func (l *Limiter) hear(ctx context.Context, t *ticket, quota retry.Quota, err er
 		return
 	}
 	l.settle(t, answered)
-}
-
-// made tells whether an outcome comes from the callee: a rejection or a configuration error further in says that nobody called
-// it, unless a loop in between had called it before.
-func made(err error) bool {
-	if err == nil {
-		return true
-	}
-	if _, rejected := retry.Rejected(err); !rejected && !errors.Is(err, retry.ErrConfig) {
-		return true
-	}
-	var loop *retry.Error
-	return errors.As(err, &loop) && loop.Attempts > 0
-}
-
-// calleesWish is the wait that the callee asked for. One that a policy further in asks for is that policy's business.
-func calleesWish(err error) (wait time.Duration, refused bool) {
-	if _, rejected := retry.Rejected(err); rejected {
-		var loop *retry.Error
-		if !errors.As(err, &loop) || loop.Last == nil {
-			return 0, false
-		}
-		err = loop.Last
-		if _, rejected := retry.Rejected(err); rejected {
-			return 0, false
-		}
-	}
-	return retry.RetryAfter(err)
 }
 
 // Limit returns the limit in calls a second; of [All] the lowest one.

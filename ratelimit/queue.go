@@ -9,58 +9,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Nobody in line holds a token: it is taken when the head's turn has come. So an abandoned wait is a removed waiter and nothing
-// has to be given back (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set for its head.
-
 // recheck is how often the head of a line looks at buckets that others may change without a word.
 const recheck = time.Second
-
-// line is the queue of those who wait, first in first out.
-type line struct {
-	head, tail *waiter
-	len        int
-	tokens     int // that they want
-	timer      *time.Timer
-	wakeAt     time.Time // what timer is set for
-}
-
-type waiter struct {
-	prev, next *waiter
-	queued     bool
-	ticket
-	arrived  time.Time
-	latest   time.Time  // by MaxWait; zero: no bound
-	deadline time.Time  // of the context; zero: none
-	done     chan error // nil: go
-}
-
-func (q *line) push(w *waiter) {
-	w.prev, w.queued = q.tail, true
-	if q.tail == nil {
-		q.head = w
-	} else {
-		q.tail.next = w
-	}
-	q.tail = w
-	q.len++
-	q.tokens += w.n
-}
-
-func (q *line) remove(w *waiter) {
-	if w.prev == nil {
-		q.head = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		q.tail = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next, w.queued = nil, nil, false
-	q.len--
-	q.tokens -= w.n
-}
 
 // admit takes n tokens for a call, now or after a wait in line.
 func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
@@ -82,70 +32,37 @@ func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
 			return t, nil
 		}
 	}
-	w := waiter{ticket: ticket{n: n}, arrived: now}
-	if l.maxWait >= 0 {
-		w.latest = now.Add(l.maxWait)
-	}
+	w := &waiter[ticket]{n: n, arrived: now}
 	w.deadline, _ = ctx.Deadline()
-	wait, err := l.judgeWait(now, &w, l.line.len, l.line.tokens)
+	wait, err := l.judgeWait(now, w, l.line.len, l.line.tokens)
 	if err != nil {
 		l.stats.Refused++
 		l.mu.Unlock()
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policyName, Err: err})
 		return ticket{}, err
 	}
-	return l.stand(ctx, w, wait)
-}
-
-// stand waits in line. It requires that l.mu is held and releases it.
-func (l *Limiter) stand(ctx context.Context, place waiter, wait time.Duration) (ticket, error) {
-	w := &place
 	w.done = make(chan error, 1)
 	l.line.push(w)
 	if l.line.head == w {
-		l.plan(l.now)
+		l.plan(now)
 	}
 	l.mu.Unlock()
-
-	var err error
-	granted, handed := false, false
-	defer func() {
-		if granted && !handed { // its context ended, or an observer panicked
-			l.settle(&w.ticket, unmade)
-		}
-	}()
-	select {
-	case err = <-w.done:
-		granted = err == nil
-	case <-ctx.Done():
-		if l.leave(w) {
-			break
-		}
-		err = <-w.done
-		granted = err == nil
-	}
-	if err == nil {
-		err = retry.Ended(ctx)
-	} else {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policyName, Err: err})
-	}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: policyName, Wait: wait, Took: time.Since(w.arrived), Err: err})
-	handed = err == nil
-	return w.ticket, err
+	return stand(ctx, l, w, policyName, wait)
 }
 
 // leave takes w out of the line, unless its turn has come already.
-func (l *Limiter) leave(w *waiter) bool {
+func (l *Limiter) leave(w *waiter[ticket]) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !w.queued {
+	if !l.line.remove(w) {
 		return false
 	}
 	l.stats.Abandoned++
-	l.line.remove(w)
 	l.dispatch(l.tick())
 	return true
 }
+
+func (l *Limiter) giveBack(t *ticket) { l.settle(t, unmade) }
 
 // take lets a call go now, if the pause and all buckets permit. It requires that l.mu is held, as all below do.
 func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
@@ -229,17 +146,14 @@ func timeFor(tokens float64, limit rate.Limit) time.Duration {
 }
 
 // judgeWait estimates the wait of w behind k others, and refuses it where it does not fit.
-func (l *Limiter) judgeWait(now time.Time, w *waiter, k, before int) (time.Duration, error) {
+func (l *Limiter) judgeWait(now time.Time, w *waiter[ticket], k, before int) (time.Duration, error) {
 	at, ok := l.turn(now, k, before, w.n)
 	if !ok {
 		return 0, &retry.Rejection{Policy: policyName, Reason: ErrLimited}
 	}
 	wait := at.Sub(now)
-	switch {
-	case !w.deadline.IsZero() && !at.Before(w.deadline):
-		return wait, &retry.Rejection{Policy: policyName, Reason: errLimitedByDeadline, RetryAfter: wait}
-	case !w.latest.IsZero() && at.After(w.latest):
-		return wait, &retry.Rejection{Policy: policyName, Reason: ErrLimited, RetryAfter: wait}
+	if reason := w.misfit(at, l.maxWait); reason != nil {
+		return wait, &retry.Rejection{Policy: policyName, Reason: reason, RetryAfter: wait}
 	}
 	return wait, nil
 }
@@ -265,10 +179,9 @@ func (l *Limiter) replan() {
 	l.dispatch(l.now)
 }
 
-func (l *Limiter) turnAway(w *waiter, err error) {
+func (l *Limiter) turnAway(w *waiter[ticket], err error) {
 	l.stats.Refused++
-	l.line.remove(w)
-	w.done <- err
+	l.line.turnAway(w, err)
 }
 
 // dispatch lets those go whose turn has come, and sets the timer for the next one.
@@ -278,11 +191,9 @@ func (l *Limiter) dispatch(now time.Time) {
 		if !ok {
 			break
 		}
-		w.ticket = t
 		l.stats.Delayed++
 		l.stats.Waited += now.Sub(w.arrived)
-		l.line.remove(w)
-		w.done <- nil
+		l.line.release(w, t)
 	}
 	l.plan(now)
 }
@@ -293,10 +204,10 @@ func (l *Limiter) plan(now time.Time) {
 	for w := q.head; w != nil; w = q.head {
 		at, ok := l.turn(now, 0, 0, w.n)
 		at = later(at, l.opens(now))
-		if !w.latest.IsZero() && w.latest.Before(at) {
+		if latest := w.arrived.Add(l.maxWait); l.maxWait >= 0 && latest.Before(at) {
 			// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
-			ok = ok && now.Before(w.latest)
-			at = w.latest
+			ok = ok && now.Before(latest)
+			at = latest
 		}
 		if !ok {
 			_, err := l.judgeWait(now, w, 0, 0)
@@ -311,18 +222,10 @@ func (l *Limiter) plan(now time.Time) {
 				at = soon
 			}
 		}
-		if q.timer == nil {
-			q.timer = time.AfterFunc(at.Sub(now), l.wake)
-		} else if !at.Equal(q.wakeAt) {
-			q.timer.Reset(at.Sub(now))
-		}
-		q.wakeAt = at
+		q.alarm(now, at, l)
 		return
 	}
-	if q.timer != nil {
-		q.timer.Stop()
-		q.timer = nil // the next line may be in another synctest bubble
-	}
+	q.silence()
 	if l.pause.phase == ramping {
 		l.pause.phase = open
 	}

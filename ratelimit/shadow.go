@@ -36,10 +36,7 @@ func (l *Limiter) Stats() Stats {
 // pretend counts what a limiter would do to a call that comes now. Those it would delay take their tokens in advance, so that the
 // bucket's debt stands for the line that is not there. It requires that l.mu is held.
 func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
-	w := waiter{ticket: ticket{n: n, at: now, pauses: l.pause.begun}, arrived: now}
-	if l.maxWait >= 0 {
-		w.latest = now.Add(l.maxWait)
-	}
+	t, w := ticket{n: n, at: now, pauses: l.pause.begun}, waiter[ticket]{n: n, arrived: now}
 	w.deadline, _ = ctx.Deadline()
 	if l.pause.phase == shut && !now.Before(l.pause.until) {
 		l.pause.phase = open // nobody is held back, so nobody has to go first
@@ -48,7 +45,7 @@ func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
 	switch {
 	case err != nil:
 		l.stats.Refused++
-		w.n = 0 // it holds nothing that could be given back
+		t.n = 0 // it holds nothing that could be given back
 	case wait > 0:
 		l.stats.Delayed++
 		l.stats.Waited += wait
@@ -60,5 +57,5 @@ func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
 			b.ReserveN(now, n)
 		}
 	}
-	return w.ticket
+	return t
 }

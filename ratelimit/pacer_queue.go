@@ -1,0 +1,184 @@
+package ratelimit
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// pass is what an admitted call holds.
+type pass struct {
+	pacing.Ticket
+	at time.Duration // when it was admitted, in the machine's time
+}
+
+// admit lets a call go, now or after a wait in line.
+func (p *Pacer) admit(ctx context.Context) (pass, error) {
+	p.mu.Lock()
+	now := p.now()
+	p.used = true
+	if p.line.head == nil && p.untilNext(now) == 0 {
+		c := p.send(now)
+		p.mu.Unlock()
+		return c, nil
+	}
+	w := &waiter[pass]{n: 1, arrived: p.base.Add(now)}
+	w.deadline, _ = ctx.Deadline()
+	f := p.forecast(now)
+	wait, err := p.judgeWait(now, w, f, p.line.len)
+	if err == nil && p.maxWait == 0 { // it may go as soon as another is answered, but not now
+		err = p.rejection(ErrLimited, wait)
+	}
+	if err != nil {
+		p.mu.Unlock()
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: pacerName, Wait: wait, Err: err})
+		return pass{}, err
+	}
+	w.done = make(chan error, 1)
+	p.judged = max(p.judged, f.pace)
+	p.line.push(w)
+	p.dispatch(now)
+	p.mu.Unlock()
+	return stand(ctx, p, w, pacerName, wait)
+}
+
+// leave takes w out of the line, unless its turn has come already.
+func (p *Pacer) leave(w *waiter[pass]) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.line.remove(w) {
+		return false
+	}
+	p.dispatch(p.now())
+	return true
+}
+
+// giveBack undoes an admission that no call was made of.
+func (p *Pacer) giveBack(c *pass) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.machine.OnCancel(c.Ticket, false)
+	p.dispatch(p.now())
+}
+
+// wake is what the timer does. One that comes late or for nothing does no harm.
+func (p *Pacer) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line.wakeAt = time.Time{}
+	p.dispatch(p.now())
+}
+
+// send has a call on its way. It requires that p.mu is held, as all below do.
+func (p *Pacer) send(now time.Duration) pass {
+	return pass{p.machine.OnSend(now.Seconds()), now}
+}
+
+// dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end of his patience. As all have the
+// same patience, his ends first.
+func (p *Pacer) dispatch(now time.Duration) {
+	for w := p.line.head; w != nil; w = p.line.head {
+		wait := p.untilNext(now)
+		if wait == 0 {
+			p.line.release(w, p.send(now))
+			continue
+		}
+		if p.maxWait >= 0 {
+			left := w.arrived.Add(p.maxWait).Sub(p.base.Add(now))
+			if left <= 0 {
+				p.line.turnAway(w, p.rejection(ErrLimited, p.forecast(now).wait(0)))
+				continue
+			}
+			wait = min(wait, left)
+		}
+		if wait == forever { // an answer will tell
+			break
+		}
+		here := p.base.Add(now)
+		p.line.alarm(here, here.Add(wait), p)
+		return
+	}
+	p.line.silence()
+}
+
+// replan follows a change for the worse or the better: who no longer fits is refused, who is due goes. A pace that is stated anew
+// with every answer is no reason to look at the whole line each time.
+func (p *Pacer) replan(now time.Duration, parked bool) {
+	if p.line.head == nil {
+		return
+	}
+	const slower = .9
+	f := p.forecast(now)
+	if parked || f.pace < slower*p.judged {
+		p.judged = f.pace
+		n := 0
+		for w := p.line.head; w != nil; {
+			next := w.next
+			if _, err := p.judgeWait(now, w, f, n); err != nil {
+				p.line.turnAway(w, err)
+			} else {
+				n++
+			}
+			w = next
+		}
+	}
+	p.dispatch(now)
+}
+
+// untilNext is how long the machine holds the next call, forever if only an answer can tell.
+func (p *Pacer) untilNext(now time.Duration) time.Duration {
+	s := now.Seconds()
+	return duration(p.machine.NextSend(s) - s)
+}
+
+// forecast is what the machine expects of the line.
+type forecast struct {
+	first time.Duration // until the head goes, at least
+	pace  float64       // of those behind him
+}
+
+func (p *Pacer) forecast(now time.Duration) forecast {
+	f := forecast{p.untilNext(now), p.machine.Pace(now.Seconds())}
+	if f.first == forever {
+		f.first = 0
+		if gate, parked := p.machine.Parked(); parked {
+			f.first = duration(gate - now.Seconds())
+		}
+	}
+	return f
+}
+
+// wait is how long one with n before him waits at least.
+func (f forecast) wait(n int) time.Duration {
+	if n == 0 {
+		return f.first
+	}
+	return duration(f.first.Seconds() + float64(n)/f.pace)
+}
+
+// judgeWait estimates the wait of w with n before him, and refuses it where it does not fit.
+func (p *Pacer) judgeWait(now time.Duration, w *waiter[pass], f forecast, n int) (time.Duration, error) {
+	wait := f.wait(n)
+	if reason := w.misfit(p.base.Add(now).Add(wait), p.maxWait); reason != nil {
+		return wait, p.rejection(reason, wait)
+	}
+	return wait, nil
+}
+
+func (p *Pacer) rejection(reason error, wait time.Duration) error {
+	return &retry.Rejection{Policy: pacerName, Reason: reason, RetryAfter: wait, Cause: p.cause}
+}
+
+const forever = time.Duration(math.MaxInt64)
+
+// duration is s seconds in whole nanoseconds: never less, but for the error of a float; 0 if s is negative.
+func duration(s float64) time.Duration {
+	ns := math.Ceil(s*1e9 - 1e-3)
+	if ns >= math.MaxInt64 {
+		return forever
+	}
+	return max(0, time.Duration(ns))
+}

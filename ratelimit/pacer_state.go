@@ -1,0 +1,92 @@
+package ratelimit
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Rate is the rate learned so far; rate.Inf before anything was.
+func (p *Pacer) Rate() rate.Limit { return p.State().Rate }
+
+// PacerState is what a pacer is doing.
+type PacerState struct {
+	Mode        string        // "start": no rate known; "climb": searching upward; "cruise": keeping a rate
+	Rate        rate.Limit    // calls a second learned; rate.Inf: none
+	Parked      bool          // refused, and nobody was admitted since
+	Wait        time.Duration // if Parked: until the next call may go; 0: one is on its way, or may go
+	InFlight    int
+	MaxInFlight int // learned, and never above the option
+	Waiting     int
+}
+
+// State returns what the pacer is doing.
+func (p *Pacer) State() PacerState {
+	if p.machine == nil {
+		return PacerState{Rate: rate.Inf}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now().Seconds()
+	s := PacerState{Mode: p.machine.Mode().String(), Rate: rate.Inf, Waiting: p.line.len}
+	if r := p.machine.Rate(); !math.IsInf(r, 1) {
+		s.Rate = rate.Limit(r)
+	}
+	s.InFlight, s.MaxInFlight = p.machine.InFlight()
+	gate, parked := p.machine.Parked()
+	if s.Parked = parked; parked {
+		s.Wait = duration(gate - now)
+	}
+	return s
+}
+
+// String is one readable line.
+func (p *Pacer) String() string {
+	if err := p.Validate(); err != nil {
+		return err.Error()
+	}
+	s := p.State()
+	r := math.Inf(1)
+	if s.Rate != rate.Inf {
+		r = float64(s.Rate)
+	}
+	line := fmt.Sprintf("%s %s %s, %d of %d in flight", pacerName, s.Mode, perSecond(r), s.InFlight, s.MaxInFlight)
+	if s.Parked {
+		line += fmt.Sprintf(", parked for %v", s.Wait.Round(time.Millisecond))
+	}
+	if s.Waiting > 0 {
+		line += fmt.Sprintf(", %d waiting", s.Waiting)
+	}
+	return line
+}
+
+func perSecond(r float64) string {
+	if math.IsInf(r, 1) {
+		return "without a rate"
+	}
+	return fmt.Sprintf("at %.3g/s", r)
+}
+
+// staleAfter is how long a learned rate is worth keeping that nobody uses.
+const staleAfter = time.Hour
+
+// Idle reports whether the pacer could be forgotten without changing a decision: nobody waits or is on the way, nothing pauses it,
+// the next call may go at once, and it has learned nothing of a limit, or nothing that was used within an hour.
+func (p *Pacer) Idle() bool {
+	if p.machine == nil {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	s := now.Seconds()
+	gate, parked := p.machine.Parked()
+	if flying, _ := p.machine.InFlight(); flying > 0 || p.line.len > 0 || parked && s < gate || p.untilNext(now) > 0 {
+		return false
+	}
+	learned := parked || p.lowered || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
+	used := max(0, gate, p.machine.LastSend()) // 0: it was made or restored
+	return !learned || s-used > staleAfter.Seconds()
+}

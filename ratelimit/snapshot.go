@@ -1,0 +1,96 @@
+package ratelimit
+
+import (
+	"cmp"
+	"math"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Snapshot is what is worth keeping of a pacer across a restart. It can be written as JSON. The zero Snapshot knows nothing.
+type Snapshot struct {
+	Taken       time.Time     // by the wall clock
+	ParkedUntil time.Time     // by the wall clock; zero: not parked
+	Park        time.Duration // length of that park; one more refusal doubles it
+	Rate        float64       // calls a second; 0: none learned
+	Safe        float64       // calls a second that the callee surely lets go; 0: unknown
+	MaxInFlight int
+	Probe       time.Duration // from a refusal to the next look whether more is possible
+	Hold        time.Duration // a rate is tried so long at least
+	Plain       bool          // the callee refuses in plain words, so that a reset or a bare 503 is none
+}
+
+// Snapshot returns what the pacer knows now.
+func (p *Pacer) Snapshot() Snapshot {
+	if p.machine == nil {
+		return Snapshot{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.machine.Save(p.now().Seconds())
+	s := Snapshot{
+		Taken: time.Now().Round(0), Park: duration(l.Park), Rate: l.Rate, Safe: l.Safe, MaxInFlight: l.Slots,
+		Probe: duration(l.Probe), Hold: duration(l.Hold), Plain: l.Plain,
+	}
+	if _, parked := p.machine.Parked(); parked {
+		s.ParkedUntil = s.Taken.Add(duration(l.Parked))
+	}
+	return s
+}
+
+// Restore begins with what an earlier pacer knew. A park that is not over by the wall clock goes on, and the first call after it
+// goes alone. The zero Snapshot changes nothing. Restore must come before the first call; then, and with a snapshot that makes no
+// sense, it changes nothing and returns an error that Is [retry.ErrConfig].
+func (p *Pacer) Restore(s Snapshot) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.used {
+		return retry.ConfigErrorf(pacerName, "Restore comes too late: the pacer is in use")
+	}
+	if s == (Snapshot{}) {
+		return nil
+	}
+	p.used = true
+	l := pacing.Saved{
+		Park: s.Park.Seconds(), Rate: cmp.Or(s.Rate, float64(p.startRate)), Safe: s.Safe, Slots: s.MaxInFlight,
+		Probe: s.Probe.Seconds(), Hold: s.Hold.Seconds(), Plain: s.Plain,
+	}
+	if l.Slots == 0 {
+		_, l.Slots = p.machine.InFlight()
+	}
+	if left := s.ParkedUntil.Sub(time.Now().Round(0)); left > 0 && !s.ParkedUntil.IsZero() {
+		l.Parked = min(left, max(p.hintCap, maxParked)).Seconds()
+		l.Park = max(l.Park, leastPark.Seconds())
+	}
+	p.machine.Load(p.now().Seconds(), l)
+	return nil
+}
+
+const (
+	maxParked = 5 * time.Minute        // what a clock that was set wrong can do
+	leastPark = 500 * time.Millisecond // of one whose length was not saved
+)
+
+// check tells what makes no sense.
+func (s Snapshot) check() error {
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{
+		{"Rate", s.Rate}, {"Safe", s.Safe}, {"MaxInFlight", float64(s.MaxInFlight)},
+		{"Park", s.Park.Seconds()}, {"Probe", s.Probe.Seconds()}, {"Hold", s.Hold.Seconds()},
+	} {
+		if !(v.value >= 0) || math.IsInf(v.value, 1) {
+			return retry.ConfigErrorf(pacerName, "a snapshot with %s %v makes no sense", v.name, v.value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// verdict is whether an outcome says something of the callee.
+type verdict uint8
+
+const (
+	answer    verdict = iota
+	noVerdict         // it was called, and nobody knows what it thought
+	notMade           // it was not called
+)
+
+// classify says what an outcome means for the pace.
+func (p *Pacer) classify(ctx context.Context, c pass, err error) (pacing.Answer, verdict) {
+	a := pacing.Answer{RetryAfter: -1, Remaining: -1}
+	quota, stated := retry.Reported(ctx, p.base.Add(c.at))
+	if stated && p.hintCap > 0 {
+		a = heard(quota, p.hintCap)
+	}
+	if err == nil {
+		return a, answer
+	}
+	if !made(err) {
+		return a, notMade
+	}
+	wait, refused := patience(err, quota)
+	status, _ := statusOf(err)
+	if refused || status == 429 || p.refused != nil && p.refused(err) {
+		a.Kind = pacing.Refusal
+		if wait = min(wait, p.hintCap); wait > 0 {
+			a.RetryAfter = wait.Seconds()
+		}
+		return a, answer
+	}
+	if ctx.Err() != nil {
+		return a, noVerdict
+	}
+	kind, v := kindOf(err)
+	a.Kind = kind
+	return a, v
+}
+
+// heard is what a stated quota asks of the machine. Only a park is bounded by the cap: a day's quota is not to be spent in an hour.
+func heard(q retry.Quota, hintCap time.Duration) pacing.Answer {
+	a := pacing.Answer{
+		RetryAfter: -1, Remaining: -1, Reset: min(q.Reset, hintCap).Seconds(), Limit: q.Limit, Window: q.Window.Seconds(),
+	}
+	if q.Limit > 0 || q.Reset > 0 {
+		a.Remaining = max(0, q.Remaining)
+	}
+	left := float64(a.Remaining) / q.Reset.Seconds()
+	if q.Reset > hintCap && (a.Limit <= 0 || a.Window <= 0 || left < float64(a.Limit)/a.Window) {
+		a.Limit, a.Window = a.Remaining, q.Reset.Seconds()
+	}
+	return a
+}
+
+func statusOf(err error) (code int, ok bool) {
+	var e interface{ StatusCode() int }
+	if errors.As(err, &e) {
+		return e.StatusCode(), true
+	}
+	return 0, false
+}
+
+// kindOf is classify for an error that is no plain refusal.
+func kindOf(err error) (pacing.Kind, verdict) {
+	if code, ok := statusOf(err); ok {
+		switch {
+		case code == 503:
+			return pacing.Doubt, answer
+		case code >= 500:
+			return pacing.Trouble, answer
+		}
+		return pacing.Fine, answer
+	}
+	var (
+		op   *net.OpError
+		dns  *net.DNSError
+		slow net.Error
+	)
+	switch {
+	case errors.As(err, &dns), errors.As(err, &op) && slices.Contains(unreached, op.Op):
+		return 0, noVerdict
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return pacing.Doubt, answer
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
+		return pacing.Trouble, answer
+	}
+	return pacing.Fine, answer
+}
+
+// unreached are the operations of a [net.OpError] that end before the callee has seen the call: a proxy's and a TLS handshake's too.
+var unreached = []string{"dial", "proxyconnect", "socks connect", "remote error", "local error"}
