@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -20,33 +21,34 @@ func prefetch(resp *http.Response) {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
 		return
 	}
-	h := &heldBody{from: resp.Body, done: make(chan struct{})}
-	go h.fill()
-	timer := time.NewTimer(prefetchTime)
-	defer timer.Stop()
-	select {
-	case <-h.done:
-	case <-timer.C:
-	}
+	h, length := &heldBody{from: resp.Body}, resp.ContentLength
+	over := make(chan struct{}, 2) // the reading, or the time for it
+	tell := func() { over <- struct{}{} }
+	h.reading.Go(func() {
+		defer tell()
+		h.fill(length)
+	})
+	timer := time.AfterFunc(prefetchTime, tell) // a select on a timer's channel costs twice as much as all of the rest
+	<-over
+	timer.Stop()
 	resp.Body = h
 }
 
-// heldBody is a body whose beginning is read ahead. fill owns its fields until done is closed.
+// heldBody is a body whose beginning is read ahead. Until reading is done its other fields are fill's.
 type heldBody struct {
-	from io.ReadCloser
-	done chan struct{}
-	head bytes.Reader
-	err  error // how the read-ahead ended; nil: there is more in from
+	from    io.ReadCloser
+	reading sync.WaitGroup
+	head    bytes.Buffer
+	err     error // how the read-ahead ended; nil: there is more in from
 }
 
-func (h *heldBody) fill() {
-	defer close(h.done)
-	read, err := io.ReadAll(io.LimitReader(h.from, prefetchBytes+1)) // one more, to see the end
-	h.head.Reset(read)
+func (h *heldBody) fill(length int64) {
+	h.head.Grow(int(max(length, 0)) + bytes.MinRead)                                 // which ReadFrom needs, to see the end
+	read, err := h.head.ReadFrom(&io.LimitedReader{R: h.from, N: prefetchBytes + 1}) // one more, likewise
 	switch {
 	case err != nil:
 		h.err = err
-	case len(read) <= prefetchBytes:
+	case read <= prefetchBytes:
 		h.err = io.EOF
 	}
 	if h.err != nil {
@@ -55,7 +57,7 @@ func (h *heldBody) fill() {
 }
 
 func (h *heldBody) Read(p []byte) (int, error) {
-	<-h.done
+	h.reading.Wait()
 	if h.head.Len() > 0 {
 		return h.head.Read(p)
 	}
