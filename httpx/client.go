@@ -169,9 +169,19 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	}
 	if c.cfg.raise && resp.StatusCode/100 != 2 {
 		_ = resp.Body.Close()
-		return nil, retry.Permanent(retry.Neutral(statusError(resp.Request, resp)))
+		return nil, final(resp)
 	}
 	return resp, nil
+}
+
+// final is the error for a response that no exchange has judged, as a redirect that was not followed.
+func final(resp *http.Response) error {
+	var err error = statusError(resp.Request, resp)
+	if r := resp.Request; (resp.StatusCode == http.StatusTemporaryRedirect || resp.StatusCode == http.StatusPermanentRedirect) &&
+		r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		err = fmt.Errorf("%w (not followed: the body cannot be sent again without GetBody)", err)
+	}
+	return answered(err)
 }
 
 // ready checks c and req, and gives the request the client's own fields. The caller's request is not changed.

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/reprise-go/reprise/retry"
 )
 
 // Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is undone before. An error
@@ -107,7 +105,7 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 	}
 	_ = resp.Body.Close()
 	if !k.done { // a redirect that was not followed, or a 304
-		return value, k.sent, retry.Permanent(retry.Neutral(statusError(resp.Request, resp)))
+		return value, k.sent, final(resp)
 	}
 	return value, k.sent, nil
 }

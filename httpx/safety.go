@@ -173,7 +173,11 @@ func dialPublic(dial dialFunc) dialFunc {
 // noDowngrade is a CheckRedirect that refuses to leave https for http and otherwise asks next, or net/http's rule of ten.
 func noDowngrade(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(r *http.Request, via []*http.Request) error {
-		if n := len(via); n > 0 && via[n-1].URL.Scheme == "https" && r.URL.Scheme != "https" {
+		secure := len(via) > 0 && via[len(via)-1].URL.Scheme == "https"
+		if from := r.Response; from != nil && from.Request != nil { // an alternate, or a hook, may have sent it elsewhere
+			secure = secure || from.Request.URL.Scheme == "https"
+		}
+		if secure && r.URL.Scheme != "https" {
 			return &retry.Rejection{Policy: "httpx.NoDowngrade", Reason: fmt.Errorf("%w: %s", ErrDowngrade, redactURL(r.URL))}
 		}
 		if next != nil {

@@ -195,6 +195,9 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
+	if resp.Request == nil { // some RoundTrippers forget it
+		resp.Request = req
+	}
 	if life != nil {
 		if !life.answered(x) && ctx.Err() != nil {
 			_ = resp.Body.Close()

@@ -1,0 +1,257 @@
+package httpx_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// told answers with the next of its steps, which are a status and, for a redirect, where to.
+func told(t *testing.T, log *[]string, steps ...string) roundTripper {
+	return func(r *http.Request) (*http.Response, error) {
+		line := r.Method + " " + r.URL.String()
+		if r.Body != nil {
+			b, err := io.ReadAll(r.Body)
+			if err != nil || r.Body.Close() != nil {
+				t.Error(err)
+			}
+			if len(b) > 0 {
+				line += " " + string(b)
+			}
+		}
+		*log = append(*log, line)
+		if len(*log) > len(steps) {
+			t.Fatalf("too many: %q", *log)
+		}
+		var code int
+		var to string
+		_, _ = fmt.Sscan(steps[len(*log)-1], &code, &to)
+		resp := answer(r, code, io.NopCloser(strings.NewReader("body of "+fmt.Sprint(code))))
+		if to != "" {
+			resp.Header.Set("Location", to)
+		}
+		return resp, nil
+	}
+}
+
+func TestRedirectsSendTheBodyAgain(t *testing.T) {
+	stream := func() io.Reader { return io.MultiReader(strings.NewReader("data")) }
+	data := func() io.Reader { return strings.NewReader("data") }
+	none := func() io.Reader { return nil }
+	for _, c := range []struct {
+		method string
+		body   func() io.Reader
+		steps  []string
+		want   []string
+		code   int
+	}{
+		{"POST", data, []string{"307 /b", "200"}, []string{"POST http://a/ data", "POST http://a/b data"}, 200},
+		{"POST", data, []string{"308 http://b/", "200"}, []string{"POST http://a/ data", "POST http://b/ data"}, 200},
+		{"POST", data, []string{"303 /b", "200"}, []string{"POST http://a/ data", "GET http://a/b"}, 200},
+		{"POST", data, []string{"302 /b", "200"}, []string{"POST http://a/ data", "GET http://a/b"}, 200},
+		{"PUT", data, []string{"301 /b", "200"}, []string{"PUT http://a/ data", "GET http://a/b"}, 200},
+		{"HEAD", none, []string{"303 /b", "200"}, []string{"HEAD http://a/", "HEAD http://a/b"}, 200},
+		// Without GetBody it has been sent once, and the redirect comes back.
+		{"POST", stream, []string{"307 /b"}, []string{"POST http://a/ data"}, 307},
+		{"PUT", stream, []string{"308 /b"}, []string{"PUT http://a/ data"}, 308},
+		{"POST", stream, []string{"303 /b", "200"}, []string{"POST http://a/ data", "GET http://a/b"}, 200},
+		// Each hop has attempts of its own, and what a GET becomes after a 303 may be repeated.
+		{"PUT", data, []string{"503", "307 /b", "503", "503", "200"}, []string{"PUT http://a/ data", "PUT http://a/ data", "PUT http://a/b data", "PUT http://a/b data", "PUT http://a/b data"}, 200},
+		{"POST", data, []string{"429", "307 /b", "503"}, []string{"POST http://a/ data", "POST http://a/ data", "POST http://a/b data"}, 503},
+		{"POST", data, []string{"303 /b", "503", "200"}, []string{"POST http://a/ data", "GET http://a/b", "GET http://a/b"}, 200},
+		// What says where to is no redirect.
+		{"POST", data, []string{"201 /b"}, []string{"POST http://a/ data"}, 201},
+		{"GET", none, []string{"304 /b"}, []string{"GET http://a/"}, 304},
+	} {
+		var log []string
+		req, _ := http.NewRequestWithContext(t.Context(), c.method, "http://a/", c.body())
+		resp, err := over(told(t, &log, c.steps...)).Do(req)
+		code, body := read(t, resp, err)
+		if code != c.code || !slices.Equal(log, c.want) || body != fmt.Sprintf("body of %d", code) && c.method != "HEAD" {
+			t.Errorf("%s, %q: %d %q after %q", c.method, c.steps, code, body, log)
+		}
+	}
+	// Where an error is asked for, it says why.
+	var log []string
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://a/", stream())
+	_, err := httpx.FetchRequest(over(told(t, &log, "307 /b")), req, httpx.Text)
+	_, raised := over(told(t, &log, "", "307 /b"), httpx.RaiseForStatus(true)).Post(t.Context(), "http://a/", stream())
+	for _, err := range []error{err, raised} {
+		var status *httpx.StatusError
+		if !errors.As(err, &status) || status.Code != 307 || !strings.Contains(err.Error(), "GetBody") || !retry.IsPermanent(err) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRedirectsAreFollowedFromWhereTheAttemptWent(t *testing.T) {
+	var log []string
+	v, err := httpx.Fetch(t.Context(), over(told(t, &log, "503", "302 x", "503", "200")), "http://a/", httpx.Text, httpx.Alternates("http://a/1", "http://b/dir/2"))
+	if want := []string{"GET http://a/1", "GET http://b/dir/2", "GET http://b/dir/x", "GET http://b/dir/x"}; v != "body of 200" || err != nil || !slices.Equal(log, want) {
+		t.Errorf("%q %v after %q", v, err, log)
+	}
+}
+
+func TestOneKeyForAllAttemptsAndHops(t *testing.T) {
+	var log []string
+	keys := map[string]int{}
+	next := told(t, &log, "503", "307 http://b/", "503", "200")
+	c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+		keys[r.Header.Get("Idempotency-Key")]++
+		return next(r)
+	}), httpx.AutoIdempotencyKey())
+	for range 2 {
+		log = nil
+		resp, err := c.Post(t.Context(), "http://a/", strings.NewReader("data"))
+		read(t, resp, err)
+	}
+	if len(keys) != 2 || keys[""] > 0 {
+		t.Errorf("two requests of four each, with keys %v", keys)
+	}
+}
+
+func TestCredentialsStayWithTheirHost(t *testing.T) {
+	jar, _ := cookiejar.New(nil)
+	for _, c := range []struct{ to, want string }{
+		{"/b", "Bearer x|own=1; set=2||user:hunter2"},
+		{"http://a.example/b", "Bearer x|own=1; set=2||"},
+		{"http://b.example/b", "|||"},
+		{"http://b.example:81/b", "|||"},
+		{"http://a.example.b.example/b", "|||"},
+		{"http://xa.example/b", "|||"},
+	} {
+		got := ""
+		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 302, http.NoBody)
+			if r.URL.Path == "/b" {
+				got = strings.Join([]string{r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.Header.Get("Www-Authenticate"), r.URL.User.String()}, "|")
+				resp.StatusCode = 200
+				return resp, nil
+			}
+			if r.Header.Get("Authorization") != "Bearer x" || r.Header.Get("Cookie") != "own=1" && r.Header.Get("Cookie") != "own=1; set=2" {
+				t.Errorf("at home: %v", r.Header)
+			}
+			resp.Header.Set("Location", c.to)
+			resp.Header.Set("Set-Cookie", "set=2")
+			return resp, nil
+		})
+		client := httpx.New(httpx.WithClient(&http.Client{Transport: rt, Jar: jar}), httpx.Header("Authorization", "Bearer x"), httpx.Header("Cookie", "own=1"))
+		resp, err := client.Get(t.Context(), "http://user:hunter2@a.example/")
+		if read(t, resp, err); got != c.want {
+			t.Errorf("to %s: %q, want %q", c.to, got, c.want)
+		}
+	}
+}
+
+// Each hop is limited and judged under its own host: that b is down is no fault of a, which sends there.
+func TestEveryHopIsJudgedUnderItsOwnHost(t *testing.T) {
+	hits := map[string]int{}
+	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+		hits[r.URL.Host]++
+		resp := answer(r, 503, http.NoBody)
+		if r.URL.Host == "a.example" {
+			resp.StatusCode = 302
+			resp.Header.Set("Location", "http://b.example/")
+		}
+		return resp, nil
+	})
+	breakers := map[string]*breaker.Breaker{}
+	per := policies.Keyed(httpx.Host, func(host string) retry.Policy {
+		breakers[host] = breaker.New(host, breaker.ConsecutiveFailures(2))
+		return retry.Chain(ratelimit.New(0, 5), breakers[host])
+	})
+	c := over(rt, httpx.WithPolicy(per))
+	var errs []error
+	for range 6 {
+		resp, err := c.Get(t.Context(), "http://a.example/")
+		if err == nil {
+			read(t, resp, err)
+		}
+		errs = append(errs, err)
+	}
+	if hits["a.example"] != 5 || hits["b.example"] != 2 || breakers["a.example"].State() != breaker.Closed || breakers["b.example"].State() != breaker.Open {
+		t.Errorf("%v, breakers %v", hits, breakers)
+	}
+	r, ok := retry.Rejected(errs[2])
+	if !ok || r.Policy != "breaker b.example" || errs[1] != nil || !errors.Is(errs[4], breaker.ErrOpen) || !errors.Is(errs[5], ratelimit.ErrLimited) {
+		t.Error(errs)
+	}
+}
+
+func TestNoDowngradeEndToEnd(t *testing.T) {
+	plain := newServer(t, codes(200))
+	to := ""
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/on" {
+			w.Header().Set("Location", "/down")
+		} else {
+			w.Header().Set("Location", to)
+		}
+		w.WriteHeader(307)
+	}))
+	defer secure.Close()
+	start := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", secure.URL+"/on")
+		w.WriteHeader(302)
+	})
+	to = plain.URL + "/?token=hunter2"
+	c := httpx.New(httpx.WithClient(secure.Client()), httpx.WithPolicy(policies.Constant(0)), httpx.NoDowngrade())
+	for name, do := range map[string]func() error{
+		"Get":    func() error { _, err := c.Get(t.Context(), secure.URL); return err },
+		"Post":   func() error { _, err := c.Post(t.Context(), secure.URL, strings.NewReader("secret")); return err },
+		"Fetch":  func() error { _, err := httpx.Fetch(t.Context(), c, secure.URL+"/on", httpx.Text); return err },
+		"way up": func() error { _, err := c.Get(t.Context(), start.URL); return err },
+		"alternate": func() error {
+			_, err := c.Get(t.Context(), plain.URL, httpx.Alternates(secure.URL))
+			return err
+		},
+		"hook": func() error {
+			_, err := c.Get(t.Context(), plain.URL, httpx.EachAttempt(func(_ int, r *http.Request) error {
+				u, err := r.URL.Parse(secure.URL)
+				r.URL = u
+				return err
+			}))
+			return err
+		},
+		"all": func() (err error) {
+			for r := range httpx.FetchAll(t.Context(), c, slices.Values([]string{secure.URL}), httpx.Text) {
+				err = r.Err
+			}
+			return err
+		},
+	} {
+		err := do()
+		if r, ok := retry.Rejected(err); !ok || !errors.Is(err, httpx.ErrDowngrade) || r.RetryAfter != 0 || strings.Contains(err.Error(), "hunter2") || plain.hits.Load() != 0 {
+			t.Errorf("%s: %v, http was asked %d times", name, err, plain.hits.Load())
+		}
+	}
+	resp, err := c.Get(t.Context(), plain.URL) // http to begin with is the caller's choice
+	read(t, resp, err)
+}
+
+func TestAResponseWithoutItsRequest(t *testing.T) {
+	for _, code := range []int{200, 304, 404} {
+		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: code}, nil
+		})
+		resp, err := over(rt).Get(t.Context(), "http://h/")
+		if got, body := read(t, resp, err); got != code || body != "" {
+			t.Error(got, body)
+		}
+		if _, err := httpx.Fetch(t.Context(), over(rt), "http://h/", httpx.Text); (err == nil) != (code == 200) {
+			t.Error(err)
+		}
+	}
+}
