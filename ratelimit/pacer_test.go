@@ -2,16 +2,12 @@ package ratelimit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"runtime"
-	"strings"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,139 +123,6 @@ func TestPacerCancelledProbeFreesItsPlace(t *testing.T) {
 	})
 }
 
-func TestPacerAbandonedWaitsLeaveNoTrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := parked(t, time.Minute)
-		rng := rand.New(rand.NewPCG(3, 4))
-		var cancels []context.CancelFunc
-		var wg sync.WaitGroup
-		for range 10 {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancels = append(cancels, cancel)
-			wg.Go(func() {
-				if err := run(ctx, p, 0, nil); !errors.Is(err, context.Canceled) {
-					t.Errorf("an abandoned wait returned %v", err)
-				}
-			})
-			synctest.Wait()
-		}
-		rng.Shuffle(len(cancels), func(i, j int) { cancels[i], cancels[j] = cancels[j], cancels[i] })
-		for _, cancel := range cancels {
-			cancel()
-		}
-		wg.Wait()
-		start := time.Now()
-		run(t.Context(), p, 0, nil)
-		if d := time.Since(start); d < time.Minute || d > 62*time.Second {
-			t.Errorf("the next call went after %v", d)
-		}
-		if s := p.State(); s.Waiting != 0 || s.InFlight != 0 {
-			t.Errorf("left behind: %v", p)
-		}
-	})
-}
-
-func TestPacerIsFirstInFirstOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := parked(t, time.Second)
-		var mu sync.Mutex
-		var order []int
-		var wg sync.WaitGroup
-		for i := range 50 {
-			wg.Go(func() {
-				retry.Run(t.Context(), p, func(context.Context) error {
-					mu.Lock()
-					order = append(order, i)
-					mu.Unlock()
-					time.Sleep(time.Millisecond)
-					return nil
-				})
-			})
-			synctest.Wait()
-		}
-		wg.Wait()
-		for i, v := range order {
-			if i != v {
-				t.Fatalf("order %v", order)
-			}
-		}
-	})
-}
-
-func TestPacerDoesNotWaitInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := parked(t, time.Hour/2)
-		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		err := run(ctx, p, 0, nil)
-		var r *retry.Rejection
-		if !errors.As(err, &r) || r.RetryAfter < 29*time.Minute || r.RetryAfter > 31*time.Minute {
-			t.Errorf("got %v", err)
-		}
-		for _, is := range []error{ErrLimited, retry.ErrRejected, context.DeadlineExceeded} {
-			if !errors.Is(err, is) {
-				t.Errorf("%v is not %v", err, is)
-			}
-		}
-		if errors.Is(err, errPage) {
-			t.Errorf("%v matches another call's failure", err)
-		}
-		if time.Since(start) > 0 {
-			t.Errorf("waited %v", time.Since(start))
-		}
-	})
-}
-
-func TestPacerDismissesThoseWhoseWaitHasBecomeHopeless(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := steady(MaxInFlight(1), MaxWait(10*time.Second))
-		go run(t.Context(), p, 5*time.Second, retry.After(errPage, time.Minute))
-		synctest.Wait()
-		start := time.Now()
-		err := run(t.Context(), p, 0, nil)
-		if !errors.Is(err, ErrLimited) || errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
-			t.Errorf("after %v: %v", time.Since(start), err)
-		}
-		if d, _ := retry.RetryAfter(err); d < time.Minute {
-			t.Errorf("it says %v", d)
-		}
-	})
-}
-
-func TestPacerMaxWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, patience := range []time.Duration{0, time.Second} {
-			p := parked(t, time.Minute, MaxWait(patience))
-			start := time.Now()
-			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) || time.Since(start) > 0 {
-				t.Errorf("parked, MaxWait %v: %v after %v", patience, err, time.Since(start))
-			}
-			p = steady(MaxInFlight(1), MaxWait(patience))
-			go run(t.Context(), p, time.Minute, nil)
-			synctest.Wait()
-			start = time.Now()
-			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) || time.Since(start) != patience {
-				t.Errorf("behind another, MaxWait %v: %v after %v", patience, err, time.Since(start))
-			}
-			time.Sleep(time.Minute)
-		}
-	})
-}
-
-func TestPacerHintCap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := parked(t, 24*time.Hour, HintCap(5*time.Second))
-		if d := p.State().Wait; d < 5*time.Second || d > 6*time.Second {
-			t.Errorf("parked for %v", d)
-		}
-		p = parked(t, 24*time.Hour, HintCap(0))
-		if d := p.State().Wait; d > time.Second {
-			t.Errorf("hints ignored: parked for %v", d)
-		}
-	})
-}
-
 func TestPacerSettlesOnPanicAndGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t, time.Second)
@@ -300,219 +163,6 @@ func TestPacerGivesTheTurnBackOfACallThatWasNotMade(t *testing.T) {
 		run(t.Context(), p, 0, nil)
 		if d := time.Since(start); d != 0 {
 			t.Errorf("took %v", d)
-		}
-	})
-}
-
-func TestPacerOptions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := steady(MaxRate(10))
-		start := time.Now()
-		for range 101 {
-			run(t.Context(), p, 0, nil)
-		}
-		if d := time.Since(start); d < 10*time.Second || d > 10300*time.Millisecond {
-			t.Errorf("MaxRate(10): 101 calls in %v", d)
-		}
-		p = steady(StartRate(5))
-		run(t.Context(), p, 0, nil)
-		if p.Rate() != 5 {
-			t.Errorf("StartRate(5): %v", p.Rate())
-		}
-		forbidden := errors.New("403")
-		p = steady(Refused(func(err error) bool { return errors.Is(err, forbidden) }))
-		for range 5 {
-			run(t.Context(), p, time.Millisecond, nil)
-		}
-		run(t.Context(), p, time.Millisecond, fmt.Errorf("page: %w", forbidden))
-		if !p.State().Parked {
-			t.Errorf("Refused: %v", p)
-		}
-	})
-}
-
-func TestPacerConfiguration(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		p    *Pacer
-	}{
-		{"StartRate", NewPacer(StartRate(-1))},
-		{"MaxRate", NewPacer(MaxRate(0))},
-		{"MaxInFlight", NewPacer(MaxInFlight(0))},
-		{"Refused", NewPacer(Refused(nil))},
-		{"MaxWait", NewPacer(MaxWait(-1))},
-		{"Shadow", NewPacer(Shadow())},
-		{"zero", new(Pacer)},
-	} {
-		if err := c.p.Validate(); !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), c.name) {
-			t.Errorf("%s: Validate: %v", c.name, err)
-		}
-		err := retry.Run(t.Context(), c.p, func(context.Context) error { t.Errorf("%s: called", c.name); return nil })
-		if !errors.Is(err, retry.ErrConfig) {
-			t.Errorf("%s: Run: %v", c.name, err)
-		}
-	}
-	if err := NewPacer().Validate(); err != nil {
-		t.Error(err)
-	}
-}
-
-type statusError int
-
-func (e statusError) Error() string   { return fmt.Sprint("status ", int(e)) }
-func (e statusError) StatusCode() int { return int(e) }
-
-func TestPacerClassifies(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		kind pacing.Kind
-		v    verdict
-	}{
-		{nil, pacing.Fine, answer},
-		{statusError(404), pacing.Fine, answer},
-		{statusError(403), pacing.Fine, answer},
-		{statusError(500), pacing.Trouble, answer},
-		{fmt.Errorf("page: %w", statusError(504)), pacing.Trouble, answer},
-		{statusError(503), pacing.Doubt, answer},
-		{retry.After(statusError(503), time.Second), pacing.Refusal, answer},
-		{retry.Neutral(retry.After(statusError(429), 0)), pacing.Refusal, answer},
-		{syscall.ECONNRESET, pacing.Doubt, answer},
-		{fmt.Errorf("body: %w", io.ErrUnexpectedEOF), pacing.Doubt, answer},
-		{context.DeadlineExceeded, pacing.Trouble, answer},
-		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0, noVerdict},
-		{&net.DNSError{}, 0, noVerdict},
-		{&retry.Rejection{Reason: ErrLimited}, 0, notMade},
-		{retry.ConfigErrorf("x", "y"), 0, notMade},
-	} {
-		p := steady()
-		a, v := p.classify(t.Context(), pass{}, c.err)
-		if v != c.v || v == answer && a.Kind != c.kind {
-			t.Errorf("%v: kind %v verdict %v", c.err, a.Kind, v)
-		}
-	}
-}
-
-func TestPacerKeepsToAStatedQuota(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := steady()
-		start := time.Now()
-		left := 100
-		for range 50 {
-			retry.Run(t.Context(), p, func(ctx context.Context) error {
-				left--
-				retry.Report(ctx, retry.Quota{Limit: 100, Remaining: left, Window: 50 * time.Second, Reset: 50*time.Second - time.Since(start)})
-				return nil
-			})
-		}
-		if d := time.Since(start); d < 24*time.Second || d > 26*time.Second {
-			t.Errorf("50 calls of 100 in 50 s took %v", d)
-		}
-		retry.Run(t.Context(), p, func(ctx context.Context) error {
-			retry.Report(ctx, retry.Quota{Limit: 100, Reset: time.Minute})
-			return nil
-		})
-		if s := p.State(); s.Wait < time.Minute {
-			t.Errorf("nothing left, and %v", p)
-		}
-	})
-}
-
-func TestPacerSnapshot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := parked(t, 10*time.Minute)
-		text, err := json.Marshal(p.Snapshot())
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(4 * time.Minute)
-		var s Snapshot
-		if err := json.Unmarshal(text, &s); err != nil {
-			t.Fatal(err)
-		}
-		q := steady()
-		if err := q.Restore(s); err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		run(t.Context(), q, 0, nil)
-		if d := time.Since(start); d < 6*time.Minute || d > 7*time.Minute {
-			t.Errorf("the restored one went after %v", d)
-		}
-		if err := q.Restore(s); !errors.Is(err, retry.ErrConfig) {
-			t.Errorf("a second Restore: %v", err)
-		}
-
-		p = steady(StartRate(5))
-		run(t.Context(), p, 0, nil)
-		q = steady()
-		q.Restore(p.Snapshot())
-		if q.Rate() != 5 {
-			t.Errorf("restored rate %v", q.Rate())
-		}
-		if err := steady().Restore(Snapshot{Rate: -1}); !errors.Is(err, retry.ErrConfig) {
-			t.Errorf("nonsense restored: %v", err)
-		}
-	})
-}
-
-func TestPacerIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := steady()
-		if !p.Idle() {
-			t.Error("a new one is not idle")
-		}
-		go run(t.Context(), p, time.Second, nil)
-		synctest.Wait()
-		if p.Idle() {
-			t.Error("idle with a call in flight")
-		}
-		time.Sleep(2 * time.Second)
-		if !p.Idle() {
-			t.Error("not idle though nothing was learned")
-		}
-		p = parked(t, time.Second)
-		if p.Idle() {
-			t.Error("idle while parked")
-		}
-		run(t.Context(), p, 0, nil)
-		if p.Idle() {
-			t.Error("idle with a rate that was just learned")
-		}
-		time.Sleep(61 * time.Minute)
-		if !p.Idle() {
-			t.Error("not idle an hour later")
-		}
-	})
-}
-
-func TestPacerTellsWhyItMoved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := steady()
-		var rec retry.Record
-		policy := retry.Chain(retry.Observe(rec.Add), p)
-		for i := range 6 {
-			retry.Run(t.Context(), policy, func(context.Context) error {
-				time.Sleep(10 * time.Millisecond)
-				if i == 4 {
-					return retry.After(errPage, time.Second)
-				}
-				return nil
-			})
-		}
-		var notes []string
-		for _, e := range rec.Events() {
-			if e.Kind == retry.KindChange {
-				notes = append(notes, e.Note)
-				if e.Policy != "pacer" {
-					t.Errorf("policy %q", e.Policy)
-				}
-			}
-		}
-		if len(notes) != 2 || !strings.HasPrefix(notes[0], "parked for 1.") || !strings.HasPrefix(notes[1], "start without a rate -> climb at") {
-			t.Errorf("notes %q", notes)
-		}
-		if s := p.String(); !strings.HasPrefix(s, "pacer climb at ") {
-			t.Errorf("String: %q", s)
 		}
 	})
 }
@@ -584,29 +234,127 @@ func TestPacerUncontendedAllocatesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkPacerAdmission(b *testing.B) {
-	ctx := b.Context()
-	b.Run("pacer", func(b *testing.B) {
-		p := NewPacer(MaxInFlight(1 << 30))
-		b.ReportAllocs()
-		for b.Loop() {
-			c, _ := p.admit(ctx)
-			p.machine.OnCancel(c.Ticket, true)
+// Whatever ends the single request, and wherever, the next goes at that moment.
+func TestPacerSingleRequestThatIsLostFreesItsPlace(t *testing.T) {
+	lost := errors.New("lost")
+	for _, c := range []struct {
+		name string
+		call func() error
+	}{
+		{"panic in the call", func() error { panic("boom") }},
+		{"Goexit in the call", func() error { runtime.Goexit(); return nil }},
+		{"panic in Refused", func() error { return lost }},
+		{"rejected further in", func() error { return &retry.Rejection{Reason: lost} }},
+		{"not reached", func() error { return &net.OpError{Op: "dial", Err: lost} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := parked(t, time.Second, Refused(func(err error) bool {
+					if err == lost {
+						panic("boom")
+					}
+					return false
+				}))
+				var ended time.Time
+				go func() {
+					defer func() {
+						if v := recover(); v != nil && v != "boom" {
+							t.Errorf("recovered %v", v)
+						}
+					}()
+					retry.Run(t.Context(), p, func(context.Context) error {
+						time.Sleep(time.Second)
+						ended = time.Now()
+						return c.call()
+					})
+				}()
+				synctest.Wait()
+				if err := run(t.Context(), p, 0, nil); err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(ended); ended.IsZero() || d > 100*time.Millisecond { // the pace holds
+					t.Errorf("the next went %v after it ended", d)
+				}
+				if s := p.State(); s.InFlight != 0 || s.Parked {
+					t.Errorf("left behind: %v", p)
+				}
+			})
+		})
+	}
+}
+
+func TestPacerObserverThatPanicsLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxRate(1))
+		run(t.Context(), p, 0, nil)
+		watch := retry.Observe(func(_ context.Context, e retry.Event) {
+			if e.Kind == retry.KindWait {
+				panic("boom")
+			}
+		})
+		func() {
+			defer func() {
+				if v := recover(); v != "boom" {
+					t.Errorf("recovered %v", v)
+				}
+			}()
+			retry.Run(t.Context(), retry.Chain(watch, p), func(context.Context) error { return nil })
+		}()
+		if s := p.State(); s.InFlight != 0 {
+			t.Errorf("left behind: %v", p)
+		}
+		start := time.Now()
+		if run(t.Context(), p, 0, nil); time.Since(start) > 0 {
+			t.Errorf("its turn is lost: the next waited %v", time.Since(start))
 		}
 	})
-	b.Run("pacer, whole call", func(b *testing.B) {
-		p := NewPacer()
-		call := func(context.Context) error { return nil }
-		b.ReportAllocs()
-		for b.Loop() {
-			retry.Run(ctx, p, call)
+}
+
+// In real time, for the race detector: one pacer, many goroutines, several types of results.
+func TestPacerIsSafeForConcurrentUse(t *testing.T) {
+	p := NewPacer(MaxInFlight(30))
+	var flying, most atomic.Int64
+	var wg sync.WaitGroup
+	work := func(ctx context.Context, i int) error {
+		n := flying.Add(1)
+		defer flying.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 		}
-	})
-	b.Run("x-time Wait", func(b *testing.B) {
-		l := rate.NewLimiter(1e12, 1<<30)
-		b.ReportAllocs()
-		for b.Loop() {
-			l.Wait(ctx)
+		time.Sleep(time.Duration(i%7) * 10 * time.Microsecond)
+		switch i % 5 {
+		case 1:
+			retry.Report(ctx, retry.Quota{Limit: 1e6, Remaining: 1e6, Window: time.Second, Reset: time.Second})
+		case 2:
+			return statusError(500)
 		}
-	})
+		return ctx.Err()
+	}
+	for i := range 100 {
+		wg.Go(func() {
+			for j := range 20 {
+				ctx, cancel := context.WithCancel(t.Context())
+				if (i+j)%11 == 0 {
+					time.AfterFunc(50*time.Microsecond, cancel)
+				}
+				var err error
+				switch i % 3 {
+				case 0:
+					_, err = retry.Do(ctx, p, func(ctx context.Context) (int, error) { return i, work(ctx, j) })
+				case 1:
+					_, err = retry.Do(ctx, p, func(ctx context.Context) (string, error) { return "x", work(ctx, j) })
+				default:
+					_, err = retry.Do(ctx, p, func(ctx context.Context) ([]error, error) { return nil, work(ctx, j) })
+				}
+				if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, new(statusError)) {
+					t.Errorf("got %v", err)
+				}
+				_, _, _ = p.State(), p.Idle(), p.String()
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if s := p.State(); s.InFlight != 0 || s.Waiting != 0 || most.Load() > 30 {
+		t.Errorf("%d at once, and left behind: %v", most.Load(), p)
+	}
 }

@@ -1,0 +1,320 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+func TestPacerAbandonedWaitsLeaveNoTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := parked(t, time.Minute)
+		rng := rand.New(rand.NewPCG(3, 4))
+		var cancels []context.CancelFunc
+		var wg sync.WaitGroup
+		for range 10 {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancels = append(cancels, cancel)
+			wg.Go(func() {
+				if err := run(ctx, p, 0, nil); !errors.Is(err, context.Canceled) {
+					t.Errorf("an abandoned wait returned %v", err)
+				}
+			})
+			synctest.Wait()
+		}
+		rng.Shuffle(len(cancels), func(i, j int) { cancels[i], cancels[j] = cancels[j], cancels[i] })
+		for _, cancel := range cancels {
+			cancel()
+		}
+		wg.Wait()
+		start := time.Now()
+		run(t.Context(), p, 0, nil)
+		if d := time.Since(start); d < time.Minute || d > 62*time.Second {
+			t.Errorf("the next call went after %v", d)
+		}
+		if s := p.State(); s.Waiting != 0 || s.InFlight != 0 {
+			t.Errorf("left behind: %v", p)
+		}
+	})
+}
+
+func TestPacerIsFirstInFirstOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := parked(t, time.Second)
+		var mu sync.Mutex
+		var order []int
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				retry.Run(t.Context(), p, func(context.Context) error {
+					mu.Lock()
+					order = append(order, i)
+					mu.Unlock()
+					time.Sleep(time.Millisecond)
+					return nil
+				})
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		for i, v := range order {
+			if i != v {
+				t.Fatalf("order %v", order)
+			}
+		}
+	})
+}
+
+func TestPacerDoesNotWaitInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := parked(t, time.Hour/2)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := run(ctx, p, 0, nil)
+		var r *retry.Rejection
+		if !errors.As(err, &r) || r.RetryAfter < 29*time.Minute || r.RetryAfter > 31*time.Minute {
+			t.Errorf("got %v", err)
+		}
+		for _, is := range []error{ErrLimited, retry.ErrRejected, context.DeadlineExceeded} {
+			if !errors.Is(err, is) {
+				t.Errorf("%v is not %v", err, is)
+			}
+		}
+		if errors.Is(err, errPage) {
+			t.Errorf("%v matches another call's failure", err)
+		}
+		if time.Since(start) > 0 {
+			t.Errorf("waited %v", time.Since(start))
+		}
+	})
+}
+
+func TestPacerDismissesThoseWhoseWaitHasBecomeHopeless(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxInFlight(1), MaxWait(10*time.Second))
+		go run(t.Context(), p, 5*time.Second, retry.After(errPage, time.Minute))
+		synctest.Wait()
+		start := time.Now()
+		err := run(t.Context(), p, 0, nil)
+		if !errors.Is(err, ErrLimited) || errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		if d, _ := retry.RetryAfter(err); d < time.Minute {
+			t.Errorf("it says %v", d)
+		}
+	})
+}
+
+func TestPacerMaxWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, patience := range []time.Duration{0, time.Second} {
+			p := parked(t, time.Minute, MaxWait(patience))
+			start := time.Now()
+			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) || time.Since(start) > 0 {
+				t.Errorf("parked, MaxWait %v: %v after %v", patience, err, time.Since(start))
+			}
+			p = steady(MaxInFlight(1), MaxWait(patience))
+			go run(t.Context(), p, time.Minute, nil)
+			synctest.Wait()
+			start = time.Now()
+			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) || time.Since(start) != patience {
+				t.Errorf("behind another, MaxWait %v: %v after %v", patience, err, time.Since(start))
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// thousands of goroutines come to p at one moment, in order; each call takes d. It returns when those went who did not give up, in
+// order of arrival, and how many were on their way at once.
+func thousands(t *testing.T, p *Pacer, n int, d time.Duration, cancelled func(i int) bool) (at []time.Duration, most int) {
+	t.Helper()
+	start := time.Now()
+	went := make([]time.Duration, n)
+	var mu sync.Mutex
+	var cancels []context.CancelFunc
+	flying := 0
+	var wg sync.WaitGroup
+	for i := range n {
+		ctx, cancel := context.WithCancel(t.Context())
+		if cancelled(i) {
+			cancels = append(cancels, cancel)
+		}
+		wg.Go(func() {
+			defer cancel()
+			err := retry.Run(ctx, p, func(context.Context) error {
+				mu.Lock()
+				went[i] = time.Since(start)
+				flying++
+				most = max(most, flying)
+				mu.Unlock()
+				time.Sleep(d)
+				mu.Lock()
+				flying--
+				mu.Unlock()
+				return nil
+			})
+			if (err != nil) != cancelled(i) {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+		synctest.Wait()
+	}
+	waiting := p.State().Waiting
+	for _, cancel := range cancels {
+		cancel()
+	}
+	synctest.Wait()
+	if got := p.State().Waiting; got != waiting-len(cancels) {
+		t.Errorf("%d were waiting, %d gave up, and %d wait", waiting, len(cancels), got)
+	}
+	wg.Wait()
+	if s := p.State(); s.InFlight != 0 || s.Waiting != 0 {
+		t.Errorf("left behind: %v", p)
+	}
+	for i, d := range went {
+		if !cancelled(i) {
+			at = append(at, d)
+		}
+	}
+	if !slices.IsSorted(at) {
+		t.Error("not in order of arrival")
+	}
+	return at, most
+}
+
+func nobody(int) bool { return false }
+
+func TestTenThousandAtOnePacer(t *testing.T) {
+	const n, gap = 10_000, time.Millisecond
+	for _, c := range []struct {
+		name string
+		opts []Option
+		took time.Duration
+		cap  int
+	}{
+		{"bound by MaxRate", []Option{MaxRate(1000)}, 0, 1},
+		{"bound by StartRate and MaxRate", []Option{StartRate(1000), MaxRate(1000)}, 0, 1},
+		{"with calls in flight", []Option{MaxRate(1000), MaxInFlight(50)}, 2500 * time.Microsecond, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				at, most := thousands(t, steady(c.opts...), n, c.took, nobody)
+				for i := 1; i < len(at); i++ { // never above the rate, and never more than its jitter below
+					if d := at[i] - at[i-1]; d < gap || d > gap*102/100+time.Nanosecond {
+						t.Fatalf("call %d went %v after the one before", i, d)
+					}
+				}
+				if total := at[n-1]; total < (n-1)*gap*1009/1000 || total > (n-1)*gap*1011/1000 {
+					t.Errorf("took %v, want 1%% more than %v", total, (n-1)*gap)
+				}
+				if most > c.cap {
+					t.Errorf("%d in flight, want %d", most, c.cap)
+				}
+			})
+		})
+	}
+}
+
+func TestTenThousandNeverExceedTheCallsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, most, took = 10_000, 20, 10 * time.Millisecond
+		at, got := thousands(t, steady(MaxInFlight(most)), n, took, nobody)
+		if got != most {
+			t.Errorf("%d in flight, want %d", got, most)
+		}
+		if least := n / most * took; at[n-1] < least-took || at[n-1] > least*11/10 {
+			t.Errorf("took %v, want little more than %v", at[n-1], least)
+		}
+	})
+}
+
+func TestHalfOfTenThousandWhoLeaveFreeTheirPlacesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		odd := func(i int) bool { return i%2 == 1 }
+		at, _ := thousands(t, steady(MaxRate(1000)), n, 0, odd)
+		if total := at[len(at)-1]; total > 5100*time.Millisecond {
+			t.Errorf("took %v: they were waited for", total)
+		}
+	})
+}
+
+// A rate that is found to be lower is no better than a park: rule 6 holds for those who wait already.
+func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxInFlight(1))
+		go retry.Run(t.Context(), p, func(ctx context.Context) error {
+			time.Sleep(time.Second)
+			retry.Report(ctx, retry.Quota{Limit: 6, Remaining: 5, Window: time.Minute, Reset: 50 * time.Second}) // one in 10 s
+			return nil
+		})
+		synctest.Wait()
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i, want := range []struct {
+			at time.Duration
+			is error
+		}{{10 * time.Second, nil}, {20 * time.Second, nil}, {time.Second, context.DeadlineExceeded}} {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+				defer cancel()
+				err := run(ctx, p, 0, nil)
+				if at := time.Since(start); !errors.Is(err, want.is) || at < want.at || at > want.at*105/100 {
+					t.Errorf("waiter %d: %v after %v, want %v after %v", i, err, at, want.is, want.at)
+				}
+				if want.is != nil && !errors.Is(err, ErrLimited) {
+					t.Errorf("waiter %d: %v is not ErrLimited", i, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+	})
+}
+
+func TestPacerTellsOfEveryRefusalInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxInFlight(1), MaxWait(time.Second))
+		go run(t.Context(), p, time.Minute, nil)
+		synctest.Wait()
+		var rec retry.Record
+		err := run(t.Context(), p, 0, nil)
+		err2 := retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), p), func(context.Context) error { return nil })
+		if !errors.Is(err, ErrLimited) || !errors.Is(err2, ErrLimited) {
+			t.Errorf("got %v, %v", err, err2)
+		}
+		var kinds []retry.Kind
+		for _, e := range rec.Events() {
+			kinds = append(kinds, e.Kind)
+		}
+		if !slices.Contains(kinds, retry.KindReject) || !slices.Contains(kinds, retry.KindWait) {
+			t.Errorf("heard of %v", kinds)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestPacerMaxWaitJustEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			patience time.Duration
+			goes     bool
+		}{{500 * time.Millisecond, true}, {500*time.Millisecond - 1, false}} {
+			p := parked(t, 0, MaxWait(c.patience))
+			start := time.Now()
+			err := run(t.Context(), p, 0, nil)
+			if (err == nil) != c.goes || c.goes && time.Since(start) != c.patience {
+				t.Errorf("MaxWait %v for a park of 500ms: %v after %v", c.patience, err, time.Since(start))
+			}
+		}
+	})
+}
