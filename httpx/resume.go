@@ -32,6 +32,7 @@ type recorded struct {
 	mu   sync.Mutex // a reader of an abandoned attempt may still run
 	body []byte
 	lost bool // body was too long to keep
+	end  bool // body is all there is
 }
 
 // roundTrip sends req, which must be the caller's own clone, for the part that is missing if there is one. The response is
@@ -41,7 +42,8 @@ type recorded struct {
 // The bytes are those of the wire, so decoding comes after. For that a first request asks for no compression by net/http's
 // own hand (Accept-Encoding: identity), unless the caller set the field.
 func (r *resumption) roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
-	if req.Method != http.MethodGet && req.Method != "" || req.Header.Get("Range") != "" || req.Header.Get("If-Range") != "" {
+	if req.Method != http.MethodGet && req.Method != "" || req.Body != nil && req.Body != http.NoBody ||
+		req.Header.Get("Range") != "" || req.Header.Get("If-Range") != "" {
 		return send(req)
 	}
 	if req.Header == nil {
@@ -98,16 +100,10 @@ func (r *resumption) watch(resp *http.Response, asked string) {
 
 // continueWith makes the 206 the whole response.
 func (r *resumption) continueWith(resp *http.Response, old *recorded, have []byte) {
-	now := &recorded{asked: old.asked, url: old.url, etag: old.etag, total: old.total, status: old.status, proto: old.proto, header: old.header, body: have}
 	span, _ := parseContentRange(resp.Header.Get("Content-Range"))
-	if now.total < 0 {
-		now.total = span.size
-	}
+	now := &recorded{asked: old.asked, url: old.url, etag: old.etag, total: span.size, status: old.status, proto: old.proto, header: old.header, body: have}
 	r.last = now
-	rest := &recorder{ReadCloser: resp.Body, to: now, limit: r.keep, end: now.total}
-	if now.total < 0 {
-		rest.end = span.last + 1
-	}
+	rest := &recorder{ReadCloser: resp.Body, to: now, limit: r.keep, off: int64(len(have)), end: now.total}
 	resp.Status, resp.StatusCode, resp.Header, resp.ContentLength = now.status, http.StatusOK, now.header.Clone(), now.total
 	resp.Body = &joined{io.MultiReader(bytes.NewReader(have), rest), rest}
 }
@@ -124,19 +120,20 @@ func (k *recorded) kept() []byte {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.lost || int64(len(k.body)) == k.total {
+	if k.lost || k.end || int64(len(k.body)) == k.total {
 		return nil
 	}
 	return slices.Clip(k.body) // two attempts must never append into the same array
 }
 
-// continuedBy tells whether a 206 is the missing part of k, from offset on. A server may leave the encoding out of an answer
+// continuedBy tells whether a 206 is the missing part of k, from offset on. It has to say how long the whole is: it may hold less
+// than was asked for, and without a total that would pass for the end. A server may leave the encoding out of an answer
 // to If-Range (RFC 9110, section 15.3.7), but not the ETag.
 func (k *recorded) continuedBy(resp *http.Response, offset int64) bool {
 	span, ok := parseContentRange(resp.Header.Get("Content-Range"))
 	encoding := resp.Header.Get("Content-Encoding")
 	return ok && span.first == offset && len(resp.Header.Values("Content-Range")) == 1 &&
-		(k.total < 0 || span.size == k.total) &&
+		span.size >= 0 && (k.total < 0 || span.size == k.total) &&
 		(resp.ContentLength < 0 || resp.ContentLength == span.last-span.first+1) &&
 		resp.Header.Get("ETag") == k.etag && urlOf(resp) == k.url && !resp.Uncompressed &&
 		(encoding == "" || encoding == k.header.Get("Content-Encoding"))
@@ -148,6 +145,7 @@ type recorder struct {
 	io.ReadCloser
 	to    *recorded
 	limit int64
+	off   int64 // into the whole
 	end   int64 // of the whole; 0 where net/http checks the length itself
 }
 
@@ -157,21 +155,22 @@ func (r *recorder) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.to.mu.Lock()
 	defer r.to.mu.Unlock()
+	r.off += int64(n)
 	switch {
 	case r.to.lost:
-	case int64(len(r.to.body)+n) > r.limit:
+	case r.off > r.limit:
 		r.to.lost, r.to.body = true, nil
 	default:
 		r.to.body = append(r.to.body, p[:n]...)
 	}
-	if r.end > 0 && !r.to.lost {
-		switch have := int64(len(r.to.body)); {
-		case have > r.end:
-			r.to.lost, r.to.body = true, nil
-			return 0, errTooLong
-		case have < r.end && err == io.EOF:
-			err = io.ErrUnexpectedEOF
-		}
+	switch {
+	case r.end > 0 && r.off > r.end:
+		r.to.lost, r.to.body = true, nil
+		return 0, errTooLong
+	case r.off < r.end && err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	case err == io.EOF:
+		r.to.end = true
 	}
 	return n, err
 }
