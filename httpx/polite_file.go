@@ -121,6 +121,10 @@ func (p *politeness) learn(x *exchange) (*site, error) {
 		p.mu.Unlock()
 		return s, nil
 	}
+	if err := retry.Ended(x); err != nil {
+		p.mu.Unlock()
+		return nil, err
+	}
 	f := s.flight
 	if f == nil {
 		var ctx context.Context
@@ -167,9 +171,9 @@ func (p *politeness) fly(ctx context.Context, s *site, f *flight, fetch fetcher)
 		p.mu.Lock()
 		if s.flight == f {
 			s.flight = nil
-			if f.err == nil {
-				p.keep(s, found)
-			}
+		}
+		if f.err == nil {
+			p.keep(s, found)
 		}
 		p.mu.Unlock()
 		close(f.done)

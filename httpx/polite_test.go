@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -133,10 +134,35 @@ func TestADisallowedRequestIsNotSent(t *testing.T) {
 		if got := w.urls(false); !slices.Equal(got, []string{"http://h/public"}) {
 			t.Error(got)
 		}
-		if err := get(t, c, "http://h/robots.txt"); err != nil {
-			t.Errorf("robots.txt itself: %v", err)
-		}
 	})
+}
+
+func TestRobotsTxtItselfIsAlwaysAllowed(t *testing.T) {
+	w := saying(503, "")
+	c := over(w, httpx.Polite("bot"), httpx.WithPolicy(retry.Chain()))
+	if err := get(t, c, "http://h/robots.txt?x"); err != nil || len(w.sent) != 1 {
+		t.Error(err, len(w.sent))
+	}
+}
+
+func TestTheErrorStaysReadable(t *testing.T) {
+	w := saying(200, "User-agent: *\nDisallow: /"+strings.Repeat("\x1b*", 10_000))
+	err := get(t, over(w, httpx.Polite("bot")), "http://h/"+strings.Repeat("%1B", 10_000))
+	var e *httpx.RobotsError
+	if !errors.As(err, &e) || len(e.Rule) < 30_000 || len(e.Error())-len(e.URL) > 200 || strings.Contains(err.Error(), "\x1b") {
+		t.Error(err)
+	}
+}
+
+func TestARefusedRobotsTxtIsNone(t *testing.T) {
+	captcha := func(r *http.Response) bool {
+		b, _ := io.ReadAll(r.Body)
+		return string(b) == "are you a robot?"
+	}
+	w := saying(200, "are you a robot?")
+	if err := get(t, over(w, httpx.Polite("bot"), httpx.Refused(captcha)), "http://h/"); !errors.Is(err, httpx.ErrDisallowed) || len(w.sent) != 3 {
+		t.Error(err, len(w.sent))
+	}
 }
 
 func TestWhatTheStatusOfRobotsTxtMeans(t *testing.T) {
@@ -219,7 +245,7 @@ func TestHowLongRobotsTxtIsKept(t *testing.T) {
 			time.Sleep(c.kept - 1)
 			get(t, cl, "http://h/")
 			before := len(w.urls(true))
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			get(t, cl, "http://h/")
 			if after := len(w.urls(true)); before != 1 || after != 2 {
 				t.Errorf("%d %q: %d requests, then %d", c.code, c.control, before, after)
@@ -257,7 +283,7 @@ func TestAnUnreachableRobotsTxtDisallowsAll(t *testing.T) {
 		}
 		time.Sleep(time.Minute - 1)
 		expect("not asked again at once", 0, false, false)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		code = 200
 		expect("up again", 1, true, false)
 		time.Sleep(24 * time.Hour)
@@ -272,8 +298,13 @@ func TestAnUnreachableRobotsTxtDisallowsAll(t *testing.T) {
 		expect("a hint", 1, true, false)
 		time.Sleep(10*time.Minute - 1)
 		expect("a hint is heeded", 0, true, false)
+		code, hint = 503, "86400"
+		time.Sleep(time.Nanosecond)
+		expect("a hint of a day", 1, true, false)
+		time.Sleep(time.Hour - 1)
+		expect("is heeded for an hour", 0, true, false)
 		code = 404
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expect("no file any more", 1, true, true)
 	})
 }
@@ -410,17 +441,30 @@ func TestRobotsTxtPassesTheChainWithoutADeadlock(t *testing.T) {
 }
 
 func TestAPolicysRefusalOfTheFetchIsTheError(t *testing.T) {
-	w := saying(200, "")
-	b := breaker.New("b")
-	b.Isolate()
-	c := over(w, httpx.WithPolicy(b), httpx.Polite("bot"))
-	if err := get(t, c, "http://h/"); !errors.Is(err, breaker.ErrOpen) || errors.Is(err, httpx.ErrDisallowed) || len(w.sent) != 0 {
-		t.Error(err, len(w.sent))
-	}
-	b.Release()
-	if err := get(t, c, "http://h/"); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		code := 200
+		w := &web{robots: func(*http.Request) (int, string, http.Header) { return code, "User-agent: *\nDisallow: /no", nil }}
+		b := breaker.New("b")
+		c := over(w, httpx.WithPolicy(b), httpx.Polite("bot"))
+		if err := get(t, c, "http://h/"); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(24 * time.Hour)
+		b.Isolate()
+		if err := get(t, c, "http://h/"); !errors.Is(err, breaker.ErrOpen) || errors.Is(err, httpx.ErrDisallowed) || len(w.sent) != 2 {
+			t.Error(err, len(w.sent))
+		}
+		b.Release()
+		code = 0 // what was known before is not forgotten over it
+		get(t, c, "http://h/")
+		time.Sleep(30 * 24 * time.Hour)
+		if err := get(t, c, "http://h/yes"); err != nil {
+			t.Error(err)
+		}
+		if err := get(t, c, "http://h/no"); !errors.Is(err, httpx.ErrDisallowed) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestOneCallersEndIsNotTheOthers(t *testing.T) {
@@ -478,6 +522,85 @@ func TestOneCallersEndIsNotTheOthers(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestAnAbandonedFetchDoesNotDisturbTheNext(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := saying(200, "")
+			deaf := roundTripper(func(r *http.Request) (*http.Response, error) { // to the end of its context
+				if r.URL.Path == "/robots.txt" {
+					w.RoundTrip(r)
+					time.Sleep(10 * time.Second)
+					if fails && r.Context().Err() != nil {
+						return nil, r.Context().Err()
+					}
+				}
+				return respondWith(r, 200, "", nil), nil
+			})
+			c := over(deaf, httpx.Polite("bot"))
+			if _, err := c.Get(deadline(t, time.Second), "http://h/"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			var wg sync.WaitGroup
+			for _, at := range []time.Duration{0, 9500 * time.Millisecond} { // before its end at 9 s, and after
+				wg.Go(func() {
+					time.Sleep(at)
+					if err := get(t, c, "http://h/"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if n := len(w.urls(true)); n != 2 {
+				t.Errorf("%d fetches, want 2", n)
+			}
+		})
+	}
+}
+
+func TestAnAttemptsTimeoutSaysNothingOfRobotsTxt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := saying(200, "")
+		slow := time.Minute
+		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "slow" {
+				select {
+				case <-time.After(slow):
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}
+			return w.RoundTrip(r)
+		})
+		c := over(rt, httpx.Polite("bot"), httpx.WithPolicy(policies.Timeout(time.Second)), httpx.EachAttempt(func(_ int, r *http.Request) error {
+			r.URL.Host = "slow"
+			return nil
+		}))
+		if err := get(t, c, "http://h/"); !errors.Is(err, policies.ErrTimeout) || errors.Is(err, httpx.ErrDisallowed) {
+			t.Error(err)
+		}
+		slow = time.Millisecond
+		if err := get(t, c, "http://h/"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAFetchThatEndsItsGoroutineIsAnError(t *testing.T) {
+	w := &web{robots: func(*http.Request) (int, string, http.Header) { runtime.Goexit(); return 0, "", nil }}
+	if err := get(t, over(w, httpx.Polite("bot")), "http://h/"); err == nil || errors.Is(err, httpx.ErrDisallowed) || len(w.urls(false)) != 0 {
+		t.Error(err)
+	}
+}
+
+func TestAnEndedContextSendsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := saying(200, "")
+	if _, err := over(w, httpx.Polite("bot")).Get(ctx, "http://h/"); !errors.Is(err, context.Canceled) || len(w.sent) != 0 {
+		t.Error(err, len(w.sent))
+	}
 }
 
 func TestAPanicInTheFetchReachesTheCaller(t *testing.T) {
@@ -585,6 +708,27 @@ func TestACrawlDelayIsKept(t *testing.T) {
 	}
 }
 
+func TestAHooksOwnHostHasItsOwnTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := saying(200, delayed)
+		w.robots = func(r *http.Request) (int, string, http.Header) {
+			if r.URL.Host == "h" {
+				return 404, "", nil
+			}
+			return 200, delayed, nil
+		}
+		c := over(w, httpx.Polite("bot"), httpx.EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = "elsewhere"; return nil }))
+		for range 3 {
+			if err := get(t, c, "http://h/"); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := w.gaps(); !slices.Equal(got, []time.Duration{0, 2 * time.Second, 2 * time.Second, 2 * time.Second}) {
+			t.Error(got)
+		}
+	})
+}
+
 func TestACrawlDelayFeedsThePacer(t *testing.T) {
 	for name, guard := range map[string]func() retry.Policy{
 		"pacer":   func() retry.Policy { return ratelimit.NewPacer() },
@@ -638,6 +782,7 @@ func TestTheStricterOfTwoQuotasIsReported(t *testing.T) {
 		header http.Header
 		want   retry.Quota
 	}{
+		{"0", http.Header{"X-Ratelimit-Limit": {"100"}, "X-Ratelimit-Remaining": {"5"}}, retry.Quota{Limit: 100, Remaining: 5}},
 		{"0", http.Header{"Ratelimit-Policy": {`"a";q=5;w=10`}}, retry.Quota{Limit: 5, Remaining: 5, Window: 10 * time.Second}},
 		{"2", http.Header{}, retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
 		{"2", http.Header{"Ratelimit-Policy": {`"a";q=5;w=10`}}, retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
@@ -664,6 +809,12 @@ func TestTheStricterOfTwoQuotasIsReported(t *testing.T) {
 	}
 }
 
+func deadline(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := saying(200, "User-agent: *\nCrawl-delay: 10\n")
@@ -680,6 +831,10 @@ func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 				}
 			})
 			time.AfterFunc(time.Duration(i)*time.Millisecond, cancel)
+		}
+		time.Sleep(900 * time.Millisecond)
+		if _, err := c.Get(deadline(t, 15*time.Second), "http://h/"); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, retry.ErrRejected) {
+			t.Errorf("behind a hundred: %v", err)
 		}
 		wg.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
