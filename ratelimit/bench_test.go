@@ -3,6 +3,8 @@ package ratelimit_test
 import (
 	"context"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,52 +52,86 @@ func BenchmarkWait(b *testing.B) {
 	}
 }
 
-// BenchmarkWaiter prints what one waiting goroutine holds beside its stack.
+var waiters = []struct {
+	name string
+	idle func() retry.Policy // lets one call go and has all others wait
+}{
+	{"xtime", func() retry.Policy { return plain(rate.NewLimiter(1e-6, 1)) }},
+	{"limiter", func() retry.Policy { return ratelimit.New(1e-6, 1) }},
+	{"pacer", func() retry.Policy { return ratelimit.NewPacer(ratelimit.MaxRate(1e-6)) }},
+}
+
+// BenchmarkWaiter prints what one waiting goroutine holds: of the heap, and of stacks.
 func BenchmarkWaiter(b *testing.B) {
-	for name, policy := range map[string]func() retry.Policy{
-		"xtime":   func() retry.Policy { return plain(rate.NewLimiter(1e-6, 1)) },
-		"limiter": func() retry.Policy { return ratelimit.New(1e-6, 1) },
-		"pacer":   func() retry.Policy { return ratelimit.NewPacer(ratelimit.MaxRate(1e-6)) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			p := policy()
-			_ = retry.Run(bg, p, nop) // the one token
+	for _, w := range waiters {
+		b.Run(w.name, func(b *testing.B) {
 			for b.Loop() {
-				b.ReportMetric(heapOfWaiters(p, 10_000), "B/waiter")
+				heap, stack := heldBy(w.idle(), 10_000)
+				b.ReportMetric(heap, "B/waiter")
+				b.ReportMetric(stack, "stack-B/waiter")
 			}
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-func heapOfWaiters(p retry.Policy, n int) float64 {
+func heldBy(p retry.Policy, n int) (heap, stack float64) {
+	var before, after runtime.MemStats
 	ctx, cancel := context.WithCancel(bg)
-	done := make(chan struct{})
-	heap := func() uint64 {
-		var m runtime.MemStats
+	var wg sync.WaitGroup
+	_ = retry.Run(bg, p, nop)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range n {
+		wg.Go(func() { _ = retry.Run(ctx, p, nop) })
+	}
+	for runtime.Gosched(); ; time.Sleep(10 * ms) { // until they all wait; a few that do not are lost in the mean
 		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+		last := after.HeapAlloc
+		if runtime.ReadMemStats(&after); after.HeapAlloc <= last {
+			break
+		}
 	}
-	before := heap()
-	for range n {
-		go func() { _ = retry.Run(ctx, p, nop); done <- struct{}{} }()
-	}
-	time.Sleep(100 * ms) // until they all wait; a few that do not are lost in the mean
-	held := float64(heap()-before) / float64(n)
 	cancel()
-	for range n {
-		<-done
+	wg.Wait()
+	per := func(b, a uint64) float64 { return (float64(a) - float64(b)) / float64(n) }
+	return per(before.HeapAlloc, after.HeapAlloc), per(before.StackInuse, after.StackInuse)
+}
+
+// A waiting goroutine costs no more than one that waits on a timer of its own, as x/time's do.
+func TestAWaiterCostsNoMoreThanATimer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory")
 	}
-	return held
+	const n, rounds = 2000, 5
+	heldBy(waiters[0].idle(), n) // goroutines are made once and used again
+	heap, stack := map[string][]float64{}, map[string][]float64{}
+	for range rounds {
+		for _, w := range waiters {
+			h, s := heldBy(w.idle(), n)
+			heap[w.name], stack[w.name] = append(heap[w.name], h), append(stack[w.name], s)
+		}
+	}
+	median := func(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
+	most := 1.1 * median(heap["xtime"])
+	for _, w := range waiters {
+		held := median(heap[w.name])
+		t.Logf("%s: %.0f B of heap, %.0f B of stack", w.name, held, median(stack[w.name]))
+		if held > most {
+			t.Errorf("%s: a waiter holds %.0f B, want no more than %.0f", w.name, held, most)
+		}
+	}
 }
 
 func TestAdmissionAllocatesNothing(t *testing.T) {
-	l := ratelimit.New(1e12, 1e9)
 	bare := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
 	allocs := func(p retry.Policy) float64 {
 		return testing.AllocsPerRun(100, func() { _ = retry.Run(bg, p, nop) })
 	}
-	if with, without := allocs(l), allocs(bare); with != without {
-		t.Errorf("%v allocations with the limiter, %v without", with, without)
+	without := allocs(bare)
+	for name, p := range map[string]retry.Policy{"limiter": ratelimit.New(1e12, 1e9), "pacer": ratelimit.NewPacer()} {
+		if with := allocs(p); with != without {
+			t.Errorf("%v allocations with the %s, %v without", with, name, without)
+		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
 	"github.com/reprise-go/reprise/ratelimit/limitertest"
 	"github.com/reprise-go/reprise/retry"
 	"golang.org/x/time/rate"
@@ -213,24 +212,6 @@ func TestPacerLearnsTheRate(t *testing.T) {
 				t.Errorf("%s: %d pages, %d violations, %v", name, pages, s.Violations, p)
 			}
 		})
-	}
-}
-
-func TestPacerUncontendedAllocatesNothing(t *testing.T) {
-	p := NewPacer()
-	ctx := t.Context()
-	call := func() {
-		c, err := p.admit(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.settle(ctx, c, pacing.Answer{RetryAfter: -1, Remaining: -1}, answer, nil)
-	}
-	for range 100 {
-		call()
-	}
-	if n := testing.AllocsPerRun(1000, call); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -79,3 +79,41 @@ func TestNeverMoreCallsThanTheLimitPermits(t *testing.T) {
 		})
 	}
 }
+
+func TestHalfOfTenThousandWaitersLeaveAndTheOthersTakeTheirPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		l := ratelimit.New(1000, 1)
+		start := time.Now()
+		var mu sync.Mutex
+		went := 0
+		ctx, cancel := context.WithCancel(bg)
+		var wg sync.WaitGroup
+		for i := range n {
+			mine := bg
+			if i%2 == 1 {
+				mine = ctx
+			}
+			wg.Go(func() {
+				_ = retry.Run(mine, l, func(context.Context) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if at := time.Since(start); i%2 == 1 || at != time.Duration(i/2)*ms {
+						t.Errorf("call %d at %v", i, at)
+					}
+					went++
+					return nil
+				})
+			})
+			synctest.Wait()
+		}
+		cancel()
+		wg.Wait()
+		if went != n/2 {
+			t.Errorf("%d went, want %d", went, n/2)
+		}
+		if s := l.Stats(); s.Abandoned != n/2 {
+			t.Errorf("%v", s)
+		}
+	})
+}

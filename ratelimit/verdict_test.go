@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/reprise-go/reprise/internal/pacing"
 	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
 )
 
 func TestPacerHintCap(t *testing.T) {
@@ -41,6 +43,7 @@ func TestPacerClassifies(t *testing.T) {
 		{nil, pacing.Fine, answer},
 		{statusError(404), pacing.Fine, answer},
 		{statusError(403), pacing.Fine, answer},
+		{statusError(429), pacing.Refusal, answer},
 		{statusError(500), pacing.Trouble, answer},
 		{fmt.Errorf("page: %w", statusError(504)), pacing.Trouble, answer},
 		{statusError(503), pacing.Doubt, answer},
@@ -50,7 +53,10 @@ func TestPacerClassifies(t *testing.T) {
 		{fmt.Errorf("body: %w", io.ErrUnexpectedEOF), pacing.Doubt, answer},
 		{context.DeadlineExceeded, pacing.Trouble, answer},
 		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0, noVerdict},
+		{&net.OpError{Op: "proxyconnect", Err: errPage}, 0, noVerdict},
+		{&net.OpError{Op: "remote error", Err: errPage}, 0, noVerdict}, // a TLS alert
 		{&net.DNSError{}, 0, noVerdict},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, pacing.Doubt, answer},
 		{&retry.Rejection{Reason: ErrLimited}, 0, notMade},
 		{retry.ConfigErrorf("x", "y"), 0, notMade},
 	} {
@@ -85,4 +91,78 @@ func TestPacerKeepsToAStatedQuota(t *testing.T) {
 			t.Errorf("nothing left, and %v", p)
 		}
 	})
+}
+
+// RetryAfter wins, but a refusal without one may still have said when the quota is restored.
+func TestARefusalWithoutATimeWaitsForTheStatedReset(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		err   error
+		quota retry.Quota
+		want  time.Duration
+	}{
+		{"nothing left", retry.After(errPage, 0), retry.Quota{Limit: 9, Reset: time.Minute}, time.Minute},
+		{"a time of its own", retry.After(errPage, 10*time.Second), retry.Quota{Limit: 9, Reset: time.Minute}, 10 * time.Second},
+		{"some left: it is about something else", retry.After(errPage, 0), retry.Quota{Limit: 9, Remaining: 5, Reset: time.Minute}, 500 * time.Millisecond},
+	} {
+		for name, fresh := range map[string]func() retry.Policy{
+			"limiter": func() retry.Policy { return New(rate.Inf, 1) },
+			"pacer":   func() retry.Policy { return steady() },
+		} {
+			t.Run(name+", "+c.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := fresh()
+					retry.Run(t.Context(), p, func(ctx context.Context) error {
+						retry.Report(ctx, c.quota)
+						return c.err
+					})
+					start := time.Now()
+					retry.Run(t.Context(), p, func(context.Context) error { return nil })
+					if d := time.Since(start); d < c.want || d > c.want*103/100+100*time.Millisecond {
+						t.Errorf("the next went after %v, want %v", d, c.want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// The cap bounds a park, not the pace: a day's quota is not to be spent in an hour.
+func TestPacerPacesByAResetBeyondTheCap(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		q    retry.Quota
+		want float64
+	}{
+		{"a day's quota", retry.Quota{Limit: 2400, Remaining: 2400, Window: 24 * time.Hour, Reset: 24 * time.Hour}, 2400 / 86400.},
+		{"half of it spent early", retry.Quota{Limit: 2400, Remaining: 1200, Window: 24 * time.Hour, Reset: 20 * time.Hour}, 1200 / 72000.},
+		{"half of it left late", retry.Quota{Limit: 2400, Remaining: 1200, Window: 24 * time.Hour, Reset: 2 * time.Hour}, 2400 / 86400.},
+		{"no window said", retry.Quota{Remaining: 100, Reset: 10 * time.Hour}, 100 / 36000.},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := steady()
+			retry.Run(t.Context(), p, func(ctx context.Context) error { retry.Report(ctx, c.q); return nil })
+			for range 2 {
+				if got := p.machine.Pace(p.now().Seconds()); math.Abs(got/c.want-1) > 1e-9 {
+					t.Errorf("%s: %v a second after %v, want %v", c.name, got, p.now(), c.want)
+				}
+				time.Sleep(90 * time.Minute) // longer than the cap
+			}
+		})
+	}
+}
+
+func TestPacerHearsASuccessThatStatesNothingIsLeft(t *testing.T) {
+	for _, remaining := range []int{0, -3} {
+		synctest.Test(t, func(t *testing.T) {
+			p := steady()
+			retry.Run(t.Context(), p, func(ctx context.Context) error {
+				retry.Report(ctx, retry.Quota{Limit: 9, Remaining: remaining, Reset: 10 * time.Hour})
+				return nil
+			})
+			if s := p.State(); !s.Parked || s.Wait < time.Hour || s.Wait > 62*time.Minute {
+				t.Errorf("%d left: %v, want parked for the cap of an hour", remaining, p)
+			}
+		})
+	}
 }
