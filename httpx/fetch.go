@@ -160,6 +160,9 @@ func (x *exchange) decode(req *http.Request, resp *http.Response) (*http.Respons
 	case errors.As(err, &tooLong):
 		err = answered(fmt.Errorf("%w (the response has more than %d bytes, see MaxBody)", err, tooLong.Limit))
 	}
+	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) { // net/http's HTTP/2 does not tell it
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
 	err = fmt.Errorf("%s %s: %w", x.methodOf(req), redactURL(req.URL), redactError(err))
 	return nil, x.failed(req, err, false)
 }

@@ -1,0 +1,163 @@
+package httpx_test
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// slow answers by path, too: /hang says nothing, /drip a byte each second without end.
+func slow(n int, w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/hang" {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		return
+	}
+	site(n, w, r)
+}
+
+func TestWhatATimeoutSpans(t *testing.T) {
+	second := policies.Timeout(time.Second)
+	perAttempt := httpx.WithPolicy(retry.Chain(policies.Constant(0), second))
+	inAll := httpx.WithPolicy(retry.Chain(second, policies.Constant(0)))
+	plain := func(timeout time.Duration) func(*bubble) *httpx.Client {
+		return func(b *bubble) *httpx.Client {
+			return httpx.New(httpx.WithClient(&http.Client{Transport: b.tr, Timeout: timeout}))
+		}
+	}
+	own := func(b *bubble) *httpx.Client { return b.Client }
+	readFor := func(d time.Duration) func(*bubble, *http.Response) error {
+		return func(b *bubble, resp *http.Response) error {
+			defer resp.Body.Close()
+			for end := time.Now().Add(d); time.Now().Before(end); {
+				if n, err := resp.Body.Read(make([]byte, 1)); n == 0 {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		client func(*bubble) *httpx.Client
+		method string // "": Fetch
+		path   string
+		opt    httpx.Option
+		read   func(*bubble, *http.Response) error
+		want   error
+		hits   int32
+		took   time.Duration
+	}{
+		// The attempt ends with the headers, the body is the caller's.
+		{"per attempt, body", own, "GET", "/drip", perAttempt, readFor(5 * time.Second), nil, 1, 5 * time.Second},
+		{"overall, body", own, "GET", "/drip", inAll, readFor(5 * time.Second), nil, 1, 5 * time.Second},
+		{"default, body", plain(0), "GET", "/drip", nil, readFor(time.Minute), nil, 1, time.Minute},
+		{"per attempt, no headers", own, "GET", "/hang", perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
+		{"overall, no headers", own, "GET", "/hang", inAll, nil, policies.ErrTimeout, 1, time.Second},
+		{"POST, no headers", own, "POST", "/hang", perAttempt, nil, policies.ErrTimeout, 1, time.Second},
+		// Under Fetch it ends when the body is decoded.
+		{"per attempt, Fetch", own, "", "/drip", perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
+		{"overall, Fetch", own, "", "/drip", inAll, nil, policies.ErrTimeout, 1, time.Second},
+		{"default, Fetch", plain(0), "", "/drip", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
+		// http.Client's own spans everything.
+		{"client's, no headers", plain(10 * time.Second), "GET", "/hang", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, body", plain(10 * time.Second), "GET", "/drip", nil, readFor(time.Minute), context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, Fetch", plain(10 * time.Second), "", "/drip", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, waits", plain(10 * time.Second), "GET", "/503", httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))), nil, context.DeadlineExceeded, 3, 8 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			spotless(t, slow, func(b *bubble) {
+				start := time.Now()
+				client := c.client(b)
+				if c.opt != nil {
+					client = client.With(c.opt)
+				}
+				var resp *http.Response
+				var err error
+				if c.method == "" {
+					_, err = httpx.Fetch(b.Context(), client, "http://a.example"+c.path, httpx.Bytes)
+				} else {
+					req, _ := http.NewRequestWithContext(b.Context(), c.method, "http://a.example"+c.path, strings.NewReader("x"))
+					if resp, err = client.Do(req); err == nil {
+						err = c.read(b, resp)
+					}
+				}
+				var net interface{ Timeout() bool }
+				if !errors.Is(err, c.want) || c.want != nil && (errors.Is(err, context.Canceled) || !errors.As(err, &net)) ||
+					b.hits.Load() != c.hits || c.took > 0 && time.Since(start) != c.took {
+					b.Errorf("%v after %d requests in %v", err, b.hits.Load(), time.Since(start))
+				}
+			})
+		})
+	}
+}
+
+// firstOnly ends a call whose waits have jitter after its first attempt.
+func firstOnly(n int, _ *http.Request) error {
+	if n > 1 {
+		return errBang
+	}
+	return nil
+}
+
+func TestAPostThatWasNeverSentIsRetriedAfterATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork() // nobody accepts
+		tr := &http.Transport{DialContext: n.dial}
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Second))))
+		start := time.Now()
+		_, err := c.Post(t.Context(), inBubble, strings.NewReader("x"))
+		if !errors.Is(err, retry.ErrExhausted) || !errors.Is(err, policies.ErrTimeout) || time.Since(start) != 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		_ = n.Close() // net/http's dialling outlives the request
+	})
+}
+
+// What a decoder leaves of a body is read for the connection's sake, but not for longer than that is worth.
+func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
+	spotless(t, slow, func(b *bubble) {
+		start := time.Now()
+		_, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/drip", func(r *http.Response) (byte, error) {
+			p := make([]byte, 1)
+			_, err := io.ReadFull(r.Body, p)
+			return p[0], err
+		})
+		if took := time.Since(start); err != nil || took > time.Second {
+			b.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+// A packed body that is being read ahead may be closed: the decoder is left alone until it has stopped.
+func TestAPackedBodyIsClosedWhileItIsRead(t *testing.T) {
+	spotless(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		for i := 0; r.Context().Err() == nil; i++ {
+			_, _ = fmt.Fprintln(z, i)
+			_ = z.Flush()
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(time.Millisecond):
+			case <-r.Context().Done():
+			}
+		}
+	}, func(b *bubble) {
+		_, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text, httpx.RetryOn(httpx.Status(200)))
+		if !errors.Is(err, retry.ErrExhausted) || b.hits.Load() != 3 {
+			b.Errorf("%v after %d", err, b.hits.Load())
+		}
+	})
+}
