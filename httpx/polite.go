@@ -3,6 +3,7 @@ package httpx
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -103,18 +104,21 @@ func (p *politeness) admit(ctx context.Context, x *exchange) error {
 }
 
 // readmit is admit for what EachAttempt has made of the request.
-func (p *politeness) readmit(ctx context.Context, x *exchange, u *url.URL) error {
-	if len(x.each) == 0 || !p.applies(u) {
+func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) error {
+	if len(x.each) == 0 || !p.applies(r.URL) {
 		return nil
 	}
-	s, err := p.recall(ctx, x, u)
+	s, err := p.recall(ctx, x, r.URL)
 	if err == nil {
-		err = p.judge(ctx, s, u)
+		err = p.judge(ctx, s, r.URL)
 	}
-	if err != nil || originOf(u) == originOf(x.target) {
-		return err
+	if err == nil && originOf(r.URL) != originOf(x.target) {
+		err = p.turn(ctx, s)
 	}
-	return p.turn(ctx, s)
+	if err != nil && r.Body != nil && r.Body != x.req.Body { // by GetBody, for this attempt
+		_ = r.Body.Close()
+	}
+	return err
 }
 
 // unreadable is how long a robots.txt that cannot be read disallows everything: section 2.3.1.4.

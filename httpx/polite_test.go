@@ -386,7 +386,7 @@ func TestEachHopAndAttemptIsChecked(t *testing.T) {
 		w := hosts()
 		w.page = c.page
 		err := get(t, over(w, append(c.opts, httpx.Polite("bot"))...), c.url)
-		if errors.Is(err, httpx.ErrDisallowed) == c.allowed || c.allowed && err != nil {
+		if errors.Is(err, httpx.ErrDisallowed) == c.allowed || c.allowed && err != nil || !c.allowed && (!retry.IsPermanent(err) || !retry.IsNeutral(err)) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -397,6 +397,32 @@ func TestEachHopAndAttemptIsChecked(t *testing.T) {
 		}
 		if got := w.urls(true); len(slices.Compact(slices.Sorted(slices.Values(got)))) != len(got) {
 			t.Errorf("%s: %q", c.name, got)
+		}
+	}
+}
+
+func TestTheBodiesOfARefusedAttemptAreClosed(t *testing.T) {
+	lead := httpx.EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = "shut"; return nil })
+	for _, opt := range []httpx.Option{lead, httpx.Alternates("http://shut/")} {
+		for _, replayable := range []bool{false, true} {
+			var bodies []*closer
+			open := func() (io.ReadCloser, error) {
+				bodies = append(bodies, &closer{Reader: strings.NewReader("x")})
+				return bodies[len(bodies)-1], nil
+			}
+			body, _ := open()
+			req, _ := http.NewRequestWithContext(t.Context(), "PUT", "http://a/", body)
+			if replayable {
+				req.GetBody = open
+			}
+			if _, err := over(hosts(), opt, httpx.Polite("bot")).Do(req); !errors.Is(err, httpx.ErrDisallowed) {
+				t.Error(err)
+			}
+			for i, b := range bodies {
+				if !b.closed.Load() {
+					t.Errorf("body %d of %d is open", i+1, len(bodies))
+				}
+			}
 		}
 	}
 }
@@ -674,7 +700,6 @@ func TestACrawlDelayIsKept(t *testing.T) {
 		page int
 	}{
 		{"by the option alone", nil, 200},
-		{"by the default client", []httpx.Option{httpx.WithPolicy(policies.Exponential())}, 200},
 		{"between attempts", nil, 503},
 		{"whatever a hook does", []httpx.Option{httpx.EachAttempt(func(int, *http.Request) error { return nil })}, 503},
 	} {
@@ -706,6 +731,23 @@ func TestACrawlDelayIsKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The wait for a turn is none for the server's headers.
+func TestTheDefaultClientIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := saying(200, "User-agent: *\nCrawl-delay: 20")
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: w}), httpx.Polite("bot"))
+		urls := slices.Values(strings.Fields(strings.Repeat("http://h/ ", 8)))
+		for r := range httpx.FetchAll(t.Context(), c, urls, httpx.Text) {
+			if r.Err != nil || r.Attempts != 1 {
+				t.Error(r.Err, r.Attempts)
+			}
+		}
+		if gaps := w.gaps(); len(gaps) != 8 || slices.Min(gaps) != 20*time.Second || slices.Max(gaps) != 20*time.Second {
+			t.Error(gaps)
+		}
+	})
 }
 
 func TestAHooksOwnHostHasItsOwnTurns(t *testing.T) {

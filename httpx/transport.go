@@ -144,6 +144,11 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	if x.sent > 0 && !x.replayable {
 		return nil, retry.Permanent(errors.New("httpx: the body cannot be sent again without GetBody"))
 	}
+	if x.polite != nil {
+		if err := x.polite.admit(ctx, x); err != nil {
+			return nil, err
+		}
+	}
 	defer x.aim()
 
 	var life *lifetime
@@ -174,7 +179,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		return nil, notSent(err)
 	}
 	if x.polite != nil {
-		if err := x.polite.admit(ctx, x); err != nil {
+		if err := x.polite.readmit(ctx, x, req); err != nil {
 			return nil, err
 		}
 	}
@@ -240,11 +245,6 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	}
 	for _, f := range x.each {
 		if err := f(x.sent+1, req); err != nil {
-			return nil, err
-		}
-	}
-	if x.polite != nil {
-		if err := x.polite.readmit(ctx, x, req.URL); err != nil {
 			return nil, err
 		}
 	}
