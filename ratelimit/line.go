@@ -37,6 +37,11 @@ type owner[T any] interface {
 	wake()                 // the timer
 }
 
+var (
+	_ owner[ticket] = (*Limiter)(nil)
+	_ owner[pass]   = (*Pacer)(nil)
+)
+
 func (q *line[T]) push(w *waiter[T]) {
 	w.prev = q.tail
 	if q.tail == nil {

@@ -52,17 +52,23 @@ func (p *Pacer) classify(ctx context.Context, c pass, err error) (pacing.Answer,
 	return a, v
 }
 
-// heard is what a stated quota asks of the machine. Only a park is bounded by the cap: a day's quota is not to be spent in an hour.
+// heard is what a stated quota asks of the machine. The cap bounds a park and the distance of two calls, not the pace: a day's quota
+// is not to be spent in an hour.
 func heard(q retry.Quota, hintCap time.Duration) pacing.Answer {
+	spread := func(calls int, over time.Duration) float64 {
+		return min(over.Seconds(), float64(calls)*hintCap.Seconds())
+	}
 	a := pacing.Answer{
-		RetryAfter: -1, Remaining: -1, Reset: min(q.Reset, hintCap).Seconds(), Limit: q.Limit, Window: q.Window.Seconds(),
+		RetryAfter: -1, Remaining: -1, Reset: min(q.Reset, hintCap).Seconds(), Limit: q.Limit, Window: spread(q.Limit, q.Window),
 	}
 	if q.Limit > 0 || q.Reset > 0 {
 		a.Remaining = max(0, q.Remaining)
 	}
-	left := float64(a.Remaining) / q.Reset.Seconds()
-	if q.Reset > hintCap && (a.Limit <= 0 || a.Window <= 0 || left < float64(a.Limit)/a.Window) {
-		a.Limit, a.Window = a.Remaining, q.Reset.Seconds()
+	if q.Reset > hintCap && a.Remaining > 0 {
+		left := spread(a.Remaining, q.Reset)
+		if a.Limit <= 0 || a.Window <= 0 || float64(a.Remaining)/left < float64(a.Limit)/a.Window {
+			a.Limit, a.Window = a.Remaining, left
+		}
 	}
 	return a
 }

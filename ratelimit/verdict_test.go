@@ -127,7 +127,7 @@ func TestARefusalWithoutATimeWaitsForTheStatedReset(t *testing.T) {
 	}
 }
 
-// The cap bounds a park, not the pace: a day's quota is not to be spent in an hour.
+// The cap bounds a park and the distance of two calls, not the pace: a day's quota is not to be spent in an hour.
 func TestPacerPacesByAResetBeyondTheCap(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -162,6 +162,29 @@ func TestPacerHearsASuccessThatStatesNothingIsLeft(t *testing.T) {
 			})
 			if s := p.State(); !s.Parked || s.Wait < time.Hour || s.Wait > 62*time.Minute {
 				t.Errorf("%d left: %v, want parked for the cap of an hour", remaining, p)
+			}
+		})
+	}
+}
+
+// Nothing a callee states, in earnest or not, holds a call longer than the cap (and the pacer's own two percent).
+func TestPacerIsNotHeldBeyondTheCapByAnyQuota(t *testing.T) {
+	for _, q := range []retry.Quota{
+		{Limit: 1, Remaining: 1, Window: 24 * time.Hour, Reset: 24 * time.Hour},
+		{Remaining: 5, Reset: math.MaxInt64},
+		{Limit: 1, Remaining: 1, Window: math.MaxInt64},
+		{Limit: 1, Reset: math.MaxInt64},
+		{Limit: math.MaxInt, Remaining: math.MaxInt, Window: 1, Reset: 1},
+		{Limit: -1, Remaining: -1, Window: -1, Reset: -1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := steady(HintCap(time.Hour))
+			for range 3 {
+				start := time.Now()
+				retry.Run(t.Context(), p, func(ctx context.Context) error { retry.Report(ctx, q); return nil })
+				if d := time.Since(start); d > 62*time.Minute {
+					t.Errorf("%+v: a call waited %v", q, d)
+				}
 			}
 		})
 	}
