@@ -170,7 +170,7 @@ func TestWhoLeavesTheProxyLeavesTheServerBehindItToo(t *testing.T) {
 func proxied(t *testing.T, policy retry.Policy, do func(*bubble, *http.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		quiet := log.New(io.Discard, "", 0)
-		b := &bubble{T: t, network: newNetwork()}
+		b := &bubble{T: t, network: newNetwork(), never: make(chan struct{})}
 		b.tr = &http.Transport{DialContext: b.dial}
 		origin := &http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			behind(int(b.hits.Add(1)), w, r)

@@ -127,13 +127,22 @@ func TestAPostThatWasNeverSentIsRetriedAfterATimeout(t *testing.T) {
 
 // What a decoder leaves of a body is read for the connection's sake, but not for longer than that is worth.
 func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
+	first := func(r *http.Response) (byte, error) {
+		p := make([]byte, 1)
+		_, err := io.ReadFull(r.Body, p)
+		return p[0], err
+	}
 	spotless(t, slow, func(b *bubble) {
+		for range 3 {
+			if _, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/ok", first); err != nil {
+				b.Error(err)
+			}
+		}
+		if n := b.dialled.Load(); n != 1 {
+			b.Errorf("%d connections", n)
+		}
 		start := time.Now()
-		_, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/drip", func(r *http.Response) (byte, error) {
-			p := make([]byte, 1)
-			_, err := io.ReadFull(r.Body, p)
-			return p[0], err
-		})
+		_, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/drip", first)
 		if took := time.Since(start); err != nil || took > time.Second {
 			b.Errorf("%v after %v", err, took)
 		}

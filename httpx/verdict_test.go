@@ -141,12 +141,11 @@ func TestAHookThatFailsIsNoProbeAndSpendsNoToken(t *testing.T) {
 func TestAHooksErrorIsFinalWhateverItsMarks(t *testing.T) {
 	for _, err := range []error{errBang, retry.After(errBang, time.Millisecond), retry.Permanent(errBang), retry.Neutral(errBang),
 		&retry.Rejection{Policy: "p", Reason: errBang, RetryAfter: time.Millisecond}} {
-		n, attempts := 0, -1
+		n := 0
 		c := quick(t, httpx.EachAttempt(func(int, *http.Request) error { n++; return err }))
 		for r := range httpx.FetchAll(t.Context(), c, func(yield func(string) bool) { yield("http://127.0.0.1:1/") }, httpx.Text) {
-			attempts = r.Attempts
-			if !errors.Is(r.Err, errBang) || n != 1 || attempts != 0 {
-				t.Errorf("%v: %v after %d, %d sent", err, r.Err, n, attempts)
+			if !errors.Is(r.Err, errBang) || n != 1 || r.Attempts != 0 {
+				t.Errorf("%v: %v after %d, %d sent", err, r.Err, n, r.Attempts)
 			}
 		}
 	}
