@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"math"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,19 +16,35 @@ import (
 var ErrKeys = errors.New("too many keys")
 
 // Keys is a policy that has a policy of its own for every key, as for each host, tenant or method: one that is down or slow
-// does not hold up the others. Make it with [Keyed]. It is safe for concurrent use; a hit takes no lock and allocates nothing.
+// does not hold up the others. Make it with [Keyed]. It is safe for concurrent use. A hit allocates nothing and takes no lock,
+// but for the moment in which its part of the keys, one of 256, is moved to a larger or smaller table.
 //
 // Keys are forgotten when that changes no decision: when no call of the key is running, it has not been used for a minute or
 // two, and its policy says that it is idle ([retry.Idler]; a chain is when all of its members are). So memory follows the
 // keys in use, and a flood of new keys cannot make it forget an open breaker. A policy that does not say is never forgotten.
 type Keys[K comparable] struct {
-	key  func(context.Context) K
+	key   func(context.Context) K
+	err   error
+	store keyStore[K]
+}
+
+// keyStore is a [store] of any form.
+type keyStore[K comparable] interface {
+	run(ctx context.Context, key K, next retry.Next) error
+	sweep(all bool)
+	len() int
+	idle() bool
+}
+
+// store is the policies of keys K, which it keeps in the form S.
+type store[K comparable, S any] struct {
 	make func(K) retry.Policy
+	keep func(K) S
+	same func(*S, K) bool
 	max  int64
-	err  error
 
 	seed     maphash.Seed
-	shards   [shards]shard[K]
+	shards   [shards]shard[K, S]
 	known    atomic.Int64
 	ticking  atomic.Bool
 	crowded  sync.Mutex    // held while room is made at the cap
@@ -41,41 +55,11 @@ type Keys[K comparable] struct {
 const shards = 256
 
 // shard holds the keys of some hashes.
-type shard[K comparable] struct {
-	mu      sync.Mutex               // held to change what follows, not to find a key
-	table   atomic.Pointer[table[K]] // nil: no keys
-	sweepAt int                      // how many entries call for a sweep
-	_       [40]byte                 // a cache line each: a new key does not slow the hits of other shards
-}
-
-// entry is the policy of one key.
-type entry struct {
-	policy retry.Policy
-	users  atomic.Int32 // calls that run under it; negative: forgotten
-	used   atomic.Bool  // since the last sweep
-}
-
-const forgotten = math.MinInt32
-
-// enter counts a call in; false if the entry is forgotten.
-func (e *entry) enter() bool {
-	if !e.used.Load() { // mostly it is, and to write it again would cost
-		e.used.Store(true)
-	}
-	return e.users.Add(1) > 0 // a number that is raised in vain is of no use any more, or forget resets it
-}
-
-// forget takes the entry out of use if that changes no decision. The shard's lock must be held.
-func (e *entry) forget() bool {
-	i, ok := e.policy.(retry.Idler)
-	if !ok || !i.Idle() || !e.users.CompareAndSwap(0, forgotten) {
-		return false
-	}
-	if i.Idle() { // still, after the calls that have come and gone since
-		return true
-	}
-	e.users.Store(0)
-	return false
+type shard[K, S any] struct {
+	mu      sync.Mutex                  // held to change what follows, not to find a key
+	table   atomic.Pointer[table[K, S]] // nil: no keys
+	sweepAt int                         // how many keys call for a sweep
+	_       [40]byte                    // a cache line each: a new key does not slow the hits of other shards
 }
 
 // KeysOption tunes [Keyed].
@@ -104,7 +88,10 @@ func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Polic
 		}
 		o(&c)
 	}
-	k := &Keys[K]{key: key, make: create, max: int64(c.max), seed: maphash.MakeSeed()}
+	k := &Keys[K]{key: key, store: newStore(create, c.max, func(k K) K { return k }, func(kept *K, k K) bool { return *kept == k })}
+	if create, ok := any(create).(func(string) retry.Policy); ok {
+		k.store = any(newStore(create, c.max, keepText, (*text).is)).(keyStore[K])
+	}
 	switch {
 	case key == nil || create == nil || nilOption:
 		k.err = retry.ConfigErrorf("policies.Keyed", "nil function or option")
@@ -122,7 +109,7 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 	if k.err != nil {
 		return k.err
 	}
-	return k.run(ctx, k.key(ctx), next)
+	return k.store.run(ctx, k.key(ctx), next)
 }
 
 // For is the policy of one key, whatever the context says: for a key that the caller knows, as a tenant or a gRPC method. It
@@ -141,31 +128,52 @@ func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
 	if o.keys.err != nil {
 		return o.keys.err
 	}
-	return o.keys.run(ctx, o.key, next)
+	return o.keys.store.run(ctx, o.key, next)
 }
 
-func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
+// Len returns how many keys are known.
+func (k *Keys[K]) Len() int { return k.store.len() }
+
+// Idle is true when every policy of a key says so and none is in use.
+func (k *Keys[K]) Idle() bool { return k.store.idle() }
+
+func newStore[K comparable, S any](create func(K) retry.Policy, limit int, keep func(K) S, same func(*S, K) bool) *store[K, S] {
+	return &store[K, S]{make: create, keep: keep, same: same, max: int64(limit), seed: maphash.MakeSeed()}
+}
+
+func (k *store[K, S]) run(ctx context.Context, key K, next retry.Next) error {
 	if ctx.Err() != nil {
 		return retry.Ended(ctx)
 	}
 	hash := maphash.Comparable(k.seed, key)
-	s := &k.shards[hash%shards]
-	e := s.table.Load().find(hash, key)
-	if e == nil || !e.enter() {
+	s, h := &k.shards[hash%shards], uint32(hash>>32)
+	p := s.table.Load().find(h, key)
+	if p == nil || !p.enter() {
 		var err error
-		if e, err = k.create(ctx, s, hash, key); err != nil {
+		if p, err = k.create(ctx, s, h, key); err != nil {
 			return err
 		}
-		if e == nil {
+		if p == nil {
 			return next.Do(ctx)
 		}
 	}
-	defer e.users.Add(-1)
-	return e.policy.Do(ctx, next)
+	defer s.leave(h, key) // not p: a long call would keep tables that are no longer used
+	return p.policy.Do(ctx, next)
 }
 
-// create makes the entry of a new key and counts the caller in. There is none, and no error, where the key has no policy.
-func (k *Keys[K]) create(ctx context.Context, s *shard[K], hash uint64, key K) (*entry, error) {
+// leave counts a call out, wherever its key has moved in the meantime.
+func (s *shard[K, S]) leave(hash uint32, key K) {
+	p := s.table.Load().find(hash, key)
+	if p == nil || p.leave() { // nil: NaN, which is not kept
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.Load().find(hash, key).leave()
+}
+
+// create makes the policy of a new key and counts the caller in. There is none, and no error, where the key has no policy.
+func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, key K) (*place[S], error) {
 	policy := k.make(key)
 	if policy == nil {
 		return nil, nil
@@ -173,26 +181,34 @@ func (k *Keys[K]) create(ctx context.Context, s *shard[K], hash uint64, key K) (
 	if err := retry.Validate(policy); err != nil {
 		return nil, err // not kept: there is nothing to remember
 	}
-	if e := k.add(s, hash, key, policy); e != nil {
-		return e, nil
+	if p := k.add(s, hash, key, policy); p != nil {
+		return p, nil
 	}
 	full := &retry.Rejection{Policy: "keyed", Reason: ErrKeys}
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
 	return nil, full
 }
 
-// add puts a new entry in and counts the caller in; nil if there is no room.
-func (k *Keys[K]) add(s *shard[K], hash uint64, key K, policy retry.Policy) *entry {
-	room := k.known.Add(1) <= k.max || k.makeRoom()
+// add puts a new key in and counts the caller in; nil if there is no room.
+func (k *store[K, S]) add(s *shard[K, S], hash uint32, key K, policy retry.Policy) *place[S] {
+	if key != key { // NaN, which nobody could find again
+		return &place[S]{policy: policy}
+	}
+	room, added := k.known.Add(1) <= k.max, false
+	defer func() { // also after a panic of what a sweep asks
+		if !added {
+			k.known.Add(-1)
+		}
+	}()
+	room = room || k.makeRoom()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.table.Load().find(hash, key)
-	if e != nil { // another caller was faster
-		e.enter()
+	if p := s.table.Load().find(hash, key); p != nil { // another caller was faster
+		p.enter()
+		return p
 	}
-	if e != nil || !room {
-		k.known.Add(-1)
-		return e
+	if !room {
+		return nil
 	}
 	if s.table.Load().size() >= max(minSweep, s.sweepAt) {
 		k.sweepShard(s, false)
@@ -200,48 +216,48 @@ func (k *Keys[K]) add(s *shard[K], hash uint64, key K, policy retry.Policy) *ent
 	}
 	t := s.table.Load()
 	if t.full() {
-		t = t.grow()
+		t = t.grow(k.same)
 		s.table.Store(t)
 	}
-	if text, ok := any(key).(string); ok { // often a part of a longer one, which would be kept with it
-		key = any(strings.Clone(text)).(K)
-	}
-	e = &entry{policy: policy}
-	e.enter()
-	t.add(hash, key, e)
+	p := t.add(hash, k.keep(key), policy, fresh)
+	added = true
 	k.tick()
-	return e
+	return p
 }
 
 // minSweep is how many entries a shard may hold before it looks for idle ones on its own.
 const minSweep = 32
 
-// sweepShard forgets the idle entries that were not used since the last sweep, or all idle ones. s.mu must be held.
-func (k *Keys[K]) sweepShard(s *shard[K], all bool) {
+// sweepShard forgets the idle keys that were not used since the last sweep, or all idle ones. s.mu must be held.
+func (k *store[K, S]) sweepShard(s *shard[K, S], all bool) {
 	t, dropped := s.table.Load(), 0
-	for e := range t.entries {
-		if (!e.used.Swap(false) || all) && e.forget() {
+	defer func() { // also after a panic: what is forgotten must go
+		if dropped > 0 {
+			s.table.Store(t.refill(t.size() - dropped))
+			k.known.Add(-int64(dropped))
+		}
+	}()
+	for p := range t.entries {
+		if (!p.wasUsed() || all) && p.forget() {
 			dropped++
 		}
 	}
-	if dropped > 0 {
-		s.table.Store(t.refill(t.size() - dropped))
-		k.known.Add(-int64(dropped))
-	}
 }
 
-func (k *Keys[K]) sweep(all bool) {
+func (k *store[K, S]) sweep(all bool) {
 	for i := range k.shards {
 		s := &k.shards[i]
-		s.mu.Lock()
-		k.sweepShard(s, all)
-		s.mu.Unlock()
+		func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			k.sweepShard(s, all)
+		}()
 	}
 }
 
 // makeRoom forgets what it can at the cap, first of all what is not in use. A search in vain is not repeated for 1 µs per
 // key, about ten times what it takes: a flood of keys that find no room costs a tenth of a processor, not all of it.
-func (k *Keys[K]) makeRoom() bool {
+func (k *store[K, S]) makeRoom() bool {
 	k.crowded.Lock()
 	defer k.crowded.Unlock()
 	if k.known.Load() <= k.max {
@@ -261,11 +277,9 @@ func (k *Keys[K]) makeRoom() bool {
 	return false
 }
 
-// Len returns how many keys are known.
-func (k *Keys[K]) Len() int { return int(k.known.Load()) }
+func (k *store[K, S]) len() int { return int(k.known.Load()) }
 
-// Idle is true when every policy of a key says so and none is in use.
-func (k *Keys[K]) Idle() bool {
+func (k *store[K, S]) idle() bool {
 	for i := range k.shards {
 		if !k.shards[i].idle() {
 			return false
@@ -274,11 +288,11 @@ func (k *Keys[K]) Idle() bool {
 	return true
 }
 
-func (s *shard[K]) idle() bool {
-	s.mu.Lock() // so that no sweep has an entry in its hands
+func (s *shard[K, S]) idle() bool {
+	s.mu.Lock() // so that no sweep has a place in its hands
 	defer s.mu.Unlock()
-	for e := range s.table.Load().entries {
-		if i, ok := e.policy.(retry.Idler); !ok || e.users.Load() != 0 || !i.Idle() {
+	for p := range s.table.Load().entries {
+		if i, ok := p.policy.(retry.Idler); !ok || p.inUse() || !i.Idle() {
 			return false
 		}
 	}
@@ -291,7 +305,7 @@ const sweepEvery = time.Minute
 // tick has the keys swept after a while, and again as long as there are any. A timer and not a goroutine, and it does not
 // keep k alive: there is nothing to close. It is made anew each time, so that a global Keys may be used in several synctest
 // bubbles.
-func (k *Keys[K]) tick() {
+func (k *store[K, S]) tick() {
 	if k.ticking.Load() || !k.ticking.CompareAndSwap(false, true) {
 		return
 	}

@@ -2,7 +2,10 @@ package policies_test
 
 import (
 	"context"
+	"math"
+	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -123,10 +126,15 @@ type asked struct {
 	plain
 	idle  func() bool
 	calls atomic.Int32
+	enter func(p retry.Policy, by int) // if not nil: when a call comes (1) and goes (-1)
 }
 
 func (a *asked) Do(ctx context.Context, next retry.Next) error {
 	a.calls.Add(1)
+	if a.enter != nil {
+		a.enter(a, 1)
+		defer a.enter(a, -1)
+	}
 	return a.plain.Do(ctx, next)
 }
 
@@ -173,5 +181,200 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 				t.Errorf("%d keys, %d calls under the first policy, %d policies", keys.Len(), first.calls.Load(), made)
 			}
 		})
+	}
+}
+
+// A user's Idle may panic, in a sweep or in a call that needs room. That call fails; no key and no lock is lost with it.
+func TestKeyedIdleMayPanic(t *testing.T) {
+	recovered := func(f func()) (v any) {
+		defer func() { v = recover() }()
+		f()
+		return nil
+	}
+	for name, at := range map[string]int{"when first asked": 1, "when asked again": 2} {
+		t.Run(name, func(t *testing.T) {
+			questions, panics := 0, true
+			made := 0
+			keys := policies.Keyed(keyIn, func(k string) retry.Policy {
+				made++
+				return &asked{idle: func() bool {
+					if k == "bug" && panics {
+						if questions++; questions%2 == at%2 {
+							panic("bug")
+						}
+					}
+					return true
+				}}
+			}, policies.MaxKeys(1000))
+			use := func(k string) error { return retry.Run(t.Context(), keys.For(k), succeed) }
+			_ = use("bug")
+			for i := range 999 {
+				_ = use(strconv.Itoa(i))
+			}
+			if v := recovered(func() { _ = use("one too many") }); v != "bug" {
+				t.Fatalf("recovered %v", v)
+			}
+			if v := recovered(func() { policies.Sweep(keys); policies.Sweep(keys) }); v != "bug" {
+				t.Fatalf("recovered %v", v)
+			}
+			panics, made = false, 0
+			known := keys.Len()
+			for i := range 999 { // every shard can be used, and what was forgotten is made anew
+				if err := use(strconv.Itoa(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := use("bug"); err != nil || made != 1000-known || keys.Len() != 1000 || !keys.Idle() {
+				t.Errorf("%v; %d made, %d keys were known, %d are, idle %v", err, made, known, keys.Len(), keys.Idle())
+			}
+			policies.Sweep(keys)
+			policies.Sweep(keys)
+			if keys.Len() != 0 {
+				t.Errorf("%d keys after a sweep", keys.Len())
+			}
+		})
+	}
+}
+
+// Keys are moved to larger and smaller tables while calls run under them. The calls are counted where the key is then.
+func TestKeyedMovesKeysInUse(t *testing.T) {
+	made := 0
+	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { made++; return &plain{idle: true} })
+	var in func(int) error
+	in = func(key int) error {
+		return retry.Run(t.Context(), keys.For(key), func(context.Context) error {
+			if key == 300 {
+				for i := 1000; i < 20_000; i++ {
+					_ = retry.Run(t.Context(), keys.For(i), succeed)
+				}
+				policies.Sweep(keys)
+				policies.Sweep(keys)
+				if keys.Len() != 300 || keys.Idle() {
+					t.Errorf("%d keys while 300 are in use, idle %v", keys.Len(), keys.Idle())
+				}
+				return nil
+			}
+			return in(key + 1)
+		})
+	}
+	if err := in(1); err != nil {
+		t.Error(err)
+	}
+	if keys.Len() != 300 || !keys.Idle() {
+		t.Errorf("%d keys, idle %v", keys.Len(), keys.Idle())
+	}
+	policies.Sweep(keys)
+	policies.Sweep(keys)
+	if keys.Len() != 0 {
+		t.Errorf("%d keys after all calls", keys.Len())
+	}
+}
+
+// A key may move just when it has been found.
+func TestKeyedMovesAKeyThatWasFound(t *testing.T) {
+	for name, at := range map[string]int{"to leave the first call": 1, "to enter the second": 2, "to leave the second": 3} {
+		t.Run(name, func(t *testing.T) {
+			keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return &plain{idle: true} })
+			found := 0
+			policies.WhenFound(keys, func() {
+				if found++; found != at {
+					return
+				}
+				for i := range 3000 {
+					_ = keys.For(i+1).Do(t.Context(), retry.Next{})
+				}
+			})
+			for range 2 {
+				if err := retry.Run(t.Context(), keys.For(0), succeed); err != nil {
+					t.Error(err)
+				}
+			}
+			if keys.Len() != 3001 || !keys.Idle() {
+				t.Errorf("%d keys, idle %v", keys.Len(), keys.Idle())
+			}
+		})
+	}
+}
+
+// However calls, sweeps and new keys meet, no two policies of one key have calls at the same time.
+func TestKeyedNeverHasTwoPoliciesOfAKey(t *testing.T) {
+	const names = 300
+	type running struct {
+		sync.Mutex
+		under retry.Policy
+		calls int
+	}
+	var now [names]running
+	keys := policies.Keyed(func(context.Context) int { return 0 }, func(k int) retry.Policy {
+		return &asked{idle: func() bool { return true }, enter: func(p retry.Policy, by int) {
+			r := &now[k]
+			r.Lock()
+			defer r.Unlock()
+			if r.calls > 0 && r.under != p {
+				t.Errorf("two policies of %d at once", k)
+			}
+			r.under = p
+			r.calls += by
+		}}
+	}, policies.MaxKeys(names/2))
+	var all, sweeper sync.WaitGroup
+	done := make(chan bool)
+	sweeper.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				policies.Sweep(keys)
+			}
+		}
+	})
+	for g := range 100 {
+		all.Go(func() {
+			for i := range 100 {
+				_ = retry.Run(t.Context(), keys.For((g*31+i*i)%names), func(context.Context) error { runtime.Gosched(); return nil })
+			}
+		})
+	}
+	all.Wait()
+	close(done)
+	sweeper.Wait()
+	policies.Sweep(keys)
+	policies.Sweep(keys)
+	if keys.Len() != 0 {
+		t.Errorf("%d keys", keys.Len())
+	}
+}
+
+func TestKeyedTellsTextsApart(t *testing.T) {
+	long := strings.Repeat("x", 22)
+	texts := []string{"", "\x00", "a", "a\x00", long, long + "y", long + "\x00", long + "yy", long + "yz", long + long}
+	for _, a := range texts {
+		for _, b := range texts {
+			if policies.SameText(a, b) != (a == b) {
+				t.Errorf("%q and %q: %v", a, b, a != b)
+			}
+		}
+	}
+	keys := policies.Keyed(keyIn, func(string) retry.Policy { return &plain{} })
+	for range 2 {
+		for _, k := range texts {
+			_ = retry.Run(t.Context(), keys.For(k), succeed)
+		}
+	}
+	if keys.Len() != len(texts) {
+		t.Errorf("%d keys of %d", keys.Len(), len(texts))
+	}
+}
+
+func TestKeyedTellsFloatsApart(t *testing.T) {
+	floats := policies.Keyed(func(context.Context) float64 { return 0 }, func(float64) retry.Policy { return &plain{} })
+	for _, k := range []float64{0, math.Copysign(0, -1), math.NaN(), math.NaN()} { // a NaN is never found again
+		if err := retry.Run(t.Context(), floats.For(k), succeed); err != nil {
+			t.Error(err)
+		}
+	}
+	if floats.Len() != 1 {
+		t.Errorf("%d keys", floats.Len())
 	}
 }

@@ -1,53 +1,94 @@
 package policies
 
 import (
-	"math/bits"
 	"sync/atomic"
+
+	"github.com/reprise-go/reprise/retry"
 )
 
 // table is the keys of a shard: a hash table that is read without a lock while one writer at a time adds to it. Nothing is
-// ever taken out of it: to forget, or to grow, is to fill a new one. A reader that still has the old one misses what is new,
-// and then looks again under the lock.
+// ever taken out of it: to forget, or to grow, is to move what remains to a new one. A reader that still has the old one
+// misses what is new or has moved, and then looks again under the lock.
 //
-// It is laid out for the cache: with a million keys every line that is touched comes from memory, and a hit costs little
-// else. Here they are the place, then the entry and, for a string, its bytes; these two are fetched at the same time, because
-// the place knows both. (Measured and slower: the key in the
-// entry, which has them fetched one after the other, and groups of places behind a word of tags, as in Go's own map.)
-type table[K comparable] struct {
-	places []place[K]
+// It is laid out for memory: with a million keys each cache line that is touched comes from there, and a hit costs little
+// else. So all that a hit needs of a key stands side by side, where its hash says. (Measured and slower: a pointer to the rest,
+// which takes twice the time, and a word of tags for each eight places, as in Go's own map. Of no use: to touch the next
+// place beforehand, a search without branches, and twice the room.)
+type table[K, S any] struct {
+	places []place[S]
+	same   func(*S, K) bool
 	len    int // guarded by the shard's lock
 }
 
-// place is written before its entry is stored, and never after.
-type place[K comparable] struct {
-	entry atomic.Pointer[entry] // nil: empty
-	hash  uint64
-	key   K
+// place is one key in the form S and its policy. They are written before its state is, and never after.
+type place[S any] struct {
+	policy retry.Policy
+	key    S
+	hash   uint32
+	state  atomic.Int32
+}
+
+// The states of a place. 0 is an empty one.
+const (
+	live  = 1        // it holds a key
+	used  = 2        // since the last sweep
+	call  = 4        // for each call that runs under the policy
+	moved = -1 << 30 // or forgotten: look again under the lock. Negative, whatever calls add or take away in vain
+
+	fresh = live | used | call
+)
+
+// enter counts a call in; false if the key has moved.
+func (p *place[S]) enter() bool {
+	state := p.state.Add(call)
+	if state >= 0 && state&used == 0 {
+		p.state.Or(used)
+	}
+	return state >= 0
+}
+
+// leave counts a call out; false if the key has moved, and the call with it.
+func (p *place[S]) leave() bool { return p.state.Add(-call) >= 0 }
+
+func (p *place[S]) inUse() bool { return p.state.Load() >= call }
+
+// wasUsed tells whether there was a call since it was asked last.
+func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }
+
+// forget takes the place out of use if that changes no decision. The shard's lock must be held, and wasUsed have been asked.
+func (p *place[S]) forget() (done bool) {
+	i, ok := p.policy.(retry.Idler)
+	if !ok || !i.Idle() || !p.state.CompareAndSwap(live, moved) {
+		return false
+	}
+	defer func() {
+		if !done {
+			p.state.Store(live)
+		}
+	}()
+	return i.Idle() // still, after the calls that have come and gone since
 }
 
 // newTable makes a table with room for so many keys. A quarter of its places is always empty, where searches end.
-func newTable[K comparable](keys int) *table[K] {
-	return &table[K]{places: make([]place[K], keys+keys/3+1)}
+func newTable[K, S any](same func(*S, K) bool, keys int) *table[K, S] {
+	return &table[K, S]{places: make([]place[S], keys+keys/3+1), same: same}
 }
 
 // size of a nil table is 0.
-func (t *table[K]) size() int {
+func (t *table[K, S]) size() int {
 	if t == nil {
 		return 0
 	}
 	return t.len
 }
 
-func (t *table[K]) full() bool { return t == nil || t.len >= len(t.places)/4*3 }
+func (t *table[K, S]) full() bool { return t == nil || t.len >= len(t.places)/4*3 }
 
-// home is where the search for a hash begins: its high bits choose the place, the low ones have chosen the shard.
-func (t *table[K]) home(hash uint64) int {
-	high, _ := bits.Mul64(hash, uint64(len(t.places)))
-	return int(high)
-}
+// home is where the search for a hash begins.
+func (t *table[K, S]) home(hash uint32) int { return int(uint64(hash) * uint64(len(t.places)) >> 32) }
 
-// find returns the entry of a key, or nil.
-func (t *table[K]) find(hash uint64, key K) *entry {
+// find returns the place of a key, or nil.
+func (t *table[K, S]) find(hash uint32, key K) *place[S] {
 	if t == nil {
 		return nil
 	}
@@ -56,57 +97,60 @@ func (t *table[K]) find(hash uint64, key K) *entry {
 			i = 0
 		}
 		p := &t.places[i]
-		e := p.entry.Load()
-		if e == nil || p.hash == hash && p.key == key {
-			return e
+		if p.state.Load() == 0 {
+			return nil
+		}
+		if p.hash == hash && t.same(&p.key, key) {
+			return p
 		}
 	}
 }
 
 // add puts in a key that is not there. The shard's lock must be held, and the table must not be full.
-func (t *table[K]) add(hash uint64, key K, e *entry) {
+func (t *table[K, S]) add(hash uint32, key S, policy retry.Policy, state int32) *place[S] {
 	i := t.home(hash)
-	for t.places[i].entry.Load() != nil {
+	for t.places[i].state.Load() != 0 {
 		if i++; i == len(t.places) {
 			i = 0
 		}
 	}
 	p := &t.places[i]
-	p.hash, p.key = hash, key
-	p.entry.Store(e)
+	p.policy, p.key, p.hash = policy, key, hash
+	p.state.Store(state)
 	t.len++
+	return p
 }
 
-// refill makes a table for so many keys of those that are not forgotten, or nil for none. The shard's lock must be held.
-func (t *table[K]) refill(keys int) *table[K] {
+// refill moves the keys that are not forgotten to a table for so many, nil for none. The calls that run move with them. The
+// shard's lock must be held.
+func (t *table[K, S]) refill(keys int) *table[K, S] {
 	if keys == 0 {
 		return nil
 	}
-	fresh := newTable[K](keys)
-	for i := range t.places {
-		p := &t.places[i]
-		if e := p.entry.Load(); e != nil && e.users.Load() >= 0 {
-			fresh.add(p.hash, p.key, e)
+	to := newTable(t.same, keys)
+	for p := range t.entries {
+		if state := p.state.Swap(moved); state >= 0 {
+			to.add(p.hash, p.key, p.policy, state)
 		}
 	}
-	return fresh
+	return to
 }
 
-// grow makes a table for half as many keys again, at least for a few.
-func (t *table[K]) grow() *table[K] {
+// grow moves the keys to a table for half as many again, at least for a few.
+func (t *table[K, S]) grow(same func(*S, K) bool) *table[K, S] {
 	if t == nil {
-		return newTable[K](4)
+		return newTable(same, 4)
 	}
 	return t.refill(t.len + t.len/2 + 4)
 }
 
-// entries yields those of every key. The shard's lock must be held.
-func (t *table[K]) entries(yield func(*entry) bool) {
+// entries yields the places that are not empty. The shard's lock must be held.
+func (t *table[K, S]) entries(yield func(*place[S]) bool) {
 	if t == nil {
 		return
 	}
 	for i := range t.places {
-		if e := t.places[i].entry.Load(); e != nil && !yield(e) {
+		if p := &t.places[i]; p.state.Load() != 0 && !yield(p) {
 			return
 		}
 	}
