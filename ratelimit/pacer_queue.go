@@ -29,9 +29,6 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 	w.deadline, _ = ctx.Deadline()
 	f := p.forecast(now)
 	wait, err := p.judgeWait(now, w, f, p.line.len)
-	if err == nil && p.maxWait == 0 { // it may go as soon as another is answered, but not now
-		err = p.rejection(ErrLimited, wait)
-	}
 	if err != nil {
 		p.mu.Unlock()
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: pacerName, Wait: wait, Err: err})

@@ -203,7 +203,7 @@ func TestTenThousandAtOnePacer(t *testing.T) {
 	}{
 		{"bound by MaxRate", []Option{MaxRate(1000)}, 0, 1},
 		{"bound by StartRate and MaxRate", []Option{StartRate(1000), MaxRate(1000)}, 0, 1},
-		{"with calls in flight", []Option{MaxRate(1000), MaxInFlight(50)}, 2500 * time.Microsecond, 3},
+		{"with calls in flight", []Option{MaxRate(1000), MaxInFlight(50)}, 1500 * time.Microsecond, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -231,8 +231,8 @@ func TestTenThousandNeverExceedTheCallsInFlight(t *testing.T) {
 		if got != most {
 			t.Errorf("%d in flight, want %d", got, most)
 		}
-		if least := n / most * took; at[n-1] < least-took || at[n-1] > least*11/10 {
-			t.Errorf("took %v, want little more than %v", at[n-1], least)
+		if least := n / most * took; at[n-1] < least-took || at[n-1] > least*3/2 { // it begins with fewer
+			t.Errorf("took %v, want %v and what the start takes", at[n-1], least)
 		}
 	})
 }

@@ -107,13 +107,18 @@ func TestPacerIdleKeepsWhatMatters(t *testing.T) {
 			for range 10 {
 				run(t.Context(), p, time.Millisecond, nil)
 			}
+			slots := p.State().MaxInFlight
 			var wg sync.WaitGroup
-			for _, err := range []error{nil, nil, retry.After(errPage, 0)} {
+			for i := range slots {
+				var err error
+				if i == slots-1 {
+					err = retry.After(errPage, 0)
+				}
 				wg.Go(func() { run(t.Context(), p, time.Millisecond, err) })
 				synctest.Wait()
 			}
 			wg.Wait()
-			if s := p.State(); s.Parked || s.Rate != rate.Inf || s.MaxInFlight != 2 {
+			if s := p.State(); s.Parked || s.Rate != rate.Inf || s.MaxInFlight != slots-1 {
 				t.Fatalf("no bound was learned: %v", p)
 			}
 			return p
