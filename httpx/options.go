@@ -26,7 +26,6 @@ type config struct {
 	header    []field
 	keyHeader bool // an automatic Idempotency-Key
 	raise     bool
-	logger    *slog.Logger
 	maxBody   int64 // 0: no bound
 	workers   int
 	resume    bool
@@ -50,6 +49,7 @@ type settings struct {
 	maxBytes      int64
 	secure        bool        // NoDowngrade
 	polite        *politeness // nil: no robots.txt
+	logger        *slog.Logger
 }
 
 // The default client: policies.Exponential() and 30 s for each attempt until the headers are there.

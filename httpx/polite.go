@@ -45,7 +45,8 @@ func (e *RobotsError) Unwrap() error { return ErrDisallowed }
 //
 // Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for all goroutines of the client
 // and of those that [Client.With] derives from it, through the same transport and policies, but without cookies, credentials
-// and the hooks of EachAttempt. It is kept for 24 hours, or for its Cache-Control's max-age if that is less, but no less than
+// and the hooks of EachAttempt. (Where it turns out only within an attempt that a robots.txt is needed, an alternate's, it is
+// fetched as a part of that attempt.) It is kept for 24 hours, or for its Cache-Control's max-age if that is less, but no less than
 // a minute. No file (4xx, or more than five redirects) means no rules. A server or a network that fails means that nothing is
 // allowed; a minute later, or after its Retry-After, the next request looks again. After 30 days of that the rules that were
 // last read hold again. Where a policy refuses the fetch (a breaker, a limiter) its rejection is the error.
@@ -85,7 +86,11 @@ func (p *politeness) ask(x *exchange) error {
 	if err != nil || len(x.each) > 0 { // which may change the URL
 		return err
 	}
-	return p.judge(x, s, x.target)
+	err = p.judge(x, s, x.target)
+	if err != nil && x.logger != nil { // it listens within the chain
+		retry.LogTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: politePolicy, Attempt: 1, Err: err, Time: time.Now()})
+	}
+	return err
 }
 
 // admit comes in every attempt, before its time is counted: it may be another URL by now, and has to wait for its turn.
@@ -94,7 +99,7 @@ func (p *politeness) admit(ctx context.Context, x *exchange) error {
 		return nil
 	}
 	s, err := p.recall(ctx, x, x.target)
-	if err == nil && len(x.each) == 0 {
+	if err == nil && len(x.alternates) > 0 && len(x.each) == 0 {
 		err = p.judge(ctx, s, x.target)
 	}
 	if err != nil {

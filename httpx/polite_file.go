@@ -187,7 +187,7 @@ func (p *politeness) fly(ctx context.Context, s *site, f *flight, fetch fetcher)
 func (p *politeness) recall(ctx context.Context, x *exchange, u *url.URL) (*site, error) {
 	p.mu.Lock()
 	s := p.site(u)
-	known := time.Now().Before(s.file.until)
+	known := u == x.req.URL && len(x.alternates) == 0 || time.Now().Before(s.file.until) // ask has seen to the first
 	p.mu.Unlock()
 	if known {
 		return s, nil

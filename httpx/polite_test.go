@@ -1,10 +1,12 @@
 package httpx_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -466,6 +468,22 @@ func TestRobotsTxtPassesTheChainWithoutADeadlock(t *testing.T) {
 	})
 }
 
+// A file that gets out of date while a request waits in the chain is the next request's business.
+func TestTheFetchIsSeenByTheChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &web{robots: func(*http.Request) (int, string, http.Header) {
+			return 200, "", http.Header{"Cache-Control": {"max-age=60"}}
+		}}
+		w.page = func(r *http.Request) (*http.Response, error) { return respondWith(r, 503, "", nil), nil }
+		seen := 0
+		count := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { seen++; return next.Do(ctx) })
+		c := over(w, httpx.WithPolicy(retry.Chain(policies.Constant(time.Hour), count)), httpx.Polite("bot"))
+		if err := get(t, c, "http://h/"); err != nil || seen != len(w.sent) || seen != 4 {
+			t.Errorf("%v, %d of %d", err, seen, len(w.sent))
+		}
+	})
+}
+
 func TestAPolicysRefusalOfTheFetchIsTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := 200
@@ -898,15 +916,25 @@ func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 	})
 }
 
-func TestARefusalIsObserved(t *testing.T) {
+func TestARefusalIsObservedAndLogged(t *testing.T) {
 	var rec retry.Record
-	w := saying(200, "User-agent: *\nDisallow: /")
+	var log bytes.Buffer
+	w := hosts()
+	c := over(w, httpx.Polite("bot"), httpx.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	_, err := retry.Do(t.Context(), retry.Observe(rec.Add), func(ctx context.Context) (*http.Response, error) {
-		return over(w, httpx.Polite("bot")).Get(ctx, "http://h/?token=hunter2")
+		return c.Get(ctx, "http://shut/?token=hunter2")
 	})
-	text := rec.String()
-	if !errors.Is(err, httpx.ErrDisallowed) || !strings.Contains(text, "robots.txt") || !strings.Contains(text, "Disallow: /") || strings.Contains(text, "hunter2") {
-		t.Error(err, text)
+	for _, text := range []string{rec.String(), log.String()} {
+		if !errors.Is(err, httpx.ErrDisallowed) || strings.Count(text, "reject") != 1 || !strings.Contains(text, "Disallow: /") || strings.Contains(text, "hunter2") {
+			t.Error(err, text)
+		}
+	}
+	log.Reset() // one that is refused within the chain is not told of twice
+	if err := get(t, c, "http://a/", httpx.EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = "shut"; return nil })); !errors.Is(err, httpx.ErrDisallowed) {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "msg=reject"); n != 1 {
+		t.Errorf("%d: %s", n, log.String())
 	}
 }
 
