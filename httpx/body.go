@@ -28,7 +28,7 @@ func prefetch(resp *http.Response) {
 		defer tell()
 		h.fill(length)
 	})
-	timer := time.AfterFunc(prefetchTime, tell) // a select on a timer's channel costs twice as much as all of the rest
+	timer := time.AfterFunc(prefetchTime, tell) // a select on a timer's channel costs as much again as all of this
 	<-over
 	timer.Stop()
 	resp.Body = h
