@@ -142,7 +142,8 @@ func (x *exchange) hopeless(req *http.Request, err error) bool {
 // malformed finds what net/http's transport refuses to send. Its own errors for that have no type.
 func malformed(req *http.Request) bool {
 	u := req.URL
-	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || req.Method != "" && !validHeader(req.Method, "") {
+	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || req.Header == nil ||
+		req.Method != "" && !validHeader(req.Method, "") {
 		return true
 	}
 	for key, values := range req.Header {

@@ -78,6 +78,7 @@ func TestWhatABreakerIsTold(t *testing.T) {
 
 // A caller's mistake is no news of the server: one bad header must not open the breaker for everybody.
 func TestARequestThatCannotBeSentIsAConfigurationError(t *testing.T) {
+	home := newServer(t, codes(200))
 	for name, spoil := range map[string]func(*http.Request){
 		"scheme": func(r *http.Request) { r.URL.Scheme = "ftp" },
 		"host":   func(r *http.Request) { r.URL.Host = "" },
@@ -87,11 +88,16 @@ func TestARequestThatCannotBeSentIsAConfigurationError(t *testing.T) {
 	} {
 		b := breaker.New("b", breaker.ConsecutiveFailures(1))
 		c := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), b)))
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://h/", nil)
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", home.URL, nil)
 		spoil(req)
 		if _, err := c.Do(req); !errors.Is(err, retry.ErrConfig) || b.State() != breaker.Closed {
 			t.Errorf("%s: %v, breaker %v", name, err, b.State())
 		}
+	}
+	b := breaker.New("b", breaker.ConsecutiveFailures(1))
+	hook := httpx.EachAttempt(func(_ int, r *http.Request) error { r.Header = nil; return nil })
+	if _, err := quick(t, hook, httpx.WithPolicy(b)).Get(t.Context(), home.URL); !errors.Is(err, retry.ErrConfig) || b.State() != breaker.Closed || home.hits.Load() != 0 {
+		t.Errorf("a hook that takes the header: %v, breaker %v", err, b.State())
 	}
 	// Where a server sends us is its own doing.
 	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
