@@ -159,7 +159,8 @@ func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempote
 func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
 
 // EachAttempt has f change the request of every attempt, which is a clone: the URL, the method, headers. An error from it is
-// final. Attempts count from 1. Several run in order. f must be safe for concurrent use.
+// final, and a [*retry.Rejection]: nothing was sent, so that a breaker hears nothing of it and a limiter gets its token back.
+// Attempts count from 1. Several run in order. f must be safe for concurrent use.
 func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	return func(c *config) {
 		if f == nil {
