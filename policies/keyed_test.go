@@ -147,6 +147,7 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 			var all sync.WaitGroup
 			var first *asked
 			questions, made := 0, 0
+			second := make(chan bool)
 			var keys *policies.Keys[string]
 			call := func() {
 				if err := retry.Run(t.Context(), keys.For("a"), succeed); err != nil {
@@ -154,7 +155,9 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 				}
 			}
 			keys = policies.Keyed(keyIn, func(string) retry.Policy {
-				made++
+				if made++; made == 2 {
+					close(second)
+				}
 				a := &asked{idle: func() bool { return true }}
 				if first == nil {
 					first = a
@@ -168,8 +171,8 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 						call() // a hit takes no lock
 						return true
 					}
-					all.Go(call) // it waits for the sweep
-					time.Sleep(ms)
+					all.Go(call) // it does not find the key, and waits for the sweep with a new policy
+					<-second
 				}
 				return questions < 2
 			}
