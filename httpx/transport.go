@@ -68,6 +68,7 @@ type exchange struct {
 	target      *url.URL        // where the next attempt goes
 	sent        int             // attempts
 	replayable  bool
+	stream      *upload        // the body, if it is not replayable
 	misdirected bool           // there was a 421
 	held        *http.Response // the last one: closed before the next attempt
 	status      *StatusError   // made of held
@@ -195,6 +196,9 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
+		if x.stream != nil && x.stream.ended(err) {
+			return nil, answered(redactError(err))
+		}
 		return nil, x.failed(req, redactError(err), wrote != nil && !wrote.headers.Load())
 	}
 	if resp.Body == nil {
@@ -259,6 +263,10 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 			return nil, err
 		}
 		req.Body = body
+	}
+	if !x.replayable && req.Body != nil {
+		x.stream = &upload{ReadCloser: req.Body}
+		req.Body = x.stream
 	}
 	return req, nil
 }
