@@ -7,7 +7,7 @@ const (
 	// Requests in flight.
 	firstSlots  = 3    // at the start: the burst of 20 that nginx's manual shows is overrun by three, and five refusals earn a jail
 	quietSlots  = 22   // answers before the next slot: the end of that burst is seen first
-	quickSlots  = 2    // answers per slot from there to browserSlots: an open server is soon used fully
+	quickSlots  = 2    // answers per slot from there to browserSlot: an open server is soon used fully
 	browserSlot = 8    // about what a browser opens to a host
 	laterSlots  = 8    // beyond, answers per slot and slot there is: the overrun of a window grows with the root of its size
 	dearer      = 4    // answers per slot grow by this when a slot was refused, or brought a queue and no answers
@@ -25,7 +25,7 @@ const (
 	maxHold   = 60.  // s; longest hold taken from a park
 	holdN     = 8    // answers that a hold takes at least
 	busy      = .5   // share of the rate that must have been used for a hold to prove it
-	margin    = .985 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
+	margin    = .988 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
 	firstStep = .25  // the first step up after the start
 	probeStep = .05  // the first step of a probe; each hold survived doubles the step, to 1
 	dearStep  = .5   // the first step where refusals are dear
@@ -36,9 +36,20 @@ const (
 	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low
 	probeGrows = 3.   // each interval is so many times the one before
 	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within four minutes
-	maxRefused = 4    // no probe while so many refusals lie within refusedIn
+	maxRefused = 4    // no probe while so many refusals lie within refusedIn: the fifth in a minute earns a jail
 	refusedIn  = 60.  // s
+	jailKeeps  = .96  // of the measured rate, when the next refusal would be that fifth
 	trust      = 4    // accepted answers that make a release real
+
+	// What probes may cost: without a bound it would grow with the number in flight.
+	freeProbes   = 3    // the first ones, whatever they cost: a window's first rate is often a tenth too low
+	freeRefusals = 4.   // of the start,
+	refusalEvery = 285. // s; and one more each such time
+
+	// A refusal in a cruise.
+	hitKeeps   = .96 // of the rate, after each of the first in a row
+	maxHits    = 2
+	hitsWithin = 10. // s; a row
 
 	// Penalties.
 	dearPenalty = 20. // s lost to one push-back that make refusals dear
@@ -48,8 +59,9 @@ const (
 	budgetShare = .05 // beyond this share of the time elapsed
 
 	// Doubt.
-	convictAt  = 2.5 // suspicion that makes a doubtful answer a refusal: each adds 1,
+	convictAt  = 2.  // suspicion that makes a doubtful answer a refusal: each adds 1,
 	acquitBy   = .5  // each other answer takes this away
+	askAfter   = 1.5 // a request is sent alone after so many times what the doubtful answer took: the others are answered by then
 	acquittals = 3   // times the suspicion passed that prove the doubts to be noise
 	noiseFalls = 3   // so do push-backs in a row, each at a lower rate than the one before
 	noiseFall  = .9  // lower means below this share

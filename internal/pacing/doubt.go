@@ -10,7 +10,7 @@ type doubt struct {
 	suspicion float64 // of the answers of late
 	passed    int     // times it passed
 	run       int     // doubtful answers in a row
-	asking    bool    // one request at a time, until one sent after since is answered
+	asking    bool    // one request at a time, until one sent after since is admitted
 	since     int
 
 	rate  float64 // measured at the last release
@@ -23,12 +23,17 @@ type doubt struct {
 // noise does not.
 func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	d := &m.doubt
-	if d.asking && t.seq > d.since {
-		d.asking = false
-	}
+	told := !d.asking || t.seq > d.since // what was sent before the doubt tells nothing about it
 	if kind != Doubt {
 		d.definite = d.definite || kind == Refusal
-		d.calm()
+		if told {
+			d.calm()
+		}
+	}
+	if d.asking && told {
+		d.asking = d.suspicion > 0 && d.passed == 0
+	}
+	if kind != Doubt {
 		return kind
 	}
 	d.run++
@@ -46,10 +51,16 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 		return Refusal
 	}
 	if !m.flight.blame(t.Beside, m.accepted) {
-		d.asking, d.since, m.out = true, t.seq, false
-		m.gate = max(m.gate, now+(now-t.Sent)) // what else is in flight should be answered by then
+		m.ask(now, t, t.seq)
 	}
 	return Doubt
+}
+
+// ask lets one request at a time go, until one sent after since has told what
+// to think of the answer to t. What else is in flight should be answered first.
+func (m *Machine) ask(now float64, t Ticket, since int) {
+	m.doubt.asking, m.doubt.since, m.out = true, since, false
+	m.gate = max(m.gate, now+askAfter*(now-t.Sent))
 }
 
 func (d *doubt) calm() {

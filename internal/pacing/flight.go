@@ -6,7 +6,7 @@ type flight struct {
 	most       int  // the user's bound; 0: none
 	narrow     bool // one at a time for now: the start has used up most of what a jail forgives
 
-	atLimit int     // answers at the limit since the last slot
+	atLimit int     // answers at the limit since the last slot; all of them while quick
 	slotAt  float64 // when that was
 	dear    float64 // the next slot's price in answers grows by dearer whenever a slot was refused,
 	drag    float64 // and whenever it brought a queue
@@ -17,7 +17,13 @@ type flight struct {
 
 func (f *flight) full() bool { return f.now >= f.limit || f.narrow && f.now >= 1 }
 
-// price is how many answers at the limit the next slot takes.
+// quick reports whether the burst that a server may forgive is behind, and the
+// number in flight still below a browser's: then any answer counts.
+func (f *flight) quick() bool {
+	return f.limit > firstSlots && f.limit < browserSlot && f.dear == 1
+}
+
+// price is how many answers the next slot takes.
 func (f *flight) price() float64 {
 	n := laterSlots * float64(f.limit)
 	if f.limit <= firstSlots {
@@ -31,7 +37,7 @@ func (f *flight) price() float64 {
 // admitted notes an admitted request that had k in flight beside it.
 func (f *flight) admitted(now float64, k int) {
 	*at(&f.good, k)++
-	if k < f.limit {
+	if k < f.limit && !f.quick() {
 		return
 	}
 	f.atLimit++

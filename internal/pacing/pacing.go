@@ -48,6 +48,7 @@ type Machine struct {
 	accepted int     // answers that were no refusal
 	recent   counter // the same, of the last minute
 	refusals [maxRefused]float64
+	spent    int // refusals in all
 
 	flight flight
 	doubt  doubt
@@ -63,6 +64,9 @@ type Machine struct {
 	climbed mark    // when this climb began
 	probe   float64 // s from a push-back to the next probe
 	probeAt float64
+	probes  int
+	hit     float64 // the last refusal in a cruise
+	hits    int     // such in a row
 	stated  float64 // the rate by the server's own word, until statedTo
 	stateTo float64
 
@@ -108,7 +112,7 @@ type episode struct {
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
 		cfg: cfg, rng: rng, last: -inf, jitter: 1, doubt: doubt{rate: inf},
-		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, stated: inf,
+		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, hit: -inf, stated: inf,
 		flight: flight{limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
 	}
 	if cfg.MaxInFlight > 0 {
@@ -155,10 +159,12 @@ func (m *Machine) NextSend(now float64) float64 {
 	switch {
 	case (m.half || m.doubt.asking) && m.out, m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight:
 		return inf
-	case m.half || m.doubt.asking:
+	case m.half:
 		return max(m.gate, turn)
 	case m.flight.full():
 		return inf
+	case m.doubt.asking && m.flight.now > 0:
+		return max(m.gate, turn)
 	}
 	return turn
 }
@@ -201,10 +207,12 @@ func (m *Machine) freeProbe(t Ticket) {
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	m.flight.now--
 	m.freeProbe(t)
+	asked := m.doubt.asking && t.seq > m.doubt.since
 	kind := m.judge(now, a.Kind, t)
 	if kind == Doubt || kind == Refusal {
 		copy(m.refusals[1:], m.refusals[:])
 		m.refusals[0] = now
+		m.spent++
 	}
 	fresh := t.seq > m.cut
 	switch {
@@ -212,7 +220,7 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		return
 	case kind == Refusal:
 		if fresh {
-			m.pushBack(now, t, a.RetryAfter, false)
+			m.pushBack(now, t, a.RetryAfter, asked)
 		} else if m.half {
 			m.burst(now)
 		}
@@ -222,15 +230,17 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	m.recent.add(now)
 	m.flight.admitted(now, t.Beside)
 	m.hear(now, a)
-	switch {
-	case m.half && fresh:
+	if m.half {
+		if !fresh {
+			return
+		}
 		m.onRelease(now)
-	case m.half:
-	case fresh && a.Remaining >= 0 && a.Remaining <= m.flight.now && a.Reset > 0:
-		m.pushBack(now, t, a.Reset, true)
-	default:
-		m.advance(now)
 	}
+	if fresh && a.Remaining >= 0 && a.Remaining <= m.flight.now && a.Reset > 0 {
+		m.pushBack(now, t, a.Reset, true)
+		return
+	}
+	m.advance(now)
 }
 
 // hear notes the rate that a stated quota leaves: what remains over the time
@@ -251,13 +261,17 @@ func (m *Machine) hear(now float64, a Answer) {
 
 // pushBack is the answer to a refusal, or to a hint that the quota is used up:
 // park, then one request. wait is the server's own word, negative without.
-func (m *Machine) pushBack(now float64, t Ticket, wait float64, hint bool) {
+// sure says that the number in flight cannot be the cause.
+func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 	m.cut = m.seq
 	switch {
 	case m.half: // the single request
 		m.refused++
 		m.park = min(maxPark, 2*m.park)
-	case !hint && m.flight.blame(t.Beside, m.accepted):
+	case !sure && m.flight.blame(t.Beside, m.accepted):
+		if !m.doubt.asking { // a rate would look the same so far, and refuse one by one what takes the place of the refused
+			m.ask(now, t, m.seq)
+		}
 		return
 	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust: // that release was false: the same episode goes on
 		m.this, m.mode, m.release = m.prev, m.prev.mode, m.prev.release
@@ -348,9 +362,32 @@ func (m *Machine) onRelease(now float64) {
 		m.ceiling = m.this.rate
 		m.climb(m.safe, now)
 	default:
-		m.cruise(max(m.safe, margin*est), now)
+		m.cruise(m.settle(est, now), now)
 		m.probe = min(max(lastProbe, m.probe), probeGrows*m.probe)
 	}
+}
+
+// settle chooses the rate to cruise at. A refusal in the middle of a cruise is
+// most often the doing of another client of the same limit, who asks for more
+// just then, and a short cycle measures too little: the first ones in a row
+// lower the rate a little, so that none loses its share by it, and those who
+// have most are refused most and lose most. Only the next one is believed to
+// be a new limit.
+func (m *Machine) settle(est, now float64) float64 {
+	r := max(m.safe, margin*est)
+	if m.mode == Cruise {
+		if m.this.at-m.hit > hitsWithin {
+			m.hits = 0
+		}
+		m.hit = m.this.at
+		if m.hits++; m.hits <= maxHits {
+			r = max(r, hitKeeps*m.this.rate)
+		}
+	}
+	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
+		r *= jailKeeps
+	}
+	return r
 }
 
 // between is the middle of two rates, or the lower if the other is unknown.
@@ -367,7 +404,8 @@ func (m *Machine) advance(now float64) {
 	calm := m.lost <= budget+budgetShare*(now-m.t0)
 	held, n := now-m.held.at, m.accepted-m.held.n
 	switch {
-	case m.mode == Cruise && now >= m.probeAt && calm && m.refusals[maxRefused-1] <= now-refusedIn:
+	case m.mode == Cruise && now >= m.probeAt && calm && m.affords(now):
+		m.probes++
 		m.safe = max(m.safe, m.rate)
 		m.ceiling, m.step, m.hold = inf, probeStep, max(m.hold, probeHold)
 		m.climb(m.rate*(1+m.step), now)
@@ -389,6 +427,13 @@ func (m *Machine) advance(now float64) {
 		m.set(Climb, min(m.rate*(1+m.step), math.Sqrt(m.rate*m.ceiling)), now)
 		m.step = min(1, 2*m.step)
 	}
+}
+
+// affords reports whether there is a refusal to spend on a probe. The first few
+// mend what the start measured; after them refusals are saved up.
+func (m *Machine) affords(now float64) bool {
+	return m.refusals[maxRefused-1] <= now-refusedIn &&
+		(m.probes < freeProbes || float64(m.spent) <= freeRefusals+(now-m.t0)/refusalEvery)
 }
 
 func (m *Machine) set(mode Mode, rate, now float64) {

@@ -194,7 +194,7 @@ type Maker func(rng *rand.Rand) Client
 
 // One runs one short crawl.
 func (f Family) One(mk Maker, seed uint64, workers int) Score {
-	ph := rand.New(rand.NewPCG(seed*7+1, 5)).Float64()
+	ph := phase(seed)
 	srv := f.Make(f.Rule(ph))
 	srv.Seed = seed
 	best := f.Perfect(f.Rule(ph), 400, workers)
@@ -221,24 +221,47 @@ func Short(mk Maker, fs []Family, seeds []uint64, workers int) map[string]Score 
 	return out
 }
 
+// Possible is how many of the drawn families, on average, a perfect client
+// crawls before the deadline.
+func Possible(first, draws uint64, deadline float64) (mean float64) {
+	for d := range draws {
+		drawnAnew(first+d, func(f Family, workers int) {
+			if f.Perfect(f.Rule(phase(first+d)), 400, workers) <= deadline {
+				mean += 1 / float64(draws)
+			}
+		})
+	}
+	return mean
+}
+
 // Drawn is the mean per family over draws of all figures.
 func Drawn(mk Maker, first, draws uint64) map[string]Score {
 	out := map[string]Score{}
 	for d := range draws {
-		x := rand.New(rand.NewPCG(first+d, 3))
-		fs := Families(x)
-		w := []int{4, 8, 8, 16}[x.IntN(4)]
-		for n, s := range Short(mk, fs, []uint64{first + d}, w) {
-			t := out[n]
-			t.add(s)
-			out[n] = t
-		}
+		drawnAnew(first+d, func(f Family, workers int) {
+			t := out[f.Name]
+			t.add(f.One(mk, first+d, workers))
+			out[f.Name] = t
+		})
 	}
 	for n, s := range out {
 		out[n] = s.over(int(draws))
 	}
 	return out
 }
+
+// drawnAnew draws all figures of the families, and the number of workers.
+func drawnAnew(seed uint64, each func(f Family, workers int)) {
+	x := rand.New(rand.NewPCG(seed, 3))
+	fs := Families(x)
+	workers := []int{4, 8, 8, 16}[x.IntN(4)]
+	for _, f := range fs {
+		each(f, workers)
+	}
+}
+
+// phase is where in its window a server stands when a crawl begins.
+func phase(seed uint64) float64 { return rand.New(rand.NewPCG(seed*7+1, 5)).Float64() }
 
 // Mean is the mean over families.
 func Mean(m map[string]Score) Score {
@@ -286,7 +309,7 @@ func Hour(mk Maker, srv *lt.Server, seed uint64, rtt, seconds float64) Long {
 // it, and the goodput of the second hour.
 func Changed(mk Maker, seed uint64, factor float64) (back, good float64) {
 	srv := lt.Nginx(10, 20, true)
-	at := 3600 + 24*float64(seed%10) // anywhere between two probes
+	at := 3600 + 28.5*float64(seed%10) // anywhere between two probes
 	srv.Change.At, srv.Change.Factor = dur(at), factor
 	l := Hour(mk, srv, seed, .03, 7200)
 	back = math.Inf(1)
