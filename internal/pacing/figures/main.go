@@ -61,7 +61,7 @@ func short() {
 		can  float64
 	}{{"nominal", nominal, *runs, 17}, {"drawn anew", drawn, *draws, sim.Possible(*seed, *draws, 120)}} {
 		t := sim.Mean(l.m)
-		fmt.Printf("mean, %-10s %.3f; clean %.2f of the %.2f that who knows the limit gets; %.4f bans a run in %d runs\n", l.name, t.Score, 17*t.Clean, l.can, t.Bans, 17*l.n)
+		fmt.Printf("mean, %-10s %.3f; clean %.2f of 17 (%.2f if the limits were known); %.4f bans a run in %d runs\n", l.name, t.Score, 17*t.Clean, l.can, t.Bans, 17*l.n)
 	}
 	for _, f := range fs {
 		if b := drawn[f.Name].Bans; b > 0 {

@@ -1,0 +1,90 @@
+package pacing
+
+import "math"
+
+// settle chooses the rate to cruise at. A refusal in the middle of a cruise is
+// most often the doing of another client of the same limit, who asks for more
+// just then, and a short cycle measures too little: the first ones in a row
+// lower the rate a little, so that none loses its share by it, and those who
+// have most are refused most and lose most. Only the next one is believed to
+// be a new limit.
+func (m *Machine) settle(est, now float64) float64 {
+	r := max(m.safe, margin*est)
+	if m.mode == Cruise {
+		if m.this.at-m.hit > hitsWithin {
+			m.hits = 0
+		}
+		m.hit = m.this.at
+		if m.hits++; m.hits <= maxHits {
+			r = max(r, hitKeeps*m.this.rate)
+		}
+	}
+	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
+		r *= jailKeeps
+	}
+	return r
+}
+
+// between is the middle of two rates, or the lower if the other is unknown.
+func between(low, high float64) float64 {
+	if high == inf {
+		return low
+	}
+	return math.Sqrt(low * high)
+}
+
+// advance goes up, when it is time: from a cruise to a probe, and from a rate
+// that was held long enough to the next.
+func (m *Machine) advance(now float64) {
+	calm := m.lost <= budget+budgetShare*(now-m.t0)
+	held, n := now-m.held.at, m.accepted-m.held.n
+	switch {
+	case m.mode == Cruise && now >= m.probeAt && calm && m.affords(now):
+		m.probes++
+		m.safe = max(m.safe, m.rate)
+		m.ceiling, m.step, m.hold = inf, probeStep, max(m.hold, probeHold)
+		m.climb(m.rate*(1+m.step), now)
+	case m.mode == Climb && held >= m.hold && n >= holdN:
+		m.flight.narrow = false
+		if float64(n) < busy*m.rate*held { // not used, so not proved
+			m.held = m.mark(now)
+			return
+		}
+		lent := m.bucket
+		if m.window {
+			lent = 0
+		}
+		m.safe = max(m.safe, margin*(m.rate-lent/held)) // a hold admits at most rate*time + bucket
+		if m.ceiling < closeTo*m.rate || !calm {
+			m.cruise(margin*m.rate, now)
+			return
+		}
+		m.set(Climb, min(m.rate*(1+m.step), math.Sqrt(m.rate*m.ceiling)), now)
+		m.step = min(1, 2*m.step)
+	}
+}
+
+// affords reports whether there is a refusal to spend on a probe. The first few
+// mend what the start measured; after them refusals are saved up.
+func (m *Machine) affords(now float64) bool {
+	return m.refusals[maxRefused-1] <= now-refusedIn &&
+		(m.probes < freeProbes || float64(m.spent) <= freeRefusals+(now-m.t0)/refusalEvery)
+}
+
+func (m *Machine) set(mode Mode, rate, now float64) {
+	if m.cfg.MaxRate > 0 && mode != Start {
+		rate = min(rate, m.cfg.MaxRate)
+	}
+	m.mode, m.rate, m.held = mode, max(slowest, rate), m.mark(now)
+}
+
+func (m *Machine) climb(rate, now float64) {
+	m.set(Climb, rate, now)
+	m.climbed = m.held
+}
+
+func (m *Machine) cruise(rate, now float64) {
+	m.set(Cruise, rate, now)
+	m.probeAt = now + m.probe
+}
+
