@@ -117,4 +117,3 @@ func (m *Machine) onRelease(now float64) {
 		m.probe = min(max(lastProbe, m.probe), probeGrows*m.probe)
 	}
 }
-

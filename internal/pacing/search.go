@@ -87,4 +87,3 @@ func (m *Machine) cruise(rate, now float64) {
 	m.set(Cruise, rate, now)
 	m.probeAt = now + m.probe
 }
-
