@@ -56,7 +56,7 @@ func benchmarkKeyed[K comparable](b *testing.B, name func(int) K) {
 		turns := 0
 		for i := 0; b.Loop(); i++ {
 			_ = keys.Do(ctx, next)
-			if i%10_000 == 0 {
+			if i%100_000 == 0 {
 				b.StopTimer()
 				touched += touch(10_000)
 				turns++
