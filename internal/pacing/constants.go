@@ -31,6 +31,7 @@ const (
 	dearStep  = .5   // the first step where refusals are dear
 	closeTo   = 1.1  // a ceiling nearer than this is reached
 	slowest   = .02  // requests a second
+	scatter   = .01  // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
 
 	// The probe.
 	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low

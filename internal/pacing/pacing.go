@@ -170,7 +170,7 @@ func (m *Machine) OnSend(now float64) Ticket {
 	m.flight.now++
 	m.seq++
 	t := Ticket{now, m.seq, m.flight.now, m.last}
-	m.last, m.jitter = now, 1+.02*m.rng.Float64()
+	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
 	m.out = m.half || m.doubt.asking
 	return t
 }
