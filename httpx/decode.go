@@ -68,13 +68,35 @@ func decodeBody(resp *http.Response, limit int64, more map[string]expander) erro
 	for i := len(codings) - 1; i >= 0; i-- {
 		body = bound(&expanding{name: codings[i].name, open: codings[i].open, from: body})
 	}
+	unpacked(resp, body)
+	return nil
+}
+
+func unpacked(resp *http.Response, body io.ReadCloser) {
 	resp.Body = body
 	resp.Header.Del("Content-Encoding")
 	resp.Header.Del("Content-Length")
 	resp.ContentLength = -1
 	resp.Uncompressed = true
-	return nil
 }
+
+// asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions. net/http undoes it out of
+// sight, so that nobody knows how much was sent; and closing a body that it is to undo waits for the body to begin, by which a
+// server could hold up the next attempt.
+func (x *exchange) asksForGzip(req *http.Request) bool {
+	web := req.URL != nil && (req.URL.Scheme == "https" || req.URL.Scheme == "http") // others are registered protocols
+	return web && x.standard != nil && !x.standard.DisableCompression && (x.call == nil || x.call.resume == nil) &&
+		req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
+}
+
+// gunzip is what net/http does where it has asked itself.
+func gunzip(resp *http.Response) {
+	if resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		unpacked(resp, &expanding{name: "gzip", open: openGzip, from: resp.Body})
+	}
+}
+
+func openGzip(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 
 type counter struct {
 	io.ReadCloser
@@ -116,7 +138,7 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 		case name == "" || name == "identity":
 			continue
 		case name == "gzip" || name == "x-gzip":
-			open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+			open = openGzip
 		case name == "deflate":
 			open = inflate
 		default:
@@ -168,13 +190,16 @@ func (e *expanding) Read(p []byte) (int, error) {
 			e.err = err // an empty body is empty in any encoding
 			return 0, err
 		}
-		if e.to, e.err = e.open(b); e.err == nil && e.to == nil {
-			e.err = errors.New("no reader")
+		to, err := e.open(b)
+		if err == nil && to == nil {
+			err = errors.New("no reader")
 		}
-		if e.err != nil {
+		if err != nil { // to may be a pointer that is nil
+			e.err = err
 			e.fail()
 			return 0, e.err
 		}
+		e.to = to
 	}
 	n, err := e.to.Read(p)
 	if err != nil {

@@ -89,14 +89,7 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 			k.resume.keep = c.cfg.maxBody
 		}
 	}
-	r := req.WithContext(k)
-	if c.unpacks(r) {
-		if r.Header = r.Header.Clone(); r.Header == nil {
-			r.Header = http.Header{}
-		}
-		r.Header.Set("Accept-Encoding", "gzip")
-	}
-	resp, err := c.hc.Do(r)
+	resp, err := c.hc.Do(req.WithContext(k))
 	if err != nil {
 		if resp != nil {
 			_ = resp.Body.Close()
@@ -108,18 +101,6 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 		return value, k.sent, final(resp)
 	}
 	return value, k.sent, nil
-}
-
-// unpacks tells whether a Fetch is to ask for gzip itself. net/http, which would do it otherwise, undoes it out of sight, and
-// then nobody knows how much was sent.
-func (c *Client) unpacks(r *http.Request) bool {
-	base := c.cfg.client.Transport
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	t, ok := base.(*http.Transport)
-	return ok && !t.DisableCompression && c.cfg.maxBody == 0 && !c.cfg.resume &&
-		r.Method != http.MethodHead && r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == ""
 }
 
 const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody

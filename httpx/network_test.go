@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/reprise-go/reprise/httpx"
 	"github.com/reprise-go/reprise/policies"
@@ -116,6 +117,7 @@ func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Req
 				do(b)
 				b.settled()
 				server.Close()
+				time.Sleep(time.Hour) // handlers do not notice at once
 			})
 		})
 	}

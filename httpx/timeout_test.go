@@ -170,3 +170,47 @@ func TestAPackedBodyIsClosedWhileItIsRead(t *testing.T) {
 		}
 	})
 }
+
+// A packed body that never begins holds nobody up: net/http's own reader could not be closed while it waits for gzip's header.
+func TestAPackedBodyThatNeverBegins(t *testing.T) {
+	spotless(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(503)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}, func(b *bubble) {
+		for _, limit := range []httpx.Option{httpx.WithPolicy(policies.Constant(0)), httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Minute)))} {
+			start := time.Now()
+			resp, err := b.Get(b.Context(), inBubble, limit)
+			if err != nil {
+				b.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if took := time.Since(start); resp.StatusCode != 503 || took != 600*time.Millisecond {
+				b.Errorf("%d after %v", resp.StatusCode, took)
+			}
+		}
+	})
+}
+
+func TestABodyThatIsNotPackedAsItSays(t *testing.T) {
+	spotless(t, func(n int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(503)
+		_, _ = io.WriteString(w, "plain text, of a proxy that does not know")
+	}, func(b *bubble) {
+		resp, err := b.Get(b.Context(), inBubble)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadAll(resp.Body); !errors.Is(err, gzip.ErrHeader) || resp.StatusCode != 503 || !resp.Uncompressed {
+			b.Errorf("%d, %v", resp.StatusCode, err)
+		}
+		_ = resp.Body.Close()
+		for _, code := range []httpx.Option{httpx.RaiseForStatus(true), httpx.Header("Accept-Encoding", "gzip")} {
+			if _, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text, code, httpx.RetryOn(httpx.Status(200))); !errors.Is(err, retry.ErrExhausted) {
+				b.Error(err)
+			}
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -70,6 +71,7 @@ type exchange struct {
 	replayable  bool
 	stream      *upload        // the body, if it is not replayable
 	misdirected bool           // there was a 421
+	unpacks     bool           // the present attempt asked for gzip by itself
 	held        *http.Response // the last one: closed before the next attempt
 	status      *StatusError   // made of held
 }
@@ -257,6 +259,12 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 			req.AddCookie(c)
 		}
 	}
+	if x.unpacks = x.asksForGzip(req); x.unpacks {
+		header := make(http.Header, len(req.Header)+1)
+		maps.Copy(header, req.Header)
+		header["Accept-Encoding"] = []string{"gzip"}
+		req.Header = header
+	}
 	if x.req.GetBody != nil && req.Body == x.req.Body && req.Body != nil && req.Body != http.NoBody {
 		body, err := x.req.GetBody()
 		if err != nil {
@@ -307,7 +315,10 @@ func (x *exchange) receive(ctx context.Context, req *http.Request, resp *http.Re
 			_ = resp.Body.Close()
 			return nil, err
 		}
-	} else if x.maxBytes > 0 && resp.StatusCode != http.StatusSwitchingProtocols && resp.Body != http.NoBody {
+	} else if x.unpacks {
+		gunzip(resp)
+	}
+	if x.call == nil && x.maxBytes > 0 && resp.StatusCode != http.StatusSwitchingProtocols && resp.Body != http.NoBody {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, x.maxBytes)
 	}
 	if (x.transient != nil || x.refused != nil) && resp.StatusCode != http.StatusSwitchingProtocols {
