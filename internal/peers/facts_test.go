@@ -1,0 +1,112 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+type (
+	call = func(context.Context) (int, error)
+	run  = func(context.Context, call) (int, error) // a guarded call
+)
+
+var errBoom = errors.New("boom")
+
+func succeed(context.Context) (int, error) { return 42, nil }
+func fail(context.Context) (int, error)    { return 7, errBoom }
+
+// peer is one way to do a job, with the library's name and version.
+type peer[S any] struct {
+	name string
+	is   S
+}
+
+// fact is one row of a table: what is seen of each peer, in their order.
+type fact[S any] struct {
+	given   string
+	observe func(*testing.T, S) string
+	seen    []string
+}
+
+// prove observes every fact of every peer, each in virtual time, and prints what it saw.
+func prove[S any](t *testing.T, peers []peer[S], facts []fact[S]) {
+	head := []string{"given"}
+	for _, p := range peers {
+		head = append(head, p.name)
+	}
+	rows := [][]string{head}
+	for _, f := range facts {
+		row := []string{f.given}
+		for i, p := range peers {
+			var seen string
+			t.Run(f.given+"/"+p.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					seen = f.observe(t, p.is)
+					time.Sleep(time.Hour) // until whoever cannot be cancelled is through
+				})
+				if i >= len(f.seen) || seen != f.seen[i] {
+					t.Errorf("saw %q, the table says %q", seen, f.seen)
+				}
+			})
+			row = append(row, seen)
+		}
+		rows = append(rows, row)
+	}
+	show(rows)
+}
+
+func show(rows [][]string) {
+	if !testing.Verbose() {
+		return
+	}
+	fmt.Println()
+	for i, row := range rows {
+		fmt.Println("| " + strings.Join(row, " | ") + " |")
+		if i == 0 {
+			fmt.Println(strings.Repeat("|---", len(row)) + "|")
+		}
+	}
+	fmt.Println()
+}
+
+// those lists what holds.
+func those(holds ...any) string {
+	var names []string
+	for i := 0; i < len(holds); i += 2 {
+		if holds[i+1].(bool) {
+			names = append(names, holds[i].(string))
+		}
+	}
+	if names == nil {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+func yes(ok bool) string {
+	if ok {
+		return "yes"
+	}
+	return "no"
+}
+
+// took is the virtual time of f.
+func took(f func()) string {
+	start := time.Now()
+	f()
+	if d := time.Since(start); d > 0 {
+		return d.String()
+	}
+	return "at once"
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
