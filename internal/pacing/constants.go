@@ -36,7 +36,7 @@ const (
 	// The probe.
 	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low
 	probeGrows = 3.   // each interval is so many times the one before
-	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within four minutes
+	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within five minutes, if no refusals must be saved up first
 	maxRefused = 4    // no probe while so many refusals lie within refusedIn: the fifth in a minute earns a jail
 	refusedIn  = 60.  // s
 	jailKeeps  = .96  // of the measured rate, when the next refusal would be that fifth
@@ -51,6 +51,7 @@ const (
 	hitKeeps   = .96 // of the rate, after each of the first in a row
 	maxHits    = 2
 	hitsWithin = 10. // s; a row
+	changed    = .75 // a rate below this share of the one before is another limit
 
 	// Penalties.
 	dearPenalty = 20. // s lost to one push-back that make refusals dear

@@ -48,7 +48,7 @@ type Machine struct {
 	accepted int     // answers that were no refusal
 	recent   counter // the same, of the last minute
 	refusals [maxRefused]float64
-	spent    int // refusals in all
+	spent    int // refusals in all, those of a change of the limit forgiven
 
 	flight flight
 	doubt  doubt
@@ -67,6 +67,7 @@ type Machine struct {
 	probes  int
 	hit     float64 // the last refusal in a cruise
 	hits    int     // such in a row
+	before  float64 // the rate before the first of them
 	stated  float64 // the rate by the server's own word, until statedTo
 	stateTo float64
 

@@ -244,6 +244,44 @@ func TestALimitThatChanges(t *testing.T) {
 	}
 }
 
+// A limit that changes early, and back, is noticed as well: what the change
+// cost does not keep the machine from looking again.
+func TestALimitThatChangesTwice(t *testing.T) {
+	late := 0
+	for seed := range uint64(10) {
+		server := lt.Nginx(10, 20, true)
+		server.Seed, server.Rule = seed, &fickle{Rule: server.Rule, at: []time.Duration{240 * time.Second, 480 * time.Second}, by: []float64{.5, 3}}
+		r := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Workers: 8, Deadline: 480 + 420, Net: .015, Seed: seed}.Run()
+		n := 0
+		for _, at := range r.Log[0] {
+			if at > 480+400 {
+				n++
+			}
+		}
+		if n < .8*20*15 {
+			late++
+		}
+	}
+	if late > 1 {
+		t.Errorf("%d of 10 runs did not use a raised limit within 400 s", late)
+	}
+}
+
+// fickle is a rule whose rate changes more than once.
+type fickle struct {
+	lt.Rule
+	at []time.Duration
+	by []float64
+}
+
+func (f *fickle) Count(now time.Duration, ok bool) time.Duration {
+	if len(f.at) > 0 && now >= f.at[0] {
+		f.Rule.(lt.Resizer).Resize(f.at[0], f.by[0])
+		f.at, f.by = f.at[1:], f.by[1:]
+	}
+	return f.Rule.Count(now, ok)
+}
+
 func TestSeveralOnOneLimit(t *testing.T) {
 	for _, i := range []int{1, 3, 4} {
 		s := sim.LongServers()[i]

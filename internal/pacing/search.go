@@ -15,8 +15,13 @@ func (m *Machine) settle(est, now float64) float64 {
 			m.hits = 0
 		}
 		m.hit = m.this.at
-		if m.hits++; m.hits <= maxHits {
+		if m.hits++; m.hits == 1 {
+			m.before = m.this.rate
+		}
+		if m.hits <= maxHits {
 			r = max(r, hitKeeps*m.this.rate)
+		} else if r < changed*m.before { // what the change cost is not the probes' to save up
+			m.spent = min(m.spent, m.allowance(now))
 		}
 	}
 	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
@@ -68,8 +73,10 @@ func (m *Machine) advance(now float64) {
 // mend what the start measured; after them refusals are saved up.
 func (m *Machine) affords(now float64) bool {
 	return m.refusals[maxRefused-1] <= now-refusedIn &&
-		(m.probes < freeProbes || float64(m.spent) <= freeRefusals+(now-m.t0)/refusalEvery)
+		(m.probes < freeProbes || m.spent <= m.allowance(now))
 }
+
+func (m *Machine) allowance(now float64) int { return int(freeRefusals + (now-m.t0)/refusalEvery) }
 
 func (m *Machine) set(mode Mode, rate, now float64) {
 	if m.cfg.MaxRate > 0 && mode != Start {
