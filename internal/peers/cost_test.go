@@ -193,7 +193,7 @@ func TestTableCost(t *testing.T) {
 	if testing.Short() {
 		t.Skip("measures time")
 	}
-	const rounds, round = 101, 500 * time.Microsecond
+	const rounds, round = 201, 500 * time.Microsecond
 	rows := [][]string{{"time beside the first line (allocations)"}}
 	row := map[string]int{}
 	for column, j := range jobs {

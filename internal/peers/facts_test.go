@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,9 +34,9 @@ type fact[S any] struct {
 	seen    []string
 }
 
-// prove observes every fact of every peer, each in virtual time, and prints what it saw.
-func prove[S any](t *testing.T, peers []peer[S], facts []fact[S]) {
-	head := []string{"given"}
+// prove observes every fact of every peer, each in virtual time, prints what it saw, and holds the README to it.
+func prove[S any](t *testing.T, what string, peers []peer[S], facts []fact[S]) {
+	head := []string{what}
 	for _, p := range peers {
 		head = append(head, p.name)
 	}
@@ -58,20 +59,31 @@ func prove[S any](t *testing.T, peers []peer[S], facts []fact[S]) {
 		rows = append(rows, row)
 	}
 	show(rows)
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), table(rows)) {
+		t.Errorf("README.md does not have this table of %s (which -run with a part of it cannot compare)", what)
+	}
 }
 
 func show(rows [][]string) {
-	if !testing.Verbose() {
-		return
+	if testing.Verbose() {
+		fmt.Println("\n" + table(rows))
 	}
-	fmt.Println()
+}
+
+// table is Markdown.
+func table(rows [][]string) string {
+	var s strings.Builder
 	for i, row := range rows {
-		fmt.Println("| " + strings.Join(row, " | ") + " |")
+		fmt.Fprintln(&s, "| "+strings.Join(row, " | ")+" |")
 		if i == 0 {
-			fmt.Println(strings.Repeat("|---", len(row)) + "|")
+			fmt.Fprintln(&s, strings.Repeat("|---", len(row))+"|")
 		}
 	}
-	fmt.Println()
+	return s.String()
 }
 
 // those lists what holds.

@@ -67,7 +67,7 @@ func TestTableBreakers(t *testing.T) {
 		_, err := do(t.Context(), succeed)
 		return err == nil
 	}
-	prove(t, breakers, []fact[guard]{
+	prove(t, "breakers", breakers, []fact[guard]{
 		{"5 calls cancelled by their caller: stays closed", func(t *testing.T, g guard) string {
 			do := g(5, time.Minute)
 			for range 5 {
@@ -163,7 +163,7 @@ func TestTableLimiters(t *testing.T) {
 		}
 		return took(func() { _, _ = do(t.Context(), succeed) })
 	}
-	prove(t, limiters, []fact[limiter]{
+	prove(t, "limiters", limiters, []fact[limiter]{
 		{"300 ms left, its turn in 1 min: returns", func(t *testing.T, l limiter) string {
 			return took(func() { _ = late(t, l) })
 		}, []string{"at once", "at once", "300ms", "1m0s"}},
@@ -215,7 +215,7 @@ func TestTableChains(t *testing.T) {
 		_, _ = c.guarded(within(t, time.Millisecond), fail)
 		return c
 	}
-	prove(t, chains, []fact[make]{
+	prove(t, "loop, limiter, breaker", chains, []fact[make]{
 		{"the 2nd failure opens the breaker: the error matches", func(t *testing.T, m make) string {
 			_, err := m(2, time.Hour).guarded(t.Context(), fail)
 			return those("open", errors.Is(err, breaker.ErrOpen) || errors.Is(err, circuitbreaker.ErrOpen), "failure", errors.Is(err, errBoom))

@@ -120,7 +120,7 @@ func TestTableHTTP(t *testing.T) {
 	asked := func(status int, retryAfter string) *server {
 		return &server{statuses: []int{status, 200}, header: http.Header{"Retry-After": {retryAfter}}}
 	}
-	prove(t, clients, []fact[client]{
+	prove(t, "HTTP clients", clients, []fact[client]{
 		{"503 with Retry-After: 60 and 300 ms left: returns", func(t *testing.T, c client) string {
 			return took(func() { _, _ = get(within(t, 300*time.Millisecond), c, asked(503, "60")) })
 		}, []string{"at once", "300ms", "300ms"}},

@@ -100,7 +100,7 @@ func failsafeLoop(p plan) retrypolicy.RetryPolicy[int] {
 
 func TestTableLoops(t *testing.T) {
 	type loop = func(plan) run
-	prove(t, loops, []fact[loop]{
+	prove(t, "retry loops", loops, []fact[loop]{
 		{"300 ms left, next wait 1 min: returns", func(t *testing.T, l loop) string {
 			return took(func() { _, _ = l(plan{3, time.Minute, time.Hour})(within(t, 300*time.Millisecond), fail) })
 		}, []string{"at once", "300ms", "300ms", "300ms", "300ms", "300ms"}},
