@@ -85,7 +85,7 @@ func unpacked(resp *http.Response, body io.ReadCloser) {
 // server could hold up the next attempt.
 func (x *exchange) asksForGzip(req *http.Request) bool {
 	web := req.URL != nil && (req.URL.Scheme == "https" || req.URL.Scheme == "http") // others are registered protocols
-	return web && x.standard != nil && !x.standard.DisableCompression && (x.call == nil || x.call.resume == nil) &&
+	return web && x.standard != nil && !x.standard.DisableCompression && (x.call == nil || x.call.resume == nil || !resumable(req)) &&
 		req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
 }
 

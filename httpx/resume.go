@@ -42,8 +42,7 @@ type recorded struct {
 // The bytes are those of the wire, so decoding comes after. For that a first request asks for no compression by net/http's
 // own hand (Accept-Encoding: identity), unless the caller set the field.
 func (r *resumption) roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
-	if req.Method != http.MethodGet && req.Method != "" || req.Body != nil && req.Body != http.NoBody ||
-		req.Header.Get("Range") != "" || req.Header.Get("If-Range") != "" {
+	if !resumable(req) {
 		return send(req)
 	}
 	if req.Header == nil {
@@ -74,6 +73,11 @@ func (r *resumption) roundTrip(req *http.Request, send func(*http.Request) (*htt
 	_ = resp.Body.Close()
 	r.last = nil
 	return r.record(send, req, asked)
+}
+
+func resumable(req *http.Request) bool {
+	return (req.Method == http.MethodGet || req.Method == "") && (req.Body == nil || req.Body == http.NoBody) &&
+		req.Header.Get("Range") == "" && req.Header.Get("If-Range") == ""
 }
 
 func (r *resumption) record(send func(*http.Request) (*http.Response, error), req *http.Request, asked string) (*http.Response, error) {

@@ -285,6 +285,7 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 		// 421: this connection is the wrong one. A transport without idle connections makes another.
 		fresh := x.standard.Clone()
 		fresh.DisableKeepAlives = true
+		fresh.IdleConnTimeout = time.Second // one that is cancelled before it is used closes by nothing else over HTTP/2
 		base = fresh
 	}
 	if x.call != nil && x.call.resume != nil {
