@@ -29,8 +29,12 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v after %d %s in %v", e.Reason, e.Attempts, plural(e.Attempts, "attempt"), round(e.Elapsed))
-	if e.Wait > 0 {
+	switch {
+	case e.Wait <= 0:
+	case errors.Is(e.Reason, context.DeadlineExceeded):
 		fmt.Fprintf(&b, ", the next wait of %v does not fit", round(e.Wait))
+	default: // MaxElapsed, HintCap, or too many rejections in a row
+		fmt.Fprintf(&b, ", the next wait would be %v", round(e.Wait))
 	}
 	if e.Last != nil {
 		fmt.Fprintf(&b, ": %v", e.Last)
