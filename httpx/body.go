@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -43,6 +44,12 @@ type heldBody struct {
 }
 
 func (h *heldBody) fill(length int64) {
+	defer func() {
+		if p := recover(); p != nil { // in a decoder of the user's; in this goroutine it would end the process
+			h.err = fmt.Errorf("reading a rejected body: panic: %v", p)
+			_ = h.from.Close()
+		}
+	}()
 	h.head.Grow(int(max(length, 0)) + bytes.MinRead)                                 // which ReadFrom needs, to see the end
 	read, err := h.head.ReadFrom(&io.LimitedReader{R: h.from, N: prefetchBytes + 1}) // one more, likewise
 	switch {

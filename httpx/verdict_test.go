@@ -288,3 +288,16 @@ func TestPredicatesReadWhatFetchUnpacks(t *testing.T) {
 		}
 	}
 }
+
+// What reads a rejected body ahead is a goroutine of our own: a decoder's panic there must not end the process.
+func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
+	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "x")
+		w.WriteHeader(503)
+		_, _ = io.WriteString(w, "sorry")
+	})
+	panics := httpx.Decompress("x", func(io.Reader) (io.Reader, error) { panic(errBang) })
+	if _, err := httpx.Fetch(t.Context(), quick(t), s.URL, httpx.Text, panics); !errors.Is(err, retry.ErrExhausted) || s.hits.Load() != 3 {
+		t.Errorf("%v after %d", err, s.hits.Load())
+	}
+}
