@@ -83,10 +83,10 @@ func readmeErrors(user User, err error) {
 	switch {
 	case err == nil:
 		fmt.Println("have", user)
-	case errors.Is(err, breaker.ErrOpen):
-		fmt.Println("not even tried:", err)
-	case errors.As(err, &gaveUp):
+	case errors.As(err, &gaveUp) && gaveUp.Attempts > 0:
 		fmt.Printf("%d attempts in %v, the last: %v\n", gaveUp.Attempts, gaveUp.Elapsed, gaveUp.Last)
+	case errors.Is(err, retry.ErrRejected): // by an open breaker, a limiter, a full bulkhead, an empty budget
+		fmt.Println("not even tried:", err)
 	default: // a final answer on the first attempt comes back as it was
 		fmt.Println(err)
 	}
