@@ -145,7 +145,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	if x.sent > 0 && !x.replayable {
-		return nil, retry.Permanent(errors.New("httpx: the body cannot be sent again without GetBody"))
+		return nil, notSent(errors.New("the body cannot be sent again without GetBody"))
 	}
 	if x.polite != nil {
 		if err := x.polite.admit(ctx, x); err != nil {

@@ -301,3 +301,14 @@ func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
 		t.Errorf("%v after %d", err, s.hits.Load())
 	}
 }
+
+// A policy that repeats whatever fails meets a body that can be sent once only: that is no second failure.
+func TestABodyThatCannotBeSentAgainIsNoVerdict(t *testing.T) {
+	s := newServer(t, codes(503))
+	b := breaker.New("b", breaker.ConsecutiveFailures(9))
+	stubborn := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); return next.Do(ctx) })
+	_, err := quick(t, httpx.WithPolicy(retry.Chain(stubborn, b))).Put(t.Context(), s.URL, io.MultiReader(strings.NewReader("x")))
+	if n := b.Counts(); !errors.Is(err, retry.ErrRejected) || !strings.Contains(err.Error(), "GetBody") || n.Failures != 1 || n.Successes != 0 || s.hits.Load() != 1 {
+		t.Errorf("%v, the breaker counts %+v after %d requests", err, n, s.hits.Load())
+	}
+}
