@@ -32,7 +32,7 @@ type Breaker struct {
 	name   string
 	policy string // the name in rejections and events
 	err    error  // bad configuration
-	born   time.Time
+	clock
 
 	era atomic.Pointer[era] // swapped under mu
 
@@ -51,7 +51,7 @@ type Breaker struct {
 // New makes a closed breaker. The name is for people: it stands in rejections ("breaker catalog"), events and changes.
 // Without options it opens after 5 consecutive failures, for 30 s, and one successful probe closes it.
 func New(name string, opts ...Option) *Breaker {
-	b := &Breaker{name: name, policy: "breaker " + name, born: time.Now(), failedAt: -1}
+	b := &Breaker{name: name, policy: "breaker " + name, clock: clock{born: time.Now()}, failedAt: -1}
 	b.config, b.err = configure(b.policy, opts)
 	b.engine = newEngine(b.probes)
 	b.era.Store(b.newClosed(0))
@@ -70,7 +70,7 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	if e := b.era.Load(); e.state == Open && !b.shadow { // a refusal pays for nothing that a call needs
-		if left := e.until - b.now(); left > 0 {
+		if left := e.left(b.now()); left > 0 {
 			return b.rejection(ctx, e.cause, left)
 		}
 	}
@@ -95,13 +95,10 @@ func (b *Breaker) call(ctx context.Context, next retry.Next) error {
 // permit is the right to one call.
 type permit struct {
 	era     *era          // nil: a call that is let through in shadow mode
-	start   time.Duration // where the duration matters
+	start   time.Duration // by raw, where the duration matters
 	flight  *flight       // a probe, or a call that is counted while it runs
 	changes []Change      // made by the admission
 }
-
-// now is the time since b was made: cheaper than time.Now, as it does not read the wall clock.
-func (b *Breaker) now() time.Duration { return time.Since(b.born) }
 
 // admit takes no lock in the two states that matter for cost: closed, and open with time left.
 func (b *Breaker) admit(ctx context.Context) (permit, error) {
@@ -113,14 +110,14 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 			break
 		}
 		if b.slow > 0 {
-			p.start = b.now()
+			p.start = b.raw()
 		}
 		return p, nil
 	case Isolated:
 		return b.refuse(ctx, e.cause, 0)
 	case Open:
-		if now := b.now(); now < e.until {
-			return b.refuse(ctx, e.cause, e.until-now)
+		if left := e.left(b.now()); left > 0 {
+			return b.refuse(ctx, e.cause, left)
 		}
 	}
 	return b.admitLocked(ctx)
@@ -128,7 +125,7 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 
 func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 	b.mu.Lock()
-	now := b.now()
+	now := b.present(b.now())
 	b.settle(now)
 	p, wait := b.take(b.era.Load(), now)
 	cause := b.era.Load().cause
@@ -144,7 +141,7 @@ func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 
 // take gives a permit of the present era, or a time to wait for one. b.mu is held.
 func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration) {
-	p = permit{era: e, start: now}
+	p = permit{era: e, start: now - b.shift()}
 	switch e.state {
 	case Closed:
 		if now < e.until && !e.ramp.admits(e, now) {
@@ -201,9 +198,10 @@ func (b *Breaker) rejection(ctx context.Context, cause error, wait time.Duration
 // report settles the books of one call. It runs on every way out of it.
 func (b *Breaker) report(ctx context.Context, p permit, err error) {
 	var now, took time.Duration
-	if b.slow > 0 || p.flight != nil || b.ratio > 0 {
-		now = b.now()
-		took = now - p.start
+	timed := b.slow > 0 || p.flight != nil || b.ratio > 0
+	if timed {
+		raw := b.raw()
+		now, took = raw+b.shift(), raw-p.start
 	}
 	v, err := b.judge(ctx, err, took)
 	if p.era == nil {
@@ -213,10 +211,13 @@ func (b *Breaker) report(ctx context.Context, p permit, err error) {
 	if b.era.Load() != p.era {
 		return // admitted before the last change of state
 	}
-	if v == failure && now == 0 {
-		now = b.now()
+	if v == failure && !timed {
+		now, timed = b.now(), true
 	}
 	b.mu.Lock()
+	if timed {
+		now = b.present(now)
+	}
 	if p.flight != nil {
 		b.settle(now) // it may have reached its limit before anybody looked
 	}
@@ -285,7 +286,7 @@ func (b *Breaker) tooMany(e *era) bool {
 // State tells the state now.
 func (b *Breaker) State() State {
 	b.mu.Lock()
-	b.settle(b.now())
+	b.settle(b.present(b.now()))
 	s := b.era.Load().state
 	changes := b.fresh()
 	b.mu.Unlock()
@@ -296,7 +297,7 @@ func (b *Breaker) State() State {
 // Counts tells what has been counted in the present state.
 func (b *Breaker) Counts() Counts {
 	b.mu.Lock()
-	now := b.now()
+	now := b.present(b.now())
 	b.settle(now)
 	e := b.era.Load()
 	e.tally.advance(now)
@@ -310,7 +311,7 @@ func (b *Breaker) Counts() Counts {
 // Isolate refuses all calls until Release. The rejection tells no time to come back.
 func (b *Breaker) Isolate() {
 	b.mu.Lock()
-	now := b.now()
+	now := b.present(b.now())
 	b.settle(now)
 	if b.era.Load().state != Isolated {
 		b.enter(&era{state: Isolated, since: now, cause: b.lastFailure}, nil)
@@ -326,7 +327,7 @@ func (b *Breaker) Release() {
 	if b.era.Load().state == Isolated {
 		b.engine = newEngine(b.probes)
 		b.lastFailure, b.failedAt = nil, -1
-		b.enter(b.newClosed(b.now()), nil)
+		b.enter(b.newClosed(b.present(b.now())), nil)
 	}
 	changes := b.fresh()
 	b.mu.Unlock()
@@ -338,7 +339,7 @@ func (b *Breaker) Release() {
 func (b *Breaker) Idle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
+	now := b.present(b.now())
 	e := b.era.Load()
 	keep := b.openFor
 	if b.ratio > 0 {

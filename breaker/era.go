@@ -39,6 +39,14 @@ func newEngine(probes int) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	})
 }
 
+// left is how long an open era still lasts. It is 0 too where the clock has gone back, which present is to see.
+func (e *era) left(now time.Duration) time.Duration {
+	if now < e.since {
+		return 0
+	}
+	return max(0, e.until-now)
+}
+
 // settle brings the state up to now: what the passing of time has changed since anybody last looked. b.mu is held.
 //
 // Time is looked at when a call comes or the state is asked for, and not by a timer: a breaker that nobody uses costs
@@ -54,8 +62,7 @@ func (b *Breaker) settle(now time.Duration) {
 		}
 	case Open:
 		if now >= e.until && b.engine.State() == gobreaker.StateHalfOpen {
-			b.spare = newEngine(b.probes)
-			openEngine(b.spare, e.cause)
+			b.spare = openedEngine(b.probes, e.cause)
 			b.enter(&era{state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause}, e.cause)
 		}
 	}
@@ -74,6 +81,13 @@ func openEngine(g *gobreaker.TwoStepCircuitBreaker[struct{}], cause error) {
 	if done, err := g.Allow(); err == nil {
 		done(cause)
 	}
+}
+
+// openedEngine makes one that is about to give out probes.
+func openedEngine(probes int, cause error) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	g := newEngine(probes)
+	openEngine(g, cause)
+	return g
 }
 
 // reopen opens it after a failed probe, for longer than the last time if so configured. b.mu is held.
@@ -111,7 +125,7 @@ func (b *Breaker) enter(e *era, cause error) {
 	if from == e.state {
 		return
 	}
-	b.changes = append(b.changes, Change{Name: b.name, From: from, To: e.state, Time: b.born.Add(e.since), Cause: cause})
+	b.changes = append(b.changes, Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause})
 }
 
 // probeHangs opens the breaker as of at, when its oldest probe reached its limit, though it may be noticed

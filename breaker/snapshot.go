@@ -21,9 +21,9 @@ type Snapshot struct {
 // Snapshot tells the state now.
 func (b *Breaker) Snapshot() Snapshot {
 	b.mu.Lock()
-	b.settle(b.now())
+	b.settle(b.present(b.now()))
 	e := b.era.Load()
-	s := Snapshot{State: e.state, Since: b.born.Add(e.since).Round(0), OpenFor: e.openFor}
+	s := Snapshot{State: e.state, Since: b.wall(e.since).Round(0), OpenFor: e.openFor}
 	if e.state == Closed {
 		s.ConsecutiveFailures = e.streak
 	}
@@ -46,7 +46,7 @@ func (b *Breaker) Restore(s Snapshot) error {
 	age := max(0, time.Now().Round(0).Sub(s.Since))
 	b.mu.Lock()
 	b.engine = newEngine(b.probes)
-	now := b.now()
+	now := b.present(b.now())
 	var cause error
 	if s.Cause != "" {
 		cause = errors.New(s.Cause)

@@ -33,8 +33,7 @@ func (t *tally) add(now time.Duration, ok, failed int) {
 	b.failed += failed
 }
 
-// advance drops the buckets that have left the window. Time that seems to run backwards, because one caller read the clock
-// and another was faster to the lock, changes nothing.
+// advance drops the buckets that have left the window.
 func (t *tally) advance(now time.Duration) {
 	if t.buckets == nil {
 		return

@@ -50,4 +50,9 @@
 //
 // [Observe] has a function told of every call, wait and decision inside it; [LogTo] writes them to slog, and a [Record]
 // answers where the time of one call went. Without an Observe nothing is collected.
+//
+// # Tests
+//
+// All policies obey the virtual time of testing/synctest. One that is used in a bubble is best made inside of it: the clock
+// of a bubble begins in the year 2000, so to a policy from outside time goes back.
 package retry
