@@ -249,6 +249,47 @@ func TestConfigurationErrorsAreNeitherRetriedNorCounted(t *testing.T) {
 	}
 }
 
+// TestTimeInTheBulkheadsQueueIsNotTheCallees: rules 28 and 41.
+func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
+	shutdown := errors.New("shutdown")
+	for _, tc := range []struct {
+		name   string
+		around retry.Policy
+		cancel time.Duration // with shutdown
+		is     []error
+		took   time.Duration
+	}{
+		{"once", retry.Chain(), time.Hour, []error{policies.ErrTimeout, context.DeadlineExceeded}, time.Second},
+		{"in a loop", loop(), time.Hour, []error{policies.ErrTimeout, context.DeadlineExceeded}, time.Second},
+		{"the caller goes away", loop(), time.Second / 2, []error{shutdown, context.Canceled}, time.Second / 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, bulkhead := breaker.New("b", breaker.ConsecutiveFailures(1)), policies.NewBulkhead(1, 9)
+				go func() {
+					_ = retry.Run(t.Context(), bulkhead, func(ctx context.Context) error { <-ctx.Done(); return nil })
+				}()
+				synctest.Wait()
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(tc.cancel, func() { cancel(shutdown) })
+				budget := policies.NewTokenBudget(2, 1)
+				s := &script{t: t, chain: retry.Chain(tc.around, policies.Constant(0, policies.WithBudget(budget)), b, policies.Timeout(time.Second), bulkhead)}
+				err, took, calls := s.run(ctx, fine)
+				wantIs(t, err, append(tc.is, retry.ErrRejected)...)
+				if r, ok := retry.Rejected(err); !ok || r.Policy != "bulkhead" || errors.Is(err, policies.ErrFull) {
+					t.Errorf("not told that it was the bulkhead: %v", err)
+				}
+				if took != tc.took || calls != 0 || b.State() != breaker.Closed || !budget.Idle() {
+					t.Errorf("%d calls in %v, breaker %v, %v", calls, took, b.State(), err)
+				}
+				if e, ok := errors.AsType[*retry.Error](err); ok && e.Attempts != 0 {
+					t.Errorf("%d attempts", e.Attempts)
+				}
+			})
+		})
+	}
+}
+
 func TestGivingUpNamesTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last retry.Event

@@ -24,20 +24,24 @@ func (c *clock) wall(at time.Duration) time.Time { return c.born.Add(at - c.shif
 // present is now for who holds the lock. Where now was read before the lock was taken, and others were faster, it is read
 // again; where the clock has gone back, time goes on from the latest moment seen.
 func (b *Breaker) present(now time.Duration) time.Duration {
-	c := &b.clock
-	if now < c.latest {
-		now = c.now()
+	if now < b.latest {
+		now = b.again()
 	}
-	if now < c.latest {
-		c.lag.Add(int64(c.latest - now))
-		now = c.latest
-		switch e := b.era.Load(); e.state { // the engines have clocks of their own
-		case Open:
-			b.engine = openedEngine(b.probes, e.cause)
-		case HalfOpen:
-			b.spare = openedEngine(b.probes, e.cause)
-		}
-	}
-	c.latest = now
+	b.latest = now
 	return now
+}
+
+func (b *Breaker) again() time.Duration {
+	now := b.now()
+	if now >= b.latest {
+		return now
+	}
+	b.lag.Add(int64(b.latest - now))
+	switch e := b.era.Load(); e.state { // the engines have clocks of their own
+	case Open:
+		b.engine = openedEngine(b.probes, e.cause)
+	case HalfOpen:
+		b.spare = openedEngine(b.probes, e.cause)
+	}
+	return b.latest
 }

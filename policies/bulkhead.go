@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/reprise-go/reprise/retry"
@@ -17,7 +18,9 @@ var ErrFull = errors.New("bulkhead full")
 // are rejected at once with [ErrFull]. It is safe for concurrent use.
 //
 // A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know when a slot will be free,
-// so it waits as long as its context lives; a [Timeout] around bounds that.
+// so it waits as long as its context lives; a [Timeout] around bounds that. A wait that ends so is a rejection too, which Is
+// what ended the context: the callee was not reached, so no breaker counts it. No rejection of a bulkhead tells a time to come
+// back, so a retry loop around gives up at once.
 type Bulkhead struct {
 	slots, queue int
 	err          error
@@ -86,12 +89,15 @@ func (b *Bulkhead) enter(ctx context.Context) error {
 	case <-turn:
 	case <-ctx.Done():
 	}
-	err := retry.Ended(ctx)
-	if err != nil {
+	ended := retry.Ended(ctx)
+	if ended != nil {
 		b.abandon(place, turn)
 	}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: "bulkhead", Took: now() - began, Err: err})
-	return err
+	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: "bulkhead", Took: now() - began, Err: ended})
+	if ended != nil {
+		return &retry.Rejection{Policy: "bulkhead", Reason: fmt.Errorf("no slot in time: %w", ended)}
+	}
+	return nil
 }
 
 // abandon leaves the queue, or passes the slot on if it was handed over in the same moment.
