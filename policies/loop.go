@@ -85,7 +85,7 @@ func (r *run) rest(err error) error {
 			over = r.wait(wait, err)
 		}
 		if over != nil {
-			retry.Emit(r.ctx, retry.Event{Kind: retry.KindGiveUp, Policy: r.name, Attempt: r.made, Depth: retry.Depth(r.ctx) + 1, Err: over})
+			retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindGiveUp, Err: over}))
 			return over
 		}
 		if err = r.try(); err == nil {
@@ -230,22 +230,34 @@ func (r *run) rejected(err error) (wait time.Duration, over error) {
 // wait tells of the next attempt and sleeps until it is due.
 func (r *run) wait(wait time.Duration, err error) error {
 	if r.refusals == 0 {
-		retry.Emit(r.ctx, retry.Event{Kind: retry.KindRetry, Policy: r.name, Attempt: r.made, Depth: retry.Depth(r.ctx) + 1, Wait: wait, Err: err})
+		retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindRetry, Wait: wait, Err: err}))
 		for _, listener := range r.onRetry {
 			listener(r.ctx, r.made, wait, err)
 		}
 	}
-	cut := retry.Sleep(r.ctx, r.name, wait)
+	e := r.event(retry.Event{Wait: wait})
+	if r.refusals > 0 { // the attempt that was refused is none, and yet to come
+		e.Attempt = r.made + 1
+	}
+	cut := retry.Wait(r.ctx, e)
 	if cut == nil {
 		return nil
+	}
+	if r.ctx.Err() == nil { // the listeners took so long that the wait does not fit any more
+		cut = context.DeadlineExceeded
+	} else {
+		wait = 0
 	}
 	if r.refusals > 0 {
 		cut = both(cut, err)
 	}
-	if r.ctx.Err() == nil { // the listeners took so long that the wait does not fit any more
-		return r.giveUp(cut, wait)
-	}
-	return r.giveUp(cut, 0)
+	return r.giveUp(cut, wait)
+}
+
+// event is e as this loop tells it, of the last attempt that it made.
+func (r *run) event(e retry.Event) retry.Event {
+	e.Policy, e.Attempt, e.Depth = r.name, max(1, r.made), retry.Depth(r.ctx)+1
+	return e
 }
 
 // final ends the call with a failure that is not worth repeating; the first attempt's comes back as it was.

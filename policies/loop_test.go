@@ -127,6 +127,41 @@ func TestLoopTellsOfRetries(t *testing.T) {
 	})
 }
 
+func TestLoopTellsWhichAttemptItWaitsAfter(t *testing.T) {
+	refused := &retry.Rejection{Policy: "p", Reason: errOpen, RetryAfter: 2 * ms}
+	for _, tc := range []struct {
+		name   string
+		around retry.Policy
+		depth  int
+	}{
+		{"alone", retry.Chain(), 1},
+		{"in another loop", again(2), 2},
+	} {
+		bubble(t, tc.name, func(t *testing.T) {
+			var told []string
+			watch := retry.Observe(func(_ context.Context, e retry.Event) {
+				if e.Kind == retry.KindWait || e.Kind == retry.KindRetry || e.Kind == retry.KindGiveUp {
+					told = append(told, fmt.Sprint(e.Kind, " ", e.Attempt, " ", e.Wait))
+					if e.Depth != tc.depth || e.Policy != "constant" {
+						t.Errorf("%v at depth %d by %s", e.Kind, e.Depth, e.Policy)
+					}
+				}
+			})
+			s := outcomes(refused, errBoom, errBoom, refused, errBoom)
+			_ = s.run(t.Context(), retry.Chain(watch, tc.around, policies.Constant(ms)))
+			want := []string{"wait 1 2ms", "retry 1 1ms", "wait 1 1ms", "retry 2 1ms", "wait 2 1ms", "wait 3 2ms", "give up 3 0s"}
+			if !slices.Equal(told, want) {
+				t.Errorf("told %q, want %q", told, want)
+			}
+		})
+	}
+}
+
+// again makes nothing but the n-th attempt of a loop.
+func again(n int) retry.Policy {
+	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Try(ctx, n) })
+}
+
 func TestLoopHeedsHints(t *testing.T) {
 	bubble(t, "a lower bound", func(t *testing.T) {
 		s := outcomes(retry.After(errBoom, 2*time.Second), retry.After(errBoom, 0), retry.After(errBoom, 10*ms), nil)

@@ -16,21 +16,29 @@ func Fits(ctx context.Context, wait time.Duration) bool {
 }
 
 // Sleep is how a policy waits. It ends with ctx, is not begun if it cannot end before ctx's deadline, and is seen by
-// observers under the name of the policy. A nil error means that the time has passed and ctx lives; otherwise the error Is
+// observers under the name of the policy, which the error has too where it is not begun. A nil error means that the time has passed and ctx lives; otherwise the error Is
 // what ended ctx, or Is context.DeadlineExceeded at once. A wait of 0 makes no timer.
 func Sleep(ctx context.Context, policy string, wait time.Duration) error {
+	return Wait(ctx, Event{Policy: policy, Wait: wait})
+}
+
+// Wait is [Sleep] for e.Wait, of which observers are told as e says: for a loop, which stands outside of its own attempts and
+// sets Attempt and Depth (see [Emit]). Kind, Took, Err and Time are filled in.
+func Wait(ctx context.Context, e Event) error {
+	wait := e.Wait
 	if err := Ended(ctx); err != nil || wait <= 0 {
 		return err
 	}
 	if !Fits(ctx, wait) {
-		return fmt.Errorf("%w: a wait of %v does not fit", context.DeadlineExceeded, round(wait))
+		return fmt.Errorf("%w: %s: a wait of %v does not fit", context.DeadlineExceeded, e.Policy, round(wait))
 	}
 	if watchers(ctx) == nil {
 		return sleep(ctx, wait)
 	}
 	start := time.Now()
 	err := sleep(ctx, wait)
-	Emit(ctx, Event{Kind: KindWait, Policy: policy, Wait: wait, Took: time.Since(start), Err: err})
+	e.Kind, e.Took, e.Err, e.Time = KindWait, time.Since(start), err, time.Time{}
+	Emit(ctx, e)
 	return err
 }
 

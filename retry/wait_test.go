@@ -61,6 +61,17 @@ func TestSleep(t *testing.T) {
 	}
 }
 
+func TestSleepThatDoesNotFitNamesThePolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := retry.Sleep(ctx, "queue", 2*time.Second)
+		if want := "context deadline exceeded: queue: a wait of 2s does not fit"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	})
+}
+
 func TestSleepAfterTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
