@@ -249,6 +249,26 @@ func TestConfigurationErrorsAreNeitherRetriedNorCounted(t *testing.T) {
 	}
 }
 
+func TestPoliciesMadeByHandAreConfigurationErrors(t *testing.T) {
+	for name, p := range map[string]retry.Policy{
+		"breaker": &breaker.Breaker{}, "nil breaker": (*breaker.Breaker)(nil),
+		"bulkhead": &policies.Bulkhead{}, "nil bulkhead": (*policies.Bulkhead)(nil),
+		"budget": loop(policies.WithBudget(&policies.Budget{})), "nil budget": loop(policies.WithBudget(nil)),
+	} {
+		for where, p := range map[string]retry.Policy{"alone": p, "in a chain": retry.Chain(retry.Chain(), p, policies.Classify())} {
+			err := retry.Validate(p)
+			got := retry.Run(t.Context(), p, fail)
+			if !errors.Is(err, retry.ErrConfig) || got == nil || got.Error() != err.Error() {
+				t.Errorf("%s, %s: Validate says %v, the call %v", name, where, err, got)
+			}
+		}
+	}
+	hedged := policies.Hedge(func(context.Context) (int, error) { return 0, errDown }, 0, 2, nil, policies.WithBudget(&policies.Budget{}))
+	if _, err := hedged(t.Context()); !errors.Is(err, retry.ErrConfig) {
+		t.Errorf("hedge: %v", err)
+	}
+}
+
 // TestTimeInTheBulkheadsQueueIsNotTheCallees: rules 28 and 41.
 func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
 	shutdown := errors.New("shutdown")

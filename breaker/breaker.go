@@ -23,7 +23,7 @@ var (
 )
 
 // Breaker is a circuit breaker: a [retry.Policy] that refuses calls to a callee that has failed too often, and tries
-// again after a while with a few probes. Make it with [New], once per callee, and share it.
+// again after a while with a few probes. Make it with [New], once per callee, and share it; the zero Breaker is a configuration error.
 //
 // Most callers only put it in a chain. State and Counts are for looking, Isolate and Release for the operator's hand,
 // Snapshot and Restore for a restart. All methods may be called by many goroutines at once, and from a listener.
@@ -58,13 +58,21 @@ func New(name string, opts ...Option) *Breaker {
 	return b
 }
 
-// Validate reports bad options. The error Is [retry.ErrConfig]; every call fails with it too.
-func (b *Breaker) Validate() error { return b.err }
+// Validate reports bad options, and a breaker that New has not made. The error Is [retry.ErrConfig]; every call fails with
+// it too.
+func (b *Breaker) Validate() error {
+	if b == nil || b.era.Load() == nil {
+		return errZero
+	}
+	return b.err
+}
+
+var errZero = retry.ConfigErrorf("breaker", "made without breaker.New")
 
 // Do admits the call or refuses it, with a [*retry.Rejection] that Is [ErrOpen], and counts its outcome.
 func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
-	if b.err != nil {
-		return b.err
+	if err := b.Validate(); err != nil {
+		return err
 	}
 	if err := retry.Ended(ctx); err != nil {
 		return err

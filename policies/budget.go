@@ -17,8 +17,8 @@ var ErrBudget = errors.New("retry budget spent")
 // just when it can bear least. First attempts are never refused, and a refused retry returns at once.
 //
 // Make one with [NewTokenBudget] (the one to recommend), [NewRatioBudget] or [NewCostBudget] and give it to all the loops
-// that are to share it, by [WithBudget]. It is safe for concurrent use. A budget made with bad numbers makes those loops
-// fail with [retry.ErrConfig].
+// that are to share it, by [WithBudget]. It is safe for concurrent use. A budget made with bad numbers, and the zero
+// Budget, make those loops fail with [retry.ErrConfig].
 type Budget struct {
 	ledger
 	err error
@@ -33,8 +33,18 @@ type ledger interface {
 	Idle() bool
 }
 
-// Validate reports bad numbers.
-func (b *Budget) Validate() error { return b.err }
+// Validate reports bad numbers, and a budget that none of the three has made.
+func (b *Budget) Validate() error {
+	if b == nil || b.ledger == nil {
+		return errZeroBudget
+	}
+	return b.err
+}
+
+var errZeroBudget = retry.ConfigErrorf("policies.Budget", "made without NewTokenBudget, NewRatioBudget or NewCostBudget")
+
+// Idle is true while the budget remembers nothing.
+func (b *Budget) Idle() bool { return b == nil || b.ledger == nil || b.ledger.Idle() }
 
 func newBudget(name string, ok bool, want string, l ledger) *Budget {
 	b := &Budget{ledger: l}

@@ -15,7 +15,7 @@ var ErrFull = errors.New("bulkhead full")
 
 // Bulkhead bounds how many calls run at once, so that one slow callee does not hold all of a program's goroutines. Calls
 // beyond its slots wait in a queue, first in first out, until a slot is free or their context ends; calls beyond the queue
-// are rejected at once with [ErrFull]. It is safe for concurrent use.
+// are rejected at once with [ErrFull]. It is safe for concurrent use. The zero Bulkhead is a configuration error.
 //
 // A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know when a slot will be free,
 // so it waits as long as its context lives; a [Timeout] around bounds that. A wait that ends so is a rejection too, which Is
@@ -39,8 +39,15 @@ func NewBulkhead(slots, queue int) *Bulkhead {
 	return b
 }
 
-// Validate reports bad numbers.
-func (b *Bulkhead) Validate() error { return b.err }
+// Validate reports bad numbers, and a bulkhead that NewBulkhead has not made.
+func (b *Bulkhead) Validate() error {
+	if b == nil || b.slots == 0 && b.err == nil {
+		return errZeroBulkhead
+	}
+	return b.err
+}
+
+var errZeroBulkhead = retry.ConfigErrorf("policies.Bulkhead", "made without NewBulkhead")
 
 // Idle is true while no call runs or waits.
 func (b *Bulkhead) Idle() bool { running, _ := b.Load(); return running == 0 }
@@ -54,8 +61,8 @@ func (b *Bulkhead) Load() (running, waiting int) {
 
 // Do lets the call through when it has a slot, and gives the slot back on every way out.
 func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error {
-	if b.err != nil {
-		return b.err
+	if err := b.Validate(); err != nil {
+		return err
 	}
 	if err := retry.Ended(ctx); err != nil {
 		return err

@@ -126,8 +126,8 @@ func HintCap(d time.Duration) Option {
 func WithBudget(b *Budget) Option {
 	return func(c *config) {
 		option("WithBudget", b != nil, func(c *config) { c.budget = b }, "must not be nil", "nil")(c)
-		if b != nil && b.err != nil {
-			c.problems = append(c.problems, b.err.Error())
+		if err := b.Validate(); b != nil && err != nil {
+			c.problems = append(c.problems, err.Error())
 		}
 	}
 }
