@@ -19,8 +19,8 @@
 //   - A Retry-After is obeyed; RateLimit fields reach the limiters and pacers of the chain, on successes too.
 //   - Each redirect's hop goes through the chain by itself, under its own [Host]: limits per host are
 //     policies.Keyed(httpx.Host, ...).
-//   - A per-attempt policies.Timeout in the chain ends with the headers (under Fetch: when decoded). http.Client's own Timeout
-//     spans all attempts, waits and the body.
+//   - A per-attempt policies.Timeout in the chain ends with the headers (under Fetch: when decoded). The default's 30 s do too,
+//     and then bound each wait for more of the body under Fetch. http.Client's own Timeout spans all attempts, waits and the body.
 //   - A client that is handed in with [WithClient] is not changed. Errors and logs do not show the secrets of URLs.
 //
 // Policies see a response that is rejected as a [*StatusError]: a final 4xx is marked Permanent and Neutral (a healthy

@@ -50,6 +50,9 @@ func Text(r *http.Response) (string, error) {
 // way and a decoder's error are retried like a 503. A response that is not 2xx is a [*StatusError]. The value of the last attempt
 // comes back beside an error.
 //
+// An attempt of the default policy ends when the headers are not there within 30 s, or when nothing more of the body comes for
+// 30 s; how long all of it takes is not limited. A policies.Timeout of one's own lasts until it is decoded.
+//
 // [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is bounded: to 64 MiB, or 100 times
 // the bytes that were sent if that is more. A body over its bound is the final answer of a healthy server: an error with
 // [*http.MaxBytesError] in its tree.

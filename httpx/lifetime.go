@@ -12,7 +12,7 @@ import (
 
 // lifetime is the context of one request on the wire. It has the values of the attempt's context. Until the headers are
 // there it ends with the attempt's; from then on only with the caller's, until the body is closed: a policy's timeout ends
-// with the attempt, and the response outlives the attempt.
+// with the attempt, and the response outlives the attempt. (Under Fetch it does not, and is the attempt's to the end.)
 type lifetime struct {
 	context.Context // ends when cancel is called
 	attempt         context.Context
@@ -44,7 +44,7 @@ func begin(caller, attempt context.Context, limit time.Duration) *lifetime {
 		l.stop = context.AfterFunc(attempt, func() { l.cancel(context.Cause(attempt)) })
 	}
 	if limit > 0 {
-		l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeoutError{limit}) })
+		l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeoutError{limit: limit}) })
 	}
 	return l
 }
@@ -59,6 +59,32 @@ func (l *lifetime) answered(caller context.Context) bool {
 	return inTime
 }
 
+// pace is answered under Fetch, where the attempt lasts until it is decoded: the limit is now for each read of the body. What
+// the decoder does between them takes as long as it takes.
+func (l *lifetime) pace(resp *http.Response, limit time.Duration) bool {
+	if !l.timer.Stop() {
+		return false
+	}
+	l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeoutError{limit: limit, body: true}) })
+	l.timer.Stop()
+	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp.Body = &pacedBody{resp.Body, l.timer, limit}
+	}
+	return true
+}
+
+type pacedBody struct {
+	io.ReadCloser
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.limit)
+	defer b.timer.Stop()
+	return b.ReadCloser.Read(p)
+}
+
 func (l *lifetime) end() {
 	if l.timer != nil {
 		l.timer.Stop()
@@ -69,10 +95,19 @@ func (l *lifetime) end() {
 	l.cancel(context.Canceled)
 }
 
-// attemptTimeoutError is the default client's limit for one attempt, and reads as that of policies.Timeout.
-type attemptTimeoutError struct{ limit time.Duration }
+// attemptTimeoutError is the default client's limit for one attempt, and matches policies.ErrTimeout.
+type attemptTimeoutError struct {
+	limit time.Duration
+	body  bool
+}
 
-func (e *attemptTimeoutError) Error() string { return "no response headers within " + e.limit.String() }
+func (e *attemptTimeoutError) Error() string {
+	if e.body {
+		return "no more of the body for " + e.limit.String()
+	}
+	return "no response headers within " + e.limit.String()
+}
+
 func (e *attemptTimeoutError) Timeout() bool { return true }
 func (e *attemptTimeoutError) Is(target error) bool {
 	return target == policies.ErrTimeout || target == context.DeadlineExceeded

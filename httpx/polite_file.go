@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/internal/robots"
+	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -232,7 +233,8 @@ func (p *politeness) fetcher(x *exchange, u *url.URL, policy retry.Policy) fetch
 	if x.secure {
 		check = noDowngrade(check)
 	}
-	h := &hop{settings: settings{policy: policy, limit: cmp.Or(x.limit, defaultLimit), refused: x.refused}, base: x.base}
+	policy = retry.Chain(policy, policies.Timeout(cmp.Or(x.limit, defaultLimit))) // also of a file that drips
+	h := &hop{settings: settings{policy: policy, refused: x.refused}, base: x.base}
 	client := &http.Client{Transport: h, CheckRedirect: check}
 	target := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/robots.txt"}).String()
 	agent := cmp.Or(x.req.UserAgent(), p.agent)

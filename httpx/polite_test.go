@@ -631,6 +631,20 @@ func TestAnAttemptsTimeoutSaysNothingOfRobotsTxt(t *testing.T) {
 	})
 }
 
+func TestARobotsTxtThatDripsIsGivenUp(t *testing.T) {
+	spotless(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/robots.txt" {
+			drip(w, r)
+		}
+	}, func(b *bubble) {
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}), httpx.Polite("bot"))
+		start := time.Now()
+		if _, err := c.Get(b.Context(), inBubble); !errors.Is(err, httpx.ErrDisallowed) || b.hits.Load() != 3 || time.Since(start).Round(time.Second) > 92*time.Second {
+			b.Errorf("%v after %d in %v", err, b.hits.Load(), time.Since(start))
+		}
+	})
+}
+
 func TestAFetchThatEndsItsGoroutineIsAnError(t *testing.T) {
 	w := &web{robots: func(*http.Request) (int, string, http.Header) { runtime.Goexit(); return 0, "", nil }}
 	if err := get(t, over(w, httpx.Polite("bot")), "http://h/"); err == nil || errors.Is(err, httpx.ErrDisallowed) || len(w.urls(false)) != 0 {

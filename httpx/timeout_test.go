@@ -17,8 +17,24 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// slow answers by path, too: /hang says nothing, /drip a byte each second without end.
+// slow answers by path, too: /hang says nothing, /drip a byte each second without end, /long ten bytes in 90 s, /stall only the
+// first of them.
 func slow(n int, w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/long" || r.URL.Path == "/stall" {
+		w.Header().Set("Content-Length", "10")
+		wait := map[string]time.Duration{"/long": 10 * time.Second, "/stall": time.Hour}[r.URL.Path]
+		_, _ = io.WriteString(w, "x")
+		for range 9 {
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(wait):
+			case <-r.Context().Done():
+				return
+			}
+			_, _ = io.WriteString(w, "x")
+		}
+		return
+	}
 	if r.URL.Path == "/hang" {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
@@ -69,7 +85,10 @@ func TestWhatATimeoutSpans(t *testing.T) {
 		// Under Fetch it ends when the body is decoded.
 		{"per attempt, Fetch", own, "", "/drip", perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
 		{"overall, Fetch", own, "", "/drip", inAll, nil, policies.ErrTimeout, 1, time.Second},
-		{"default, Fetch", plain(0), "", "/drip", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
+		// But for the default's, which is for the headers, and then for what comes next.
+		{"default, no headers", plain(0), "", "/hang", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
+		{"default, Fetch", plain(0), "", "/long", nil, nil, nil, 1, 90 * time.Second},
+		{"default, Fetch of a body that stops", plain(0), "", "/stall", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
 		// http.Client's own spans everything.
 		{"client's, no headers", plain(10 * time.Second), "GET", "/hang", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
 		{"client's, body", plain(10 * time.Second), "GET", "/drip", nil, readFor(time.Minute), context.DeadlineExceeded, 1, 10 * time.Second},
@@ -94,6 +113,9 @@ func TestWhatATimeoutSpans(t *testing.T) {
 					}
 				}
 				var net interface{ Timeout() bool }
+				if late := err != nil && strings.Contains(err.Error(), "no more of the body for 30s"); late != (c.path == "/stall") {
+					b.Errorf("%v", err)
+				}
 				if !errors.Is(err, c.want) || c.want != nil && (errors.Is(err, context.Canceled) || !errors.As(err, &net)) ||
 					b.hits.Load() != c.hits || c.took > 0 && time.Since(start) != c.took {
 					b.Errorf("%v after %d requests in %v", err, b.hits.Load(), time.Since(start))
@@ -109,6 +131,19 @@ func firstOnly(n int, _ *http.Request) error {
 		return errBang
 	}
 	return nil
+}
+
+// The limit is for the server, not for what is done with what it sends.
+func TestADecoderTakesItsTime(t *testing.T) {
+	spotless(t, slow, func(b *bubble) {
+		_, err := httpx.Fetch(b.Context(), httpx.New(httpx.WithClient(&http.Client{Transport: b.tr})), "http://a.example/ok", func(r *http.Response) (string, error) {
+			time.Sleep(time.Minute)
+			return httpx.Text(r)
+		})
+		if err != nil || b.hits.Load() != 1 {
+			b.Errorf("%v after %d", err, b.hits.Load())
+		}
+	})
 }
 
 func TestAPostThatWasNeverSentIsRetriedAfterATimeout(t *testing.T) {

@@ -155,15 +155,9 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	defer x.aim()
 
 	var life *lifetime
-	if x.call == nil {
-		if x.limit > 0 || ctx.Done() != x.Done() { // else nothing ends the attempt but the caller
-			life = begin(x, ctx, x.limit)
-			ctx = life
-		}
-	} else if x.limit > 0 { // under Fetch the limit is, like any policy's, until it is decoded
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, x.limit, &attemptTimeoutError{x.limit})
-		defer cancel()
+	if x.limit > 0 || x.call == nil && ctx.Done() != x.Done() { // else nothing ends the attempt but the caller, or it lasts until decoded
+		life = begin(x, ctx, x.limit)
+		ctx = life
 	}
 	kept := false
 	defer func() {
@@ -210,16 +204,19 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		resp.Request = req
 	}
 	if life != nil {
-		if !life.answered(x) && ctx.Err() != nil {
+		if inTime := x.call != nil && life.pace(resp, x.limit) || x.call == nil && life.answered(x); !inTime && ctx.Err() != nil {
 			_ = resp.Body.Close()
 			return nil, x.failed(req, context.Cause(ctx), false)
 		}
-		if resp.Body == http.NoBody { // there is nothing to close, and nobody may close it
+		switch {
+		case x.call != nil: // it ends with the attempt
+		case resp.Body == http.NoBody: // there is nothing to close, and nobody may close it
 			life.end()
-		} else {
+			kept = true
+		default:
 			life.hold(resp)
+			kept = true
 		}
-		kept = true
 	}
 	return x.receive(ctx, req, resp)
 }
