@@ -205,6 +205,39 @@ func TestFetchAllOfAnEndlessIteratorIsBounded(t *testing.T) {
 	}) // the bubble fails if a goroutine is left
 }
 
+// What a page leads to may be sent to the iterator while it is looked at.
+func TestALoopMayFeedItsOwnIterator(t *testing.T) {
+	for _, workers := range []int{1, 2, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			links, got := make(chan string), 0
+			go func() { links <- "http://1s/" }()
+			each := func(yield func(string) bool) {
+				for u := range links {
+					if !yield(u) {
+						return
+					}
+				}
+			}
+			start := time.Now()
+			for range httpx.FetchAll(t.Context(), inMemory(), each, httpx.Text, httpx.Workers(workers)) {
+				switch got++; got {
+				case 1:
+					for range 300 {
+						links <- "http://1s/"
+					}
+					time.Sleep(time.Second) // meanwhile others are under way
+				case 301:
+					close(links)
+				}
+			}
+			atOnce := max(1, workers/2) // of one host
+			if want := time.Duration(1+(300+atOnce-1)/atOnce) * time.Second; got != 301 || time.Since(start) != want {
+				t.Errorf("%d workers: %d after %v, want %v", workers, got, time.Since(start), want)
+			}
+		})
+	}
+}
+
 func TestLeavingTheLoopCancelsAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

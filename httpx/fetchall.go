@@ -13,22 +13,24 @@ import (
 
 // Result is what became of one URL of a [FetchAll].
 type Result[T any] struct {
-	URL      string // as it was given
+	URL      string // as it was given; empty where FetchAll itself was called wrongly: see there
 	Value    T
 	Err      error
-	Attempts int           // requests sent, over all redirects; 0 if none could be
+	Attempts int           // requests handed to the transport, over all redirects
 	Elapsed  time.Duration // waits included
 }
 
 // FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of completion. [Workers] says how many
 // are under way at once. An error is a result like others and ends nothing. When the loop is left, or ctx ends, what is under
-// way is cancelled, and FetchAll returns when it is over; a URL whose request ctx cut off is yielded with that error.
+// way is cancelled, and FetchAll returns when it is over; a URL whose request ctx cut off is yielded with that error. With a bad
+// option, a nil client or a nil argument there is one result: an error that Is [retry.ErrConfig], without a URL.
 //
-// urls may be endless: it is asked for more only when there is a worker for it. It runs in a goroutine of its own and should
-// heed ctx if it blocks. A panic in it or in decode reaches the loop.
+// urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and up to 1024 URLs are read
+// ahead. FetchAll waits for it: an iterator that blocks, on a channel say, must end when ctx does, and who leaves the loop early
+// cancels that ctx, or closes the channel, before. A loop that feeds its own iterator, a crawl, needs a queue without a bound
+// between them: see the example. A panic in urls or in decode reaches the loop.
 //
-// One host gets at most half of the workers while others may still come up. To find those, up to 1024 URLs of a host that has
-// its share are set aside; beyond that a host gets all workers but one.
+// One host gets at most half of the workers while others may still come up; beyond that, where 1024 URLs wait, all but one.
 func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option) iter.Seq[Result[T]] {
 	return func(yield func(Result[T]) bool) {
 		c := c.With(opts...)
@@ -49,38 +51,49 @@ func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], deco
 		ctx, cancel := context.WithCancel(ctx)
 		f := &fleet[T]{
 			client: c, ctx: ctx, decode: decode, workers: c.cfg.workers,
-			feed: make(chan string), done: make(chan landed[T], c.cfg.workers),
+			feed: make(chan string), out: make(chan landed[T], c.cfg.workers), taken: make(chan string),
 			queue: queue{waiting: map[string][]string{}, busy: map[string]int{}},
 		}
 		fed := make(chan any, 1)
 		go f.pull(urls, fed)
+		go f.fly()
+		panicked := false
 		defer func() {
 			cancel()
-			for range f.running { // the channel has room for all of them, so each ends
-				<-f.done
+			for r := range f.out {
+				f.taken <- r.host
 			}
-			if p := <-fed; p != nil && !f.panicked {
+			if p := <-fed; p != nil && !panicked {
 				panic(p)
 			}
 		}()
-		f.fly(yield)
+		for r := range f.out {
+			f.taken <- r.host
+			if r.panic != nil {
+				panicked = true
+				panic(r.panic)
+			}
+			if !yield(r.Result) {
+				return
+			}
+		}
 	}
 }
 
-// setAside is how many URLs may wait for their host's turn.
-const setAside = 1024
+// readAhead is how many URLs may wait for their host's turn.
+const readAhead = 1024
 
-// fleet is one FetchAll. All its decisions are made in the goroutine of the loop, between results.
+// fleet is one FetchAll. All its decisions are made in fly.
 type fleet[T any] struct {
 	queue
-	client   *Client
-	ctx      context.Context
-	decode   Decoder[T]
-	workers  int
-	running  int
-	feed     chan string // closed when there are no more
-	done     chan landed[T]
-	panicked bool
+	client  *Client
+	ctx     context.Context
+	decode  Decoder[T]
+	workers int
+	running int            // under way, or over and not taken yet
+	feed    chan string    // closed when there are no more
+	out     chan landed[T] // with room for all of them; closed after the last
+	taken   chan string    // the host of each that was taken from out
 }
 
 type landed[T any] struct {
@@ -113,7 +126,9 @@ func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
 	returned = true
 }
 
-func (f *fleet[T]) fly(yield func(Result[T]) bool) {
+// fly starts the requests, in a goroutine of its own.
+func (f *fleet[T]) fly() {
+	defer close(f.out)
 	for {
 		alive := f.ctx.Err() == nil
 		for alive && f.running < f.workers {
@@ -128,7 +143,7 @@ func (f *fleet[T]) fly(yield func(Result[T]) bool) {
 			return
 		}
 		feed := f.feed
-		if f.over || !alive || f.running == f.workers || f.size >= setAside {
+		if f.over || !alive || f.size >= readAhead {
 			feed = nil
 		}
 		select {
@@ -138,16 +153,9 @@ func (f *fleet[T]) fly(yield func(Result[T]) bool) {
 				continue
 			}
 			f.add(u)
-		case r := <-f.done:
+		case host := <-f.taken:
 			f.running--
-			f.landed(r.host)
-			if r.panic != nil {
-				f.panicked = true
-				panic(r.panic)
-			}
-			if !yield(r.Result) {
-				return
-			}
+			f.landed(host)
 		case <-f.watch(alive):
 		}
 	}
@@ -166,7 +174,7 @@ func (f *fleet[T]) share() int {
 	switch {
 	case f.over:
 		return f.workers
-	case f.size >= setAside:
+	case f.size >= readAhead:
 		return max(1, f.workers-1)
 	}
 	return max(1, f.workers/2)
@@ -183,7 +191,7 @@ func (f *fleet[T]) fetch(u, host string) {
 				r.panic = errors.New("httpx.FetchAll: a decoder ended its goroutine")
 			}
 		}
-		f.done <- r
+		f.out <- r
 	}()
 	var req *http.Request
 	if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
