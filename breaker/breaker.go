@@ -14,6 +14,14 @@ import (
 // ErrOpen is the reason of a [retry.Rejection] by a breaker, whether it is open, isolated, or has all its probes out.
 var ErrOpen = errors.New("circuit breaker is open")
 
+// errIsolated is told apart from it by people only.
+var errIsolated error = isolatedError{}
+
+type isolatedError struct{}
+
+func (isolatedError) Error() string        { return "circuit breaker is isolated" }
+func (isolatedError) Is(target error) bool { return target == ErrOpen }
+
 var (
 	errAborted    = errors.New("the call panicked or ended its goroutine")
 	errProbeHangs = errors.New("a probe did not return within its limit")
@@ -79,7 +87,7 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	}
 	if e := b.era.Load(); e.state == Open && !b.shadow { // a refusal pays for nothing that a call needs
 		if left := e.left(b.now()); left > 0 {
-			return b.rejection(ctx, e.cause, left)
+			return b.rejection(ctx, e, left)
 		}
 	}
 	return b.call(ctx, next)
@@ -122,10 +130,10 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 		}
 		return p, nil
 	case Isolated:
-		return b.refuse(ctx, e.cause, 0)
+		return b.refuse(ctx, e, 0)
 	case Open:
 		if left := e.left(b.now()); left > 0 {
-			return b.refuse(ctx, e.cause, left)
+			return b.refuse(ctx, e, left)
 		}
 	}
 	return b.admitLocked(ctx)
@@ -135,14 +143,14 @@ func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 	b.mu.Lock()
 	now := b.present(b.now())
 	b.settle(now)
-	p, wait := b.take(b.era.Load(), now)
-	cause := b.era.Load().cause
+	e := b.era.Load()
+	p, wait := b.take(e, now)
 	p.changes = b.fresh()
 	b.mu.Unlock()
 
 	if p.era == nil {
 		b.announce(ctx, p.changes)
-		return b.refuse(ctx, cause, wait)
+		return b.refuse(ctx, e, wait)
 	}
 	return p, nil
 }
@@ -185,18 +193,18 @@ func (b *Breaker) untilProbe(e *era, now time.Duration) time.Duration {
 }
 
 // refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts only.
-func (b *Breaker) refuse(ctx context.Context, cause error, wait time.Duration) (permit, error) {
+func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permit, error) {
 	if !b.shadow {
-		return permit{}, b.rejection(ctx, cause, wait)
+		return permit{}, b.rejection(ctx, e, wait)
 	}
 	b.shadowed.refused.Add(1)
-	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: cause}
+	r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause}
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, Note: "in shadow mode: let through"})
 	return permit{}, nil
 }
 
-func (b *Breaker) rejection(ctx context.Context, cause error, wait time.Duration) error {
-	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: cause}
+func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) error {
+	r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause}
 	if retry.Observed(ctx) {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r})
 	}
@@ -316,7 +324,8 @@ func (b *Breaker) Counts() Counts {
 	return c
 }
 
-// Isolate refuses all calls until Release. The rejection tells no time to come back.
+// Isolate refuses all calls until Release. The rejection says so, Is [ErrOpen], and tells no time to come back. With [Shadow]
+// nothing is refused, here neither.
 func (b *Breaker) Isolate() {
 	b.mu.Lock()
 	now := b.present(b.now())

@@ -39,6 +39,14 @@ func newEngine(probes int) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	})
 }
 
+// refusal is why a call is refused in this era.
+func (e *era) refusal() error {
+	if e.state == Isolated {
+		return errIsolated
+	}
+	return ErrOpen
+}
+
 // left is how long an open era still lasts. It is 0 too where the clock has gone back, which present is to see.
 func (e *era) left(now time.Duration) time.Duration {
 	if now < e.since {

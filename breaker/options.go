@@ -16,7 +16,7 @@ type config struct {
 	consecutive    int // 0: not a rule
 	ratio          float64
 	minimum        int
-	window         time.Duration
+	window         time.Duration // 0 until configured: the default
 	buckets        int
 	openFor        time.Duration
 	growth         float64 // 0: none
@@ -34,7 +34,7 @@ type config struct {
 }
 
 func configure(policy string, opts []Option) (config, error) {
-	c := config{window: 10 * time.Second, buckets: 10, openFor: 30 * time.Second, probes: 1}
+	c := config{openFor: 30 * time.Second, probes: 1}
 	for _, o := range opts {
 		if o == nil {
 			c.fail("an option is nil")
@@ -50,6 +50,12 @@ func configure(policy string, opts []Option) (config, error) {
 	}
 	if c.growth > 0 && c.openMax < c.openFor {
 		c.fail("OpenGrowth: max %v is below the open time %v", c.openMax, c.openFor)
+	}
+	if c.window != 0 && c.ratio == 0 {
+		c.fail("Window needs FailureRate")
+	}
+	if c.window == 0 {
+		c.window, c.buckets = 10*time.Second, 10
 	}
 	if c.inFlight && c.slow == 0 {
 		c.fail("SlowInFlight needs SlowCall")
@@ -98,7 +104,7 @@ func FailureRate(ratio float64, minimum int) Option {
 }
 
 // Window is the time that [FailureRate] looks back, dropped bucket by bucket. The default is 10 s in 10 buckets, as Hystrix
-// had it. Choose it so that the usual traffic reaches the minimum in a fraction of it.
+// had it. Without FailureRate it is a configuration error. Choose it so that the usual traffic reaches the minimum in a fraction of it.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		c.window, c.buckets = d, buckets
@@ -119,17 +125,20 @@ func OpenFor(d time.Duration) Option {
 
 // OpenGrowth makes the open time factor times as long after each probe that fails, up to max. Once closed it is the one of
 // OpenFor again. Without it the open time does not grow.
-func OpenGrowth(factor float64, longest time.Duration) Option {
+func OpenGrowth(factor float64, max time.Duration) Option {
 	return func(c *config) {
 		if !(factor >= 1) || math.IsInf(factor, 0) {
 			c.fail("OpenGrowth: factor %v is not a number of at least 1", factor)
 		}
-		c.growth, c.openMax = factor, longest
-		c.positive("OpenGrowth: max", longest)
+		c.growth, c.openMax = factor, max
+		c.positive("OpenGrowth: max", max)
 	}
 }
 
 // Probes is how many calls a half-open breaker sends, and how many successes close it. The default is 1.
+//
+// While all of them are out nobody knows when one returns. A call that comes then is refused, and told to come back in a tenth
+// of the open time, or in as long again as the oldest probe has been out if that is more, but no later than its [ProbeLimit].
 func Probes(n int) Option {
 	return func(c *config) { c.probes = n; c.atLeastOne("Probes", n) }
 }
@@ -163,8 +172,8 @@ func Ramp(d time.Duration) Option {
 	return func(c *config) { c.rampFor = d; c.positive("Ramp", d) }
 }
 
-// Shadow runs everything and enforces nothing: what the breaker would refuse goes through, and [Breaker.ShadowCounts] tells
-// how often that was and how often it would have been wrong. For trying a breaker on live traffic.
+// Shadow runs everything and enforces nothing, not even [Breaker.Isolate]: what the breaker would refuse goes through, and
+// [Breaker.ShadowCounts] tells how often that was and how often it would have been wrong. For trying a breaker on live traffic.
 func Shadow() Option { return func(c *config) { c.shadow = true } }
 
 // OnChange has f told of every change of state. Any number of listeners may be given; they are called in order, after the

@@ -209,8 +209,9 @@ func TestIsolatedUntilReleased(t *testing.T) {
 		b.Isolate()
 		time.Sleep(time.Hour)
 		want(t, b, breaker.Isolated)
-		if after, ok := retry.RetryAfter(run(b, succeed)); !ok || after != 0 {
-			t.Fatal(after, ok)
+		err := run(b, succeed)
+		if r, ok := retry.Rejected(err); !ok || r.RetryAfter != 0 || !errors.Is(err, breaker.ErrOpen) || err.Error() != "breaker x: circuit breaker is isolated" {
+			t.Fatal(err)
 		}
 		b.Release()
 		want(t, b, breaker.Closed)
@@ -486,6 +487,9 @@ func TestBadOptionsFailEveryCall(t *testing.T) {
 		b.Isolate()
 		b.Release()
 		_, _, _, _ = b.State(), b.Counts(), b.Idle(), b.Snapshot()
+	}
+	if err := breaker.New("x", breaker.Window(time.Second, 10)).Validate(); err == nil || err.Error() != "breaker x: Window needs FailureRate" {
+		t.Errorf("a Window for nothing: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func (j Jitter) String() string {
 	case Decorrelated:
 		return "Decorrelated"
 	}
-	return "unknown"
+	return "Jitter(" + strconv.Itoa(int(j)) + ")"
 }
 
 // spread draws a wait for d, which is at most limit. first is the first wait of the schedule and previous the one that was

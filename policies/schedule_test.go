@@ -121,6 +121,9 @@ func TestBadOptionsAreToldBeforeAnyCall(t *testing.T) {
 			t.Errorf("%s: called", name)
 		}
 	}
+	if got, want := retry.Validate(E(policies.WithJitter(9))).Error(), "policies.Exponential: WithJitter(Jitter(9)): no such jitter"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestCenkaltiInteroperates(t *testing.T) {
