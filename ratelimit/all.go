@@ -15,7 +15,7 @@ import (
 // the host in one of the whole crawl). All has a line of its own: members' own callers are not in it. A pause of a member holds
 // All too, but a hint heard in All pauses only All, for it speaks of this callee. The least MaxWait and HintCap of the members
 // hold; of Shadow limiters either all are or none. SetLimit and SetBurst are for the members: those in line notice within a
-// second.
+// second. Stats counts a call made through All in All, and not in the members.
 func All(limiters ...*Limiter) *Limiter {
 	l := &Limiter{shared: true}
 	if len(limiters) == 0 {

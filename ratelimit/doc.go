@@ -19,6 +19,9 @@
 //
 // One limiter stands for one limit. Share it; for a limit per host, keep one per host with policies.Keyed.
 //
+// A policy that is used in a testing/synctest bubble is best made inside it: to one from outside a clock that goes back is no time
+// passed, but it brings along what it holds, and goroutines must not wait at it inside and outside of a bubble at once.
+//
 // What a callee says of its patience is heard by both: a mark by [retry.After], which httpx puts on a 429 and on a 503 with
 // Retry-After, and a quota told with [retry.Report], which httpx does with RateLimit fields. One call hears it, every caller is
 // held, and then one goes first: see [Limiter.Pause].

@@ -36,7 +36,7 @@ type Limiter struct {
 	invalid atomic.Pointer[error] // what is wrong with the configuration
 
 	mu    sync.Mutex
-	now   time.Time // the latest moment seen: the buckets' time never goes back
+	now   time.Time // the latest moment seen
 	line  line[ticket]
 	pause pause
 	stats Stats
@@ -95,6 +95,9 @@ func (l *Limiter) judge(err error) {
 
 // Validate reports a configuration error, also one that came with SetLimit or SetBurst.
 func (l *Limiter) Validate() error {
+	if l == nil {
+		return errNil
+	}
 	if err := l.invalid.Load(); err != nil {
 		return *err
 	}
@@ -109,7 +112,10 @@ func (l *Limiter) Validate() error {
 	return nil
 }
 
-var errZero = retry.ConfigErrorf(policyName, "the zero Limiter is not ready: use New, From or All")
+var (
+	errNil  = retry.ConfigErrorf(policyName, "a nil Limiter")
+	errZero = retry.ConfigErrorf(policyName, "the zero Limiter is not ready: use New, From or All")
+)
 
 // Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is [ErrLimited] and, where the deadline is
 // the reason, Is context.DeadlineExceeded.
@@ -204,9 +210,11 @@ func (l *Limiter) SetBurst(burst int) {
 func (l *Limiter) change(set func(*rate.Limiter)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.members != nil || len(l.buckets) != 1 {
+	switch {
+	case len(l.buckets) == 0: // Validate tells
+	case l.members != nil:
 		l.judge(retry.ConfigErrorf(policyName, "a limiter made by All has no limit of its own to set: set that of a member"))
-	} else {
+	default:
 		l.tick()
 		b := l.buckets[0]
 		set(b)
@@ -218,9 +226,13 @@ func (l *Limiter) change(set func(*rate.Limiter)) {
 // Idle reports whether the limiter could be forgotten without changing a decision: nobody waits, nothing pauses it, and its bucket
 // is full.
 func (l *Limiter) Idle() bool {
+	if l == nil {
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.tick()
+	l.follow()
 	if l.line.head != nil || l.pause.pending(now) {
 		return false
 	}
@@ -258,15 +270,4 @@ func (l *Limiter) String() string {
 		s += fmt.Sprintf(", %d waiting", l.line.len)
 	}
 	return s
-}
-
-// tick moves the limiter's time to the present and returns it. It requires that l.mu is held.
-func (l *Limiter) tick() time.Time { return l.seen(time.Now()) }
-
-// seen is tick for a moment that was read before l.mu was taken.
-func (l *Limiter) seen(now time.Time) time.Time {
-	if now.After(l.now) {
-		l.now = now
-	}
-	return l.now
 }

@@ -3,8 +3,10 @@ package ratelimit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -366,6 +368,13 @@ func TestBadConfigurationFailsEveryCall(t *testing.T) {
 		"zero option":      ratelimit.New(1, 1, ratelimit.Option{}),
 		"nil bucket":       ratelimit.From(nil),
 		"zero":             &ratelimit.Limiter{},
+		"nil":              (*ratelimit.Limiter)(nil),
+		"nil, N":           (*ratelimit.Limiter)(nil).N(1),
+		"zero in All":      ratelimit.All(good, &ratelimit.Limiter{}),
+		"All of a zero":    ratelimit.All(&ratelimit.Limiter{}),
+		"nil in All":       ratelimit.All(good, nil),
+		"zero pacer":       &ratelimit.Pacer{},
+		"nil pacer":        (*ratelimit.Pacer)(nil),
 		"SetLimit":         spoilt,
 		"N(0)":             good.N(0),
 		"All of none":      ratelimit.All(),
@@ -381,9 +390,27 @@ func TestBadConfigurationFailsEveryCall(t *testing.T) {
 		if !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: got %v", name, err)
 		}
+		if err := retry.Run(bg, retry.Chain(retry.Observe(func(context.Context, retry.Event) {}), p), nop); !errors.Is(err, retry.ErrConfig) {
+			t.Errorf("%s: in a chain: got %v", name, err)
+		}
+		_ = p.(retry.Idler).Idle() // Keyed asks a policy that fails, too
+		if s, ok := p.(fmt.Stringer); ok && s.String() == "" {
+			t.Errorf("%s: an empty string", name)
+		}
 	}
 	spoilt.SetLimit(1)
 	if err := retry.Run(bg, spoilt, nop); err != nil {
 		t.Errorf("set right again: %v", err)
+	}
+}
+
+// A zero Limiter has no line and no bucket; what is set or paused of it does not make it another error.
+func TestAZeroLimiterSaysThatItIsZero(t *testing.T) {
+	var l ratelimit.Limiter
+	l.SetLimit(1)
+	l.SetBurst(1)
+	l.Pause(time.Second)
+	if err := retry.Run(bg, &l, nop); !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), "zero Limiter") {
+		t.Errorf("got %v", err)
 	}
 }

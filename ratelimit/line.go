@@ -106,6 +106,10 @@ func (q *line[T]) silence() {
 	}
 }
 
+// forgetTimer has the next alarm make a timer of its own. The old one is not stopped: it may be of another synctest bubble, and one
+// that comes for nothing does no harm.
+func (q *line[T]) forgetTimer() { q.timer, q.wakeAt = nil, time.Time{} }
+
 // misfit is why a wait that ends at the given time is too long; nil if it is not.
 func (w *waiter[T]) misfit(at time.Time, maxWait time.Duration) error {
 	switch {

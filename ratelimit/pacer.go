@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/pacing"
@@ -29,9 +30,11 @@ import (
 type Pacer struct {
 	config
 	invalid error
-	base    time.Time // the machine's time begins here
+	base    time.Time    // the machine's time begins here,
+	skipped atomic.Int64 // and is ahead by what the clock went back
 
 	mu      sync.Mutex
+	latest  time.Duration // the machine's time, when it was last asked
 	machine *pacing.Machine
 	used    bool
 	cause   error   // the last refusal
@@ -62,18 +65,21 @@ func newPacer(rng *rand.Rand, opts []Option) *Pacer {
 
 const pacerName = "pacer"
 
-var errZeroPacer = retry.ConfigErrorf(pacerName, "the zero Pacer is not ready: use NewPacer")
+var (
+	errNilPacer  = retry.ConfigErrorf(pacerName, "a nil Pacer")
+	errZeroPacer = retry.ConfigErrorf(pacerName, "the zero Pacer is not ready: use NewPacer")
+)
 
 // Validate reports a configuration error.
 func (p *Pacer) Validate() error {
+	if p == nil {
+		return errNilPacer
+	}
 	if p.machine == nil {
 		return errZeroPacer
 	}
 	return p.invalid
 }
-
-// now is the machine's time.
-func (p *Pacer) now() time.Duration { return time.Since(p.base) }
 
 // Do lets the call go when it is its turn, or refuses it: with a [*retry.Rejection] that Is [ErrLimited] and carries the wait,
 // where that would be longer than [MaxWait], or than the context lives, which also Is context.DeadlineExceeded.

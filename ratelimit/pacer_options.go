@@ -29,7 +29,8 @@ func MaxInFlight(n int) Option {
 }
 
 // Refused says which other errors are the callee's refusal: a 403, a page that asks for a human. It must be safe for concurrent use.
-// An error that concerns one page only should not be among them: it would slow all.
+// An error that concerns one page only should not be among them: it would slow all. It hears of errors only: to httpx's client.Get
+// an accepted 403 is a response and no error, so say there which responses are refusals, with httpx.Refused.
 func Refused(is func(error) bool) Option {
 	return Option{"Refused", forPacer, func(c *config) error {
 		c.refused = is

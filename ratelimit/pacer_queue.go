@@ -25,7 +25,7 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 		p.mu.Unlock()
 		return c, nil
 	}
-	w := &waiter[pass]{n: 1, arrived: p.base.Add(now)}
+	w := &waiter[pass]{n: 1, arrived: p.clock(now)}
 	w.deadline, _ = ctx.Deadline()
 	f := p.forecast(now)
 	wait, err := p.judgeWait(now, w, f, p.line.len)
@@ -84,7 +84,7 @@ func (p *Pacer) dispatch(now time.Duration) {
 			continue
 		}
 		if p.maxWait >= 0 {
-			left := w.arrived.Add(p.maxWait).Sub(p.base.Add(now))
+			left := w.arrived.Add(p.maxWait).Sub(p.clock(now))
 			if left <= 0 {
 				p.line.turnAway(w, p.rejection(ErrLimited, p.forecast(now).wait(0)))
 				continue
@@ -94,7 +94,7 @@ func (p *Pacer) dispatch(now time.Duration) {
 		if wait == forever { // an answer will tell
 			break
 		}
-		here := p.base.Add(now)
+		here := p.clock(now)
 		p.line.alarm(here, here.Add(wait), p)
 		return
 	}
@@ -159,7 +159,7 @@ func (f forecast) wait(n int) time.Duration {
 // judgeWait estimates the wait of w with n before him, and refuses it where it does not fit.
 func (p *Pacer) judgeWait(now time.Duration, w *waiter[pass], f forecast, n int) (time.Duration, error) {
 	wait := f.wait(n)
-	if reason := w.misfit(p.base.Add(now).Add(wait), p.maxWait); reason != nil {
+	if reason := w.misfit(p.clock(now).Add(wait), p.maxWait); reason != nil {
 		return wait, p.rejection(reason, wait)
 	}
 	return wait, nil

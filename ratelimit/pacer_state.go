@@ -24,7 +24,7 @@ type PacerState struct {
 
 // State returns what the pacer is doing.
 func (p *Pacer) State() PacerState {
-	if p.machine == nil {
+	if p == nil || p.machine == nil {
 		return PacerState{Rate: rate.Inf}
 	}
 	p.mu.Lock()
@@ -75,7 +75,7 @@ const staleAfter = time.Hour
 // Idle reports whether the pacer could be forgotten without changing a decision: nobody waits or is on the way, nothing pauses it,
 // the next call may go at once, and it has learned nothing of a limit, or nothing that was used within an hour.
 func (p *Pacer) Idle() bool {
-	if p.machine == nil {
+	if p == nil || p.machine == nil {
 		return true
 	}
 	p.mu.Lock()

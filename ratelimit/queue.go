@@ -87,15 +87,16 @@ func (l *Limiter) opens(now time.Time) time.Time {
 		now = later(now, l.pause.opens(now))
 	}
 	for _, m := range l.members {
-		now = later(now, m.shutUntil())
+		now = later(now, m.shutUntil(now))
 	}
 	return now
 }
 
 // shutUntil is when the limiter's own pause has passed. It must not be called with l.mu held.
-func (l *Limiter) shutUntil() time.Time {
+func (l *Limiter) shutUntil(now time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.seen(now)
 	if l.pause.phase == shut {
 		return l.pause.until
 	}
@@ -192,7 +193,7 @@ func (l *Limiter) dispatch(now time.Time) {
 			break
 		}
 		l.stats.Delayed++
-		l.stats.Waited += now.Sub(w.arrived)
+		l.stats.Waited += max(0, now.Sub(w.arrived))
 		l.line.release(w, t)
 	}
 	l.plan(now)
@@ -201,6 +202,9 @@ func (l *Limiter) dispatch(now time.Time) {
 // plan sets the timer for the head of the line. A line that is empty needs none, and no ramp.
 func (l *Limiter) plan(now time.Time) {
 	q := &l.line
+	if q.head != nil {
+		l.follow()
+	}
 	for w := q.head; w != nil; w = q.head {
 		at, ok := l.turn(now, 0, 0, w.n)
 		at = later(at, l.opens(now))

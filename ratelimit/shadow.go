@@ -26,7 +26,7 @@ func (s Stats) String() string {
 	return fmt.Sprintf("%d at once, %d delayed by %v in all, %d refused, %d abandoned", s.Immediate, s.Delayed, s.Waited, s.Refused, s.Abandoned)
 }
 
-// Stats returns the counts since the limiter was made.
+// Stats returns the counts since the limiter was made; of a member of [All] only of the calls made through itself.
 func (l *Limiter) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,6 +38,7 @@ func (l *Limiter) Stats() Stats {
 func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
 	t, w := ticket{n: n, at: now, pauses: l.pause.begun}, waiter[ticket]{n: n, arrived: now}
 	w.deadline, _ = ctx.Deadline()
+	l.follow()
 	if l.pause.phase == shut && !now.Before(l.pause.until) {
 		l.pause.phase = open // nobody is held back, so nobody has to go first
 	}

@@ -24,7 +24,7 @@ type Snapshot struct {
 
 // Snapshot returns what the pacer knows now.
 func (p *Pacer) Snapshot() Snapshot {
-	if p.machine == nil {
+	if p == nil || p.machine == nil {
 		return Snapshot{}
 	}
 	p.mu.Lock()

@@ -25,7 +25,7 @@ const (
 // classify says what an outcome means for the pace.
 func (p *Pacer) classify(ctx context.Context, c pass, err error) (pacing.Answer, verdict) {
 	a := pacing.Answer{RetryAfter: -1, Remaining: -1}
-	quota, stated := retry.Reported(ctx, p.base.Add(c.at))
+	quota, stated := retry.Reported(ctx, p.clock(c.at))
 	if stated && p.hintCap > 0 {
 		a = heard(quota, p.hintCap)
 	}
