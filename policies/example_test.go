@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/reprise-go/reprise/breaker"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
 )
@@ -28,6 +29,25 @@ func ExampleExponential() {
 	// attempt 1: busy; the next in 1ms
 	// attempt 2: busy; the next in 2ms
 	// done <nil>
+}
+
+func ExampleKeys_All() {
+	type host struct{}
+	breakers := policies.Keyed(
+		func(ctx context.Context) string { name, _ := ctx.Value(host{}).(string); return name },
+		func(name string) retry.Policy { return breaker.New(name, breaker.ConsecutiveFailures(1)) },
+	)
+	guard := retry.Chain(policies.Timeout(time.Second), breakers)
+	for name, answer := range map[string]error{"up.example": nil, "down.example": errors.New("connection refused")} {
+		ctx := context.WithValue(context.Background(), host{}, name)
+		_ = retry.Run(ctx, guard, func(context.Context) error { return answer })
+	}
+	for name, p := range breakers.All() {
+		fmt.Println(name, p.(*breaker.Breaker).State())
+	}
+	// Unordered output:
+	// up.example closed
+	// down.example open
 }
 
 func ExampleOutermostOnly() {

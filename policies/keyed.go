@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type Keys[K comparable] struct {
 type keyStore[K comparable] interface {
 	run(ctx context.Context, key K, next retry.Next) error
 	sweep(all bool)
+	all(yield func(K, retry.Policy) bool)
 	len() int
 	idle() bool
 }
@@ -40,6 +42,7 @@ type keyStore[K comparable] interface {
 type store[K comparable, S any] struct {
 	make func(K) retry.Policy
 	keep func(K) S
+	key  func(*S) K // what keep made of it
 	same func(*S, K) bool
 	max  int64
 
@@ -76,38 +79,63 @@ func MaxKeys(n int) KeysOption { return func(c *keysConfig) { c.max = n } }
 //
 //	policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) })
 //
+// key may be nil where all calls go through For.
+//
 // create may run more than once where several calls bring a new key at the same time; one of its policies is kept. If it
-// returns nil, calls with that key go through as they are. If it returns a misconfigured policy they fail with that error.
+// returns nil, calls with that key go through as they are. If it returns a misconfigured policy they fail with that error:
+// retry.Validate cannot know of it before, as it does not know the keys.
 func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Policy, opts ...KeysOption) *Keys[K] {
 	c := keysConfig{max: 1 << 20}
-	nilOption := false
+	var bad error
 	for _, o := range opts {
 		if o == nil {
-			nilOption = true
+			bad = retry.ConfigErrorf("policies.Keyed", "nil option")
 			continue
 		}
 		o(&c)
 	}
-	k := &Keys[K]{key: key, store: newStore(create, c.max, func(k K) K { return k }, func(kept *K, k K) bool { return *kept == k })}
+	itself := func(k K) K { return k }
+	k := &Keys[K]{key: key, err: bad, store: newStore(create, c.max, itself, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })}
 	if create, ok := any(create).(func(string) retry.Policy); ok {
-		k.store = any(newStore(create, c.max, keepText, (*text).is)).(keyStore[K])
+		k.store = any(newStore(create, c.max, keepText, (*text).String, (*text).is)).(keyStore[K])
 	}
 	switch {
-	case key == nil || create == nil || nilOption:
-		k.err = retry.ConfigErrorf("policies.Keyed", "nil function or option")
+	case create == nil:
+		k.err = retry.ConfigErrorf("policies.Keyed", "nil create function")
 	case c.max < 1:
 		k.err = retry.ConfigErrorf("policies.Keyed", "MaxKeys(%d): must be at least 1", c.max)
 	}
 	return k
 }
 
-// Validate reports bad options.
-func (k *Keys[K]) Validate() error { return k.err }
+// Validate reports bad options, and a missing key function: who has none puts only what [Keys.For] returns into chains.
+func (k *Keys[K]) Validate() error {
+	if err := k.usable(); err != nil {
+		return err
+	}
+	if k.key == nil {
+		return errNoKey
+	}
+	return nil
+}
+
+var (
+	errNoKey    = retry.ConfigErrorf("policies.Keyed", "nil key function: use For")
+	errZeroKeys = retry.ConfigErrorf("policies.Keys", "made without Keyed")
+)
+
+// usable is Validate for calls that bring their key.
+func (k *Keys[K]) usable() error {
+	if k == nil || k.store == nil {
+		return errZeroKeys
+	}
+	return k.err
+}
 
 // Do runs the call under the policy of its key.
 func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
-	if k.err != nil {
-		return k.err
+	if err := k.Validate(); err != nil {
+		return err
 	}
 	return k.store.run(ctx, k.key(ctx), next)
 }
@@ -121,14 +149,27 @@ type oneKey[K comparable] struct {
 	key  K
 }
 
-func (o *oneKey[K]) Validate() error { return o.keys.err }
+func (o *oneKey[K]) Validate() error { return o.keys.usable() }
 func (o *oneKey[K]) Idle() bool      { return true } // what it could lose stays in keys
 
 func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
-	if o.keys.err != nil {
-		return o.keys.err
+	if err := o.keys.usable(); err != nil {
+		return err
 	}
 	return o.keys.store.run(ctx, o.key, next)
+}
+
+// All yields every key that is known and its policy, as create made it: to print the states of breakers, or to save what they
+// learned before a restart. The order is random. It may run beside calls: keys that come or go meanwhile may be missing, none
+// comes twice. No lock is held while the loop's body runs, and being yielded is no use of a key.
+//
+// A chain does not show its members. So give each of those to be looked at a Keyed of its own.
+func (k *Keys[K]) All() iter.Seq2[K, retry.Policy] {
+	return func(yield func(K, retry.Policy) bool) {
+		if k.usable() == nil {
+			k.store.all(yield)
+		}
+	}
 }
 
 // Len returns how many keys are known.
@@ -137,8 +178,8 @@ func (k *Keys[K]) Len() int { return k.store.len() }
 // Idle is true when every policy of a key says so and none is in use.
 func (k *Keys[K]) Idle() bool { return k.store.idle() }
 
-func newStore[K comparable, S any](create func(K) retry.Policy, limit int, keep func(K) S, same func(*S, K) bool) *store[K, S] {
-	return &store[K, S]{make: create, keep: keep, same: same, max: int64(limit), seed: maphash.MakeSeed()}
+func newStore[K comparable, S any](create func(K) retry.Policy, limit int, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
+	return &store[K, S]{make: create, keep: keep, key: key, same: same, max: int64(limit), seed: maphash.MakeSeed()}
 }
 
 func (k *store[K, S]) run(ctx context.Context, key K, next retry.Next) error {
@@ -264,7 +305,7 @@ func (k *store[K, S]) makeRoom() bool {
 		return true
 	}
 	pause := time.Duration(k.max) * time.Microsecond
-	if k.max > 1000 && k.searched != 0 && now()-k.searched < pause {
+	if since := now() - k.searched; k.max > 1000 && k.searched != 0 && since >= 0 && since < pause { // negative: see ratios.second
 		return false
 	}
 	for _, all := range []bool{false, true} {
@@ -275,6 +316,29 @@ func (k *store[K, S]) makeRoom() bool {
 	}
 	k.searched = now()
 	return false
+}
+
+// all copies one shard after the other: a key stays in its shard, so none is seen twice.
+func (k *store[K, S]) all(yield func(K, retry.Policy) bool) {
+	type entry struct {
+		key    K
+		policy retry.Policy
+	}
+	var found []entry
+	for i := range k.shards {
+		s := &k.shards[i]
+		found = found[:0]
+		s.mu.Lock()
+		for p := range s.table.Load().entries {
+			found = append(found, entry{k.key(&p.key), p.policy})
+		}
+		s.mu.Unlock()
+		for _, e := range found {
+			if !yield(e.key, e.policy) {
+				return
+			}
+		}
+	}
 }
 
 func (k *store[K, S]) len() int { return int(k.known.Load()) }

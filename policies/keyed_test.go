@@ -349,6 +349,120 @@ func TestKeyedNeverHasTwoPoliciesOfAKey(t *testing.T) {
 	}
 }
 
+func TestKeyedYieldsAllKeys(t *testing.T) {
+	made := map[string]retry.Policy{}
+	keys := policies.Keyed(nil, func(k string) retry.Policy { made[k] = &plain{idle: true}; return made[k] })
+	want := []string{"", "a", strings.Repeat("long", 20)}
+	for i := range 1000 {
+		want = append(want, "k"+strconv.Itoa(i))
+	}
+	for _, k := range want {
+		_ = retry.Run(t.Context(), keys.For(k), succeed)
+	}
+	seen := map[string]retry.Policy{}
+	for k, p := range keys.All() {
+		if seen[k] != nil {
+			t.Errorf("%q came twice", k)
+		}
+		seen[k] = p
+		_ = retry.Run(t.Context(), keys.For(k+"new"), succeed) // would hang if the lock were held
+		delete(made, k+"new")
+	}
+	for _, k := range want {
+		if seen[k] == nil || seen[k] != made[k] {
+			t.Errorf("%q: %v, want %v", k, seen[k], made[k])
+		}
+	}
+	n := 0
+	for range keys.All() {
+		if n++; n == 3 {
+			break
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d keys before the break", n)
+	}
+	policies.Sweep(keys) // all were used
+	for range keys.All() {
+		n++
+	}
+	policies.Sweep(keys)
+	for k := range keys.All() {
+		t.Errorf("%q was used by being yielded", k)
+	}
+	type pair struct{ a, b int }
+	pairs := policies.Keyed(nil, func(pair) retry.Policy { return &plain{} })
+	_ = retry.Run(t.Context(), pairs.For(pair{1, 2}), succeed)
+	for k := range pairs.All() {
+		if k != (pair{1, 2}) {
+			t.Errorf("got %v", k)
+		}
+	}
+}
+
+func TestKeyedYieldsBesideCalls(t *testing.T) {
+	keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(100))
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			for i := range 2000 {
+				_ = retry.Run(t.Context(), keys.For(g*i%300), succeed)
+			}
+		})
+		all.Go(func() {
+			for range 20 {
+				for k, p := range keys.All() {
+					if k < 0 || k >= 300 || p == nil {
+						t.Errorf("%d: %v", k, p)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestKeyedWithoutAKeyFunction(t *testing.T) {
+	create := func(string) retry.Policy { return &plain{} }
+	keys := policies.Keyed(nil, create)
+	if err := retry.Run(t.Context(), keys.For("a"), succeed); err != nil || retry.Validate(keys.For("a")) != nil {
+		t.Errorf("For: %v", err)
+	}
+	for want, p := range map[string]retry.Policy{
+		"policies.Keyed: nil key function: use For":      keys,
+		"policies.Keyed: nil create function":            policies.Keyed[string](keyIn, nil),
+		"policies.Keyed: nil option":                     policies.Keyed(keyIn, create, nil),
+		"policies.Keys: made without Keyed":              &policies.Keys[string]{},
+		"policies.Keys: made without Keyed ":             (*policies.Keys[string])(nil),
+		"policies.Keys: made without Keyed  ":            new(policies.Keys[string]).For("a"),
+		"policies.Keyed: MaxKeys(0): must be at least 1": policies.Keyed(keyIn, create, policies.MaxKeys(0)),
+	} {
+		err := retry.Run(t.Context(), retry.Chain(p, policies.Classify()), succeed)
+		wantIs(t, err, retry.ErrConfig)
+		wantIs(t, retry.Validate(p), retry.ErrConfig)
+		if want = strings.TrimSpace(want); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	for range new(policies.Keys[string]).All() {
+		t.Error("the zero Keys has a key")
+	}
+}
+
+func TestKeyedSearchesAgainWhenTheClockWentBack(t *testing.T) {
+	idle := false
+	keys := policies.Keyed(nil, func(int) retry.Policy { return &asked{idle: func() bool { return idle }} }, policies.MaxKeys(2000))
+	for i := range 2001 { // the last one finds no room
+		_ = retry.Run(t.Context(), keys.For(i), succeed)
+	}
+	idle = true
+	bubble(t, "in the year 2000", func(t *testing.T) {
+		if err := retry.Run(t.Context(), keys.For(3000), succeed); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestKeyedTellsTextsApart(t *testing.T) {
 	long := strings.Repeat("x", 22)
 	texts := []string{"", "\x00", "a", "a\x00", long, long + "y", long + "\x00", long + "yy", long + "yz", long + long}

@@ -20,6 +20,13 @@ func keepText(s string) (t text) {
 	return t
 }
 
+func (t *text) String() string {
+	if t.long != "" {
+		return t.long
+	}
+	return string(t.short[:t.len])
+}
+
 func (t *text) is(s string) bool {
 	if len(s) > len(t.short) {
 		return t.long == s
