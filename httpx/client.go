@@ -137,7 +137,7 @@ func newRequest(ctx context.Context, method, url string, body io.Reader) (*http.
 		if req, err = http.NewRequestWithContext(ctx, method, url, body); err == nil {
 			return req, nil
 		}
-		err = fmt.Errorf("httpx: %w: %w", retry.ErrConfig, redactError(err))
+		err = unsendable(redactError(err))
 	}
 	if closer, ok := body.(io.Closer); ok {
 		_ = closer.Close()

@@ -94,9 +94,9 @@ func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
 		return err
 	}
 	switch {
-	case x.standard != nil && x.req.Response == nil && malformed(req): // the caller's doing, and not that of a redirect
-		return fmt.Errorf("%w: %w", retry.ErrConfig, err)
-	case x.hopeless(req, err):
+	case x.standard != nil && malformed(req):
+		return unsendable(err)
+	case hopeless(err):
 		return retry.Permanent(err)
 	case unsent || notConnected(err) || refusedStream(err) || x.idempotent(req):
 		return x.replay(err)
@@ -107,7 +107,13 @@ func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
 // notSent is for an attempt that a hook or GetBody failed. The server was not asked: a loop ends, a breaker hears nothing, not
 // even of a success, and a limiter gets its token back.
 func notSent(err error) error {
-	return &retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("preparing the request: %w", retry.Unmark(err))}
+	return &retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("the request was not prepared (%w)", retry.Unmark(err))}
+}
+
+// unsendable is for a request that can never be sent: its URL, from a page or a Location, is none that HTTP knows. No
+// configuration error, for it speaks of this one link and not of the program.
+func unsendable(err error) error {
+	return answered(&retry.Rejection{Policy: "httpx", Reason: err})
 }
 
 // replay lets err be retried if the request's body allows it, and says why if not.
@@ -119,7 +125,7 @@ func (x *exchange) replay(err error) error {
 }
 
 // hopeless tells of errors that the next attempt would meet again.
-func (x *exchange) hopeless(req *http.Request, err error) bool {
+func hopeless(err error) bool {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var unknown x509.UnknownAuthorityError
@@ -136,7 +142,7 @@ func (x *exchange) hopeless(req *http.Request, err error) bool {
 	case errors.As(err, &alert):
 		return alert != 80 && alert != 90 // internal error, user canceled; all others tell of what was agreed on
 	}
-	return x.standard != nil && malformed(req)
+	return false
 }
 
 // malformed finds what net/http's transport refuses to send. Its own errors for that have no type.

@@ -152,7 +152,7 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 	return codings, nil
 }
 
-// answered marks what is wrong with the answer of a server that is well, and will give it again.
+// answered marks what is wrong with the answer of a server that is well, and will give it again: what is final and not its fault.
 func answered(err error) error { return retry.Permanent(retry.Neutral(err)) }
 
 // inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC 1951), told apart by the

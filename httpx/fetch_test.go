@@ -128,7 +128,7 @@ func TestFetchAllYieldsAsTheyCome(t *testing.T) {
 				t.Error(r)
 			}
 		case r.URL == ":bad":
-			if !errors.Is(r.Err, retry.ErrConfig) || r.Attempts != 0 {
+			if !errors.Is(r.Err, retry.ErrRejected) || r.Attempts != 0 {
 				t.Error(r)
 			}
 		case r.Err != nil || !strings.HasSuffix(r.URL, r.Value) || r.Attempts != 1:

@@ -83,7 +83,7 @@ func (x *exchange) Value(key any) any {
 	return x.Context.Value(key)
 }
 
-var errNoCall = errors.New("httpx: the policy neither made the call nor gave an error")
+var errNoCall = errors.New("httpx: a policy returned without a response and without an error")
 
 // send is the whole of RoundTrip.
 func send(req *http.Request, base http.RoundTripper, jar http.CookieJar, s *settings) (resp *http.Response, err error) {

@@ -66,22 +66,6 @@ func TestTransportErrors(t *testing.T) {
 	}
 }
 
-func TestWhatNetHTTPRefusesIsFinal(t *testing.T) {
-	for _, u := range []string{"ftp://h/", "http:///x"} {
-		var n int
-		count := policies.Constant(0, policies.OnRetry(func(context.Context, int, time.Duration, error) { n++ }))
-		if _, err := quick(t, httpx.WithPolicy(count)).Get(t.Context(), u); err == nil || n != 0 {
-			t.Errorf("%s: %v after %d retries", u, err, n)
-		}
-	}
-	s := newServer(t, codes(200))
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL, nil)
-	req.Header["Bad Name"] = []string{"x"}
-	if _, err := quick(t).Do(req); err == nil || errors.Is(err, retry.ErrExhausted) {
-		t.Error(err)
-	}
-}
-
 func TestARefusedConnectionIsRetriedForAnyMethod(t *testing.T) {
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
 	addr := l.Addr().String()

@@ -76,37 +76,48 @@ func TestWhatABreakerIsTold(t *testing.T) {
 	}
 }
 
-// A caller's mistake is no news of the server: one bad header must not open the breaker for everybody.
-func TestARequestThatCannotBeSentIsAConfigurationError(t *testing.T) {
+// A bad link on a page is final, but no news of any server, and no reason to end a crawl over a bad configuration.
+func TestARequestThatCannotBeSent(t *testing.T) {
 	home := newServer(t, codes(200))
-	for name, spoil := range map[string]func(*http.Request){
-		"scheme": func(r *http.Request) { r.URL.Scheme = "ftp" },
-		"host":   func(r *http.Request) { r.URL.Host = "" },
-		"method": func(r *http.Request) { r.Method = "GE T" },
-		"name":   func(r *http.Request) { r.Header["Bad Name"] = []string{"x"} },
-		"value":  func(r *http.Request) { r.Header["X"] = []string{"a\r\nb"} },
-	} {
-		b := breaker.New("b", breaker.ConsecutiveFailures(1))
-		c := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), b)))
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", home.URL, nil)
-		spoil(req)
-		if _, err := c.Do(req); !errors.Is(err, retry.ErrConfig) || b.State() != breaker.Closed {
-			t.Errorf("%s: %v, breaker %v", name, err, b.State())
-		}
-	}
-	b := breaker.New("b", breaker.ConsecutiveFailures(1))
-	hook := httpx.EachAttempt(func(_ int, r *http.Request) error { r.Header = nil; return nil })
-	bare := &http.Client{Transport: &http.Transport{DisableCompression: true}} // or httpx makes a header to ask for gzip
-	if _, err := quick(t, hook, httpx.WithPolicy(b), httpx.WithClient(bare)).Get(t.Context(), home.URL); !errors.Is(err, retry.ErrConfig) || b.State() != breaker.Closed || home.hits.Load() != 0 {
-		t.Errorf("a hook that takes the header: %v, breaker %v", err, b.State())
-	}
-	// Where a server sends us is its own doing.
-	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+	away := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "ftp://h/")
 		w.WriteHeader(302)
 	})
-	if _, err := quick(t).Get(t.Context(), s.URL); err == nil || errors.Is(err, retry.ErrConfig) || errors.Is(err, retry.ErrExhausted) {
-		t.Errorf("redirect to ftp: %v", err)
+	set := func(f func(*http.Request)) httpx.Option {
+		return httpx.EachAttempt(func(_ int, r *http.Request) error { f(r); return nil })
+	}
+	for _, c := range []struct {
+		name, url string
+		hook      func(*http.Request)
+		good      int // calls that the breaker may hear of
+	}{
+		{"mail", "mailto:a@b", nil, 0},
+		{"relative", "foo", nil, 0},
+		{"empty", "", nil, 0},
+		{"no host", "http:///x", nil, 0},
+		{"port", "http://h:bad/", nil, 0},
+		{"escape", "http://h/%zz", nil, 0},
+		{"scheme", "ftp://h/", nil, 0},
+		{"redirect", away.URL, nil, 1},
+		{"method", home.URL, func(r *http.Request) { r.Method = "GE T" }, 0},
+		{"name", home.URL, func(r *http.Request) { r.Header["Bad Name"] = []string{"x"} }, 0},
+		{"value", home.URL, func(r *http.Request) { r.Header["X"] = []string{"a\r\nb"} }, 0},
+		{"a hook that takes the header", home.URL, func(r *http.Request) { r.Header = nil }, 0},
+	} {
+		b := breaker.New("b", breaker.ConsecutiveFailures(1))
+		bare := &http.Client{Transport: &http.Transport{DisableCompression: true}} // or httpx makes a header to ask for gzip
+		client := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), b)), httpx.WithClient(bare))
+		if c.hook != nil {
+			client = client.With(set(c.hook))
+		}
+		_, err := client.Get(t.Context(), c.url)
+		if !retry.IsPermanent(err) || !retry.IsNeutral(err) || !errors.Is(err, retry.ErrRejected) || errors.Is(err, retry.ErrConfig) ||
+			b.State() != breaker.Closed || b.Counts().Successes != c.good {
+			t.Errorf("%s: %v, breaker %v %+v", c.name, err, b.State(), b.Counts())
+		}
+	}
+	if home.hits.Load() != 0 {
+		t.Error("something was sent")
 	}
 }
 
@@ -133,7 +144,7 @@ func TestAHookThatFailsIsNoProbeAndSpendsNoToken(t *testing.T) {
 		status = 200
 		fail.Store(true)
 		for range 5 {
-			if _, err := c.Get(t.Context(), "http://h/"); !errors.Is(err, errBang) || !errors.Is(err, retry.ErrRejected) || b.State() != breaker.HalfOpen {
+			if _, err := c.Get(t.Context(), "http://h/"); !errors.Is(err, errBang) || !strings.Contains(err.Error(), "not prepared (bang)") || !errors.Is(err, retry.ErrRejected) || b.State() != breaker.HalfOpen {
 				t.Fatalf("%v, breaker %v", err, b.State())
 			}
 		}
