@@ -1,10 +1,13 @@
 package pacing
 
+import "slices"
+
 // flight bounds the requests in flight, and learns how many the server takes.
 type flight struct {
 	now, limit int
-	most       int  // the user's bound; 0: none
-	narrow     bool // one at a time for now: the start has used up most of what a jail forgives
+	lost       []int // of those now, single requests that were given up: they take no place of the limit
+	most       int   // the user's bound; 0: none
+	narrow     bool  // one at a time for now: the start has used up most of what a jail forgives
 
 	atLimit int     // answers at the limit since the last slot; all of them while quick
 	slotAt  float64 // when that was
@@ -15,7 +18,23 @@ type flight struct {
 	good, bad []int     // answers by the number in flight when their request was sent
 }
 
-func (f *flight) full() bool { return f.now >= f.limit || f.narrow && f.now >= 1 }
+func (f *flight) full() bool {
+	n := f.now - len(f.lost)
+	return n >= f.limit || f.narrow && n >= 1
+}
+
+func (f *flight) giveUp(seq int) { f.lost = append(f.lost, seq) }
+
+// back notes that a request is no longer on its way, and reports whether it
+// had been given up.
+func (f *flight) back(seq int) (late bool) {
+	f.now--
+	i := slices.Index(f.lost, seq)
+	if i >= 0 {
+		f.lost = slices.Delete(f.lost, i, i+1)
+	}
+	return i >= 0
+}
 
 // quick reports whether the burst that a server may forgive is behind, and the
 // number in flight still below a browser's: then any answer counts.

@@ -24,6 +24,7 @@ type Config struct {
 	StartRate   float64 // requests a second to begin at, instead of searching
 	MaxRate     float64 // requests a second
 	MaxInFlight int
+	MaxHint     float64 // s; a park by the server's word, what is added to it included
 }
 
 // A Ticket stands for one request on its way.
@@ -74,6 +75,7 @@ type Machine struct {
 	// The push-back.
 	half     bool    // parked, or waiting for the single request
 	out      bool    // that is on its way
+	single   int     // the last such
 	restored bool    // the park was begun by another machine
 	gate     float64 // the park ends
 	park     float64 // s; its length if the server names none
@@ -142,22 +144,35 @@ func (m *Machine) Pace(now float64) float64 {
 }
 
 // NextSend is when the next request may be sent, now or later; infinite if
-// only an answer can tell. The single request does not wait for those sent
-// before the push-back: a stalled one must not hold it. Only the user's own
-// bound does.
+// only an answer can tell, or [Machine.GivesUp]. The single request does not
+// wait for those sent before the push-back: a stalled one must not hold it.
+// Only the user's own bound does.
 func (m *Machine) NextSend(now float64) float64 {
 	turn := max(now, m.last+m.jitter/m.Pace(now))
+	instead := m.alone() && m.out && now >= m.GivesUp()
 	switch {
-	case (m.half || m.doubt.asking) && m.out, m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight:
+	case m.alone() && m.out && !instead, m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight:
 		return inf
 	case m.half:
 		return max(m.gate, turn)
-	case m.flight.full():
+	case m.flight.full() && !instead:
 		return inf
 	case m.doubt.asking && m.flight.now > 0:
 		return max(m.gate, turn)
 	}
 	return turn
+}
+
+// alone reports whether one request at a time goes.
+func (m *Machine) alone() bool { return m.half || m.doubt.asking }
+
+// GivesUp is when the single request that is on its way counts as stalled, so
+// that another may go in its place; infinite if none is.
+func (m *Machine) GivesUp() float64 {
+	if !m.alone() || !m.out {
+		return inf
+	}
+	return m.last + max(stalled, m.park)
 }
 
 // OnSend is told of every request that is sent.
@@ -168,11 +183,16 @@ func (m *Machine) OnSend(now float64) Ticket {
 			m.climb(m.cfg.StartRate, now)
 		}
 	}
+	if m.alone() && m.out {
+		m.flight.giveUp(m.single)
+	}
 	m.flight.now++
 	m.seq++
 	t := Ticket{now, m.seq, m.flight.now, m.last}
 	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
-	m.out = m.half || m.doubt.asking
+	if m.out = m.alone(); m.out {
+		m.single = m.seq
+	}
 	return t
 }
 
@@ -180,7 +200,7 @@ func (m *Machine) OnSend(now float64) Ticket {
 // of the server: the caller gave it up, or it was never made. One that was
 // never made gives its turn back.
 func (m *Machine) OnCancel(t Ticket, made bool) {
-	m.flight.now--
+	m.flight.back(t.seq)
 	m.freeProbe(t)
 	if !made && t.seq == m.seq {
 		m.last = t.before
@@ -189,14 +209,15 @@ func (m *Machine) OnCancel(t Ticket, made bool) {
 
 // freeProbe notes that the single request, if t is it, is no longer out.
 func (m *Machine) freeProbe(t Ticket) {
-	if m.half && t.seq > m.cut || m.doubt.asking && t.seq > m.doubt.since {
+	if t.seq == m.single {
 		m.out = false
 	}
 }
 
-// OnDone is told what came of a request.
+// OnDone is told what came of a request. That one which was given up is
+// admitted after all is news; that it is refused is none, so long after.
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
-	m.flight.now--
+	late := m.flight.back(t.seq)
 	m.freeProbe(t)
 	asked := m.doubt.asking && t.seq > m.doubt.since
 	kind := m.judge(now, a.Kind, t)
@@ -210,7 +231,7 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	case kind == Doubt:
 		return
 	case kind == Refusal:
-		if fresh {
+		if fresh && !late {
 			m.pushBack(now, t, a.RetryAfter, asked)
 		} else if m.half {
 			m.burst(now)

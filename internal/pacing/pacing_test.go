@@ -164,11 +164,19 @@ func TestCancelledRequestsFreeTheirPlaces(t *testing.T) {
 	}
 }
 
+// long skips what only calculates, and for long, where the race detector runs.
+func long(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a figure, left out by -short")
+	}
+}
+
 func maker(r *rand.Rand) sim.Client { return pacing.New(pacing.Config{}, r) }
 
 // What the figures promise, on a few seeds and with room for chance. The
 // command figures prints them all.
 func TestShortCrawls(t *testing.T) {
+	long(t)
 	fs := sim.Families(nil)
 	m := sim.Short(maker, fs, []uint64{1, 2, 3, 4, 5, 6}, 8)
 	least := map[string]float64{"open": .80, "bucket 429": .93, "in-flight 3": .93, "flaky": .85, "cut bodies": .85, "reset": .85}
@@ -193,6 +201,7 @@ func TestShortCrawls(t *testing.T) {
 }
 
 func TestAnHour(t *testing.T) {
+	long(t)
 	for i, want := range []struct{ goodput, refused, bans float64 }{
 		{.84, 19, 0}, {.975, 18, 0}, {.99, 2, 0}, {.95, 19, 0}, {.96, 21, 0}, {.83, 14, 4}, {.68, 28, 1}, {.975, 18, 0},
 	} {
@@ -206,6 +215,7 @@ func TestAnHour(t *testing.T) {
 // Refusals are what probes cost: they are bounded in time, also where each
 // probe meets several because many requests are on a long way.
 func TestProbesSpendAnAllowance(t *testing.T) {
+	long(t)
 	server := sim.LongServers()[1]
 	for seed := range uint64(5) {
 		one := sim.Hour(maker, server.Make(), seed, .4, 3600).Refused
@@ -218,6 +228,7 @@ func TestProbesSpendAnAllowance(t *testing.T) {
 
 // A jail that forgives four refusals a minute is not earned by the start.
 func TestTheStartEarnsNoJail(t *testing.T) {
+	long(t)
 	bans := 0.
 	for seed := range uint64(60) {
 		bans += sim.Hour(maker, sim.LongServers()[7].Make(), seed, .03, 300).Bans
@@ -236,6 +247,7 @@ func TestTheStartEarnsNoJail(t *testing.T) {
 }
 
 func TestALimitThatChanges(t *testing.T) {
+	long(t)
 	if back, _ := sim.Changed(maker, 11, .5); back > 10 {
 		t.Errorf("halved: %v s", back)
 	}
@@ -247,6 +259,7 @@ func TestALimitThatChanges(t *testing.T) {
 // A limit that changes early, and back, is noticed as well: what the change
 // cost does not keep the machine from looking again.
 func TestALimitThatChangesTwice(t *testing.T) {
+	long(t)
 	late := 0
 	for seed := range uint64(10) {
 		server := lt.Nginx(10, 20, true)
@@ -283,6 +296,7 @@ func (f *fickle) Count(now time.Duration, ok bool) time.Duration {
 }
 
 func TestSeveralOnOneLimit(t *testing.T) {
+	long(t)
 	for _, i := range []int{1, 3, 4} {
 		s := sim.LongServers()[i]
 		for n, least := range map[int]float64{2: .5, 4: .4} {
@@ -329,5 +343,132 @@ func TestNothingIsAllocatedOnceItRuns(t *testing.T) {
 		m.OnDone(now, m.OnSend(m.NextSend(now)), pacing.Answer{RetryAfter: -1, Remaining: -1})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// A single request that never comes back does not hold the others for ever.
+func TestAStalledSingleRequestIsGivenUp(t *testing.T) {
+	fine := pacing.Answer{RetryAfter: -1, Remaining: -1}
+	refused := pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1}
+	for _, c := range []struct {
+		name      string
+		refusals  int     // in a row before the one that stalls
+		patience  float64 // with it
+		late      func(m *pacing.Machine, now float64, k pacing.Ticket)
+		lateFirst bool // before the answer to the one in its place
+		released  bool // by that
+	}{
+		{"never heard of again", 1, 30, nil, true, false},
+		{"after a park that was longer", 8, 64, nil, true, false},
+		{"the last of a jail's", 3, 30, nil, true, false},
+		{"refused after all", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, refused) }, true, false},
+		{"refused after the release", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, refused) }, false, true},
+		{"admitted after all", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, fine) }, true, true},
+		{"cancelled", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnCancel(k, true) }, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
+			now := 0.
+			for range 5 {
+				m.OnDone(now, m.OnSend(now), fine)
+				now += .1
+			}
+			for range c.refusals {
+				now = m.NextSend(now)
+				m.OnDone(now, m.OnSend(now), refused)
+			}
+			now = m.NextSend(now)
+			lost := m.OnSend(now)
+			if at := m.GivesUp(); at != now+c.patience || !math.IsInf(m.NextSend(at-.1), 1) || m.NextSend(at) != at {
+				t.Fatalf("sent at %v, given up at %v, the next at %v", now, at, m.NextSend(at))
+			}
+			now += c.patience
+			instead := m.OnSend(now)
+			if next := m.NextSend(now + 1); !math.IsInf(next, 1) || m.GivesUp() != now+c.patience {
+				t.Errorf("two in its place: at %v and %v", now, next)
+			}
+			answer := func() { m.OnDone(now+2, instead, fine) }
+			late := func() {
+				if c.late != nil {
+					c.late(m, now+1, lost)
+				}
+				if _, parked := m.Parked(); parked == c.released {
+					t.Errorf("parked %v by what became of it", parked)
+				}
+			}
+			if c.lateFirst {
+				late()
+				answer()
+			} else {
+				answer()
+				late()
+			}
+			left := 0
+			if c.late == nil {
+				left = 1
+			}
+			if n, _ := m.InFlight(); n != left {
+				t.Errorf("%d in flight, want %d", n, left)
+			}
+			if _, parked := m.Parked(); parked || m.NextSend(now+2) > now+60 {
+				t.Errorf("parked %v, the next goes at %v", parked, m.NextSend(now+2))
+			}
+		})
+	}
+}
+
+// Whatever stalls and for however long, there is always a next.
+func TestThereIsAlwaysANext(t *testing.T) {
+	check := func(seed uint64) bool {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		m := pacing.New(pacing.Config{}, rng)
+		type flying struct {
+			pacing.Ticket
+			until float64
+		}
+		var out []flying
+		for now, i := 0., 0; i < 2000; i++ {
+			next, ends := m.NextSend(now), math.Inf(1)
+			if math.IsInf(next, 1) {
+				next = m.GivesUp()
+			}
+			first := -1
+			for i, f := range out {
+				if f.until < ends {
+					first, ends = i, f.until
+				}
+			}
+			if math.IsInf(min(next, ends), 1) {
+				// requests that hang for ever take places of the limit, but never those of a single one
+				if _, half := m.Parked(); half {
+					return false
+				}
+				break
+			}
+			if next <= ends {
+				now = next
+				hangs := math.Inf(1)
+				if _, half := m.Parked(); !half || rng.IntN(2) == 0 {
+					hangs = now + rng.ExpFloat64()*20*float64(rng.IntN(2))
+				}
+				out = append(out, flying{m.OnSend(now), hangs})
+				continue
+			}
+			now = ends
+			a := pacing.Answer{Kind: pacing.Kind(rng.IntN(4)), RetryAfter: -1, Remaining: -1}
+			if rng.IntN(10) == 0 {
+				m.OnCancel(out[first].Ticket, rng.IntN(2) == 0)
+			} else {
+				m.OnDone(now, out[first].Ticket, a)
+			}
+			out = append(out[:first], out[first+1:]...)
+			if n, _ := m.InFlight(); n != len(out) {
+				return false
+			}
+		}
+		return true
+	}
+	if err := quick.Check(check, &quick.Config{MaxCount: 200}); err != nil {
+		t.Error(err)
 	}
 }

@@ -41,7 +41,11 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 	}
 	m.pushed, m.gate = now, now+m.park
 	if wait >= 0 {
-		m.gate = now + max(firstPark, hintSlack*wait+.02+.08*m.rng.Float64())
+		hint := hintSlack*wait + .02 + .08*m.rng.Float64()
+		if m.cfg.MaxHint > 0 {
+			hint = min(hint, m.cfg.MaxHint)
+		}
+		m.gate = now + max(firstPark, hint)
 	}
 }
 
