@@ -17,22 +17,28 @@ const (
 
 // prefetch reads resp's body into memory. If that was all of it, the connection is free and the body can still be handed
 // back. Otherwise the rest stays where it is until the body is closed. The reading goes on in a goroutine, because a Read
-// cannot be interrupted without losing the connection; closing the body ends it.
-func prefetch(resp *http.Response) {
+// cannot be interrupted without losing the connection; closing the body ends it. What was read is returned, if that was done in
+// time, and must not be changed: the body is made of it too.
+func prefetch(resp *http.Response) []byte {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
-		return
+		return nil
 	}
 	h, length := &heldBody{from: resp.Body}, resp.ContentLength
-	over := make(chan struct{}, 2) // the reading, or the time for it
-	tell := func() { over <- struct{}{} }
+	over := make(chan bool, 2) // the reading, or the time for it
 	h.reading.Go(func() {
-		defer tell()
+		defer func() { over <- true }()
 		h.fill(length)
 	})
-	timer := time.AfterFunc(prefetchTime, tell) // a select on a timer's channel costs as much again as all of this
-	<-over
+	timer := time.AfterFunc(prefetchTime, func() { over <- false }) // a select on a timer's channel costs as much again as all of this
+	inTime := <-over
 	timer.Stop()
 	resp.Body = h
+	if !inTime {
+		return nil
+	}
+	head := h.head.Bytes()
+	n := min(len(head), prefetchBytes)
+	return head[:n:n]
 }
 
 // heldBody is a body whose beginning is read ahead. Until reading is done its other fields are fill's.

@@ -13,10 +13,17 @@ type StatusError struct {
 	Method string      // of the request
 	URL    string      // of the request, without userinfo and with the values of its query hidden
 	Header http.Header // of the response
+	Body   []byte      // of the response: what was read ahead, at most 64 KiB; nil if it took longer than 200 ms. Not in the text; not to be changed
 }
 
 // Error is one line: the request and the status it got.
-func (e *StatusError) Error() string { return fmt.Sprintf("%s %s: %s", e.Method, e.URL, e.Status) }
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("%s %s: %s", e.Method, e.URL, e.Status)
+	if e.Code/100 == 2 {
+		text += ", rejected by a predicate"
+	}
+	return text
+}
 
 // StatusCode returns Code; policies.Classify asks for it.
 func (e *StatusError) StatusCode() int { return e.Code }

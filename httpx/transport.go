@@ -341,7 +341,7 @@ func (x *exchange) outcome(req *http.Request, resp *http.Response, err error) (*
 		return x.decode(req, resp)
 	}
 	if err != nil {
-		prefetch(resp)
+		x.status.Body = prefetch(resp)
 	}
 	x.held = resp // a success too: the policies may still make something else of it
 	return resp, err
