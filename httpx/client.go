@@ -49,7 +49,7 @@ func build(cfg *config) *Client {
 	t := &hop{settings: cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar}
 	t.strict, t.maxBytes = cfg.raise, cfg.maxBody
 	if cfg.logger != nil {
-		t.policy = retry.Chain(retry.Observe(retry.LogTo(cfg.logger)), t.policy)
+		t.policy = retry.Chain(retry.Observe(logTo(cfg.logger)), t.policy)
 	}
 	c.hc.Transport = t
 	if t.jar != nil {

@@ -103,7 +103,8 @@ func WithClient(hc *http.Client) Option {
 	}
 }
 
-// WithLogger logs retries, refusals and giving up to l: see [retry.LogTo]. Secrets are kept out.
+// WithLogger logs retries, refusals and giving up to l, each with the request's method and URL: see [retry.LogTo]. Secrets are
+// kept out.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {

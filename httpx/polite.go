@@ -88,7 +88,7 @@ func (p *politeness) ask(x *exchange) error {
 	}
 	err = p.judge(x, s, x.target)
 	if err != nil && x.logger != nil { // it listens within the chain
-		retry.LogTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: politePolicy, Attempt: 1, Err: err, Time: time.Now()})
+		logTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: politePolicy, Attempt: 1, Err: err, Time: time.Now()})
 	}
 	return err
 }

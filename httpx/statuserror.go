@@ -29,12 +29,9 @@ func (e *StatusError) Error() string {
 func (e *StatusError) StatusCode() int { return e.Code }
 
 func statusError(req *http.Request, resp *http.Response) *StatusError {
-	method, status := req.Method, resp.Status
-	if method == "" {
-		method = http.MethodGet
-	}
+	status := resp.Status
 	if status == "" {
 		status = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	return &StatusError{Code: resp.StatusCode, Status: status, Method: method, URL: redactURL(req.URL), Header: resp.Header}
+	return &StatusError{Code: resp.StatusCode, Status: status, Method: methodOf(req), URL: redactURL(req.URL), Header: resp.Header}
 }

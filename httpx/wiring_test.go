@@ -40,12 +40,25 @@ func TestPublicOnlyIsObeyed(t *testing.T) {
 	}
 }
 
+// Each line names its request: an error of the network does not.
 func TestLogsTellOfRetriesWithoutSecrets(t *testing.T) {
-	var log bytes.Buffer
-	s := newServer(t, codes(http.StatusServiceUnavailable, http.StatusOK))
-	resp, err := quick(t, httpx.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))).Get(t.Context(), s.URL+"/?token=hunter2")
-	read(t, resp, err)
-	if !strings.Contains(log.String(), "retry") || strings.Contains(log.String(), "hunter2") {
-		t.Error(log.String())
+	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
+		var log bytes.Buffer
+		lost := errors.New("lost")
+		c := over(roundTripper(func(r *http.Request) (*http.Response, error) { return nil, lost }),
+			httpx.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))))
+		req, _ := http.NewRequestWithContext(t.Context(), "", "http://user:hunter2@h/?token=hunter2", nil)
+		if _, err := c.Do(req); !errors.Is(err, lost) {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) < 3 || !strings.Contains(lines[len(lines)-1], "lost") && level == slog.LevelInfo || strings.Contains(log.String(), "hunter2") {
+			t.Error(log.String())
+		}
+		for _, line := range lines {
+			if !strings.Contains(line, `method=GET url="http://h/?token=xxxxx"`) {
+				t.Error(line)
+			}
+		}
 	}
 }

@@ -1,0 +1,28 @@
+package httpx
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// logTo is [retry.LogTo] with the request in every line.
+func logTo(l *slog.Logger) retry.Observer { return retry.LogTo(slog.New(named{l.Handler()})) }
+
+// named puts the method and the URL of ctx's request before the attributes of a line, if the line is to be written at all.
+type named struct{ slog.Handler }
+
+func (h named) Handle(ctx context.Context, r slog.Record) error {
+	x, _ := ctx.Value(hostKey{}).(*exchange)
+	if x == nil {
+		return h.Handler.Handle(ctx, r)
+	}
+	line := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	line.AddAttrs(slog.String("method", methodOf(x.req)), slog.String("url", redactURL(x.req.URL)))
+	r.Attrs(func(a slog.Attr) bool {
+		line.AddAttrs(a)
+		return true
+	})
+	return h.Handler.Handle(ctx, line)
+}
