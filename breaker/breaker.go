@@ -31,7 +31,8 @@ var (
 )
 
 // Breaker is a circuit breaker: a [retry.Policy] that refuses calls to a callee that has failed too often, and tries
-// again after a while with a few probes. Make it with [New], once per callee, and share it; the zero Breaker is a configuration error.
+// again after a while with a few probes. Make it with [New], once per callee, and share it; the zero Breaker is a
+// configuration error.
 //
 // Most callers only put it in a chain. State and Counts are for looking, Isolate and Release for the operator's hand,
 // Snapshot and Restore for a restart. All methods may be called by many goroutines at once, and from a listener.

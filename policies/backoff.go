@@ -8,10 +8,13 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Backoff is a retry loop that waits as any cenkalti/backoff schedule says, exactly, until that says [backoff.Stop] or the
+// Backoff is a retry loop that waits as any schedule of cenkalti/backoff v4 says, exactly, until that says [backoff.Stop] or the
 // loop's own bounds are reached, [Attempts] first of all. fresh makes a new schedule; it is called once when the policy is
 // made, to check it, and then at the first failure of each call, because a schedule is used up by one call and not safe for
 // two at once. Its own MaxElapsedTime counts from there.
+//
+// v4's [backoff.Permanent] stops every loop of this package, as [retry.Permanent] does, so that functions written for
+// [backoff.Retry] need no change; but its mark stays on the error.
 func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	l := exact("backoff", "Backoff", 3, opts)
 	l.check(fresh != nil, "nil function")
@@ -29,7 +32,7 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	return l.checked()
 }
 
-// AsBackOff hands the schedule of a loop made by this package to code that takes a cenkalti schedule. Jitter, MaxDelay,
+// AsBackOff hands the schedule of a loop made by this package to code that takes a schedule of cenkalti/backoff v4. Jitter, MaxDelay,
 // Attempts and MaxElapsed hold; what concerns errors (hints, budgets, RetryIf) stays behind. Like all of cenkalti's the
 // schedule serves one call at a time; Reset begins anew. Any other policy, and a misconfigured one, is a [retry.ErrConfig].
 func AsBackOff(p retry.Policy) (backoff.BackOff, error) {

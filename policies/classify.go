@@ -20,6 +20,8 @@ import (
 // other errors without a status final: Permanent, and Neutral too if the status is a 4xx. Everything else is left as it is.
 // So Statuses(404) alone retries 404 and no other status, and FinalError alone takes one error out.
 //
+// An error that gets a mark is wrapped in it, its text stays: compare what comes back by errors.Is, not by ==.
+//
 // The status of an error is what a method StatusCode() int says that it or an error in its tree has. Marks are only added:
 // a rule does not take back what the call itself has marked. Rejections, configuration errors and the end of the caller's
 // context are no answers of the callee and pass unmarked.

@@ -14,8 +14,10 @@
 // are the same for all. A loop
 //
 //   - makes no further attempt after a permanent error ([retry.Permanent]), one that [RetryIf] denies, or the end of its context;
-//   - waits at least as long as the callee asks ([retry.After]), and gives up at once where that is longer than [HintCap];
+//   - waits at least as long as the callee asks ([retry.After]);
 //   - burns no attempt on a rejection ([retry.Rejection]), but waits until the time it names, at most Attempts times in a row;
+//   - gives up at once on a rejection that names no time (a bulkhead is full, a breaker isolated, a budget spent), and where
+//     the callee or a rejection asks for more than [HintCap];
 //   - begins no wait that cannot end before the deadline or within [MaxElapsed];
 //   - asks its [Budget] before every further attempt.
 //

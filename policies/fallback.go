@@ -12,7 +12,11 @@ import (
 // gets call's error. If it fails too, its value comes back with an error that Is both failures.
 //
 // It does not run when the caller has cancelled, because nobody waits for the answer, nor after a configuration error, which
-// it would hide. After the caller's deadline it runs, with that context: an answer at hand is still of use.
+// it would hide. After the caller's deadline it runs, with that context: an answer at hand is still of use. But a policy lets
+// no call in under a context that has ended: a guarded call inside of instead needs context.WithoutCancel, and best a
+// time limit of its own.
+//
+// A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
 func Fallback[T any](call func(context.Context) (T, error), instead func(context.Context, error) (T, error)) func(context.Context) (T, error) {
 	return func(ctx context.Context) (T, error) {
 		var zero T

@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -16,8 +17,12 @@ import (
 // made twice. Policies inside of call, as by retry.Wrap, see every one of them.
 //
 // The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume results that are bound
-// to it inside the call. Hedge does not wait for the losers. What they still return goes to discard, which may be nil and
-// runs in a goroutine of its own.
+// to it inside the call. Hedge does not wait for the losers. The values they still return with a nil error go to discard, which
+// may be nil and runs in a goroutine of its own; a value beside an error is dropped, as most are no value at all, so what
+// is bound to one is to be freed inside the call. A loser that ignores its context goes on until it returns, and keeps a
+// testing/synctest bubble open for so long.
+//
+// While there is no winner Hedge waits for its calls, also when the caller's context ends: so they must heed it.
 //
 // It is made against slowness, not against failure: a failure makes no further call, that is what a loop around is for. It
 // comes back when no other call is under way, the last one that was seen, with its value; a permanent one at once.
@@ -26,7 +31,9 @@ import (
 // no caller left: it ends the program, as in any goroutine.
 //
 // after 0 makes all calls at once. The only option is [WithBudget]: a hedge then asks the budget as a retry does, and is not
-// made if that refuses.
+// made if that refuses. A hedge is no attempt of a loop, so a [MaxCalls] around does not bound it; max does.
+//
+// A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
 func Hedge[T any](call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option) func(context.Context) (T, error) {
 	var c config
 	c.apply(opts)
@@ -120,7 +127,7 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 			}
 			made++
 			running++
-			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", Wait: after, Note: "no answer yet: one more call beside"})
+			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", Note: fmt.Sprintf("no answer in %v: one more call beside", after)})
 			go r.make(inner, false)
 			timer.Reset(after)
 		}

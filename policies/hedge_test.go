@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,6 +97,14 @@ func TestHedge(t *testing.T) {
 		synctest.Wait()
 		if *n != 2 {
 			t.Errorf("%d calls, want 2", *n)
+		}
+	})
+	bubble(t, "a hedge is told when it is made, and waits for nothing", func(t *testing.T) {
+		var rec retry.Record
+		call, _, _ := slow(time.Second, 0)
+		_, _ = retry.Do(t.Context(), retry.Chain(retry.Observe(rec.Add)), policies.Hedge(call, 50*ms, 2, nil))
+		if got, want := rec.String(), "hedge: retry: no answer in 50ms: one more call beside"; !strings.Contains(got, want) {
+			t.Errorf("got\n%s\nwithout %q", got, want)
 		}
 	})
 	bubble(t, "the caller's end is told", func(t *testing.T) {

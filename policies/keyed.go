@@ -27,13 +27,13 @@ type Keys[K comparable] struct {
 	key   func(context.Context) K
 	err   error
 	store keyStore[K]
+	all   func(yield func(K, retry.Policy) bool) // the store's
 }
 
 // keyStore is a [store] of any form.
 type keyStore[K comparable] interface {
 	run(ctx context.Context, key K, next retry.Next) error
 	sweep(all bool)
-	all(yield func(K, retry.Policy) bool)
 	len() int
 	idle() bool
 }
@@ -94,10 +94,13 @@ func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Polic
 		}
 		o(&c)
 	}
-	itself := func(k K) K { return k }
-	k := &Keys[K]{key: key, err: bad, store: newStore(create, c.max, itself, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })}
-	if create, ok := any(create).(func(string) retry.Policy); ok {
-		k.store = any(newStore(create, c.max, keepText, (*text).String, (*text).is)).(keyStore[K])
+	k := &Keys[K]{key: key, err: bad}
+	if ofText, ok := any(create).(func(string) retry.Policy); ok {
+		s := newStore(ofText, c.max, keepText, (*text).String, (*text).is)
+		k.store, k.all = any(s).(keyStore[K]), any(s.all).(func(func(K, retry.Policy) bool))
+	} else {
+		s := newStore(create, c.max, func(k K) K { return k }, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })
+		k.store, k.all = s, s.all
 	}
 	switch {
 	case create == nil:
@@ -167,7 +170,7 @@ func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
 func (k *Keys[K]) All() iter.Seq2[K, retry.Policy] {
 	return func(yield func(K, retry.Policy) bool) {
 		if k.usable() == nil {
-			k.store.all(yield)
+			k.all(yield)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func MaxElapsed(d time.Duration) Option {
 }
 
 // Initial is the first wait of [Exponential] and the unit of [Fibonacci], before jitter. The default is 100 ms; with 0 they
-// never wait.
+// never wait. One above [MaxDelay], whose default is 30 s, is a configuration error.
 func Initial(d time.Duration) Option {
 	return option("Initial", d >= 0, func(c *config) { c.initial = d }, "must not be negative", d)
 }
@@ -116,8 +116,8 @@ func RetryIf(f func(error) bool) Option {
 	return option("RetryIf", f != nil, func(c *config) { c.retryIf = f }, "must not be nil", "nil")
 }
 
-// HintCap is the longest wait that a loop accepts from a callee ([retry.After]) or a rejection. A longer one ends the call at
-// once: coming back earlier than asked would be wrong. The default is 5 minutes.
+// HintCap is the longest wait that a loop accepts from a callee ([retry.After]) or a rejection, as by a breaker that is open for
+// longer. A longer one ends the call at once: coming back earlier than asked would be wrong. The default is 5 minutes.
 func HintCap(d time.Duration) Option {
 	return option("HintCap", d > 0, func(c *config) { c.hintCap = d }, "must be positive", d)
 }
@@ -133,7 +133,8 @@ func WithBudget(b *Budget) Option {
 }
 
 // OnRetry has f told of every further attempt: after the attempt that failed, whose number and error it gets, and before the
-// wait, once that is known to fit. All functions given run, in order, in the goroutine of the call.
+// wait, once that is known to fit. It is not called for a rejection, which is no attempt: retry.Observe tells of those waits
+// too. All functions given run, in order, in the goroutine of the call.
 func OnRetry(f func(ctx context.Context, attempt int, wait time.Duration, err error)) Option {
 	return option("OnRetry", f != nil, func(c *config) { c.onRetry = append(c.onRetry, f) }, "must not be nil", "nil")
 }
@@ -146,7 +147,8 @@ func OutermostOnly() Option {
 
 // MaxCalls bounds the calls that one call of this loop leads to, over all loops inside of it, however deep and also if they
 // run at once. A loop that needs another call when none is left gives up with [retry.ErrExhausted]. There is no bound by
-// default. A call is counted where the innermost loop makes an attempt.
+// default. A call is counted where the innermost loop makes an attempt; the further calls of a [Hedge] are no attempts and not
+// counted, unless there is a loop inside of them.
 func MaxCalls(n int) Option {
 	return option("MaxCalls", n >= 1, func(c *config) { c.maxCalls = n }, "must be at least 1", n)
 }

@@ -25,6 +25,8 @@
 //
 // # Promises
 //
+// Every policy of this module keeps them. One of your own can break them, as a function that returns nil for a failure does.
+//
 //  1. The first policy of a chain is the outermost. Retry(Breaker(f)) counts every attempt, Breaker(Retry(f)) once.
 //  2. A policy may call next zero, one or many times, one at a time, and has returned from it before it returns.
 //  3. A policy value is safe for concurrent use and for any mix of result types: all per-call state is made per call.
@@ -44,7 +46,8 @@
 // answer of a healthy callee, as 404 or "no rows". [After] carries the callee's wish for patience.
 //
 // Refusals are one family, [Rejection]: breaker open, limit reached, bulkhead full, budget spent. Each names its policy, its
-// reason, and when it is worth coming back. A loop burns no attempt on a rejection: it waits for that time if it fits.
+// reason, and when it is worth coming back. A loop burns no attempt on a rejection: it waits for that time if it fits, and gives
+// up at once where the time is unknown (bulkhead full, breaker isolated, budget spent) or above its policies.HintCap.
 //
 // # Observation
 //

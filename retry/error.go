@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// The families of errors, for errors.Is. See also [ErrConfig].
+// The families of errors, for errors.Is. See also [ErrConfig]. The bounds of a loop are its attempts, its calls and its time, the
+// end of its schedule, the longest wait that it accepts (policies.HintCap), and as many rejections in a row as attempts.
 var (
-	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached: attempts, elapsed time, a schedule's end
+	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached
 	ErrPermanent = errors.New("permanent error")   // a later attempt failed in a way that is not worth repeating
 	ErrRejected  = errors.New("rejected")          // a policy refused to let the call through: see Rejection
 )
@@ -19,7 +20,7 @@ var (
 // By errors.Is and errors.As it matches both its Reason and the Last failure.
 type Error struct {
 	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, the context's cause, a rejection
-	Attempts int           // calls made
+	Attempts int           // of this loop; one with loops inside of it may have led to more calls
 	Elapsed  time.Duration // from the first attempt to giving up
 	Wait     time.Duration // the wait that did not fit; 0 if none
 	Last     error         // the function's own last failure; nil if it was never called

@@ -27,7 +27,9 @@ func After(err error, wait time.Duration) error {
 	return marked(err, mark{refused: true, after: wait})
 }
 
-// IsPermanent reports whether err is marked [Permanent], or tells of such an error (Is [ErrPermanent]).
+// IsPermanent reports whether err is marked [Permanent], or has [ErrPermanent] in its tree, as what a loop returns that gave up on
+// such an error. Like the other questions to marks it does not look behind [Unmark]. errors.Is(err, ErrPermanent) answers another
+// one: it is false for a mark, and may be true behind Unmark.
 func IsPermanent(err error) bool { return verdictOf(err).permanent }
 
 // IsNeutral reports whether err is marked [Neutral].

@@ -139,7 +139,7 @@ func (r *Record) String() string {
 			continue
 		}
 		what := fmt.Sprintf("%s: %v", e.Policy, e.Kind)
-		if e.Kind == KindRetry {
+		if e.Kind == KindRetry && e.Wait > 0 {
 			what += fmt.Sprintf(" in %v", round(e.Wait))
 		}
 		for _, more := range []string{e.Note, errText(e.Err)} {

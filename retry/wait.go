@@ -16,8 +16,8 @@ func Fits(ctx context.Context, wait time.Duration) bool {
 }
 
 // Sleep is how a policy waits. It ends with ctx, is not begun if it cannot end before ctx's deadline, and is seen by
-// observers under the name of the policy, which the error has too where it is not begun. A nil error means that the time has passed and ctx lives; otherwise the error Is
-// what ended ctx, or Is context.DeadlineExceeded at once. A wait of 0 makes no timer.
+// observers under the name of the policy. A nil error means that the time has passed and ctx lives; otherwise the error Is
+// what ended ctx, or Is context.DeadlineExceeded at once and names the policy. A wait of 0 makes no timer.
 func Sleep(ctx context.Context, policy string, wait time.Duration) error {
 	return Wait(ctx, Event{Policy: policy, Wait: wait})
 }
