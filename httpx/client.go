@@ -222,8 +222,7 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 // plainError removes what http.Client wraps around an error that names the request by itself, and secrets from the others.
 func plainError(err error) error {
 	if outer, ok := err.(*url.Error); ok {
-		var status *StatusError
-		if errors.As(outer.Err, &status) {
+		if errors.As(outer.Err, new(*StatusError)) || errors.As(outer.Err, new(*RobotsError)) {
 			return outer.Err
 		}
 	}

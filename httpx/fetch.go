@@ -147,8 +147,7 @@ func (x *exchange) decode(req *http.Request, resp *http.Response) (*http.Respons
 	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) { // net/http's HTTP/2 does not tell it
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	err = fmt.Errorf("%s %s: %w", methodOf(req), redactURL(req.URL), redactError(err))
-	return nil, x.failed(req, err, false)
+	return nil, x.failed(req, redactError(err), false) // http.Client says of which request
 }
 
 func methodOf(req *http.Request) string {

@@ -329,3 +329,22 @@ func TestFetchReadsACodingThatTheUserBrings(t *testing.T) {
 		}
 	}
 }
+
+func TestAnErrorNamesItsRequestOnce(t *testing.T) {
+	const page = "http://h/private/page"
+	w := saying(200, "User-agent: *\nDisallow: /private")
+	fetch := func(fails error, opts ...httpx.Option) error {
+		_, err := httpx.Fetch(t.Context(), over(w, opts...), page, func(*http.Response) (int, error) { return 0, fails })
+		return err
+	}
+	for name, err := range map[string]error{
+		"decoder":           fetch(errBang),
+		"decoder, for good": fetch(retry.Permanent(errBang)),
+		"robots.txt":        fetch(nil, httpx.Polite("bot")),
+		"a 200":             fetch(nil, httpx.RetryOn(httpx.Status(200))),
+	} {
+		if err == nil || strings.Count(err.Error(), page) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
