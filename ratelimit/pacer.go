@@ -23,6 +23,9 @@ import (
 // was admitted and says nothing of the rate; nor does a call that its caller gave up. What a callee states of its quota
 // ([retry.Report]) is kept to: the pace is what remains over the time to its reset.
 //
+// After a refusal and the rest that follows it, one call goes alone and the others wait for its outcome. One that has none after 30
+// seconds, or after the rest if that was longer, holds them no more: the next goes alone in its place.
+//
 // A pacer stands for one limit: share it among all who are under that limit, one for each host (policies.Keyed). Put it inside
 // the retry loop, so that retries are paced too, and outside of a breaker.
 //
@@ -55,7 +58,7 @@ func newPacer(rng *rand.Rand, opts []Option) *Pacer {
 	c, err := configure(pacerName, forPacer, opts)
 	p := &Pacer{config: c, invalid: err, base: time.Now()}
 	var m pacing.Config
-	m.StartRate, m.MaxInFlight = float64(c.startRate), c.maxInFlight
+	m.StartRate, m.MaxInFlight, m.MaxHint = float64(c.startRate), c.maxInFlight, c.hintCap.Seconds()
 	if c.maxRate != rate.Inf {
 		m.MaxRate = float64(c.maxRate)
 	}

@@ -83,6 +83,9 @@ func (p *Pacer) dispatch(now time.Duration) {
 			p.line.release(w, p.send(now))
 			continue
 		}
+		if wait == forever { // an answer will tell, or that there is none
+			wait = duration(p.machine.GivesUp() - now.Seconds())
+		}
 		if p.maxWait >= 0 {
 			left := w.arrived.Add(p.maxWait).Sub(p.clock(now))
 			if left <= 0 {
@@ -91,7 +94,7 @@ func (p *Pacer) dispatch(now time.Duration) {
 			}
 			wait = min(wait, left)
 		}
-		if wait == forever { // an answer will tell
+		if wait == forever {
 			break
 		}
 		here := p.clock(now)

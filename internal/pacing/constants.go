@@ -18,7 +18,7 @@ const (
 	burstPark = 1.5 // s; the first park after a burst of maxRefused refusals: a second one so soon could be the one that earns a ban
 	maxPark   = 300 // s
 	hintSlack = 1.02
-	stalled   = 30. // s; a single request is given up after so long, or after the park if that is longer: the next goes in its place
+	stalled   = 30. // s; a request that the others wait for is given up after so long, or after the park if that is longer: stalls of 5 s are common
 
 	// The search.
 	firstHold = 1.   // s; shortest time between two steps up

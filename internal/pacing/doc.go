@@ -10,7 +10,8 @@
 //
 // A refusal is answered once per burst (what was sent before it is not news):
 // a park of half a second, or as long as the server says, then a single
-// request; while that is refused the park doubles. When it is admitted, what
+// request; while that is refused the park doubles; one that hangs is given up,
+// and the next goes in its place. When it is admitted, what
 // was accepted in the whole cycle is the server's rate, and the machine goes
 // on at it: it measures instead of guessing.
 //

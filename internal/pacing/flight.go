@@ -18,10 +18,10 @@ type flight struct {
 	good, bad []int     // answers by the number in flight when their request was sent
 }
 
-func (f *flight) full() bool {
-	n := f.now - len(f.lost)
-	return n >= f.limit || f.narrow && n >= 1
-}
+// taken is how many places of the limit are.
+func (f *flight) taken() int { return f.now - len(f.lost) }
+
+func (f *flight) full() bool { return f.taken() >= f.limit || f.narrow && f.taken() >= 1 }
 
 func (f *flight) giveUp(seq int) { f.lost = append(f.lost, seq) }
 

@@ -149,7 +149,7 @@ func (m *Machine) Pace(now float64) float64 {
 // Only the user's own bound does.
 func (m *Machine) NextSend(now float64) float64 {
 	turn := max(now, m.last+m.jitter/m.Pace(now))
-	instead := m.alone() && m.out && now >= m.GivesUp()
+	instead := now >= m.GivesUp()
 	switch {
 	case m.alone() && m.out && !instead, m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight:
 		return inf
@@ -166,13 +166,17 @@ func (m *Machine) NextSend(now float64) float64 {
 // alone reports whether one request at a time goes.
 func (m *Machine) alone() bool { return m.half || m.doubt.asking }
 
-// GivesUp is when the single request that is on its way counts as stalled, so
-// that another may go in its place; infinite if none is.
+// GivesUp is when the one request that the others wait for counts as stalled,
+// so that another may go in its place; infinite if there is none such.
 func (m *Machine) GivesUp() float64 {
-	if !m.alone() || !m.out {
-		return inf
+	f := &m.flight
+	switch {
+	case m.alone() && m.out:
+		return m.last + max(stalled, m.park)
+	case f.narrow && f.taken() > 0 && f.taken() < f.limit:
+		return m.last + stalled
 	}
-	return m.last + max(stalled, m.park)
+	return inf
 }
 
 // OnSend is told of every request that is sent.

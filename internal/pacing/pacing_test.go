@@ -417,7 +417,7 @@ func TestAStalledSingleRequestIsGivenUp(t *testing.T) {
 	}
 }
 
-// Whatever stalls and for however long, there is always a next.
+// However many single requests hang for ever, there is always a next.
 func TestThereIsAlwaysANext(t *testing.T) {
 	check := func(seed uint64) bool {
 		rng := rand.New(rand.NewPCG(seed, 3))
@@ -439,19 +439,15 @@ func TestThereIsAlwaysANext(t *testing.T) {
 				}
 			}
 			if math.IsInf(min(next, ends), 1) {
-				// requests that hang for ever take places of the limit, but never those of a single one
-				if _, half := m.Parked(); half {
-					return false
-				}
-				break
+				return false
 			}
 			if next <= ends {
 				now = next
-				hangs := math.Inf(1)
+				until := math.Inf(1)
 				if _, half := m.Parked(); !half || rng.IntN(2) == 0 {
-					hangs = now + rng.ExpFloat64()*20*float64(rng.IntN(2))
+					until = now + rng.Float64()*20*float64(rng.IntN(2))
 				}
-				out = append(out, flying{m.OnSend(now), hangs})
+				out = append(out, flying{m.OnSend(now), until})
 				continue
 			}
 			now = ends
@@ -470,5 +466,29 @@ func TestThereIsAlwaysANext(t *testing.T) {
 	}
 	if err := quick.Check(check, &quick.Config{MaxCount: 200}); err != nil {
 		t.Error(err)
+	}
+}
+
+// After a start that was refused often one at a time goes. One that hangs then holds the others no longer than a single one does.
+func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
+	fine := pacing.Answer{RetryAfter: -1, Remaining: -1}
+	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
+	for now := 0.; now < .5; now += .1 {
+		m.OnDone(now, m.OnSend(now), fine)
+	}
+	now := 1.
+	for range 3 {
+		now = m.NextSend(now)
+		m.OnDone(now, m.OnSend(now), pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1})
+	}
+	now = m.NextSend(now)
+	m.OnDone(now, m.OnSend(now), fine)
+	for range 2 {
+		now = m.NextSend(now)
+		m.OnSend(now) // hangs
+		if !math.IsInf(m.NextSend(now+29), 1) || m.GivesUp() != now+30 || m.NextSend(now+30) > now+60 {
+			t.Fatalf("sent at %v, given up at %v, the next at %v and %v", now, m.GivesUp(), m.NextSend(now+29), m.NextSend(now+30))
+		}
+		now += 30
 	}
 }
