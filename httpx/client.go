@@ -104,7 +104,8 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 }
 
 // Post sends a POST; its type is said with Header("Content-Type", ...). It is sent again only where the server cannot have
-// acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]. A body that is no bytes.Buffer, bytes.Reader or
+// acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]; an Idempotency-Key or X-Idempotency-Key in its header makes it
+// one that is retried like a GET. A body that is no bytes.Buffer, bytes.Reader or
 // strings.Reader gets one attempt.
 func (c *Client) Post(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
 	return c.send(ctx, http.MethodPost, url, body, opts)

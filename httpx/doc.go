@@ -14,7 +14,10 @@
 //     Retry-After above the loop's cap ended the call, there is no response but an error.
 //   - Retried are, for idempotent methods, 5xx but 501 and 505, lost connections and timeouts; for all methods 408, 421, 425,
 //     429, 413 with Retry-After, and what failed before it was sent. [RetryOn], [RetryOnly], [Refused] and
-//     [RetryNonIdempotent] change that. Certificates, bad URLs and unknown hosts are final.
+//     [RetryNonIdempotent] change that, for POST and PATCH only with the last. Certificates, bad URLs and unknown hosts are final;
+//     a URL that cannot be sent is a rejection that no breaker counts, and no configuration error.
+//   - Beneath an attempt net/http itself may send an idempotent request again whose idle connection turns out to be dead. No policy
+//     sees that.
 //   - A body is sent again by Request.GetBody, which http.NewRequest sets for bytes and strings. Without it there is one attempt.
 //   - A Retry-After is obeyed; RateLimit fields reach the limiters and pacers of the chain, on successes too.
 //   - Each redirect's hop goes through the chain by itself, under its own [Host]: limits per host are

@@ -11,10 +11,11 @@ import (
 )
 
 // Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is undone before. An error
-// from it is retried unless it is marked [retry.Permanent].
+// from it is retried unless it is marked [retry.Permanent], as one of your own may mark what will not get better.
 type Decoder[T any] func(*http.Response) (T, error)
 
-// JSON decodes a body that is one JSON value.
+// JSON decodes a body that is one JSON value. An empty one, as of a 204, is an error and is retried; where that is an answer, or
+// an error of decoding is to be final, wrap it in a Decoder that looks at the status or marks the error.
 func JSON[T any](r *http.Response) (T, error) {
 	var v T
 	d := json.NewDecoder(r.Body)
@@ -47,8 +48,8 @@ func Text(r *http.Response) (string, error) {
 }
 
 // Fetch gets url and decodes the response inside the retried unit: a body that is cut short, a connection that is reset under
-// way and a decoder's error are retried like a 503. A response that is not 2xx is a [*StatusError]. The value of the last attempt
-// comes back beside an error.
+// way and a decoder's error are retried like a 503. A response that is not 2xx is a [*StatusError], with what the server said as
+// its Body. The value of the last attempt comes back beside an error.
 //
 // An attempt of the default policy ends when the headers are not there within 30 s, or when nothing more of the body comes for
 // 30 s; how long all of it takes is not limited. A policies.Timeout of one's own lasts until it is decoded.

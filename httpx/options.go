@@ -80,7 +80,8 @@ func (c *config) err() error {
 }
 
 // WithPolicy sends every request through p, instead of the default: policies.Exponential() and 30 s for each attempt until
-// the headers are there. With retry.Chain() there is one attempt and no limit.
+// the headers are there. With retry.Chain() there is one attempt. Under p no attempt has a time limit but p's own: put a
+// policies.Timeout innermost.
 func WithPolicy(p retry.Policy) Option {
 	return func(c *config) {
 		if p == nil {
@@ -115,7 +116,9 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// RetryOn rejects responses for which one of ps is true, beside those that are rejected already.
+// RetryOn rejects responses for which one of ps is true, beside those that are rejected already. A rejected response to a POST or
+// PATCH is retried only with [RetryNonIdempotent] or an Idempotency-Key. What policies.Classify says for other calls is said
+// with RetryOn and [RetryOnly] here: statuses are judged and marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
 		if c.transient == nil {
@@ -132,7 +135,8 @@ func RetryOnly(ps ...Predicate) Option {
 }
 
 // Refused names responses that are the server's refusal whatever their status, as a captcha page or a 403: retried like
-// [RetryOn], but no fault of the server (Neutral), and a pacer hears of it.
+// [RetryOn] and with the same bounds for POST and PATCH, but no fault of the server (Neutral), and a limiter or pacer hears of it.
+// (ratelimit.Refused judges errors. A 403 that is accepted here is none, so there it would go unheard.)
 func Refused(ps ...Predicate) Option {
 	return predicates("Refused", ps, func(c *config) { c.refused = append(slices.Clip(c.refused), ps...) })
 }
@@ -148,20 +152,25 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 	}
 }
 
-// RaiseForStatus makes every response but 2xx an error: a [*StatusError] is in its tree. Off by default: the last response
-// comes back as it is.
+// RaiseForStatus makes every response but 2xx an error, also a 304 and a redirect that is not followed: a [*StatusError] is in its
+// tree, with what could be read of the body. Off by default: the last response comes back as it is.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
-// RetryNonIdempotent retries POST and PATCH like GET. Only for servers that take a request twice without harm.
+// RetryNonIdempotent retries POST and PATCH like GET, also where [RetryOn] or [Refused] say so. Only for servers that take a
+// request twice without harm.
 func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
 
 // AutoIdempotencyKey gives each request that is not idempotent by its method an Idempotency-Key of its own, the same in all
-// attempts, unless it has one. Such requests are retried like GET.
+// attempts, unless it has one. Such requests are retried like GET, and so is one that has an Idempotency-Key or
+// X-Idempotency-Key set by hand, without this option.
 func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
 
 // EachAttempt has f change the request of every attempt, which is a clone: the URL, the method, headers. An error from it is
 // final, and a [*retry.Rejection]: nothing was sent, so that a breaker hears nothing of it and a limiter gets its token back.
 // Attempts count from 1. Several run in order. f must be safe for concurrent use.
+//
+// It runs on each redirect's hop too, also to another host, after net/http has dropped the credentials: set a token only where
+// r.URL.Host is the host that it is for.
 func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	return func(c *config) {
 		if f == nil {
@@ -235,7 +244,8 @@ func Workers(n int) Option {
 }
 
 // Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and If-Range, where the server names
-// it by a strong ETag. What was read is kept in memory until the call is over.
+// it by a strong ETag. What was read is kept in memory until the call is over. It asks for Accept-Encoding: identity unless the
+// request says otherwise, and an attempt that brought some of the body counts like any other.
 func Resume() Option { return func(c *config) { c.resume = true } }
 
 // Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader for, as br and zstd, through
@@ -257,7 +267,9 @@ func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 }
 
 // PublicOnly refuses connections to private addresses, checked when they are dialled: also after a redirect, and when a
-// name's address changes between looking and dialling. It needs an *http.Transport without a proxy.
+// name's address changes between looking and dialling. It needs an *http.Transport without a proxy: one that is set is a
+// configuration error, and where HTTP_PROXY or HTTPS_PROXY names one (http.DefaultTransport obeys them) each request that would
+// go through it is.
 func PublicOnly() Option { return func(c *config) { c.public = true } }
 
 // NoDowngrade refuses redirects from https to http with [ErrDowngrade].

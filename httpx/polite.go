@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/internal/robots"
@@ -38,10 +39,10 @@ func (e *RobotsError) Error() string {
 
 func (e *RobotsError) Unwrap() error { return ErrDisallowed }
 
-// Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know it, "examplebot", or a whole
-// User-Agent that begins with it, "examplebot/1.0 (+https://example.com/bot)": rules are looked for by the name, and requests
-// that have no User-Agent are sent with the whole. A request that is disallowed is not sent: its error Is [ErrDisallowed]. So
-// it is with each redirect's hop, and with each attempt that goes elsewhere ([Alternates], [EachAttempt]).
+// Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know it, "examplebot", of letters,
+// digits, - and _, or a whole User-Agent that begins with it, "examplebot/1.0 (+https://example.com/bot)": rules are looked for by
+// the name, and requests that have no User-Agent are sent with the whole. A request that is disallowed is not sent: its error Is
+// [ErrDisallowed]. So it is with each redirect's hop, and with each attempt that goes elsewhere ([Alternates], [EachAttempt]).
 //
 // Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for all goroutines of the client
 // and of those that [Client.With] derives from it, through the same transport and policies, but without cookies, credentials
@@ -54,17 +55,18 @@ func (e *RobotsError) Unwrap() error { return ErrDisallowed }
 // A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after robots.txt too, whatever the
 // policies are. A limiter or a pacer in the chain hears of it, and is the better place to wait in: otherwise attempts wait for
 // their turn innermost in the chain, where a policies.Timeout counts the wait. One that cannot end before the deadline is
-// refused at once.
+// refused at once. The fetch of robots.txt is a call to a limiter's Stats as well, and so is each try of an attempt that was
+// refused its turn.
 //
 // What was learned lives in the Option: clients that are made with the same value share it, and a request that is given a new
 // one starts anew. It is bounded to 10,000 origins and 64 MiB.
 func Polite(agent string) Option {
 	token, rest := robots.Token(agent)
-	bad := token == "" || rest != "" && rest[0] != '/' && rest[0] != ' ' || !validHeader("User-Agent", agent)
+	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") || !validHeader("User-Agent", agent)
 	p := &politeness{agent: agent, token: token, sites: make(map[string]*site)}
 	return func(c *config) {
 		if bad {
-			c.problem("Polite: needs a name of letters, digits, - and _, as examplebot or examplebot/1.0")
+			c.problem("Polite: needs a name of letters, digits, - and _, as examplebot, examplebot/1.0 or examplebot (+https://example.com)")
 			return
 		}
 		c.polite = p

@@ -711,7 +711,7 @@ func TestTheUserAgent(t *testing.T) {
 }
 
 func TestAgentsThatAreNoNames(t *testing.T) {
-	for _, agent := range []string{"", " bot", "*", "/1.0", "(bot)", "bot(x)", "bot\n", "bot/1.0\r\nA: b", "bøt"} {
+	for _, agent := range []string{"", " bot", "*", "/1.0", "(bot)", "bot(x)", "bot\n", "my bot", "my bot/1.0", "bot x (y)", "bot/1.0\r\nA: b", "bøt"} {
 		if err := httpx.New(httpx.Polite(agent)).Validate(); !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%q: %v", agent, err)
 		}

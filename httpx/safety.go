@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"syscall"
 	"time"
@@ -90,8 +91,8 @@ func refusePrivate(address string) error {
 
 // publicOnly returns a clone of base whose connections go to public addresses only: requests, redirects and retries alike.
 // base is http.DefaultTransport if nil. A transport that cannot be watched is a configuration error: a RoundTripper that is
-// no *http.Transport, or one with Dial, DialTLS or DialTLSContext. A request for which the transport names a proxy fails with
-// a configuration error too: the proxy would resolve and dial, out of reach of the check.
+// no *http.Transport, or one with Dial, DialTLS or DialTLSContext. So is a proxy: it would resolve and dial, out of reach of the
+// check. One that is named by the environment, or for some requests only, fails those requests.
 //
 // A DialContext of the caller's stays in use: names are resolved here, each address is checked and handed to it as a
 // literal, one after the other, and where it really connected to is checked again.
@@ -122,12 +123,18 @@ func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 		t.DialContext = dialPublic(dial)
 	}
 	if proxy := t.Proxy; proxy != nil {
+		environment := reflect.ValueOf(proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer() // which may except hosts
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
 			u, err := proxy(r)
 			if err == nil && u != nil {
 				err = retry.ConfigErrorf(name, "the proxy %s would dial, out of reach of the check", u.Host)
 			}
 			return nil, err
+		}
+		if somewhere := (&url.URL{Scheme: "https", Host: "example.com", Path: "/"}); !environment {
+			if _, err := t.Proxy(&http.Request{Method: http.MethodGet, URL: somewhere, Host: somewhere.Host, Header: http.Header{}}); errors.Is(err, retry.ErrConfig) {
+				return nil, err
+			}
 		}
 	}
 	return t, nil

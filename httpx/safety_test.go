@@ -104,7 +104,19 @@ func TestTransportThatCannotBeWatchedIsAConfigurationError(t *testing.T) {
 			t.Error(name, err)
 		}
 	}
-	transport, err := publicOnly(&http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})})
+	fixed := http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})
+	if tr, err := publicOnly(&http.Transport{Proxy: fixed}); !errors.Is(err, retry.ErrConfig) || tr != nil {
+		t.Error("a proxy for all:", err)
+	}
+	if _, err := publicOnly(&http.Transport{Proxy: http.ProxyFromEnvironment}); err != nil { // whatever it says by now
+		t.Error("the environment's:", err)
+	}
+	transport, err := publicOnly(&http.Transport{Proxy: func(r *http.Request) (*url.URL, error) {
+		if r.URL.Host == "8.8.8.8" {
+			return fixed(r)
+		}
+		return nil, nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

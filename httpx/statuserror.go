@@ -13,7 +13,10 @@ type StatusError struct {
 	Method string      // of the request
 	URL    string      // of the request, without userinfo and with the values of its query hidden
 	Header http.Header // of the response
-	Body   []byte      // of the response: what was read ahead, at most 64 KiB; nil if it took longer than 200 ms. Not in the text; not to be changed
+
+	// Body is what was read ahead of the response's, at most 64 KiB: nil if it announced more or was not there within 200 ms, and
+	// for a redirect that was not followed. It is not a part of the text, and not to be changed.
+	Body []byte
 }
 
 // Error is one line: the request and the status it got.
