@@ -46,6 +46,7 @@ type Breaker struct {
 	era atomic.Pointer[era] // swapped under mu
 
 	mu          sync.Mutex
+	latest      time.Duration // the latest moment seen by present
 	engine      *gobreaker.TwoStepCircuitBreaker[struct{}]
 	spare       *gobreaker.TwoStepCircuitBreaker[struct{}] // HalfOpen: open, for when a probe hangs
 	lastFailure error

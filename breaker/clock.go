@@ -8,9 +8,8 @@ import (
 // clock is a breaker's time, counted from its making. Read with the breaker's lock held and passed through present it never
 // goes back, though what it is read from may: a testing/synctest bubble begins in the year 2000, whatever was before.
 type clock struct {
-	born   time.Time
-	lag    atomic.Int64  // how far the clock has gone back in all, in nanoseconds
-	latest time.Duration // the latest moment seen under the lock
+	born time.Time
+	lag  atomic.Int64 // how far the clock has gone back in all, in nanoseconds
 }
 
 // raw is cheaper than time.Now, as it does not read the wall clock.
