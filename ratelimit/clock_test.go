@@ -71,33 +71,37 @@ func TestAClockThatGoesBackIsNoTime(t *testing.T) {
 		"Pacer": func() (_, _ retry.Policy) { p := NewPacer(MaxRate(10)); return p, p },
 	}
 	for name, make := range policies {
-		check := func(t *testing.T, p retry.Policy, most time.Duration) {
+		check := func(t *testing.T, p retry.Policy) {
 			t.Helper()
-			if took, n := wakes(t, p); took <= 0 || took > most || n < 1 || n > 3 {
-				t.Errorf("waited %v and woke %d times, want once within %v", took, n, most)
+			const most = 102 * time.Millisecond // a pacer scatters
+			for range 5 {                       // a slow machine has let a token come
+				if took, n := wakes(t, p); took > most || n > 3 {
+					t.Errorf("waited %v and woke %d times, want once within %v", took, n, most)
+				}
 			}
-			if took, n := wakes(t, p); took < 95*time.Millisecond || took > most || n > 3 {
+			if took, n := wakes(t, p); took < 95*time.Millisecond || took > most || n < 1 || n > 3 {
 				t.Errorf("then waited %v and woke %d times, want once within %v", took, n, most)
 			}
 		}
-		const exact, real = 102 * time.Millisecond, time.Second // a pacer scatters; a machine may be slow
 		t.Run(name+"/real time, then a bubble", func(t *testing.T) {
 			before, after := make()
 			spend(t, before)
-			bubble(t, 0, func(t *testing.T) { check(t, after, exact) })
+			bubble(t, 0, func(t *testing.T) { check(t, after) })
 		})
 		t.Run(name+"/a bubble, then a bubble", func(t *testing.T) {
 			before, after := make()
 			bubble(t, time.Hour, func(t *testing.T) { spend(t, before) })
-			bubble(t, time.Minute, func(t *testing.T) { check(t, after, exact) })
-			bubble(t, 0, func(t *testing.T) { check(t, after, exact) })
+			bubble(t, time.Minute, func(t *testing.T) { check(t, after) })
+			bubble(t, 0, func(t *testing.T) { check(t, after) })
 		})
 		t.Run(name+"/a bubble, then real time, then a bubble", func(t *testing.T) {
 			before, after := make()
 			bubble(t, 0, func(t *testing.T) { spend(t, before) })
-			spend(t, after) // years have passed, as far as it can know
-			check(t, after, real)
-			bubble(t, 0, func(t *testing.T) { check(t, after, exact) })
+			spend(t, after)                                                 // years have passed, as far as it can know
+			if took, n := wakes(t, after); took > 10*time.Second || n > 3 { // a machine may be slow
+				t.Errorf("waited %v and woke %d times in real time", took, n)
+			}
+			bubble(t, 0, func(t *testing.T) { check(t, after) })
 		})
 	}
 }
