@@ -41,11 +41,12 @@ const (
 	maxRefused = 4    // no probe while so many refusals lie within refusedIn: the fifth in a minute earns a jail
 	refusedIn  = 60.  // s
 	jailKeeps  = .96  // of the measured rate, when the next refusal would be that fifth
-	trust      = 4    // accepted answers that make a release real
+	trust      = 4    // accepted answers that make a release real,
+	falseFor   = 2.   // s; or so long without a refusal, and as long as the park was: a slow one of several clients has few answers
 
 	// What probes may cost: without a bound it would grow with the number in flight.
 	freeProbes   = 3    // the first ones, whatever they cost: a window's first rate is often a tenth too low
-	freeRefusals = 4.   // of the start,
+	freeRefusals = 3.   // of the start,
 	refusalEvery = 285. // s; and one more each such time
 
 	// A refusal in a cruise.

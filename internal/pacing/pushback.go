@@ -24,7 +24,7 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 			m.ask(now, t, m.seq)
 		}
 		return
-	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust: // that release was false: the same episode goes on
+	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.park): // that release was false: the same episode goes on
 		m.this, m.mode, m.release = m.prev, m.prev.mode, m.prev.release
 		m.lost -= m.penalty
 		m.refused++
@@ -109,7 +109,7 @@ func (m *Machine) onRelease(now float64) {
 	case started:
 		m.hold = max(m.hold, min(m.penalty, maxHold))
 		m.step, m.ceiling = firstStep, up
-		m.climb(between(est, up), now)
+		m.climb(est, now)
 	case m.mode == Climb && m.refused > 0:
 		m.ceiling = min(up, m.this.rate)
 		m.climb(max(m.safe, between(est, m.ceiling)), now)
