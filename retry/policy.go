@@ -58,8 +58,9 @@ func (n Next) Do(ctx context.Context) error {
 
 // Do sends call through p and returns the last value and the last failure. A nil p and the empty chain just call.
 //
-// A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error matches, by errors.Is and errors.As, what call returned and
-// what ended the matter: see [Error] and [Rejection]. The value is the one of the last call that was made, in every case.
+// A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error matches, by errors.Is and
+// errors.As, what call returned and what ended the matter: see [Error] and [Rejection]. The value is the one of the last call
+// that was made, in every case.
 func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
 	if call == nil {
 		var zero T

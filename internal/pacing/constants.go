@@ -46,8 +46,8 @@ const (
 
 	// What probes may cost: without a bound it would grow with the number in flight.
 	freeProbes   = 3    // the first ones, whatever they cost: a window's first rate is often a tenth too low
-	freeRefusals = 3.   // of the start,
-	refusalEvery = 285. // s; and one more each such time
+	freeRefusals = 3.   // refusals, and one more
+	refusalEvery = 285. // s
 
 	// A refusal in a cruise.
 	hitKeeps   = .96 // of the rate, after each of the first in a row

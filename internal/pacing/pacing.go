@@ -223,7 +223,7 @@ func (m *Machine) freeProbe(t Ticket) {
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	late := m.flight.back(t.seq)
 	m.freeProbe(t)
-	asked := m.doubt.asking && t.seq > m.doubt.since
+	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so it was not one of too many
 	kind := m.judge(now, a.Kind, t)
 	if kind == Doubt || kind == Refusal {
 		copy(m.refusals[1:], m.refusals[:])

@@ -1,5 +1,7 @@
 package pacing
 
+import "math"
+
 // An episode is a push-back, from its first refusal to its release.
 type episode struct {
 	mark         // its first refusal
@@ -112,7 +114,7 @@ func (m *Machine) onRelease(now float64) {
 		m.climb(est, now)
 	case m.mode == Climb && m.refused > 0:
 		m.ceiling = min(up, m.this.rate)
-		m.climb(max(m.safe, between(est, m.ceiling)), now)
+		m.climb(max(m.safe, math.Sqrt(est*m.ceiling)), now)
 	case m.mode == Climb && m.safe > 1.05*est: // est is only a lower bound
 		m.ceiling = m.this.rate
 		m.climb(m.safe, now)

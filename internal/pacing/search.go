@@ -30,14 +30,6 @@ func (m *Machine) settle(est, now float64) float64 {
 	return r
 }
 
-// between is the middle of two rates, or the lower if the other is unknown.
-func between(low, high float64) float64 {
-	if high == inf {
-		return low
-	}
-	return math.Sqrt(low * high)
-}
-
 // advance goes up, when it is time: from a cruise to a probe, and from a rate
 // that was held long enough to the next.
 func (m *Machine) advance(now float64) {
