@@ -104,7 +104,8 @@ func FailureRate(ratio float64, minimum int) Option {
 }
 
 // Window is the time that [FailureRate] looks back, dropped bucket by bucket. The default is 10 s in 10 buckets, as Hystrix
-// had it. Without FailureRate it is a configuration error. Choose it so that the usual traffic reaches the minimum in a fraction of it.
+// had it. Without FailureRate it is a configuration error. Choose it so that the usual traffic reaches the minimum in a
+// fraction of it.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		c.window, c.buckets = d, buckets

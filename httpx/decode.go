@@ -36,8 +36,8 @@ const (
 
 // decodeBody undoes the Content-Encoding that net/http has left on resp (it removes only the gzip it asked for itself) and
 // bounds the decoded body to limit bytes; if limit is 0, to 64 MiB or 100 times the bytes that were sent, and a body that is not
-// encoded not at all. Past the bound a read fails with *http.MaxBytesError, and nothing is ever cut silently. gzip and deflate (in zlib's wrapping, or raw as some servers send it) are read; br, zstd and others need an
-// entry in more, by lower-case name.
+// encoded not at all. Past the bound a read fails with *http.MaxBytesError, and nothing is ever cut silently. gzip and deflate
+// (in zlib's wrapping, or raw as some servers send it) are read; br, zstd and others need an entry in more, by lower-case name.
 //
 // Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read before the first Read. On
 // an error resp is unchanged and its body is still the caller's to close.

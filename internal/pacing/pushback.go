@@ -26,7 +26,8 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 			m.ask(now, t, m.seq)
 		}
 		return
-	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.park): // that release was false: the same episode goes on
+	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.park):
+		// That release was false: the same episode goes on.
 		m.this, m.mode, m.release = m.prev, m.prev.mode, m.prev.release
 		m.lost -= m.penalty
 		m.refused++
