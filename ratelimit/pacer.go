@@ -41,7 +41,6 @@ type Pacer struct {
 	machine *pacing.Machine
 	used    bool
 	cause   error   // the last refusal
-	lowered bool    // the callee was seen to bound the calls in flight
 	judged  float64 // the pace by which those in line were last found to fit
 	line    line[pass]
 }
@@ -124,7 +123,6 @@ func (p *Pacer) settle(ctx context.Context, c pass, a pacing.Answer, v verdict, 
 		p.cause = err
 	}
 	after := p.look()
-	p.lowered = p.lowered || after.slots < before.slots
 	p.replan(now, after.parksLonger(before))
 	p.mu.Unlock()
 	if after != before {
@@ -138,14 +136,12 @@ type view struct {
 	rate   float64
 	gate   float64
 	parked bool
-	slots  int
 }
 
 // look requires that p.mu is held.
 func (p *Pacer) look() view {
 	v := view{mode: p.machine.Mode(), rate: p.machine.Rate()}
 	v.gate, v.parked = p.machine.Parked()
-	_, v.slots = p.machine.InFlight()
 	return v
 }
 

@@ -86,7 +86,7 @@ func (p *Pacer) Idle() bool {
 	if flying, _ := p.machine.InFlight(); flying > 0 || p.line.len > 0 || parked && s < gate || p.untilNext(now) > 0 {
 		return false
 	}
-	learned := parked || p.lowered || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
+	learned := parked || p.machine.Crowded() || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
 	used := max(0, gate, p.machine.LastSend()) // 0: it was made or restored
 	return !learned || s-used > staleAfter.Seconds()
 }

@@ -5,11 +5,11 @@ package pacing
 // is worth is seen by changing it and running go run ./internal/pacing/figures.
 const (
 	// Requests in flight.
-	firstSlots  = 3    // at the start: the burst of 20 that nginx's manual shows is overrun by three, and five refusals earn a jail
-	quietSlots  = 22   // answers before the next slot: the end of that burst is seen first
+	firstSlots  = 3    // once something was refused: three more refusals do not earn a jail
+	quietSlots  = 22   // answers before the next slot then
 	quickSlots  = 2    // answers per slot from there to browserSlot: an open server is soon used fully
 	browserSlot = 8    // about what a browser opens to a host
-	laterSlots  = 8    // beyond, answers per slot and slot there is: the overrun of a window grows with the root of its size
+	laterSlots  = 12   // beyond, answers per slot and slot there is: the overrun of a window grows with the root of its size
 	dearer      = 4    // answers per slot grow by this when a slot was refused, or brought a queue and no answers
 	gain        = 1.25 // a doubled number in flight that brings less than this is a queue
 
@@ -17,6 +17,8 @@ const (
 	firstPark = .5  // s; a longer one overfills small buckets, and the rate measured is too low
 	burstPark = 1.5 // s; the first park after a burst of maxRefused refusals: a second one so soon could be the one that earns a ban
 	maxPark   = 300 // s
+	hasty     = 5   // after so many refusals within hastyIn the single request waits until they are that old: jails count in tens of seconds
+	hastyIn   = 10. // s
 	hintSlack = 1.02
 	stalled   = 30. // s; a request that the others wait for is given up after so long, or after the park if that is longer: stalls of 5 s are common
 
@@ -40,7 +42,8 @@ const (
 	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within five minutes, if no refusals must be saved up first
 	maxRefused = 4    // no probe while so many refusals lie within refusedIn: the fifth in a minute earns a jail
 	refusedIn  = 60.  // s
-	jailKeeps  = .96  // of the measured rate, when the next refusal would be that fifth
+	jailKeeps  = .96  // of the measured rate, when the next refusal would be that fifth,
+	jailToken  = .5   // less what a count can be off
 	trust      = 4    // accepted answers that make a release real,
 	falseFor   = 2.   // s; or so long without a refusal, and as long as the park was: a slow one of several clients has few answers
 
@@ -69,5 +72,14 @@ const (
 	acquittals = 3   // times the suspicion passed that prove the doubts to be noise
 	noiseFalls = 3   // so do push-backs in a row, each at a lower rate than the one before
 	noiseFall  = .9  // lower means below this share
-	noiseRun   = 3   // doubtful answers in a row that refute it
+
+	strikesOut   = 5   // refusals in a row while cruising that make the rate half: the next will tell noise from a limit
+	strikeWithin = 150 // answers between two of a row
+
+	noiseRun     = 3    // doubtful answers in a row that refute noise, or
+	byChance     = 1e-8 // as many as noise as usual brings so seldom,
+	tooMuchNoise = .35  // or such a share of them
+	shareOf      = 40.  // answers that a share is taken over
+	leastNoise   = .02
+	mostNoise    = .2
 )

@@ -13,9 +13,7 @@ type doubt struct {
 	asking    bool    // one request at a time, until one sent after since is admitted
 	since     int
 
-	rate  float64 // measured at the last release
-	falls int     // releases in a row that measured less than the one before
-	final bool    // noise was refuted once
+	noisy
 }
 
 // judge decides what an answer is taken for. A doubt stays one only until the
@@ -23,6 +21,7 @@ type doubt struct {
 // noise does not.
 func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	d := &m.doubt
+	d.late.add(kind == Doubt)
 	told := !d.asking || t.seq > d.since // what was sent before the doubt tells nothing about it
 	if kind != Doubt {
 		d.definite = d.definite || kind == Refusal
@@ -37,7 +36,7 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 		return kind
 	}
 	d.run++
-	if d.noise && d.run >= noiseRun {
+	if d.noise && d.refuted() {
 		d.noise, d.convicted, d.final = false, true, true
 	}
 	switch {
@@ -69,27 +68,8 @@ func (d *doubt) calm() {
 		return
 	}
 	if d.suspicion = max(0, d.suspicion-acquitBy); d.suspicion == 0 && !d.convicted {
-		d.passed++
-		d.noise = d.passed >= acquittals
+		if d.passed++; d.passed >= acquittals {
+			d.acquit()
+		}
 	}
-}
-
-// falling hears the rate measured at a release and says whether the doubts
-// have just been proved noise: a limit would measure the same again, parks for
-// nothing measure less each time.
-func (d *doubt) falling(rate float64) bool {
-	if d.definite || d.noise || d.final {
-		return false
-	}
-	if rate < noiseFall*d.rate {
-		d.falls++
-	} else {
-		d.falls = 0
-	}
-	d.rate = rate
-	if d.falls < noiseFalls {
-		return false
-	}
-	d.noise, d.convicted = true, false
-	return true
 }

@@ -7,6 +7,7 @@ type flight struct {
 	now, limit int
 	lost       []int // of those now, single requests that were given up: they take no place of the limit
 	most       int   // the user's bound; 0: none
+	opening    bool  // nothing was refused so far, and the answers are few
 	narrow     bool  // one at a time for now: the start has used up most of what a jail forgives
 
 	atLimit int     // answers at the limit since the last slot; all of them while quick
@@ -53,9 +54,41 @@ func (f *flight) price() float64 {
 	return n * f.dear * f.drag
 }
 
+// opening is how many may be in flight after so many answers, while nothing
+// was refused. Where a burst that manuals show is used up, three requests at
+// most should be on their way: five refusals in a minute earn a jail, and one
+// more is needed to measure the rate. Between those bursts, and after them, an
+// open server is not to be kept waiting.
+var opening = [...]struct{ answers, slots int }{
+	{0, firstSlots}, // bursts of 5 and 10
+	{12, 4}, {13, 6}, {14, browserSlot},
+	{15, firstSlots}, // a burst of 20
+	{24, 5}, {25, 7}, {26, browserSlot},
+}
+
+// open follows opening.
+func (f *flight) open(now float64) {
+	n := sum(f.good)
+	for _, o := range opening {
+		if n >= o.answers {
+			f.limit = o.slots
+		}
+	}
+	if f.most > 0 {
+		f.limit = min(f.limit, f.most)
+	}
+	if n >= opening[len(opening)-1].answers {
+		f.opening, f.slotAt = false, now
+	}
+}
+
 // admitted notes an admitted request that had k in flight beside it.
 func (f *flight) admitted(now float64, k int) {
 	*at(&f.good, k)++
+	if f.opening {
+		f.open(now)
+		return
+	}
 	if k < f.limit && !f.quick() {
 		return
 	}
@@ -79,12 +112,15 @@ func (f *flight) admitted(now float64, k int) {
 }
 
 // blame decides whether a refusal of a request that had k in flight beside it
-// is about their number: it was sent at the limit, and at least half of those
-// sent so were refused, and not everything was. Then the limit is lowered, and
-// the rate left alone.
+// is about their number: at least half of those sent with as many were
+// refused, and not everything was. Then the limit is lowered, and the rate
+// left alone.
 func (f *flight) blame(k, accepted int) bool {
 	*at(&f.bad, k)++
-	if accepted < trust || k < max(2, f.limit) || sum(f.bad[k:]) < sum(f.good[min(k, len(f.good)):]) {
+	if f.opening {
+		f.opening, f.limit, f.atLimit = false, min(f.limit, firstSlots), sum(f.good)
+	}
+	if accepted < trust || k < 2 || sum(f.bad[k:]) < sum(f.good[min(k, len(f.good)):]) {
 		return false
 	}
 	f.limit, f.atLimit = k-1, 0

@@ -48,7 +48,7 @@ type Machine struct {
 	jitter   float64 // its distance to the next, in parts of 1/rate
 	accepted int     // answers that were no refusal
 	recent   counter // the same, of the last minute
-	refusals [maxRefused]float64
+	refusals [hasty]float64
 	spent    int // refusals in all, those of a change of the limit forgiven
 
 	flight flight
@@ -104,9 +104,9 @@ type mark struct {
 // random is drawn from rng.
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
-		cfg: cfg, rng: rng, last: -inf, jitter: 1, doubt: doubt{rate: inf},
+		cfg: cfg, rng: rng, last: -inf, jitter: 1, doubt: doubt{noisy: noisy{rate: inf}},
 		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, hit: -inf, stated: inf,
-		flight: flight{limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
+		flight: flight{opening: true, limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
 	}
 	if cfg.MaxInFlight > 0 {
 		m.flight.limit = min(firstSlots, cfg.MaxInFlight)
@@ -129,6 +129,9 @@ func (m *Machine) Parked() (until float64, parked bool) { return m.gate, m.half 
 
 // InFlight is how many requests are on their way, and how many may be.
 func (m *Machine) InFlight() (now, limit int) { return m.flight.now, m.flight.limit }
+
+// Crowded reports whether the server was seen to bound the requests in flight.
+func (m *Machine) Crowded() bool { return m.flight.dear > 1 }
 
 // Pace is the rate that holds at now: the learned one, no more than the user
 // permits and than the server states.

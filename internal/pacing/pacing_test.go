@@ -489,3 +489,21 @@ func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
 		now += 30
 	}
 }
+
+// An open server whose connections break now and then is used fully in the end, however unlucky the beginning was.
+func TestNoiseIsNoLimit(t *testing.T) {
+	long(t)
+	for _, share := range []float64{.01, .05} {
+		late := 0
+		for seed := range uint64(40) {
+			server := &lt.Server{Rule: lt.Open{}, Latency: 30 * time.Millisecond, Spread: .18, CutRate: share, Seed: seed}
+			r := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Pages: 8000, Workers: 8, Deadline: 1000, Net: .002, Seed: seed, Tries: 8}.Run()
+			if r.Seconds > 120 { // 35 to a client that knows
+				late++
+			}
+		}
+		if late > 4 {
+			t.Errorf("%v of the answers cut off: %d of 40 crawls took more than 120 s", share, late)
+		}
+	}
+}

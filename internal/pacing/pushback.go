@@ -43,6 +43,9 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 		m.half, m.out, m.doubt.asking = true, false, false
 	}
 	m.pushed, m.gate = now, now+m.park
+	if m.refused > 0 {
+		m.gate = max(m.gate, m.refusals[hasty-1]+hastyIn)
+	}
 	if wait >= 0 {
 		hint := hintSlack*wait + .02 + .08*m.rng.Float64()
 		if m.cfg.MaxHint > 0 {
@@ -74,11 +77,12 @@ func (m *Machine) onRelease(now float64) {
 	}
 	m.penalty = now - m.this.at
 	m.lost += m.penalty
-	n := float64(m.accepted - m.release.n)
-	est, up := n/(now-m.release.at), inf // up: had it admitted the single request right after it refused the last one
+	n, cycle := float64(m.accepted-m.release.n), now-m.release.at
+	est, up := n/cycle, inf // up: had it admitted the single request right after it refused the last one
 	if m.refused > 0 {
 		up = n / (m.pushed - m.release.at)
 	}
+	gone := float64(m.this.n-m.release.n) / (m.this.at - m.release.at)
 	m.release = m.mark(now)
 	started := m.mode == Start
 	if started {
@@ -92,7 +96,12 @@ func (m *Machine) onRelease(now float64) {
 		got := float64(m.first.n)
 		m.bucket = max(1, got-min(est, got/t)*t)
 	}
-	if m.doubt.falling(est) {
+	cruised := 0.
+	if m.mode == Cruise {
+		cruised = m.this.rate
+	}
+	noise, halve := m.doubt.struck(m.accepted, cruised)
+	if noise || m.doubt.falling(est, gone) {
 		m.bucket = 0
 		m.set(Start, inf, now)
 		return
@@ -120,7 +129,11 @@ func (m *Machine) onRelease(now float64) {
 		m.ceiling = m.this.rate
 		m.climb(m.safe, now)
 	default:
-		m.cruise(m.settle(est, now), now)
+		m.cruise(m.settle(est, cycle, now), now)
 		m.probe = min(max(lastProbe, m.probe), probeGrows*m.probe)
+		if halve {
+			m.set(Cruise, m.rate/2, now)
+			m.probeAt = now + strikeWithin/m.rate
+		}
 	}
 }

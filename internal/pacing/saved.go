@@ -27,7 +27,7 @@ func (m *Machine) Save(now float64) Saved {
 // Load begins with what was saved. It is for a machine that has sent nothing.
 func (m *Machine) Load(now float64, s Saved) {
 	m.safe = s.Safe
-	m.flight.limit = max(1, s.Slots)
+	m.flight.opening, m.flight.limit = false, max(1, s.Slots)
 	if most := m.flight.most; most > 0 {
 		m.flight.limit = min(m.flight.limit, most)
 	}

@@ -8,7 +8,7 @@ import "math"
 // lower the rate a little, so that none loses its share by it, and those who
 // have most are refused most and lose most. Only the next one is believed to
 // be a new limit.
-func (m *Machine) settle(est, now float64) float64 {
+func (m *Machine) settle(est, cycle, now float64) float64 {
 	r := max(m.safe, margin*est)
 	if m.mode == Cruise {
 		if m.this.at-m.hit > hitsWithin {
@@ -25,7 +25,7 @@ func (m *Machine) settle(est, now float64) float64 {
 		}
 	}
 	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
-		r *= jailKeeps
+		r = jailKeeps*r - jailToken/cycle
 	}
 	return r
 }

@@ -1,0 +1,84 @@
+package pacing
+
+import "math"
+
+// noisy finds out in the long run what the next answers cannot tell: that
+// doubts taken for refusals are noise after all, or the other way round. Noise
+// comes however slowly one goes; a limit does not, once one is below it.
+type noisy struct {
+	late  share   // of the doubts among the answers of late
+	usual float64 // what it was when they were taken for noise
+
+	rate  float64 // measured at the last release
+	falls int     // releases in a row that measured less than the one before
+
+	strikes   int     // refused in a row while cruising, each soon after the last
+	struckAt  int     // answers by the last of them
+	struckOff float64 // the rate at the first
+	final     bool    // noise was refuted once
+}
+
+// A share is one among the last answers, the older the less they count.
+type share float64
+
+func (s *share) add(hit bool) {
+	*s *= 1 - 1/shareOf
+	if hit {
+		*s += 1 / shareOf
+	}
+}
+
+// acquit takes the doubts for noise.
+func (d *doubt) acquit() {
+	d.noise, d.convicted = true, false
+	d.usual = min(max(float64(d.late), leastNoise), mostNoise)
+}
+
+// refuted reports whether there are more doubts than noise would bring: too
+// many in a row for what was usual, or too large a share.
+func (d *doubt) refuted() bool {
+	return float64(d.run) >= max(noiseRun, math.Log(byChance)/math.Log(d.usual)) || float64(d.late) > tooMuchNoise
+}
+
+// falling hears of a release, the rate measured in its cycle, and the one gone
+// at before the park, and says whether the doubts have just been proved noise: a
+// limit would measure the same again, parks for nothing measure less each
+// time. Where it was not the park that lowered the rate, but the machine went
+// slower, that tells nothing.
+func (d *doubt) falling(rate, gone float64) bool {
+	if d.definite || d.noise || d.final {
+		return false
+	}
+	if rate < noiseFall*min(d.rate, gone) {
+		d.falls++
+	} else {
+		d.falls = 0
+	}
+	d.rate = rate
+	if d.falls < noiseFalls {
+		return false
+	}
+	d.acquit()
+	return true
+}
+
+// struck hears of a release, what had been accepted by then, and at which rate
+// the request was refused; 0 if that was no cruise. A row of refusals while
+// cruising is suspicious: then it asks for half the rate, and says that the
+// doubts are noise if they come as soon as before.
+func (d *doubt) struck(accepted int, rate float64) (noise, halve bool) {
+	if d.definite || d.noise || d.final || rate == 0 {
+		d.strikes = 0
+		return false, false
+	}
+	if d.strikes == 0 || accepted-d.struckAt > strikeWithin {
+		d.strikes, d.struckOff = 0, rate
+	}
+	d.struckAt = accepted
+	d.strikes++
+	if d.strikes > strikesOut && rate < .6*d.struckOff {
+		d.acquit()
+		return true, false
+	}
+	return false, d.strikes == strikesOut
+}
