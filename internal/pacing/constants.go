@@ -28,7 +28,7 @@ const (
 	maxHold   = 60.  // s; longest hold taken from a park
 	holdN     = 8    // answers that a hold takes at least
 	busy      = .5   // share of the rate that must have been used for a hold to prove it
-	margin    = .988 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
+	margin    = .991 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
 	firstStep = .25  // the first step up after the start
 	probeStep = .05  // the first step of a probe; each hold survived doubles the step, to 1
 	dearStep  = .5   // the first step where refusals are dear
@@ -53,7 +53,7 @@ const (
 	refusalEvery = 285. // s
 
 	// A refusal in a cruise.
-	hitKeeps   = .96 // of the rate, after each of the first in a row
+	hitKeeps   = .93 // of the rate, after each of the first in a row
 	maxHits    = 2
 	hitsWithin = 10. // s; a row
 	changed    = .75 // a rate below this share of the one before is another limit
@@ -66,13 +66,10 @@ const (
 	budgetShare = .05 // beyond this share of the time elapsed
 
 	// Doubt.
-	convictAt  = 2.  // suspicion that makes a doubtful answer a refusal: each adds 1,
-	acquitBy   = .5  // each other answer takes this away
-	askAfter   = 1.5 // a request is sent alone after so many times what the doubtful answer took: the others are answered by then
-	acquittals = 3   // times the suspicion passed that prove the doubts to be noise
-	noiseFalls = 3   // so do push-backs in a row, each at a lower rate than the one before
-	noiseFall  = .9  // lower means below this share
-
+	convictAt    = 2.  // suspicion that makes a doubtful answer a refusal: each adds 1,
+	acquitBy     = .5  // each other answer takes this away
+	askAfter     = 1.5 // a request is sent alone after so many times what the doubtful answer took: the others are answered by then
+	acquittals   = 3   // times the suspicion passed that prove the doubts to be noise
 	strikesOut   = 5   // refusals in a row while cruising that make the rate half: the next will tell noise from a limit
 	strikeWithin = 150 // answers between two of a row
 

@@ -23,7 +23,8 @@
 // Beside that: refusals that come with a number in flight lower that number,
 // not the rate; one request alone then tells which of the two it was. Resets
 // and bare 503 are taken for refusals only where the server refuses the next
-// requests as well. Probes spend an allowance of refusals, saved up over time.
+// requests as well; if they come as often at half the rate they were noise
+// after all. Probes spend an allowance of refusals, saved up over time.
 // Where a refusal costs minutes, the machine probes seldom; once too much time
 // was lost, not at all. A refusal in the middle of a cruise lowers the rate
 // only a little, so that several clients of one limit keep their shares. A
@@ -33,6 +34,6 @@
 //
 // pacing.go is the machine, pushback.go its answer to a refusal, search.go how
 // it goes up and settles, flight.go what it knows of requests in flight,
-// doubt.go how it tells noise from refusals, constants.go every number with
-// its reason. Times are seconds, as float64, from any origin.
+// doubt.go how it tells noise from refusals by the next answers, noise.go in
+// the long run, constants.go every number with its reason. Times are seconds, as float64, from any origin.
 package pacing

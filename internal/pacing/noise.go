@@ -9,9 +9,6 @@ type noisy struct {
 	late  share   // of the doubts among the answers of late
 	usual float64 // what it was when they were taken for noise
 
-	rate  float64 // measured at the last release
-	falls int     // releases in a row that measured less than the one before
-
 	strikes   int     // refused in a row while cruising, each soon after the last
 	struckAt  int     // answers by the last of them
 	struckOff float64 // the rate at the first
@@ -38,28 +35,6 @@ func (d *doubt) acquit() {
 // many in a row for what was usual, or too large a share.
 func (d *doubt) refuted() bool {
 	return float64(d.run) >= max(noiseRun, math.Log(byChance)/math.Log(d.usual)) || float64(d.late) > tooMuchNoise
-}
-
-// falling hears of a release, the rate measured in its cycle, and the one gone
-// at before the park, and says whether the doubts have just been proved noise: a
-// limit would measure the same again, parks for nothing measure less each
-// time. Where it was not the park that lowered the rate, but the machine went
-// slower, that tells nothing.
-func (d *doubt) falling(rate, gone float64) bool {
-	if d.definite || d.noise || d.final {
-		return false
-	}
-	if rate < noiseFall*min(d.rate, gone) {
-		d.falls++
-	} else {
-		d.falls = 0
-	}
-	d.rate = rate
-	if d.falls < noiseFalls {
-		return false
-	}
-	d.acquit()
-	return true
 }
 
 // struck hears of a release, what had been accepted by then, and at which rate

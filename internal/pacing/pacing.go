@@ -104,7 +104,7 @@ type mark struct {
 // random is drawn from rng.
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
-		cfg: cfg, rng: rng, last: -inf, jitter: 1, doubt: doubt{noisy: noisy{rate: inf}},
+		cfg: cfg, rng: rng, last: -inf, jitter: 1,
 		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, hit: -inf, stated: inf,
 		flight: flight{opening: true, limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
 	}

@@ -82,7 +82,6 @@ func (m *Machine) onRelease(now float64) {
 	if m.refused > 0 {
 		up = n / (m.pushed - m.release.at)
 	}
-	gone := float64(m.this.n-m.release.n) / (m.this.at - m.release.at)
 	m.release = m.mark(now)
 	started := m.mode == Start
 	if started {
@@ -101,7 +100,7 @@ func (m *Machine) onRelease(now float64) {
 		cruised = m.this.rate
 	}
 	noise, halve := m.doubt.struck(m.accepted, cruised)
-	if noise || m.doubt.falling(est, gone) {
+	if noise {
 		m.bucket = 0
 		m.set(Start, inf, now)
 		return
