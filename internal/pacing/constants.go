@@ -52,6 +52,10 @@ const (
 	freeRefusals = 3.   // refusals, and one more
 	refusalEvery = 285. // s
 
+	// Several clients of one limit.
+	bestKeeps   = .9 // of the highest rate measured, with every release
+	mostPoverty = 4.
+
 	// A refusal in a cruise.
 	hitKeeps   = .93 // of the rate, after each of the first in a row
 	maxHits    = 2
@@ -62,6 +66,7 @@ const (
 	dearPenalty = 20. // s lost to one push-back that make refusals dear
 	dearHold    = 60. // s; shortest hold then
 	dearProbe   = 20. // a probe then, in penalties
+	longHold    = 20. // s; a longer hold, and a longer interval of probes than lastProbe, is halved by each push-back that costs less
 	budget      = 90. // s; no probe and no step up once more time than this was lost,
 	budgetShare = .05 // beyond this share of the time elapsed
 

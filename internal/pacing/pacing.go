@@ -59,6 +59,7 @@ type Machine struct {
 	rate    float64 // requests a second; infinite if none is known
 	ceiling float64 // was refused at about this rate; infinite if unknown
 	safe    float64 // this rate was survived
+	best    float64 // the highest measured, a little less with every release
 	step    float64 // next step up, as a share of the rate
 	hold    float64 // s; a rate is held so long before the next step
 	held    mark    // since when it is

@@ -82,6 +82,7 @@ func (m *Machine) onRelease(now float64) {
 	if m.refused > 0 {
 		up = n / (m.pushed - m.release.at)
 	}
+	m.best = max(est, bestKeeps*m.best)
 	m.release = m.mark(now)
 	started := m.mode == Start
 	if started {
@@ -110,6 +111,9 @@ func (m *Machine) onRelease(now float64) {
 	}
 	if m.mode == Climb {
 		m.safe = max(m.safe, margin*(float64(m.this.n-m.climbed.n)-m.bucket)/(m.this.at-m.climbed.at))
+	}
+	if !started && m.penalty <= dearPenalty { // no longer dear
+		m.hold, m.probe = lower(m.hold, longHold), lower(m.probe, lastProbe)
 	}
 	switch {
 	case m.penalty > dearPenalty:

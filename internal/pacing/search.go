@@ -21,7 +21,7 @@ func (m *Machine) settle(est, cycle, now float64) float64 {
 		if m.hits <= maxHits {
 			r = max(r, hitKeeps*m.this.rate)
 		} else if r < changed*m.before { // what the change cost is not the probes' to save up
-			m.spent = min(m.spent, m.allowance(now))
+			m.spent = min(m.spent, int(m.allowance(now)))
 		}
 	}
 	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
@@ -39,7 +39,7 @@ func (m *Machine) advance(now float64) {
 	case m.mode == Cruise && now >= m.probeAt && calm && m.affords(now):
 		m.probes++
 		m.safe = max(m.safe, m.rate)
-		m.ceiling, m.step, m.hold = inf, probeStep, max(m.hold, probeHold)
+		m.ceiling, m.step, m.hold = inf, probeStep*m.poverty(), max(m.hold, probeHold)
 		m.climb(m.rate*(1+m.step), now)
 	case m.mode == Climb && held >= m.hold && n >= holdN:
 		m.flight.narrow = false
@@ -65,10 +65,20 @@ func (m *Machine) advance(now float64) {
 // mend what the start measured; after them refusals are saved up.
 func (m *Machine) affords(now float64) bool {
 	return m.refusals[maxRefused-1] <= now-refusedIn &&
-		(m.probes < freeProbes || m.spent <= m.allowance(now))
+		(m.probes < freeProbes || float64(m.spent) <= m.poverty()*m.allowance(now))
 }
 
-func (m *Machine) allowance(now float64) int { return int(freeRefusals + (now-m.t0)/refusalEvery) }
+func (m *Machine) allowance(now float64) float64 {
+	return math.Floor(freeRefusals + (now-m.t0)/refusalEvery)
+}
+
+// poverty is how many times more was measured once than there is now. Who
+// lost much of a shared limit may ask for more of it, and more often, than who
+// has it: so the shares come together.
+func (m *Machine) poverty() float64 { return max(1, min(m.best/m.rate, mostPoverty)) }
+
+// lower halves a value that is above its floor.
+func lower(v, floor float64) float64 { return min(v, max(floor, v/2)) }
 
 func (m *Machine) set(mode Mode, rate, now float64) {
 	if m.cfg.MaxRate > 0 && mode != Start {
