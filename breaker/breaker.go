@@ -364,5 +364,5 @@ func (b *Breaker) Idle() bool {
 	if b.ratio > 0 {
 		keep = max(keep, b.window)
 	}
-	return e.state == Closed && now >= e.until && e.flights.first == nil && (b.failedAt < 0 || now >= b.failedAt+keep)
+	return e.state == Closed && now >= e.until && e.flights.first == nil && (b.failedAt < 0 || now-b.failedAt >= keep)
 }

@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,9 @@ func (c *clock) now() time.Duration   { return c.raw() + c.shift() }
 
 // wall is when a moment was or will be, for people.
 func (c *clock) wall(at time.Duration) time.Time { return c.born.Add(at - c.shift()) }
+
+// after is the moment so much later than at, which is not negative; the last one there is where that is too far away.
+func after(at, d time.Duration) time.Duration { return at + min(d, math.MaxInt64-at) }
 
 // present is now for who holds the lock. Where now was read before the lock was taken, and others were faster, it is read
 // again; where the clock has gone back, time goes on from the latest moment seen.

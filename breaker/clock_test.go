@@ -69,7 +69,7 @@ func TestProbeOfAnotherTimeIsNotWaitedForForEver(t *testing.T) {
 	in(t, func(t *testing.T) {
 		want(t, b, breaker.HalfOpen)
 		time.Sleep(time.Hour) // its limit
-		time.Sleep(time.Nanosecond)
+		time.Sleep(2)         // the shortest open time
 		if err := run(b, succeed); err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func (b *Breaker) settle(now time.Duration) {
 	case Closed:
 		b.countOverdue(e, now)
 	case HalfOpen:
-		if p := e.flights.first; p != nil && now >= p.start+b.probeLimit {
+		if p := e.flights.first; p != nil && now-p.start >= b.probeLimit {
 			b.probeHangs(e, p.start+b.probeLimit)
 			b.settle(now)
 		}
@@ -105,14 +105,15 @@ func (b *Breaker) reopen(e *era, at time.Duration, cause error) {
 
 func (b *Breaker) open(at, openFor time.Duration, cause error) {
 	b.lastFailure = cause
-	b.enter(&era{state: Open, since: at, until: at + openFor, openFor: openFor, cause: cause}, cause)
+	openFor = max(2, openFor) // ns, as the engine's time is over after 1 ns and not at it
+	b.enter(&era{state: Open, since: at, until: after(at, openFor), openFor: openFor, cause: cause}, cause)
 }
 
 // close lets calls through again, at once or as a growing share. b.mu is held.
 func (b *Breaker) close(now time.Duration) {
 	e := b.newClosed(now)
 	if b.rampFor > 0 {
-		e.until = now + b.rampFor
+		e.until = after(now, b.rampFor)
 		e.ramp.credit = 1 // the first call goes
 		e.cause = b.era.Load().cause
 	}

@@ -79,7 +79,7 @@ func (c *config) positive(option string, d time.Duration) {
 }
 
 func (c *config) atLeastOne(option string, n int) {
-	if n < 1 || n > math.MaxUint32 {
+	if n < 1 {
 		c.fail("%s: %d is not at least 1", option, n)
 	}
 }
@@ -119,7 +119,7 @@ func Window(d time.Duration, buckets int) Option {
 
 const maxBuckets = 1 << 16
 
-// OpenFor is how long the breaker stays open before it sends a probe. The default is 30 s.
+// OpenFor is how long the breaker stays open before it sends a probe. The default is 30 s, the least that it can be 2 ns.
 func OpenFor(d time.Duration) Option {
 	return func(c *config) { c.openFor = d; c.positive("OpenFor", d) }
 }
@@ -141,7 +141,13 @@ func OpenGrowth(factor float64, max time.Duration) Option {
 // While all of them are out nobody knows when one returns. A call that comes then is refused, and told to come back in a tenth
 // of the open time, or in as long again as the oldest probe has been out if that is more, but no later than its [ProbeLimit].
 func Probes(n int) Option {
-	return func(c *config) { c.probes = n; c.atLeastOne("Probes", n) }
+	return func(c *config) {
+		c.probes = n
+		c.atLeastOne("Probes", n)
+		if uint64(max(n, 0)) > math.MaxUint32 { // gobreaker counts in 32 bits
+			c.fail("Probes: %d is above %d", n, uint32(math.MaxUint32))
+		}
+	}
 }
 
 // ProbeLimit is how long a probe may take before it counts as failed, whether or not it ever returns. The default is the
@@ -162,8 +168,8 @@ func SlowCall(d time.Duration) Option {
 func SlowInFlight() Option { return func(c *config) { c.inFlight = true } }
 
 // IgnoreDeadline makes it no verdict that the caller's deadline expired during a call. Without it that is a failure, for a
-// callee that hangs must open the breaker. A deadline that a policy of the chain has set still counts; it is told by having
-// a cause of its own (context.WithTimeoutCause).
+// callee that hangs must open the breaker. A deadline that a policy of the chain has set still counts; it is told by its cause
+// (context.WithTimeoutCause), an error with a method ByPolicy() as that of policies.Timeout.
 func IgnoreDeadline() Option { return func(c *config) { c.ignoreDeadline = true } }
 
 // Ramp has the traffic come back over d once the probes have closed the breaker, as a share of the calls that grows evenly

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -38,8 +39,8 @@ func takes(d time.Duration, err error) func(context.Context) error {
 func TestWhatCounts(t *testing.T) {
 	const s = time.Second
 	withDeadline := func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, s) }
-	byPolicy := func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithTimeoutCause(ctx, s, errors.New("policy"))
+	withCause := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeoutCause(ctx, s, errors.New("shutdown"))
 	}
 	cancelled := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		ctx, stop := context.WithCancel(ctx)
@@ -63,6 +64,7 @@ func TestWhatCounts(t *testing.T) {
 		{"final answer", nil, ret(retry.Neutral(retry.Permanent(errBoom))), nil, 1, 0, 0},
 		{"hidden mark", nil, ret(retry.Unmark(retry.Neutral(errBoom))), nil, 0, 1, 0},
 		{"rejection inside", nil, ret(&retry.Rejection{Reason: errBoom}), nil, 0, 0, 1},
+		{"bare rejection inside", nil, ret(fmt.Errorf("quota: %w", retry.ErrRejected)), nil, 0, 0, 1},
 		{"hidden rejection", nil, ret(retry.Unmark(&retry.Rejection{Reason: errBoom})), nil, 0, 1, 0},
 		{"configuration", nil, ret(retry.ConfigErrorf("x", "bad")), nil, 0, 0, 0},
 		{"slow configuration", nil, takes(s, retry.ConfigErrorf("x", "bad")), []breaker.Option{slow}, 0, 0, 0},
@@ -72,7 +74,8 @@ func TestWhatCounts(t *testing.T) {
 		{"caller cancels and it succeeds", cancelled, takes(2*s, nil), nil, 1, 0, 0},
 		{"caller's deadline", withDeadline, wait, nil, 0, 1, 0},
 		{"caller's deadline ignored", withDeadline, wait, []breaker.Option{breaker.IgnoreDeadline()}, 0, 0, 1},
-		{"a policy's deadline around", byPolicy, wait, []breaker.Option{breaker.IgnoreDeadline()}, 0, 1, 0},
+		{"caller's deadline with a cause ignored", withCause, wait, []breaker.Option{breaker.IgnoreDeadline()}, 0, 0, 1},
+		{"cancellation called a final answer", cancelled, func(ctx context.Context) error { return retry.Permanent(retry.Neutral(wait(ctx))) }, nil, 0, 0, 1},
 		{"slow success", nil, takes(s, nil), []breaker.Option{slow}, 0, 1, 0},
 		{"exactly the limit", nil, takes(500*time.Millisecond, nil), []breaker.Option{slow}, 1, 0, 0},
 		{"slow and cancelled", cancelled, wait, []breaker.Option{slow}, 0, 1, 0},
@@ -94,6 +97,25 @@ func TestWhatCounts(t *testing.T) {
 				}()
 				<-done
 				if n := b.Counts(); n.Successes != c.ok || n.Failures != c.bad || n.Neutral != c.neutral {
+					t.Fatalf("%+v", n)
+				}
+			})
+		})
+	}
+}
+
+func TestDeadlineOfAPolicyIsNotIgnored(t *testing.T) {
+	timeout := policies.Timeout(time.Second)
+	hang := func(ctx context.Context) error { <-ctx.Done(); return errors.New("transport: gone") }
+	for name, chain := range map[string]func(b retry.Policy) retry.Policy{
+		"around": func(b retry.Policy) retry.Policy { return retry.Chain(timeout, b) },
+		"inside": func(b retry.Policy) retry.Policy { return retry.Chain(b, timeout) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				b := breaker.New("x", breaker.IgnoreDeadline())
+				_ = run(chain(b), hang)
+				if n := b.Counts(); n.Failures != 1 {
 					t.Fatalf("%+v", n)
 				}
 			})
@@ -199,6 +221,76 @@ func TestOpenTimeGrowsAndStartsAnewWhenClosed(t *testing.T) {
 			t.Fatal(after)
 		}
 	})
+}
+
+func TestWhoWaitsForTheShortestOpenTimeIsAdmitted(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(1))
+		for range 3 {
+			_ = run(b, fail)
+			after, _ := retry.RetryAfter(run(b, succeed))
+			time.Sleep(after)
+			if err := run(b, succeed); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// The longest duration means for ever, at any time of the breaker's life.
+func TestNumbersOfAnySize(t *testing.T) {
+	const forever = math.MaxInt64
+	one := breaker.ConsecutiveFailures(1)
+	trip := func(b *breaker.Breaker) { _ = run(b, fail) }
+	openHalf := func(b *breaker.Breaker) { trip(b); time.Sleep(30 * time.Second) }
+	probe := func(b *breaker.Breaker) { openHalf(b); go func() { _ = run(b, takes(time.Hour, nil)) }() }
+	for name, c := range map[string]struct {
+		opts []breaker.Option
+		do   func(b *breaker.Breaker)
+		want breaker.State
+	}{
+		"OpenFor":    {[]breaker.Option{one, breaker.OpenFor(forever)}, trip, breaker.Open},
+		"OpenGrowth": {[]breaker.Option{one, breaker.OpenGrowth(1e18, forever)}, func(b *breaker.Breaker) { openHalf(b); trip(b) }, breaker.Open},
+		"ProbeLimit": {[]breaker.Option{one, breaker.ProbeLimit(forever)}, probe, breaker.HalfOpen},
+		"Window":     {[]breaker.Option{breaker.FailureRate(1, 2), breaker.Window(forever, 10)}, trip, breaker.Closed},
+		"Ramp":       {[]breaker.Option{one, breaker.Ramp(forever)}, func(b *breaker.Breaker) { openHalf(b); _ = run(b, succeed) }, breaker.Closed},
+		"restored on its ramp": {[]breaker.Option{one, breaker.Ramp(forever)}, func(b *breaker.Breaker) {
+			_ = b.Restore(breaker.Snapshot{State: breaker.Closed, Since: time.Now(), Cause: "boom"})
+		}, breaker.Closed},
+		"restored": {[]breaker.Option{one}, func(b *breaker.Breaker) {
+			_ = b.Restore(breaker.Snapshot{State: breaker.Open, Since: time.Now(), OpenFor: forever})
+		}, breaker.Open},
+		"ConsecutiveFailures": {[]breaker.Option{breaker.ConsecutiveFailures(math.MaxInt)}, trip, breaker.Closed},
+		"FailureRate":         {[]breaker.Option{breaker.FailureRate(0.5, math.MaxInt)}, trip, breaker.Closed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				b := breaker.New("x", c.opts...)
+				if err := b.Validate(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				c.do(b)
+				synctest.Wait()
+				for _, d := range []time.Duration{0, time.Second, 10 * time.Minute} {
+					time.Sleep(d)
+					if c.want != breaker.Closed {
+						if after, refused := retry.RetryAfter(run(b, succeed)); !refused || after < time.Second {
+							t.Errorf("refused: %v, for %v", refused, after)
+						}
+					}
+					want(t, b, c.want)
+				}
+				if idle := name == "ConsecutiveFailures" || name == "FailureRate"; b.Idle() != idle {
+					t.Errorf("idle: %v", !idle)
+				}
+				time.Sleep(time.Hour) // the probe's
+			})
+		})
+	}
+	if err := breaker.New("x", breaker.Probes(math.MaxInt)).Validate(); err == nil || err.Error() != "breaker x: Probes: 9223372036854775807 is above 4294967295" {
+		t.Error(err)
+	}
 }
 
 func TestIsolatedUntilReleased(t *testing.T) {

@@ -60,7 +60,7 @@ func (b *Breaker) Restore(s Snapshot) error {
 			b.failedAt = now
 		}
 		if cause != nil && age < b.rampFor { // on its ramp
-			e.since, e.until, e.cause = now-age, now-age+b.rampFor, cause
+			e.since, e.until, e.cause = now-age, after(now, b.rampFor-age), cause
 		}
 		b.enter(e, nil)
 	case Isolated:
@@ -70,7 +70,7 @@ func (b *Breaker) Restore(s Snapshot) error {
 			left = max(0, s.OpenFor-age)
 		}
 		b.trip(now, cause)
-		b.enter(&era{state: Open, since: now + left - s.OpenFor, until: now + left, openFor: s.OpenFor, cause: cause}, cause)
+		b.enter(&era{state: Open, since: now + left - s.OpenFor, until: after(now, left), openFor: s.OpenFor, cause: cause}, cause)
 	}
 	changes := b.fresh()
 	b.mu.Unlock()

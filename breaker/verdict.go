@@ -43,15 +43,27 @@ func (b *Breaker) judge(ctx context.Context, err error, took time.Duration) (ver
 	if _, ok := retry.Rejected(err); ok { // the callee was not reached, whatever else the error says
 		return neutral, err
 	}
+	gone := ctx.Err()
+	if gone == context.Canceled { // before the marks: a classifier may call the cancellation itself a final answer
+		return neutral, err
+	}
 	if retry.IsNeutral(err) {
 		if retry.IsPermanent(err) { // the final answer of a healthy callee
 			return success, err
 		}
 		return neutral, err
 	}
-	if gone := ctx.Err(); gone == context.Canceled || gone != nil && b.ignoreDeadline && context.Cause(ctx) == gone {
-		// A deadline with a cause of its own was set by a policy around the breaker, not by the caller.
+	if gone != nil && b.ignoreDeadline && !byPolicy(context.Cause(ctx)) {
 		return neutral, err
 	}
 	return failure, err
+}
+
+// byPolicy reports whether a deadline was set by a policy around the breaker and not by the caller, who may give a cause too.
+func byPolicy(cause error) bool {
+	_, ok := errors.AsType[interface {
+		error
+		ByPolicy()
+	}](cause)
+	return ok
 }

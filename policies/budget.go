@@ -87,7 +87,7 @@ func (t *tokens) Idle() bool     { return t.left.Load() == t.max }
 func add(n *atomic.Int64, delta, limit int64) {
 	for {
 		old := n.Load()
-		changed := max(0, min(limit, old+delta))
+		changed := max(0, old+min(delta, limit-old)) // in this order, as the sum may overflow
 		if changed == old || n.CompareAndSwap(old, changed) {
 			return
 		}
@@ -95,7 +95,8 @@ func add(n *atomic.Int64, delta, limit int64) {
 }
 
 // NewCostBudget is the retry quota of the AWS SDKs (500, 5, 1). A retry costs retryCost of capacity, which comes back if it
-// succeeds; a call that succeeds at the first attempt adds gain. All are at least 1, retryCost at most capacity.
+// succeeds or is rejected further in; one that fails or panics has been made, and is spent. A call that succeeds at the
+// first attempt adds gain. All are at least 1, retryCost at most capacity.
 func NewCostBudget(capacity, retryCost, gain int) *Budget {
 	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
 	c.left.Store(c.max)

@@ -1,6 +1,8 @@
 package policies_test
 
 import (
+	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +56,33 @@ func TestCostBudget(t *testing.T) {
 		if n := count(c.s); n != c.want {
 			t.Errorf("step %d: %d calls, want %d", i, n, c.want)
 		}
+	}
+}
+
+func TestCostBudgetOfAnySize(t *testing.T) {
+	p := policies.Constant(0, policies.WithBudget(policies.NewCostBudget(math.MaxInt, 5, math.MaxInt)))
+	_ = outcomes(nil).run(t.Context(), p)
+	if s := outcomes(errBoom, nil); s.run(t.Context(), p) != nil {
+		t.Errorf("%d calls: a success has emptied it", len(s.at))
+	}
+}
+
+// What is given back is what is held. A retry that panics was made, as one that fails.
+func TestCostBudgetIsSpentByARetryThatPanics(t *testing.T) {
+	b := policies.NewCostBudget(5, 5, 1)
+	p := policies.Constant(0, policies.WithBudget(b))
+	n := 0
+	func() {
+		defer func() { _ = recover() }()
+		_ = retry.Run(t.Context(), p, func(context.Context) error {
+			if n++; n == 2 {
+				panic("bang")
+			}
+			return errBoom
+		})
+	}()
+	if b.Idle() || n != 2 {
+		t.Errorf("%d calls", n)
 	}
 }
 

@@ -22,9 +22,10 @@ import (
 //
 // An error that gets a mark is wrapped in it, its text stays: compare what comes back by errors.Is, not by ==.
 //
-// The status of an error is what a method StatusCode() int says that it or an error in its tree has. Marks are only added:
-// a rule does not take back what the call itself has marked. Rejections, configuration errors and the end of the caller's
-// context are no answers of the callee and pass unmarked.
+// The status of an error is what a method StatusCode() int says that it or an error in its tree has. Of several any may match;
+// where none does, they are a 4xx if all of them are. Marks are only added: a rule does not take back what the call itself has
+// marked, nor make a failure of a rejection. Rejections and the end of the context are no answers of the callee: they pass as
+// they are where no rule names them, and configuration errors always.
 func Classify(rules ...Rule) retry.Policy {
 	c := &classifier{rules: slices.Clone(rules)}
 	var problems []string
@@ -65,20 +66,12 @@ func (c *classifier) Do(ctx context.Context, next retry.Next) error {
 	if err == nil || errors.Is(err, retry.ErrConfig) {
 		return err
 	}
-	if _, rejected := retry.Rejected(err); rejected {
-		return err
-	}
-	if ended := ctx.Err(); ended != nil && errors.Is(err, ended) {
-		return err
-	}
-	return c.mark(err)
+	return c.mark(ctx, err)
 }
 
-func (c *classifier) mark(err error) error {
+func (c *classifier) mark(ctx context.Context, err error) error {
 	f := failure{err: err}
-	if s, ok := errors.AsType[statusCoder](err); ok {
-		f.status, f.hasStatus = s.StatusCode(), true
-	}
+	f.readStatuses(err)
 	for _, r := range c.rules {
 		if !r.match(f) {
 			continue
@@ -91,28 +84,52 @@ func (c *classifier) mark(err error) error {
 		}
 		return err
 	}
-	switch {
-	case f.hasStatus && c.status:
-		if f.status/100 == 4 {
-			err = retry.Neutral(err)
-		}
-		return retry.Permanent(err)
-	case !f.hasStatus && c.on:
-		return retry.Permanent(err)
+	ruled := c.on
+	if f.statuses != nil {
+		ruled = c.status
 	}
-	return err
+	if !ruled || !answered(ctx, err) {
+		return err
+	}
+	if f.statuses != nil && !slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 != 4 }) {
+		err = retry.Neutral(err)
+	}
+	return retry.Permanent(err)
 }
 
-type statusCoder interface {
-	error
-	StatusCode() int
+// answered is false for what does not come from the callee.
+func answered(ctx context.Context, err error) bool {
+	if _, rejected := retry.Rejected(err); rejected {
+		return false
+	}
+	ended := ctx.Err()
+	return ended == nil || !errors.Is(err, ended)
 }
 
 // failure is what a rule looks at.
 type failure struct {
-	err       error
-	status    int
-	hasStatus bool
+	err      error
+	statuses []int
+}
+
+// readStatuses goes through the tree as errors.As does, but does not stop at the first status.
+func (f *failure) readStatuses(err error) {
+	if s, ok := err.(interface{ StatusCode() int }); ok {
+		f.statuses = append(f.statuses, s.StatusCode())
+	} else if as, ok := err.(interface{ As(any) bool }); ok {
+		var s interface{ StatusCode() int }
+		if as.As(&s) {
+			f.statuses = append(f.statuses, s.StatusCode())
+		}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		f.readStatuses(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			f.readStatuses(inner)
+		}
+	}
 }
 
 // Rule is one line of a [Classify]. It is safe for concurrent use if the function given to it is.
@@ -131,12 +148,15 @@ const (
 	neutral
 )
 
-// Statuses makes errors with one of these statuses (100 to 999) worth another attempt, and other statuses final.
+// Statuses makes errors with one of these statuses worth another attempt, and other statuses final. Codes that are not HTTP's,
+// as those of gRPC, will do.
 func Statuses(codes ...int) Rule { return statusRule("Statuses", transientStatus, codes) }
 
 // ServerErrors makes errors with a status of 500 to 599 worth another attempt, and other statuses final.
 func ServerErrors() Rule {
-	return Rule{verdict: transientStatus, match: func(f failure) bool { return f.status/100 == 5 }}
+	return Rule{verdict: transientStatus, match: func(f failure) bool {
+		return slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 == 5 })
+	}}
 }
 
 // FinalStatuses makes errors with one of these statuses final.
@@ -174,13 +194,15 @@ func NeutralMatch(f func(error) bool) Rule { return matchRule("NeutralMatch", ne
 
 func statusRule(name string, v verdict, codes []int) Rule {
 	codes = slices.Clone(codes)
-	r := Rule{verdict: v, match: func(f failure) bool { return f.hasStatus && slices.Contains(codes, f.status) }}
+	r := Rule{verdict: v, match: func(f failure) bool {
+		return slices.ContainsFunc(f.statuses, func(s int) bool { return slices.Contains(codes, s) })
+	}}
 	if len(codes) == 0 {
 		r.problem = name + " without a status"
 	}
 	for _, code := range codes {
-		if code < 100 || code > 999 {
-			r.problem = name + ": a status has three digits"
+		if code < 0 {
+			r.problem = name + ": a status is not negative"
 		}
 	}
 	return r

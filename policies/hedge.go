@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
@@ -57,7 +56,7 @@ func Hedge[T any](call func(context.Context) (T, error), after time.Duration, ma
 		if err := retry.Ended(ctx); err != nil {
 			return zero, err
 		}
-		r := &race[T]{call: call, discard: discard, outcomes: make(chan outcome[T], max)}
+		r := &race[T]{call: call, discard: discard, outcomes: make(chan outcome[T]), over: make(chan struct{})}
 		return r.run(ctx, after, max, c.budget)
 	}
 }
@@ -67,9 +66,8 @@ type race[T any] struct {
 	call    func(context.Context) (T, error)
 	discard func(T)
 
-	mu       sync.Mutex
-	over     bool            // there is no one left to receive
-	outcomes chan outcome[T] // has room for all
+	outcomes chan outcome[T] // has no room, as max may be any number
+	over     chan struct{}   // closed when there is no one left to receive
 
 	winner *outcome[T] // what the caller is about to get
 }
@@ -143,13 +141,9 @@ func (r *race[T]) make(ctx context.Context, first bool) {
 				o.exited, o.panicked, o.with = false, true, with
 			}
 		}
-		r.mu.Lock()
-		over := r.over
-		if !over {
-			r.outcomes <- o
-		}
-		r.mu.Unlock()
-		if over {
+		select {
+		case r.outcomes <- o:
+		case <-r.over:
 			r.lost(o)
 		}
 	}()
@@ -169,18 +163,20 @@ func (r *race[T]) raise(o outcome[T]) {
 
 // end closes the race; what has arrived and was not received yet is dealt with.
 func (r *race[T]) end() {
-	r.mu.Lock()
-	r.over = true
-	close(r.outcomes)
-	r.mu.Unlock()
 	var aborted outcome[T]
-	for o := range r.outcomes {
-		if o.panicked || o.exited {
-			aborted = o
-			continue
+	for arrived := true; arrived; {
+		select {
+		case o := <-r.outcomes:
+			if o.panicked || o.exited {
+				aborted = o
+				continue
+			}
+			go r.lost(o)
+		default:
+			arrived = false
 		}
-		go r.lost(o)
 	}
+	close(r.over)
 	if r.winner != nil && (aborted.panicked || aborted.exited) { // the caller gets that instead
 		go r.lost(*r.winner)
 	}

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -51,6 +52,14 @@ func TestHedge(t *testing.T) {
 		v, err := policies.Hedge(call, 10*ms, 3, nil)(t.Context())
 		synctest.Wait()
 		if v != 1 || err != nil || *n != 3 {
+			t.Errorf("%d, %v; %d calls", v, err, *n)
+		}
+	})
+	bubble(t, "max may be any number", func(t *testing.T) {
+		call, n, _ := slow(time.Second)
+		v, err := policies.Hedge(call, 600*ms, math.MaxInt, nil)(t.Context())
+		synctest.Wait()
+		if v != 1 || err != nil || *n != 2 {
 			t.Errorf("%d, %v; %d calls", v, err, *n)
 		}
 	})

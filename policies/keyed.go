@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"iter"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -300,7 +301,8 @@ func (k *store[K, S]) sweep(all bool) {
 }
 
 // makeRoom forgets what it can at the cap, first of all what is not in use. A search in vain is not repeated for 1 µs per
-// key, about ten times what it takes: a flood of keys that find no room costs a tenth of a processor, not all of it.
+// key, about ten times what it takes: a flood of keys that find no room costs a tenth of a processor, not all of it. In that
+// time a few keys are tried, so that room which many of them would make is not refused.
 func (k *store[K, S]) makeRoom() bool {
 	k.crowded.Lock()
 	defer k.crowded.Unlock()
@@ -309,7 +311,7 @@ func (k *store[K, S]) makeRoom() bool {
 	}
 	pause := time.Duration(k.max) * time.Microsecond
 	if since := now() - k.searched; k.max > 1000 && k.searched != 0 && since >= 0 && since < pause { // negative: see ratios.second
-		return false
+		return k.tryFew() && k.known.Load() <= k.max
 	}
 	for _, all := range []bool{false, true} {
 		k.sweep(all)
@@ -318,6 +320,27 @@ func (k *store[K, S]) makeRoom() bool {
 		}
 	}
 	k.searched = now()
+	return false
+}
+
+// tryFew sweeps a shard if one of a few of its keys, taken at random, is idle.
+func (k *store[K, S]) tryFew() bool {
+	const few = 16
+	s := &k.shards[rand.IntN(shards)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.table.Load()
+	if t.size() == 0 {
+		return false
+	}
+	first := rand.IntN(len(t.places))
+	for i := range min(few, len(t.places)) {
+		p := &t.places[(first+i)%len(t.places)]
+		if p.state.Load() != 0 && p.idle() {
+			k.sweepShard(s, true)
+			return true
+		}
+	}
 	return false
 }
 
@@ -359,7 +382,7 @@ func (s *shard[K, S]) idle() bool {
 	s.mu.Lock() // so that no sweep has a place in its hands
 	defer s.mu.Unlock()
 	for p := range s.table.Load().entries {
-		if i, ok := p.policy.(retry.Idler); !ok || p.inUse() || !i.Idle() {
+		if !p.idle() {
 			return false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/reprise-go/reprise/policies"
@@ -451,14 +452,37 @@ func TestKeyedWithoutAKeyFunction(t *testing.T) {
 
 func TestKeyedSearchesAgainWhenTheClockWentBack(t *testing.T) {
 	idle := false
-	keys := policies.Keyed(nil, func(int) retry.Policy { return &asked{idle: func() bool { return idle }} }, policies.MaxKeys(2000))
+	keys := policies.Keyed(nil, func(k int) retry.Policy { return &asked{idle: func() bool { return idle && k == 0 }} }, policies.MaxKeys(2000))
 	for i := range 2001 { // the last one finds no room
 		_ = retry.Run(t.Context(), keys.For(i), succeed)
 	}
-	idle = true
+	idle = true // one that is found by a search only
 	bubble(t, "in the year 2000", func(t *testing.T) {
 		if err := retry.Run(t.Context(), keys.For(3000), succeed); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A search in vain is not repeated for a while, but when many keys have become idle meanwhile there is room.
+func TestKeyedFindsTheRoomThatManyIdleKeysMake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Second)
+		idle := false
+		keys := policies.Keyed(nil, func(int) retry.Policy { return &asked{idle: func() bool { return idle }} }, policies.MaxKeys(2000))
+		for i := range 2000 {
+			_ = retry.Run(t.Context(), keys.For(i), succeed)
+		}
+		wantIs(t, retry.Run(t.Context(), keys.For(2000), succeed), policies.ErrKeys)
+		idle = true
+		var err error
+		for i := range 10 { // the part of the keys that is looked at may have none
+			if err = retry.Run(t.Context(), keys.For(3000+i), succeed); err == nil {
+				break
+			}
+		}
+		if err != nil || keys.Len() > 2000 {
+			t.Errorf("%v, %d keys", err, keys.Len())
 		}
 	})
 }

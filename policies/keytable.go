@@ -50,7 +50,11 @@ func (p *place[S]) enter() bool {
 // leave counts a call out; false if the key has moved, and the call with it.
 func (p *place[S]) leave() bool { return p.state.Add(-call) >= 0 }
 
-func (p *place[S]) inUse() bool { return p.state.Load() >= call }
+// idle tells whether no call runs and the policy says that it is idle.
+func (p *place[S]) idle() bool {
+	i, ok := p.policy.(retry.Idler)
+	return ok && p.state.Load() < call && i.Idle()
+}
 
 // wasUsed tells whether there was a call since it was asked last.
 func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }

@@ -134,16 +134,18 @@ func (r *run) judge(err error) (wait time.Duration, over error) {
 		}
 		return 0, r.giveUp(err, 0)
 	}
-	if _, rejected := retry.Rejected(err); rejected {
-		return r.rejected(err)
+	if refusal, rejected := retry.Rejected(err); rejected {
+		return r.rejected(err, refusal)
 	}
 	r.refusals = 0
 	ended := retry.Ended(r.ctx)
 	if ended != nil && errors.Is(err, r.ctx.Err()) && err.Error() == ended.Error() {
-		// Nothing but the end of ctx, as from a policy that was waiting further in: no failure of the callee.
+		// Nothing but the end of ctx: no failure of the callee. It is counted, though it may come from a policy that was waiting
+		// further in and made no call: nobody can tell, and the error of a call that heeds its context is the usual one.
 		if r.made == 0 {
 			return 0, err
 		}
+		r.made++
 		return 0, r.giveUp(ended, 0)
 	}
 	r.made++
@@ -178,10 +180,10 @@ func (r *run) again(err error) (wait time.Duration, over error) {
 	}
 	if hint, _ := retry.RetryAfter(err); hint > 0 {
 		if hint > r.hintCap {
-			return 0, r.giveUp(retry.ErrExhausted, hint)
+			return 0, r.giveUp(errOverCap, hint)
 		}
 		if r.jitter != NoJitter { // upwards only: earlier than asked would be refused again
-			hint = between(hint, hint+min(hint/10, r.hintCap-hint))
+			hint = between(hint, min(hint+min(hint/10, r.hintCap-hint), r.room()))
 		}
 		wait = max(wait, hint)
 	}
@@ -205,15 +207,18 @@ func (r *run) again(err error) (wait time.Duration, over error) {
 	return wait, nil
 }
 
-// rejected is for an attempt that a policy further in refused: no failure, no attempt used, no jitter. The wait is known or
-// there is none.
-func (r *run) rejected(err error) (wait time.Duration, over error) {
-	wait, _ = retry.RetryAfter(err)
+// rejected is for an attempt that a policy further in refused: no failure, no attempt used, no jitter. The refusal tells how
+// long to wait, or there is no wait: what a failure beside it asks for may make it longer, but is no answer to when it ends.
+func (r *run) rejected(err error, refusal *retry.Rejection) (wait time.Duration, over error) {
+	wait = refusal.RetryAfter
+	if _, inner := errors.AsType[*retry.Error](err); wait > 0 && !inner { // an inner loop has waited for what its failure asked
+		wait, _ = retry.RetryAfter(err)
+	}
 	ended := retry.Ended(r.ctx)
 	switch {
 	case ended != nil:
 		return 0, r.giveUp(both(err, ended), 0)
-	case wait == 0 || retry.IsPermanent(err):
+	case wait <= 0 || retry.IsPermanent(err):
 		if r.made == 0 {
 			return 0, err
 		}
@@ -272,9 +277,30 @@ func (r *run) giveUp(reason error, wait time.Duration) error {
 	return &retry.Error{Reason: reason, Attempts: r.made, Elapsed: now() - r.begun, Wait: wait, Last: r.last}
 }
 
+// errOverCap is ErrExhausted by a hint over its cap. httpx asks for the method: such a response is not handed back.
+var errOverCap error = overCapError{}
+
+type overCapError struct{}
+
+func (overCapError) Error() string { return retry.ErrExhausted.Error() }
+func (overCapError) Unwrap() error { return retry.ErrExhausted }
+func (overCapError) OverCap()      {}
+
 // tooLate reports whether a wait that begins now would go beyond MaxElapsed.
 func (c *config) tooLate(begun, wait time.Duration) bool {
 	return c.maxElapsed > 0 && wait > c.maxElapsed-(now()-begun)
+}
+
+// room is the longest wait that still fits.
+func (r *run) room() time.Duration {
+	room := unbounded
+	if deadline, ok := r.ctx.Deadline(); ok {
+		room = time.Until(deadline) - 1 // see retry.Fits
+	}
+	if r.maxElapsed > 0 {
+		room = min(room, r.maxElapsed-(now()-r.begun))
+	}
+	return room
 }
 
 // both is an error that Is each of two; only the first if that says it all.

@@ -66,6 +66,27 @@ func TestLoopEndsWithItsContext(t *testing.T) {
 			}
 		}
 	})
+	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
+		bubble(t, "during a later attempt that returns nothing but "+end.Error(), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(within(t, time.Second))
+			defer cancel()
+			calls := 0
+			err := retry.Run(ctx, policies.Constant(0), func(ctx context.Context) error {
+				if calls++; calls == 1 {
+					return errBoom
+				}
+				if end == context.Canceled {
+					cancel()
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			wantIs(t, err, end, errBoom)
+			if e := wantError(t, err); e.Attempts != 2 || e.Last != errBoom {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
 	bubble(t, "MaxElapsed", func(t *testing.T) {
 		s := outcomes(errBoom)
 		err := s.run(t.Context(), policies.Constant(60*ms, policies.MaxElapsed(100*ms)))
@@ -95,6 +116,7 @@ func TestLoopOutcomes(t *testing.T) {
 		{"cenkalti's permanent", policies.Constant(0), outcomes(errBoom, fmt.Errorf("x: %w", backoff.Permanent(errBoom))), 2, nil, []error{retry.ErrPermanent, errBoom}},
 		{"unmarked", policies.Constant(0), outcomes(retry.Unmark(final)), 3, nil, []error{retry.ErrExhausted, errBoom}},
 		{"configuration", policies.Constant(0), outcomes(retry.ConfigErrorf("x", "bad")), 1, nil, []error{retry.ErrConfig}},
+		{"bare refusal", policies.Constant(0), outcomes(retry.ErrRejected), 1, retry.ErrRejected, nil},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
 			v, err := retry.Do(t.Context(), c.p, c.s.call)
@@ -179,6 +201,24 @@ func TestLoopHeedsHints(t *testing.T) {
 			}
 		}
 	})
+	for name, c := range map[string]struct {
+		within time.Duration
+		opt    policies.Option
+	}{
+		"jittered within the deadline":  {time.Second, policies.Attempts(2)},
+		"jittered within MaxElapsed":    {time.Hour, policies.MaxElapsed(time.Second)},
+		"not jittered below the wish":   {950*ms + 1, policies.Attempts(2)},
+		"not jittered below either one": {950*ms + 1, policies.MaxElapsed(950 * ms)},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			for range 200 {
+				s := outcomes(retry.After(errBoom, 950*ms), nil)
+				if err := s.run(within(t, c.within), policies.Exponential(c.opt)); err != nil || s.at[1] < 950*ms {
+					t.Fatalf("called at %v: %v", s.at, err)
+				}
+			}
+		})
+	}
 	bubble(t, "over the cap", func(t *testing.T) {
 		s := outcomes(retry.After(errBoom, 6*time.Minute))
 		err := s.run(t.Context(), policies.Constant(0))
@@ -220,6 +260,30 @@ func TestLoopWaitsForRejections(t *testing.T) {
 			t.Errorf("%d attempts", e.Attempts)
 		}
 	})
+	bubble(t, "unknown time beside a failure's hint", func(t *testing.T) {
+		s := outcomes(retry.After(errBoom, time.Second))
+		inner := policies.Constant(0, policies.Attempts(5), policies.WithBudget(policies.NewCostBudget(1, 1, 1)))
+		err := s.run(t.Context(), retry.Chain(policies.Constant(0, policies.Attempts(4)), inner))
+		wantIs(t, err, policies.ErrBudget, errBoom)
+		s.wantAt(t, 0, 1000)
+	})
+	for name, c := range map[string]struct {
+		refusal error
+		at      int
+	}{
+		"a time beside a hint that an inner loop waited for": {&retry.Error{Reason: refuse(time.Second), Last: retry.After(errBoom, time.Minute)}, 1000},
+		"a time beside a longer hint":                        {errors.Join(refuse(time.Second), retry.After(errBoom, time.Minute)), 60_000},
+		"a refusal marked with its time":                     {retry.After(refuse(0), time.Second), 1000},
+		"a bare refusal marked with its time":                {retry.After(fmt.Errorf("quota: %w", retry.ErrRejected), time.Second), 1000},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			s := outcomes(c.refusal, nil)
+			if err := s.run(t.Context(), policies.Constant(0, policies.Attempts(2))); err != nil {
+				t.Error(err)
+			}
+			s.wantAt(t, 0, c.at)
+		})
+	}
 	bubble(t, "a time that does not fit", func(t *testing.T) {
 		err := outcomes(errBoom, refuse(time.Minute)).run(within(t, time.Second), policies.Constant(0))
 		wantIs(t, err, errOpen, errBoom, context.DeadlineExceeded)

@@ -82,6 +82,7 @@ type timeoutError struct{ d time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("timeout of %v", e.d) }
 func (e *timeoutError) Timeout() bool { return true } // as net.Error
+func (e *timeoutError) ByPolicy()     {}              // a breaker further in looks for it: no caller set this deadline
 func (e *timeoutError) Is(target error) bool {
 	return target == ErrTimeout || target == context.DeadlineExceeded
 }

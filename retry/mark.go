@@ -42,8 +42,9 @@ func RetryAfter(err error) (time.Duration, bool) {
 	return v.after, v.refused
 }
 
-// Rejected returns the first rejection in err's tree. Unlike errors.As it does not look behind [Unmark]: an inner service's
-// rejection is no rejection by this chain.
+// Rejected returns the first rejection in err's tree; if an [After] mark around it asks for longer, a copy that says so. A bare
+// [ErrRejected] is one too, of unknown time. Unlike errors.As it does not look behind [Unmark]: an inner service's rejection is
+// no rejection by this chain.
 func Rejected(err error) (*Rejection, bool) {
 	r := verdictOf(err).rejection
 	return r, r != nil
@@ -95,37 +96,52 @@ type verdict struct {
 }
 
 func verdictOf(err error) (v verdict) {
-	v.read(err)
+	v.read(err, 0)
 	return v
 }
 
-func (v *verdict) read(err error) {
+// read adds what err says. around is what the marks around it ask for.
+func (v *verdict) read(err error, around time.Duration) {
 	for err != nil {
 		switch e := err.(type) {
 		case *mark:
 			v.permanent = v.permanent || e.permanent
 			v.neutral = v.neutral || e.neutral
 			v.refused = v.refused || e.refused
+			around = max(around, e.after)
 			v.after = max(v.after, e.after)
 		case *Rejection:
-			if v.rejection == nil {
-				v.rejection = e
-			}
-			v.refused = true
-			v.after = max(v.after, e.RetryAfter)
+			v.reject(e, around)
 		default:
 			v.permanent = v.permanent || err == ErrPermanent
+			if err == ErrRejected && v.rejection == nil { // bare
+				v.reject(&Rejection{Policy: "a policy", Reason: err}, around)
+			}
 		}
 		switch e := err.(type) {
 		case interface{ Unwrap() error }:
 			err = e.Unwrap()
 		case interface{ Unwrap() []error }:
 			for _, member := range e.Unwrap() {
-				v.read(member)
+				v.read(member, around)
 			}
 			return
 		default:
 			return
 		}
 	}
+}
+
+func (v *verdict) reject(r *Rejection, around time.Duration) {
+	v.refused = true
+	v.after = max(v.after, r.RetryAfter)
+	if v.rejection != nil {
+		return
+	}
+	if around > r.RetryAfter {
+		later := *r
+		later.RetryAfter = around
+		r = &later
+	}
+	v.rejection = r
 }

@@ -33,6 +33,7 @@ func TestMarks(t *testing.T) {
 		{"joined", errors.Join(errBoom, retry.Neutral(errBoom), retry.Permanent(errBoom)), true, true, 0, false},
 		{"largest hint", errors.Join(retry.After(errBoom, s), retry.After(retry.After(errBoom, 2*s), s)), false, false, 2 * s, true},
 		{"rejection, not its cause", rejection, false, false, 3 * s, true},
+		{"bare rejection", fmt.Errorf("quota: %w", retry.ErrRejected), false, false, 0, true},
 		{"told by an inner loop", &retry.Error{Reason: retry.ErrPermanent, Last: errBoom}, true, false, 0, false},
 		{"marks of the last failure", &retry.Error{Reason: retry.ErrExhausted, Last: retry.After(errBoom, s)}, false, false, s, true},
 		{"unmarked", retry.Unmark(retry.Neutral(retry.Permanent(retry.After(errBoom, s)))), false, false, 0, false},
@@ -51,6 +52,29 @@ func TestMarks(t *testing.T) {
 				t.Errorf("RetryAfter = %v, %v", after, refused)
 			}
 		})
+	}
+}
+
+func TestRejectionTellsTheTimeOfTheMarksAroundIt(t *testing.T) {
+	bare, full := fmt.Errorf("quota: %w", retry.ErrRejected), &retry.Rejection{Reason: errBoom}
+	for i, tc := range []struct {
+		err   error
+		after time.Duration
+		ok    bool
+	}{
+		{bare, 0, true},
+		{retry.After(bare, time.Second), time.Second, true},
+		{retry.After(fmt.Errorf("x: %w", full), time.Second), time.Second, true},
+		{errors.Join(retry.After(errBoom, time.Second), full), 0, true},
+		{retry.After(&retry.Rejection{Reason: errBoom, RetryAfter: time.Minute}, time.Second), time.Minute, true},
+		{&retry.Error{Reason: bare, Last: retry.After(errBoom, time.Second)}, 0, true},
+		{&retry.Rejection{Reason: bare, RetryAfter: time.Minute}, time.Minute, true},
+		{retry.Unmark(bare), 0, false},
+	} {
+		r, ok := retry.Rejected(tc.err)
+		if ok != tc.ok || ok && (r.RetryAfter != tc.after || !errors.Is(r, retry.ErrRejected)) {
+			t.Errorf("%d: %+v, %v", i, r, ok)
+		}
 	}
 }
 
