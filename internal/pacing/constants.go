@@ -48,9 +48,10 @@ const (
 	falseFor   = 2.   // s; or so long without a refusal, and as long as the park was: a slow one of several clients has few answers
 
 	// What probes may cost: without a bound it would grow with the number in flight.
-	freeProbes   = 3    // the first ones, whatever they cost: a window's first rate is often a tenth too low
+	freeProbes   = 3    // the first ones, as a window's first rate is often a tenth too low,
+	freeSpent    = 14.  // unless so many refusals were spent before
 	freeRefusals = 3.   // refusals, and one more
-	refusalEvery = 285. // s
+	refusalEvery = 300. // s
 
 	// Several clients of one limit.
 	bestKeeps   = .9 // of the highest rate measured, with every release

@@ -220,7 +220,7 @@ func TestProbesSpendAnAllowance(t *testing.T) {
 	for seed := range uint64(5) {
 		one := sim.Hour(maker, server.Make(), seed, .4, 3600).Refused
 		three := sim.Hour(maker, server.Make(), seed, .4, 3*3600).Refused
-		if three-one > 2*3600/285+8 {
+		if three-one > 2*3600/300+8 {
 			t.Errorf("seed %d: %.0f refusals in an hour, %.0f in three", seed, one, three)
 		}
 	}

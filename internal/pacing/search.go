@@ -64,8 +64,9 @@ func (m *Machine) advance(now float64) {
 // affords reports whether there is a refusal to spend on a probe. The first few
 // mend what the start measured; after them refusals are saved up.
 func (m *Machine) affords(now float64) bool {
+	spent := float64(m.spent) / m.poverty()
 	return m.refusals[maxRefused-1] <= now-refusedIn &&
-		(m.probes < freeProbes || float64(m.spent) <= m.poverty()*m.allowance(now))
+		(m.probes < freeProbes && spent < freeSpent || spent <= m.allowance(now))
 }
 
 func (m *Machine) allowance(now float64) float64 {
