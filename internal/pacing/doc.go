@@ -27,7 +27,8 @@
 // after all. Probes spend an allowance of refusals, saved up over time.
 // Where a refusal costs minutes, the machine probes seldom; once too much time
 // was lost, not at all. A refusal in the middle of a cruise lowers the rate
-// only a little, so that several clients of one limit keep their shares. A
+// only a little, and who lost much of what was measured once asks for more of
+// it, and more often: so several clients of one limit come to even shares. A
 // rate that the server states holds.
 //
 // # How it is written
