@@ -34,6 +34,7 @@ const (
 	dearStep  = .5   // the first step where refusals are dear
 	closeTo   = 1.1  // a ceiling nearer than this is reached
 	slowest   = .02  // requests a second
+	soon      = .1   // s; no reset is nearer
 	scatter   = .01  // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
 
 	// The probe.

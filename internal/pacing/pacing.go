@@ -72,6 +72,7 @@ type Machine struct {
 	before  float64 // the rate before the first of them
 	stated  float64 // the rate by the server's own word, until statedTo
 	stateTo float64
+	resets  float64 // when the stated quota is there anew
 
 	// The push-back.
 	half     bool    // parked, or waiting for the single request
@@ -268,7 +269,11 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 func (m *Machine) hear(now float64, a Answer) {
 	r := inf
 	if a.Remaining > 0 && a.Reset > 0 {
-		r = float64(a.Remaining) / a.Reset
+		// Whole seconds are rounded up: of the ends they name, the first is the nearest.
+		if ends := now + a.Reset; ends < m.resets || ends > m.resets+1 {
+			m.resets = ends
+		}
+		r = float64(a.Remaining) / max(m.resets-now, soon)
 	}
 	if a.Limit > 0 && a.Window > 0 {
 		r = min(r, float64(a.Limit)/a.Window)

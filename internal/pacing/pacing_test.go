@@ -517,3 +517,14 @@ func TestNoiseIsNoLimit(t *testing.T) {
 		}
 	}
 }
+
+// A quota whose reset is told in whole seconds, rounded up, is used all the same, and not exceeded.
+func TestAStatedQuotaIsUsed(t *testing.T) {
+	for seed := range uint64(5) {
+		server := &lt.Server{Rule: lt.Fixed(60, 3*time.Second, time.Duration(seed)*500*time.Millisecond), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
+		c := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Workers: 8, Deadline: 60, Net: .002, Seed: seed}
+		if r := c.Run(); r.Refused > 0 || r.OK < .95*20*60 {
+			t.Errorf("seed %d: %d pages of 1200, %d refused", seed, r.OK, r.Refused)
+		}
+	}
+}
