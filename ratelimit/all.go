@@ -13,9 +13,10 @@ import (
 //
 // A call takes a token from each, or waits and takes from none. A member may also be used alone or in another All (a limit of
 // the host in one of the whole crawl). All has a line of its own: members' own callers are not in it. A pause of a member holds
-// All too, but a hint heard in All pauses only All, for it speaks of this callee. The least MaxWait and HintCap of the members
-// hold; of Shadow limiters either all are or none. SetLimit and SetBurst are for the members: those in line notice within a
-// second. Stats counts a call made through All in All, and not in the members.
+// All too, and then one call of All goes first; but a hint heard in All pauses only All, for it speaks of this callee. The least
+// MaxWait and HintCap of the members hold; of Shadow limiters either all are or none. SetLimit and SetBurst are for the members:
+// those in line notice within a second, and are refused if they can no longer be served in time. Stats counts a call made through
+// All in All, and not in the members.
 func All(limiters ...*Limiter) *Limiter {
 	l := &Limiter{shared: true}
 	if len(limiters) == 0 {

@@ -197,3 +197,15 @@ func TestACallThatCameToTheLockLateIsNoClockThatGoesBack(t *testing.T) {
 		}
 	})
 }
+
+// A line that looks at its bucket every second begins to when it begins.
+func TestALineThatIsServedWithinASecondWakesOnce(t *testing.T) {
+	for name, l := range map[string]*Limiter{"From": From(rate.NewLimiter(10, 1)), "All": All(New(10, 1))} {
+		bubble(t, time.Hour, func(t *testing.T) {
+			_ = retry.Run(t.Context(), l, pass1)
+			if took, n := wakes(t, l); took != 100*time.Millisecond || n != 1 {
+				t.Errorf("%s: waited %v and woke %d times", name, took, n)
+			}
+		})
+	}
+}

@@ -18,23 +18,30 @@ func made(err error) bool {
 	if _, rejected := retry.Rejected(err); !rejected && !errors.Is(err, retry.ErrConfig) {
 		return true
 	}
+	if _, refused := calleesWish(err); refused { // beside the rejection, as of a fallback's second way
+		return true
+	}
 	var loop *retry.Error
 	return errors.As(err, &loop) && loop.Attempts > 0
 }
 
-// calleesWish is the wait that the callee asked for. One that a policy further in asks for is that policy's business.
+// calleesWish is the wait that the callee asked for. One that a policy further in asks for is that policy's business, so in a
+// joined error only the members that hold no rejection are asked.
 func calleesWish(err error) (wait time.Duration, refused bool) {
-	if _, rejected := retry.Rejected(err); rejected {
-		var loop *retry.Error
-		if !errors.As(err, &loop) || loop.Last == nil {
-			return 0, false
-		}
-		err = loop.Last
-		if _, rejected := retry.Rejected(err); rejected {
-			return 0, false
+	if _, rejected := retry.Rejected(err); !rejected {
+		return retry.RetryAfter(err)
+	}
+	switch e := err.(type) {
+	case *retry.Rejection:
+	case interface{ Unwrap() error }:
+		return calleesWish(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, member := range e.Unwrap() {
+			w, r := calleesWish(member)
+			wait, refused = max(wait, w), refused || r
 		}
 	}
-	return retry.RetryAfter(err)
+	return wait, refused
 }
 
 // patience is calleesWish, with the time taken from the stated quota where a refusal gives none: many an API answers 429 with

@@ -23,6 +23,8 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // Limiter is a policy that lets calls go at a rate: a token bucket of [golang.org/x/time/rate], full at first. A call that finds
 // no token waits in line, first in first out; one whose wait cannot fit its deadline or [MaxWait] is refused at once and takes
 // nothing. An abandoned wait leaves no trace, and a call that was refused further in (an open breaker) gives its token back.
+// It counts from when it is back: where calls are held further in while the bucket fills again, and then refused, as many others as
+// tokens come back may go beyond the burst, though no more than the limit permits since those were let go.
 //
 // What a callee says of its patience pauses every caller: see [Limiter.Pause] for how a pause ends.
 //
@@ -35,28 +37,28 @@ type Limiter struct {
 	config
 	invalid atomic.Pointer[error] // what is wrong with the configuration
 
-	mu    sync.Mutex
-	now   time.Time // the latest moment seen
-	line  line[ticket]
-	pause pause
-	stats Stats
+	mu      sync.Mutex // of All, it is taken before the members'
+	now     time.Time  // the latest moment seen
+	checked time.Time  // when those in line were last looked at, whether they fit
+	free    uint64     // the buckets, as bits, that were without limit when last looked at
+	line    line[ticket]
+	pause   pause
+	fits    time.Time // a pause that ends then leaves all in line their turn in time
+	stats   Stats
 }
 
 // New makes a limiter that lets burst calls go at once and limit calls a second in the long run. rate.Inf lets all go, whatever
 // the burst, until something pauses them. A limit of 0 lets the first burst go and no other call. A limit that is negative or no
 // number, and a burst below 1, are configuration errors.
 func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
-	if math.IsInf(float64(limit), 1) {
-		limit = rate.Inf
-	}
-	l := From(rate.NewLimiter(limit, burst), opts...)
+	l := From(rate.NewLimiter(number(limit), max(burst, 0)), opts...)
 	l.shared = false
 	return l
 }
 
 // From makes a limiter of a bucket that is there already and that others may go on using. Those others are not in line: they
 // take their tokens when they come. What they change of the bucket is noticed by the next call, and within a second by those in
-// line.
+// line, of whom those are refused then who can no longer be served in time.
 func From(bucket *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure(policyName, forLimiter, opts)
@@ -66,8 +68,12 @@ func From(bucket *rate.Limiter, opts ...Option) *Limiter {
 	case bucket == nil:
 		err = retry.ConfigErrorf(policyName, "nil bucket")
 	default:
+		if math.IsInf(float64(bucket.Limit()), 1) {
+			bucket.SetLimit(rate.Inf)
+		}
 		l.buckets = []*rate.Limiter{bucket}
-		err = checkBucket(bucket.Limit(), bucket.Burst())
+		l.free = l.unlimited()
+		err = checkBucket(bucket)
 	}
 	l.judge(err)
 	return l
@@ -75,12 +81,28 @@ func From(bucket *rate.Limiter, opts ...Option) *Limiter {
 
 const policyName = "limiter"
 
-func checkBucket(limit rate.Limit, burst int) error {
+// number is limit as a bucket can bear it: one that counts with NaN or an infinity is left with NaN tokens, which let all go.
+func number(limit rate.Limit) rate.Limit {
+	switch {
+	case math.IsNaN(float64(limit)):
+		return -1
+	case math.IsInf(float64(limit), 1):
+		return rate.Inf
+	}
+	return limit
+}
+
+func checkBucket(b *rate.Limiter) error {
+	limit := b.Limit()
 	switch {
 	case !(limit >= 0): // NaN too
-		return retry.ConfigErrorf(policyName, "a limit of %v is no rate", float64(limit))
-	case burst < 1 && limit != rate.Inf:
-		return retry.ConfigErrorf(policyName, "a burst of %d lets no call go", burst)
+		return retry.ConfigErrorf(policyName, "a limit that is negative or no number is no rate")
+	case limit == rate.Inf:
+		return nil
+	case b.Burst() < 1:
+		return retry.ConfigErrorf(policyName, "a burst below 1 lets no call go")
+	case math.IsNaN(b.Tokens()):
+		return retry.ConfigErrorf(policyName, "a bucket that was used with a limit that is no number is of no more use")
 	}
 	return nil
 }
@@ -149,9 +171,10 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 // ticket is what an admitted call holds.
 type ticket struct {
 	n      int       // tokens
+	free   uint64    // the buckets, as bits, that were without limit and gave none
 	at     time.Time // when it was admitted
-	pauses int       // pauses there had been by then
-	probe  int       // its number, if it is the one call that goes first after a pause; else 0
+	pauses int32     // pauses there had been by then
+	probe  int32     // its number, if it is the one call that goes first after a pause; else 0
 }
 
 // hear settles a call that has returned: what became of its tokens, and what its callee said.
@@ -164,7 +187,7 @@ func (l *Limiter) hear(ctx context.Context, t *ticket, quota retry.Quota, err er
 		l.hint(ctx, t, wait, err)
 		return
 	}
-	if quota.Remaining == 0 && quota.Reset > 0 {
+	if quota.Remaining <= 0 && quota.Reset > 0 {
 		l.hint(ctx, t, quota.Reset, err)
 		return
 	}
@@ -196,15 +219,12 @@ func (l *Limiter) Burst() int {
 // SetLimit changes the limit. Those in line get their new turn, and who can no longer be served in time is refused. With a limit
 // that is no rate every call fails until it is set right.
 func (l *Limiter) SetLimit(limit rate.Limit) {
-	if math.IsInf(float64(limit), 1) {
-		limit = rate.Inf
-	}
-	l.change(func(b *rate.Limiter) { b.SetLimitAt(l.now, limit) })
+	l.change(func(b *rate.Limiter) { b.SetLimitAt(l.now, number(limit)) })
 }
 
 // SetBurst changes the burst as SetLimit changes the limit.
 func (l *Limiter) SetBurst(burst int) {
-	l.change(func(b *rate.Limiter) { b.SetBurstAt(l.now, burst) })
+	l.change(func(b *rate.Limiter) { b.SetBurstAt(l.now, max(burst, 0)) })
 }
 
 func (l *Limiter) change(set func(*rate.Limiter)) {
@@ -218,7 +238,8 @@ func (l *Limiter) change(set func(*rate.Limiter)) {
 		l.tick()
 		b := l.buckets[0]
 		set(b)
-		l.judge(checkBucket(b.Limit(), b.Burst()))
+		l.free = l.unlimited()
+		l.judge(checkBucket(b))
 	}
 	l.replan()
 }
@@ -233,6 +254,7 @@ func (l *Limiter) Idle() bool {
 	defer l.mu.Unlock()
 	now := l.tick()
 	l.follow()
+	l.opens(now) // sees the members' pauses
 	if l.line.head != nil || l.pause.pending(now) {
 		return false
 	}

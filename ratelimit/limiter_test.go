@@ -206,82 +206,6 @@ func TestCancelledContextMakesNoCall(t *testing.T) {
 	}
 }
 
-func TestTokenOfACallThatWasNotMadeComesBack(t *testing.T) {
-	boom := errors.New("boom")
-	rejection := &retry.Rejection{Policy: "breaker", Reason: boom, RetryAfter: time.Second}
-	for _, c := range []struct {
-		name string
-		err  error
-		back bool
-	}{
-		{"rejected further in", rejection, true},
-		{"misconfigured further in", retry.ConfigErrorf("x", "y"), true},
-		{"rejected before the first attempt", &retry.Error{Reason: rejection}, true},
-		{"rejected after an attempt", &retry.Error{Reason: rejection, Attempts: 1, Last: boom}, false},
-		{"failed", boom, false},
-		{"rejected by a service that was called", retry.Unmark(rejection), false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			l := ratelimit.New(0, 1)
-			_ = retry.Run(bg, l, func(context.Context) error { return c.err })
-			if err := retry.Run(bg, l, nop); (err == nil) != c.back {
-				t.Errorf("token back: %v, want %v", err == nil, c.back)
-			}
-		})
-	}
-	t.Run("wakes the line", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s, l := newScript(t), ratelimit.New(1, 1)
-			s.call(bg, l, 0, func(context.Context) error { time.Sleep(300 * ms); return rejection })
-			s.call(bg, l, 1, nil)
-			s.call(bg, l, 2, nil)
-			s.expect(0, 300*ms, 1300*ms) // the bucket of one was full by then
-		})
-	})
-}
-
-func TestSleepersAreReplannedInOrder(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		change func(*ratelimit.Limiter)
-		want   []time.Duration
-	}{
-		{"raised", func(l *ratelimit.Limiter) { l.SetLimit(10) }, []time.Duration{0, 550 * ms, 650 * ms, 750 * ms}},
-		{"lowered", func(l *ratelimit.Limiter) { l.SetLimit(.5) }, []time.Duration{0, 1500 * ms, 3500 * ms, 5500 * ms}},
-		{"lifted", func(l *ratelimit.Limiter) { l.SetLimit(rate.Inf) }, []time.Duration{0, 500 * ms, 500 * ms, 500 * ms}},
-		{"stopped", func(l *ratelimit.Limiter) { l.SetLimit(0) }, []time.Duration{0, never, never, never}},
-		{"broken", func(l *ratelimit.Limiter) { l.SetLimit(-1) }, []time.Duration{0, never, never, never}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, l := newScript(t), ratelimit.New(1, 1)
-				for i := range 4 {
-					s.call(bg, l, i, nil)
-				}
-				time.Sleep(500 * ms)
-				c.change(l)
-				synctest.Wait()
-				s.expect(c.want...)
-			})
-		})
-	}
-	t.Run("who no longer fits is refused at once", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s, l := newScript(t), ratelimit.New(1, 1, ratelimit.MaxWait(3*time.Second))
-			var errs []*error
-			for i := range 4 {
-				errs = append(errs, s.call(bg, l, i, nil))
-			}
-			l.SetLimit(.5)
-			synctest.Wait()
-			if !errors.Is(*errs[2], ratelimit.ErrLimited) || s.now() != 0 {
-				t.Errorf("got %v at %v", *errs[2], s.now())
-			}
-			s.expect(0, 2000*ms, never, never)
-		})
-	})
-}
-
 func TestTenThousandWaitersStayInOrderAndExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10_000
@@ -321,43 +245,13 @@ func TestSmallCallsDoNotOvertakeALargeOne(t *testing.T) {
 	})
 }
 
-func TestWhoIsCancelledAtTheMomentOfHisTurnHoldsNothing(t *testing.T) {
-	lost := 0
-	for range 200 {
-		synctest.Test(t, func(t *testing.T) {
-			s, l := newScript(t), ratelimit.New(1, 1)
-			ctx, cancel := context.WithCancel(bg)
-			inLine := make(chan struct{})
-			refused := func(context.Context) error {
-				<-inLine
-				return &retry.Rejection{Policy: "breaker"}
-			}
-			s.wg.Go(func() {
-				_ = retry.Run(bg, l, refused) // gives its token to the one in line,
-				cancel()                      // who may not have woken up yet
-			})
-			synctest.Wait()
-			s.call(ctx, l, 0, nil)
-			close(inLine)
-			s.wg.Wait()
-			_, made := s.went[0]
-			s.call(bg, l, 1, nil)
-			if made {
-				s.expect(0, time.Second)
-			} else {
-				lost++
-				s.expect(never, 0)
-			}
-		})
-	}
-	t.Logf("cancelled in time: %d of 200", lost)
-}
-
 func TestBadConfigurationFailsEveryCall(t *testing.T) {
 	nan := rate.Limit(math.NaN())
 	good := ratelimit.New(1, 1)
 	spoilt := ratelimit.New(1, 1)
 	spoilt.SetLimit(nan)
+	lost := ratelimit.From(rate.NewLimiter(nan, 1)) // and its tokens are NaN for ever
+	lost.SetLimit(1)
 	for name, p := range map[string]retry.Policy{
 		"negative limit":   ratelimit.New(-1, 1),
 		"NaN":              ratelimit.New(nan, 1),
@@ -376,6 +270,7 @@ func TestBadConfigurationFailsEveryCall(t *testing.T) {
 		"zero pacer":       &ratelimit.Pacer{},
 		"nil pacer":        (*ratelimit.Pacer)(nil),
 		"SetLimit":         spoilt,
+		"NaN tokens":       lost,
 		"N(0)":             good.N(0),
 		"All of none":      ratelimit.All(),
 		"All of nil":       ratelimit.All(nil),
@@ -413,4 +308,22 @@ func TestAZeroLimiterSaysThatItIsZero(t *testing.T) {
 	if err := retry.Run(bg, &l, nop); !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), "zero Limiter") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestAWaitCountsTheTokensOfThoseBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t), ratelimit.New(10, 3)
+		s.call(bg, l.N(3), 0, nil)
+		s.call(bg, l.N(3), 1, nil)
+		var errs []*error
+		for i, deadline := range []time.Duration{400 * ms, 401 * ms} {
+			ctx, cancel := context.WithTimeout(bg, deadline)
+			defer cancel()
+			errs = append(errs, s.call(ctx, l, 2+i, nil))
+		}
+		s.expect(0, 300*ms, never, 400*ms)
+		if wait, _ := retry.RetryAfter(*errs[0]); !errors.Is(*errs[0], ratelimit.ErrLimited) || wait != 400*ms {
+			t.Errorf("got %v, want to be told of 400ms", *errs[0])
+		}
+	})
 }

@@ -121,6 +121,18 @@ func (w *waiter[T]) misfit(at time.Time, maxWait time.Duration) error {
 	return nil
 }
 
+// slack is how much later than at the given time his turn may come.
+func (w *waiter[T]) slack(at time.Time, maxWait time.Duration) time.Duration {
+	d := forever
+	if !w.deadline.IsZero() {
+		d = w.deadline.Sub(at) - 1
+	}
+	if maxWait >= 0 {
+		d = min(d, w.arrived.Add(maxWait).Sub(at))
+	}
+	return d
+}
+
 // stand waits until w, who has been put in line, is let go or refused, or ctx ends. Observers are told that wait was expected.
 func stand[T any](ctx context.Context, o owner[T], w *waiter[T], policy string, wait time.Duration) (ticket T, err error) {
 	granted, handed := false, false

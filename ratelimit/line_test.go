@@ -1,10 +1,17 @@
 package ratelimit
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unsafe"
+
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
 )
 
 // The next size class of the allocator is 144.
@@ -54,4 +61,68 @@ func TestLineIsAQueueThatAnybodyMayLeave(t *testing.T) {
 			t.Fatalf("step %d: %d in line, %d backwards, len %d, %d of %d tokens, want %d", step, len(got), len(back), q.len, q.tokens, tokens, len(want))
 		}
 	}
+}
+
+// Whoever is in line when a pause grows longer is refused at that moment if it leaves him no time, and at no other.
+func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			opts := []Option{MaxWait(time.Duration(rng.IntN(30)) * time.Second)}
+			l := New(rate.Limit(1+rng.Float64()*20), 1+rng.IntN(5), opts[:rng.IntN(2)]...)
+			defer l.SetLimit(-1) // sends those away who still wait
+			l.Pause(time.Second)
+			for step := range 300 {
+				switch rng.IntN(4) {
+				case 0:
+					time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+				case 1, 2:
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+rng.IntN(40_000))*time.Millisecond)
+					n := 1 + rng.IntN(l.Burst())
+					go func() { defer cancel(); _ = retry.Run(ctx, l.N(n), pass1) }()
+					synctest.Wait()
+				default:
+					waiting, refused := l.line.len, l.Stats().Refused
+					l.Pause(time.Until(l.pause.until) + time.Duration(rng.IntN(500))*time.Millisecond)
+					synctest.Wait()
+					k, before := 0, 0
+					for w := l.line.head; w != nil; w = w.next {
+						if _, err := l.judgeWait(l.now, w, k, before); err != nil {
+							t.Fatalf("seed %d, step %d: waiter %d: %v", seed, step, k, err)
+						}
+						k, before = k+1, before+w.n
+					}
+					if gone := l.Stats().Refused - refused; gone != waiting-k {
+						t.Fatalf("seed %d, step %d: %d are gone, %d were refused", seed, step, waiting-k, gone)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Thousands in flight may all bring a later end, and thousands wait.
+func TestALongerPauseLooksAtTheLineOnlyWhereSomebodyMayHaveToGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New(rate.Inf, 1)
+		l.Pause(time.Minute)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		var err error
+		go func() { err = retry.Run(ctx, l, pass1) }()
+		synctest.Wait()
+		for range 49 {
+			time.Sleep(time.Second)
+			l.Pause(time.Minute + 10*time.Second)
+			if !l.checked.Equal(began) {
+				t.Fatalf("looked at the line after %v", time.Since(began))
+			}
+		}
+		l.Pause(2*time.Minute - 49*time.Second)
+		synctest.Wait()
+		if !errors.Is(err, errLimitedByDeadline) || l.line.len != 0 {
+			t.Errorf("a pause to the deadline: %v", err)
+		}
+	})
 }

@@ -318,3 +318,100 @@ func TestPacerMaxWaitJustEnough(t *testing.T) {
 		}
 	})
 }
+
+// A call that comes when the next may go, but before the line was looked at, gets in line.
+func TestPacerIsNotOvertakenByWhoComesAtTheMomentOfATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxRate(1))
+		run(t.Context(), p, 0, nil)
+		start := time.Now()
+		var went [2]time.Duration
+		var wg sync.WaitGroup
+		one := func(i int) {
+			wg.Go(func() {
+				_ = retry.Run(t.Context(), p, func(context.Context) error { went[i] = time.Since(start); return nil })
+			})
+			synctest.Wait()
+		}
+		one(0)
+		p.mu.Lock()
+		p.line.timer.Stop()
+		p.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		one(1)
+		wg.Wait()
+		if went[0] != 5*time.Second || went[1] < 6*time.Second {
+			t.Errorf("they went after %v", went)
+		}
+	})
+}
+
+func TestPacerCountsThoseBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxRate(1))
+		run(t.Context(), p, 0, nil)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { run(t.Context(), p, 0, nil) })
+		}
+		synctest.Wait()
+		start := time.Now()
+		for _, c := range []struct {
+			deadline time.Duration
+			is       error
+		}{{3500 * time.Millisecond, ErrLimited}, {4500 * time.Millisecond, nil}} {
+			ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
+			err := run(ctx, p, 0, nil)
+			if wait, _ := retry.RetryAfter(err); !errors.Is(err, c.is) || err != nil && (time.Since(start) > 0 || wait < 4*time.Second || wait > 4100*time.Millisecond) {
+				t.Errorf("deadline %v: %v after %v", c.deadline, err, time.Since(start))
+			}
+			cancel()
+		}
+		wg.Wait()
+	})
+}
+
+// One whose turn came when his context had ended makes room at once.
+func TestPacerGivesBackATurnToTheNextInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady(MaxInFlight(1))
+		c, err := p.admit(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at time.Time
+		go func() { run(t.Context(), p, 0, nil); at = time.Now() }()
+		time.Sleep(time.Second)
+		p.giveBack(&c)
+		synctest.Wait()
+		if !at.Equal(time.Now()) {
+			t.Errorf("the next went at %v, want now", at)
+		}
+	})
+}
+
+func TestPacerRefusalTellsWhoAndWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := parked(t, time.Minute, MaxWait(time.Second))
+		var rec retry.Record
+		err := retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), p), pass1)
+		r, ok := retry.Rejected(err)
+		if !ok || r.Policy != "pacer" || !errors.Is(r.Cause, errPage) {
+			t.Errorf("got %+v", r)
+		}
+		i := slices.IndexFunc(rec.Events(), func(e retry.Event) bool { return e.Kind == retry.KindReject })
+		if i < 0 || rec.Events()[i].Err != err || rec.Events()[i].Wait != r.RetryAfter || rec.Events()[i].Policy != "pacer" {
+			t.Errorf("heard of %v", rec.Events())
+		}
+	})
+}
+
+func TestPacerMakesNoCallUnderAContextThatHasEnded(t *testing.T) {
+	p, cause := steady(), errors.New("shutdown")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	err := retry.Run(ctx, p, func(context.Context) error { t.Error("called"); return nil })
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, cause) || p.used {
+		t.Errorf("got %v", err)
+	}
+}

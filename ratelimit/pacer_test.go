@@ -122,6 +122,31 @@ func TestPacerCancelledProbeFreesItsPlace(t *testing.T) {
 	})
 }
 
+// What its caller gave up says nothing: the next goes alone as it would have.
+func TestPacerCancelledCallIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := parked(t, time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		go retry.Run(ctx, p, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		time.Sleep(2 * time.Second)
+		var went []time.Time
+		for range 2 {
+			go retry.Run(t.Context(), p, func(context.Context) error { went = append(went, time.Now()); time.Sleep(3 * time.Second); return nil })
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if s := p.State(); !s.Parked || s.InFlight != 1 {
+			t.Errorf("after the cancellation: %v", p)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if d := went[1].Sub(went[0]); d < 3*time.Second {
+			t.Errorf("the second went %v after the first, before its answer", d)
+		}
+	})
+}
+
 func TestPacerSettlesOnPanicAndGoexit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t, time.Second)

@@ -28,8 +28,8 @@ const (
 type pause struct {
 	phase    phase
 	until    time.Time // shut: nobody goes before; probing: the others go without its answer; ramping: the ramp's begin
-	begun    int       // pauses so far
-	probes   int       // probes so far: the number of the last one
+	begun    int32     // pauses so far
+	probes   int32     // probes so far: the number of the last one
 	released int       // in this ramp
 	rests    int       // refusals in a row without a time
 }
@@ -80,7 +80,7 @@ func (p *pause) opens(now time.Time) time.Time {
 }
 
 // pass lets one go who opens has let. It returns the number of the probe that he is, or 0.
-func (p *pause) pass(now time.Time) int {
+func (p *pause) pass(now time.Time) int32 {
 	switch p.phase {
 	case shut:
 		p.phase, p.until = probing, now.Add(probeLimit)
@@ -92,11 +92,23 @@ func (p *pause) pass(now time.Time) int {
 	return 0
 }
 
-// pending reports whether forgetting the pause would change a decision.
+// shut holds everybody until the given time, or longer if the pause is longer, and reports whether that is a new pause.
+func (p *pause) shut(now, until time.Time) (began bool) {
+	if p.phase == shut && now.Before(p.until) {
+		p.until = later(p.until, until)
+		return false
+	}
+	p.phase, p.until = shut, until
+	p.begun++
+	return true
+}
+
+// pending reports whether forgetting the pause would change a decision, with nobody in line. Those whom it has sent away may come
+// back a little after its end, and find their probe.
 func (p *pause) pending(now time.Time) bool {
 	switch p.phase {
 	case shut:
-		return now.Before(p.until)
+		return now.Before(p.until.Add(probeLimit))
 	case probing:
 		return true
 	}
@@ -106,7 +118,8 @@ func (p *pause) pending(now time.Time) bool {
 // Pause holds every caller for d, counted from now; of two pauses the one that ends later counts. When it has passed, one call
 // goes first, the probe. When that was answered, and after a second at the latest, the others follow: the first at once and then
 // spread out, twice as many in each tenth of a second, as far as the limit permits. A probe that is refused brings the next pause,
-// one that is abandoned gives its place to the next in line.
+// one that is abandoned gives its place to the next in line. A pause that has passed with nobody in line is forgotten after one
+// more second.
 //
 // A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the call, or a [retry.Quota] with
 // nothing remaining until its reset, both no longer than [HintCap]. However many calls bring one, it is one pause, up to the latest
@@ -145,19 +158,14 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	}
 }
 
-// shut holds everybody until the given time and reports whether that is a new pause. It requires that l.mu is held.
+// shut holds everybody until the given time and reports whether that is a new pause. Thousands of answers may each make it a
+// little longer, so the line is looked through only where somebody could no longer fit. It requires that l.mu is held.
 func (l *Limiter) shut(now, until time.Time) (began bool) {
-	p := &l.pause
-	if p.phase == shut && now.Before(p.until) {
-		if !until.After(p.until) {
-			return false
-		}
-	} else {
-		p.phase, began = shut, true
-		p.begun++
+	before := l.pause.until
+	began = l.pause.shut(now, until)
+	if began || l.pause.until.After(later(before, l.fits)) {
+		l.replan()
 	}
-	p.until = until
-	l.replan()
 	return began
 }
 
@@ -179,7 +187,7 @@ func (l *Limiter) settle(t *ticket, o outcome) {
 	defer l.mu.Unlock()
 	now := l.tick()
 	if o == unmade {
-		l.refund(now, t.n)
+		l.refund(now, l.buckets, t.n, t.free)
 	}
 	if l.pause.phase == probing && t.probe == l.pause.probes {
 		if o == answered {

@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -71,10 +72,18 @@ func TestHintPausesEveryCaller(t *testing.T) {
 		{"a mark over the default cap", says(0, 3*time.Hour), nil, time.Hour},
 		{"a mark with a cap of 0", says(0, time.Hour), []ratelimit.Option{ratelimit.HintCap(0)}, 0},
 		{"a quota used up, on a success", quota(retry.Quota{Limit: 9, Reset: 3 * time.Second}), nil, 3 * time.Second},
+		{"a quota overdrawn, on a success", quota(retry.Quota{Limit: 9, Remaining: -3, Reset: 3 * time.Second}), nil, 3 * time.Second},
+		{"a quota without a reset", quota(retry.Quota{Limit: 9, Remaining: -3}), nil, 0},
 		{"a quota not used up", quota(retry.Quota{Remaining: 1, Reset: 3 * time.Second}), nil, 0},
 		{"a rejection is no hint", func(context.Context) error { return rejection }, nil, 0},
 		{"the callee's mark beside a rejection", func(context.Context) error {
 			return &retry.Error{Reason: rejection, Attempts: 1, Last: retry.After(errBusy, time.Second)}
+		}, nil, time.Second},
+		{"the callee's mark, then a rejection on a second way", func(context.Context) error {
+			return fmt.Errorf("second: %w, after: %w", rejection, fmt.Errorf("first: %w", retry.After(errBusy, time.Second)))
+		}, nil, time.Second},
+		{"the callee's mark in a loop's last failure", func(context.Context) error {
+			return &retry.Error{Reason: rejection, Attempts: 1, Last: errors.Join(retry.After(errBusy, time.Second), rejection)}
 		}, nil, time.Second},
 		{"an inner service's mark", func(context.Context) error { return retry.Unmark(retry.After(errBusy, time.Second)) }, nil, 0},
 	} {
@@ -127,6 +136,96 @@ func TestRefusedProbePausesAnewAndLonger(t *testing.T) {
 	})
 }
 
+func TestARestIsNoLongerThanHalfAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t), ratelimit.New(rate.Inf, 1)
+		want, rests := []time.Duration{0}, []time.Duration{500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000}
+		for i, rest := range rests {
+			s.call(bg, l, i, says(0, 0))
+			want = append(want, want[i]+rest*ms)
+		}
+		for i := range 70 { // a shift by so much would be none
+			s.call(bg, l, len(rests)+i, says(0, 0))
+			want = append(want, want[len(want)-1]+30*time.Second)
+		}
+		s.expect(want[:len(rests)+70]...)
+	})
+}
+
+// The probe of the first pause answers when that of the second is out.
+func TestTheAnswerOfAnEarlierProbeDoesNotOpen(t *testing.T) {
+	for name, answer := range map[string]func(context.Context) error{
+		"answered": func(context.Context) error { return nil },
+		"refused":  func(context.Context) error { return retry.After(errBusy, 0) },
+		"unmade":   func(context.Context) error { return &retry.Rejection{Reason: errBusy} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, l := newScript(t), ratelimit.New(rate.Inf, 1)
+				l.Pause(time.Second)
+				s.call(bg, l, 0, func(ctx context.Context) error { time.Sleep(1800 * ms); return answer(ctx) })
+				time.Sleep(1500 * ms)
+				l.Pause(time.Second)
+				s.call(bg, l, 1, takes(900*ms))
+				s.call(bg, l, 2, nil)
+				s.expect(1000*ms, 2500*ms, 3400*ms)
+			})
+		})
+	}
+}
+
+// A refused probe whose hint is ignored has answered.
+func TestAProbeWhoseHintIsIgnoredOpens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t), ratelimit.New(rate.Inf, 1, ratelimit.HintCap(0))
+		l.Pause(time.Second)
+		s.call(bg, l, 0, says(300*ms, time.Minute))
+		s.call(bg, l, 1, nil)
+		s.expect(1000*ms, 1300*ms)
+	})
+	t.Run("but another call has not", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, l := newScript(t), ratelimit.New(rate.Inf, 1, ratelimit.HintCap(0))
+			s.call(bg, l, 0, says(1500*ms, time.Minute))
+			l.Pause(time.Second)
+			s.call(bg, l, 1, takes(800*ms))
+			s.call(bg, l, 2, nil)
+			s.expect(0, 1000*ms, 1800*ms)
+		})
+	})
+}
+
+// Of two calls that come long after, none is a probe.
+func TestAPauseThatPassedWithNobodyInLineIsForgotten(t *testing.T) {
+	for late, second := range map[time.Duration]time.Duration{999 * ms: 1999*ms + 700*ms, 1000 * ms: 2000 * ms, time.Hour: time.Hour + time.Second} {
+		t.Run(fmt.Sprint(late, " after its end"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, l := newScript(t), ratelimit.New(rate.Inf, 1)
+				l.Pause(time.Second)
+				time.Sleep(time.Second + late)
+				if idle := second == time.Second+late; l.Idle() != idle {
+					t.Errorf("idle %v, want %v", !idle, idle)
+				}
+				s.call(bg, l, 0, takes(700*ms))
+				s.call(bg, l, 1, nil)
+				s.expect(time.Second+late, second)
+			})
+		})
+	}
+	t.Run("but not while somebody waits for a token", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, l := newScript(t), ratelimit.New(.1, 2)
+			s.call(bg, l.N(2), 0, nil)
+			l.Pause(time.Second)
+			s.call(bg, l, 1, takes(800*ms))
+			time.Sleep(10 * time.Second)
+			l.SetLimit(rate.Inf)
+			s.call(bg, l, 2, nil)
+			s.expect(0, 10*time.Second, 10800*ms)
+		})
+	})
+}
+
 func TestProbeThatIsLostGivesItsPlaceToTheNext(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -143,9 +242,9 @@ func TestProbeThatIsLostGivesItsPlaceToTheNext(t *testing.T) {
 				ctx, cancel := context.WithCancel(bg)
 				defer cancel()
 				s.call(ctx, l, 0, func(ctx context.Context) error { time.Sleep(100 * ms); return c.lose(ctx, cancel) })
-				s.call(bg, l, 1, takes(100*ms)) // the next probe: nobody goes with it
+				s.call(bg, l, 1, takes(300*ms)) // the next probe: nobody goes with it
 				s.call(bg, l, 2, nil)
-				s.expect(1000*ms, 1100*ms, 1200*ms)
+				s.expect(1000*ms, 1100*ms, 1400*ms)
 			})
 		})
 	}
@@ -204,8 +303,22 @@ func TestMaxWaitEndsAWaitForALateProbe(t *testing.T) {
 		var at time.Duration
 		s.wg.Go(func() { err = retry.Run(bg, l, nop); at = s.now() })
 		s.expect(1000 * ms)
-		if !errors.Is(err, ratelimit.ErrLimited) || at != 1500*ms {
+		if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) || at != 1500*ms || wait != 500*ms {
 			t.Errorf("got %v at %v", err, at)
 		}
+	})
+	t.Run("0", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, l := newScript(t), ratelimit.New(rate.Inf, 1, ratelimit.MaxWait(0))
+			l.Pause(time.Second)
+			time.Sleep(time.Second)
+			s.call(bg, l, 0, takes(900*ms))
+			time.Sleep(100 * ms)
+			err := retry.Run(bg, l, nop)
+			if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) || wait != 900*ms || s.now() != 1100*ms {
+				t.Errorf("got %v at %v, want 900ms until nobody waits for the probe any more", err, s.now())
+			}
+			s.wg.Wait()
+		})
 	})
 }

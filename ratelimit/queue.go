@@ -9,7 +9,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// recheck is how often the head of a line looks at buckets that others may change without a word.
+// recheck is how often a line looks at buckets that others may change without a word.
 const recheck = time.Second
 
 // admit takes n tokens for a call, now or after a wait in line.
@@ -44,6 +44,7 @@ func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
 	w.done = make(chan error, 1)
 	l.line.push(w)
 	if l.line.head == w {
+		l.checked = now
 		l.plan(now)
 	}
 	l.mu.Unlock()
@@ -69,27 +70,48 @@ func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
 	if l.opens(now).After(now) {
 		return ticket{}, false
 	}
-	for i, b := range l.buckets {
-		if b.AllowN(now, n) {
-			continue
-		}
-		for _, b := range l.buckets[:i] {
-			putBack(b, now, n)
-		}
-		return ticket{}, false
+	if l.shared {
+		l.free = l.unlimited()
 	}
-	return ticket{n: n, at: now, probe: l.pause.pass(now), pauses: l.pause.begun}, true
+	for i, b := range l.buckets {
+		if !b.AllowN(now, n) {
+			l.refund(now, l.buckets[:i], n, l.free)
+			return ticket{}, false
+		}
+	}
+	return ticket{n: n, free: l.free, at: now, probe: l.pause.pass(now), pauses: l.pause.begun}, true
 }
 
-// opens is the earliest moment at which a pause, its own or a member's, lets the next one go.
+// unlimited is the buckets, as bits, that are without limit and so give no tokens. (Of more than 64 the rest counts as limited.)
+func (l *Limiter) unlimited() (bits uint64) {
+	for i, b := range l.buckets {
+		if b.Limit() == rate.Inf {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// opens is the earliest moment at which the pause lets the next one go.
 func (l *Limiter) opens(now time.Time) time.Time {
-	if l.pause.phase != open {
-		now = later(now, l.pause.opens(now))
+	if l.pause.phase == open && l.members == nil {
+		return now
 	}
+	return l.ended(now)
+}
+
+// ended is opens where there may be a pause. A member's becomes one of its own, so that here too one call goes first when it has
+// passed. One that has passed with nobody in line is forgotten after a while.
+func (l *Limiter) ended(now time.Time) time.Time {
 	for _, m := range l.members {
-		now = later(now, m.shutUntil(now))
+		if until := m.shutUntil(now); until.After(now) {
+			l.pause.shut(now, until)
+		}
 	}
-	return now
+	if l.pause.phase == shut && l.line.head == nil && !l.pause.pending(now) {
+		l.pause.phase = open
+	}
+	return later(now, l.pause.opens(now))
 }
 
 // shutUntil is when the limiter's own pause has passed. It must not be called with l.mu held.
@@ -103,9 +125,25 @@ func (l *Limiter) shutUntil(now time.Time) time.Time {
 	return time.Time{}
 }
 
-func (l *Limiter) refund(now time.Time, n int) {
-	for _, b := range l.buckets {
-		putBack(b, now, n)
+// refund gives n tokens back to each of the buckets but to those that were free, which gave none. The members' own lines may have
+// missed just these.
+func (l *Limiter) refund(now time.Time, buckets []*rate.Limiter, n int, free uint64) {
+	for i, b := range buckets {
+		if free&(1<<i) == 0 {
+			putBack(b, now, n)
+		}
+	}
+	for _, m := range l.members {
+		m.look()
+	}
+}
+
+// look lets those go whose turn has come without a word. It must not be called with l.mu held.
+func (l *Limiter) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.line.head != nil {
+		l.dispatch(l.tick())
 	}
 }
 
@@ -115,7 +153,7 @@ func putBack(b *rate.Limiter, now time.Time, n int) { b.ReserveN(now, -n) }
 
 // turn estimates when one goes who wants n tokens and has k others before him who want so many. It is false if he never goes.
 func (l *Limiter) turn(now time.Time, k, before, n int) (time.Time, bool) {
-	start := later(l.pause.next(now, 0), l.opens(now))
+	start := l.opens(now)
 	if l.pause.phase == probing {
 		start = now // counting on its answer
 	}
@@ -156,12 +194,17 @@ func (l *Limiter) judgeWait(now time.Time, w *waiter[ticket], k, before int) (ti
 	if reason := w.misfit(at, l.maxWait); reason != nil {
 		return wait, &retry.Rejection{Policy: policyName, Reason: reason, RetryAfter: wait}
 	}
+	const margin = time.Microsecond // for the error of a float
+	if latest := l.pause.until.Add(w.slack(at, l.maxWait) - margin); latest.Before(l.fits) {
+		l.fits = latest
+	}
 	return wait, nil
 }
 
 // replan follows a change for the worse or the better: who no longer fits is refused, who is due goes.
 func (l *Limiter) replan() {
 	broken := l.Validate()
+	l.checked, l.fits = l.now, l.now.Add(forever)
 	k, before := 0, 0
 	for w := l.line.head; w != nil; {
 		next := w.next
@@ -208,23 +251,24 @@ func (l *Limiter) plan(now time.Time) {
 	for w := q.head; w != nil; w = q.head {
 		at, ok := l.turn(now, 0, 0, w.n)
 		at = later(at, l.opens(now))
-		if latest := w.arrived.Add(l.maxWait); l.maxWait >= 0 && latest.Before(at) {
-			// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
-			ok = ok && now.Before(latest)
-			at = latest
-		}
 		if !ok {
-			_, err := l.judgeWait(now, w, 0, 0)
+			err := l.Validate() // a member may be broken
 			if err == nil {
 				err = &retry.Rejection{Policy: policyName, Reason: ErrLimited}
 			}
 			l.turnAway(w, err)
 			continue
 		}
-		if l.shared {
-			if soon := now.Add(recheck); at.After(soon) {
-				at = soon
+		if latest := w.arrived.Add(l.maxWait); l.maxWait >= 0 && latest.Before(at) {
+			// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
+			if !now.Before(latest) {
+				l.turnAway(w, &retry.Rejection{Policy: policyName, Reason: ErrLimited, RetryAfter: at.Sub(now)})
+				continue
 			}
+			at = latest
+		}
+		if soon := l.checked.Add(recheck); l.shared && soon.Before(at) {
+			at = soon
 		}
 		q.alarm(now, at, l)
 		return
@@ -242,4 +286,7 @@ func (l *Limiter) wake() {
 	now := l.tick()
 	l.line.wakeAt = time.Time{} // it has fired: set it anew, also for the same moment
 	l.dispatch(now)
+	if l.shared && l.line.head != nil && !now.Before(l.checked.Add(recheck)) {
+		l.replan()
+	}
 }

@@ -36,7 +36,7 @@ func (l *Limiter) Stats() Stats {
 // pretend counts what a limiter would do to a call that comes now. Those it would delay take their tokens in advance, so that the
 // bucket's debt stands for the line that is not there. It requires that l.mu is held.
 func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
-	t, w := ticket{n: n, at: now, pauses: l.pause.begun}, waiter[ticket]{n: n, arrived: now}
+	t, w := ticket{n: n, free: l.unlimited(), at: now, pauses: l.pause.begun}, waiter[ticket]{n: n, arrived: now}
 	w.deadline, _ = ctx.Deadline()
 	l.follow()
 	if l.pause.phase == shut && !now.Before(l.pause.until) {

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -58,6 +59,7 @@ func TestPacerClassifies(t *testing.T) {
 		{&net.DNSError{}, 0, noVerdict},
 		{&net.OpError{Op: "write", Err: syscall.EPIPE}, pacing.Doubt, answer},
 		{&retry.Rejection{Reason: ErrLimited}, 0, notMade},
+		{errors.Join(&retry.Rejection{Reason: ErrLimited}, retry.After(errPage, time.Second)), pacing.Refusal, answer},
 		{retry.ConfigErrorf("x", "y"), 0, notMade},
 	} {
 		p := steady()
@@ -188,4 +190,25 @@ func TestPacerIsNotHeldBeyondTheCapByAnyQuota(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The cap of 0 ignores a quota too, on a success and on a refusal.
+func TestPacerIgnoresQuotasWithoutHints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			err  error
+			most time.Duration
+		}{{nil, 0}, {retry.After(errPage, time.Hour), time.Second}} {
+			p := steady(HintCap(0))
+			retry.Run(t.Context(), p, func(ctx context.Context) error {
+				retry.Report(ctx, retry.Quota{Limit: 1, Window: time.Hour, Reset: time.Hour})
+				return c.err
+			})
+			start := time.Now()
+			run(t.Context(), p, 0, nil)
+			if d := time.Since(start); d > c.most {
+				t.Errorf("%v: the next waited %v", c.err, d)
+			}
+		}
+	})
 }

@@ -116,6 +116,7 @@ type Server struct {
 	}
 
 	mu      sync.Mutex
+	latest  time.Duration
 	rng     *rand.Rand
 	busy    ends
 	recent  []time.Duration
@@ -143,10 +144,12 @@ func (s *Server) Stats() Stats {
 }
 
 // Serve answers a request that arrives at now, the time since the server came
-// up. Calls must be in the order of arrival.
+// up. Who comes to the server with an earlier time than another before him arrives at that one's.
 func (s *Server) Serve(now time.Duration) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now = max(now, s.latest)
+	s.latest = now
 	if s.rng == nil {
 		s.rng = rand.New(rand.NewPCG(s.Seed, 0x6c696d6974))
 		s.until = math.MinInt64

@@ -129,3 +129,16 @@ func TestTransportAndHandler(t *testing.T) {
 		})
 	})
 }
+
+// Two requests read the clock in one order and come to the server in the other.
+func TestTimeDoesNotGoBackAtTheServer(t *testing.T) {
+	s := HAProxy(10, time.Second)
+	for i := range 30 {
+		s.Serve(900*time.Millisecond + time.Duration(i)*time.Millisecond)
+	}
+	s.Serve(1001 * time.Millisecond)
+	s.Serve(999 * time.Millisecond)
+	if a := s.Serve(1002 * time.Millisecond); a.Status == 200 {
+		t.Errorf("the requests of the last window are forgotten: %v", a)
+	}
+}

@@ -1,0 +1,51 @@
+package ratelimit_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+func TestShadowCountsAndEnforcesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t), ratelimit.New(10, 2, ratelimit.Shadow(), ratelimit.MaxWait(200*ms))
+		for i := range 6 {
+			s.call(bg, l, i, nil)
+		}
+		s.expect(0, 0, 0, 0, 0, 0)
+		want := ratelimit.Stats{Immediate: 2, Delayed: 2, Refused: 2, Waited: 300 * ms}
+		if got := l.Stats(); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		time.Sleep(400 * ms)
+		l.Pause(150 * ms)
+		s.call(bg, l, 6, nil)
+		want.Delayed, want.Waited = want.Delayed+1, want.Waited+150*ms
+		if got := l.Stats(); got != want || s.now() != 400*ms {
+			t.Errorf("got %v at %v, want %v", got, s.now(), want)
+		}
+	})
+}
+
+func TestShadowRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newScript(t), ratelimit.New(10, 1, ratelimit.Shadow())
+		rejected := func(context.Context) error { return &retry.Rejection{Policy: "breaker"} }
+		short, cancel := context.WithTimeout(bg, 50*ms)
+		defer cancel()
+		s.call(bg, l, 0, nil)
+		s.call(short, l, 1, rejected) // as it does not fit its deadline it has no token to give back
+		s.call(short, l, 2, nil)
+		s.call(bg, l, 3, rejected) // this one has
+		s.call(bg, l, 4, nil)
+		s.expect(0, 0, 0, 0, 0)
+		want := ratelimit.Stats{Immediate: 1, Delayed: 2, Refused: 2, Waited: 200 * ms}
+		if got := l.Stats(); got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
