@@ -120,11 +120,20 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 				req.Header.Del(key)
 			}
 		}
+		if user := u.User; user != nil { // http.Client does it for the request's own
+			password, _ := user.Password()
+			req.SetBasicAuth(user.Username(), password)
+		}
 	}
-	for _, f := range x.each {
-		if err := f(x.sent+1, req); err != nil {
+	if x.req.GetBody != nil && hasBody(req) {
+		body, err := x.req.GetBody()
+		if err != nil {
 			return nil, err
 		}
+		req.Body = body
+	}
+	if err := x.hooks(req); err != nil {
+		return nil, err
 	}
 	if x.jar != nil {
 		for _, c := range x.jar.Cookies(req.URL) {
@@ -137,19 +146,14 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		header["Accept-Encoding"] = []string{"gzip"}
 		req.Header = header
 	}
-	if x.req.GetBody != nil && req.Body == x.req.Body && req.Body != nil && req.Body != http.NoBody {
-		body, err := x.req.GetBody()
-		if err != nil {
-			return nil, err
-		}
-		req.Body = body
-	}
 	if !x.replayable && req.Body != nil {
 		x.stream = &upload{ReadCloser: req.Body}
 		req.Body = x.stream
 	}
 	return req, nil
 }
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	base := x.base

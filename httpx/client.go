@@ -220,11 +220,16 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// plainError removes what http.Client wraps around an error that names the request by itself, and secrets from the others.
+// plainError removes what http.Client wraps around an error that names the request by itself, and secrets. A deadline is a timeout
+// to those who ask for a net.Error, wherever in the tree it is.
 func plainError(err error) error {
 	if outer, ok := err.(*url.Error); ok {
-		if errors.As(outer.Err, new(*StatusError)) || errors.As(outer.Err, new(*RobotsError)) {
-			return outer.Err
+		inner := outer.Err
+		if !outer.Timeout() && errors.Is(inner, context.DeadlineExceeded) {
+			inner = &timedOutError{inner}
+		}
+		if err = inner; !errors.As(err, new(*StatusError)) && !errors.As(err, new(*RobotsError)) {
+			err = &url.Error{Op: outer.Op, URL: outer.URL, Err: inner}
 		}
 	}
 	return redactError(err)

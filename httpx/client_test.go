@@ -3,6 +3,7 @@ package httpx_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -204,6 +205,96 @@ func TestAHintOverItsCapIsAnError(t *testing.T) {
 	var gaveUp *retry.Error
 	if resp != nil || !errors.As(err, &gaveUp) || gaveUp.Wait != time.Hour {
 		t.Errorf("%v %v", resp, err)
+	}
+}
+
+// MaxElapsed is a bound of the loop's own, whatever the server asks for: only a hint over its cap is no answer.
+func TestTheResponseOfALoopThatHasNoTimeLeft(t *testing.T) {
+	const s = time.Second
+	for _, c := range []struct {
+		hint string
+		loop retry.Policy
+		back bool
+	}{
+		{"", policies.Constant(3*s, policies.MaxElapsed(s)), true},
+		{"2", policies.Constant(3*s, policies.MaxElapsed(s)), true},
+		{"20", policies.Constant(3*s, policies.MaxElapsed(s)), true},
+		{"20", policies.Exponential(policies.MaxElapsed(s)), true},
+		{"20", retry.Chain(policies.Constant(0, policies.Attempts(1)), policies.Constant(0, policies.MaxElapsed(s))), true},
+		{"301", policies.Constant(3*s, policies.MaxElapsed(s)), false},
+		{"301", policies.Constant(3 * s), false},
+		{"301", policies.Constant(3*s, policies.Attempts(1)), true},
+	} {
+		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 503, http.NoBody)
+			resp.Header.Set("Retry-After", c.hint)
+			return resp, nil
+		})
+		resp, err := over(rt, httpx.WithPolicy(c.loop)).Get(t.Context(), "http://h/")
+		if back := resp != nil && err == nil; back != c.back || !back && !errors.Is(err, retry.ErrExhausted) {
+			t.Errorf("Retry-After %q: %v, %v", c.hint, resp, err)
+		}
+	}
+}
+
+// A policy that has something to say of a failure is heard.
+func TestAPolicysVerdictIsNotTheResponse(t *testing.T) {
+	after := func(f func(error) error) retry.Policy {
+		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return f(next.Do(ctx)) })
+	}
+	loop := policies.Constant(0)
+	for _, c := range []struct {
+		name   string
+		policy retry.Policy
+		back   bool
+	}{
+		{"bare", after(func(err error) error { return err }), true},
+		{"permanent", retry.Chain(loop, after(retry.Permanent)), true},
+		{"neutral", after(retry.Neutral), true},
+		{"after", after(func(err error) error { return retry.After(err, time.Second) }), true},
+		{"unmarked", after(retry.Unmark), true},
+		{"marked, a loop's", retry.Chain(after(retry.Neutral), loop), true},
+		{"a loop's, twice", retry.Chain(loop, loop), true},
+		{"permanent, of a loop", after(func(err error) error { return &retry.Error{Reason: retry.ErrPermanent, Last: err} }), true},
+		{"joined", after(func(err error) error { return errors.Join(errBang, err) }), false},
+		{"wrapped", after(func(err error) error { return fmt.Errorf("mine: %w", err) }), false},
+		{"wrapped, a loop's", retry.Chain(after(func(err error) error { return fmt.Errorf("mine: %w", err) }), loop), false},
+		{"wrapped within a loop", retry.Chain(loop, after(func(err error) error { return fmt.Errorf("mine: %w", err) })), false},
+		{"another reason", after(func(err error) error { return &retry.Error{Reason: errBang, Last: err} }), false},
+	} {
+		for _, once := range []bool{false, true} { // a body that can be sent once adds to the error
+			var body io.Reader
+			if once {
+				body = io.MultiReader(strings.NewReader("x"))
+			}
+			req, _ := http.NewRequestWithContext(t.Context(), "PUT", newServer(t, codes(503)).URL, body)
+			resp, err := quick(t, httpx.WithPolicy(c.policy)).Do(req)
+			if back := resp != nil && err == nil; back != c.back || !back && !errors.As(err, new(*httpx.StatusError)) {
+				t.Errorf("%s, once %v: %v, %v", c.name, once, resp, err)
+			}
+		}
+	}
+}
+
+// net/http tells the cause of a cancellation only, and a chain without a loop adds nothing.
+func TestACancellationIsToldWithItsCause(t *testing.T) {
+	for _, policy := range []retry.Policy{retry.Chain(), policies.Timeout(time.Hour), policies.Constant(0)} {
+		spotless(t, slow, func(b *bubble) {
+			for _, fetch := range []bool{false, true} {
+				ctx, cancel := context.WithCancelCause(b.T.Context())
+				time.AfterFunc(time.Second, func() { cancel(errBang) })
+				client := b.With(httpx.WithPolicy(policy))
+				var err error
+				if fetch {
+					_, err = httpx.Fetch(ctx, client, "http://a.example/stall", httpx.Text)
+				} else {
+					_, err = client.Get(ctx, "http://a.example/hang")
+				}
+				if !errors.Is(err, errBang) || !errors.Is(err, context.Canceled) {
+					b.Errorf("%T, Fetch %v: %v", policy, fetch, err)
+				}
+			}
+		})
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
@@ -94,7 +96,7 @@ func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
 		return err
 	}
 	switch {
-	case x.standard != nil && malformed(req):
+	case malformed(req, err):
 		return unsendable(err)
 	case hopeless(err):
 		return retry.Permanent(err)
@@ -107,7 +109,7 @@ func (x *exchange) failed(req *http.Request, err error, unsent bool) error {
 // notSent is for an attempt that a hook or GetBody failed. The server was not asked: a loop ends, a breaker hears nothing, not
 // even of a success, and a limiter gets its token back.
 func notSent(err error) error {
-	return &retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("the request was not prepared (%w)", retry.Unmark(err))}
+	return &retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("the request was not prepared (%w)", retry.Unmark(redactError(err)))}
 }
 
 // unsendable is for a request that can never be sent: its URL, from a page or a Location, is none that HTTP knows. No
@@ -121,8 +123,10 @@ func (x *exchange) replay(err error) error {
 	if x.replayable {
 		return err
 	}
-	return retry.Permanent(fmt.Errorf("%w (no further attempt: the body cannot be sent again without GetBody)", err))
+	return retry.Permanent(fmt.Errorf("%w"+noSecond, err))
 }
+
+const noSecond = " (no further attempt: the body cannot be sent again without GetBody)"
 
 // hopeless tells of errors that the next attempt would meet again.
 func hopeless(err error) bool {
@@ -145,21 +149,26 @@ func hopeless(err error) bool {
 	return false
 }
 
-// malformed finds what net/http's transport refuses to send. Its own errors for that have no type.
-func malformed(req *http.Request) bool {
+// malformed finds what net/http's transport refuses to send, also from below another RoundTripper. Its own errors for that have
+// no type.
+func malformed(req *http.Request, err error) bool {
 	u := req.URL
-	if u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || req.Header == nil ||
-		req.Method != "" && !validHeader(req.Method, "") {
+	switch {
+	case u == nil || req.Header == nil:
 		return true
+	case u.Scheme != "http" && u.Scheme != "https": // it may be a registered protocol
+		return strings.Contains(err.Error(), "unsupported protocol scheme")
 	}
-	for key, values := range req.Header {
-		for _, v := range values {
-			if !validHeader(key, v) {
-				return true
-			}
+	return u.Host == "" || req.Method != "" && !validHeader(req.Method, "") || !validFields(req.Header) || !validFields(req.Trailer)
+}
+
+func validFields(h http.Header) bool {
+	for key, values := range h {
+		if !validHeader(key, "") || slices.ContainsFunc(values, func(v string) bool { return !validHeader(key, v) }) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // notConnected: a dial that failed, to the server or to its proxy, has sent nothing.
@@ -189,7 +198,8 @@ func refusedStream(err error) bool {
 }
 
 // handsBack tells whether the response that status was made of is the outcome of the call, err: its own error ended it, and
-// not the context, a rejection or a wait that the server asked for and did not get.
+// not the context, a rejection, a wait that the server asked for and did not get, or a policy's own verdict. A mark adds nothing to
+// the text of what it marks; who does has something to say.
 func handsBack(err error, status *StatusError) bool {
 	var own *StatusError
 	if status == nil || !errors.As(err, &own) || own != status {
@@ -198,11 +208,11 @@ func handsBack(err error, status *StatusError) bool {
 	if _, rejected := retry.Rejected(err); rejected || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return false
 	}
+	text := err.Error()
 	var gaveUp *retry.Error
-	if !errors.As(err, &gaveUp) {
-		return true
+	if errors.As(err, &gaveUp) && gaveUp.Error() == text {
+		return !errors.As(gaveUp.Reason, new(interface{ OverCap() })) && handsBack(gaveUp.Last, status) &&
+			(errors.Is(gaveUp.Reason, retry.ErrExhausted) || errors.Is(gaveUp.Reason, retry.ErrPermanent))
 	}
-	hint, _ := retry.RetryAfter(gaveUp.Last)
-	overCap := hint > 0 && gaveUp.Wait >= hint
-	return !overCap && (errors.Is(gaveUp.Reason, retry.ErrExhausted) || errors.Is(gaveUp.Reason, retry.ErrPermanent))
+	return text == status.Error() || text == status.Error()+noSecond
 }

@@ -3,6 +3,7 @@ package httpx
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -73,7 +74,10 @@ func send(req *http.Request, base http.RoundTripper, jar http.CookieJar, s *sett
 		return resp, nil
 	}
 	x.drop()
-	return nil, err
+	if end := x.Err(); end != nil && !errors.Is(err, end) && errors.Is(err, context.Cause(x)) { // net/http tells the cause only
+		err = fmt.Errorf("%w: %w", end, err)
+	}
+	return nil, redactError(err)
 }
 
 // aim chooses where the next attempt goes. Alternates are for the request itself, not for where it is redirected to.

@@ -55,8 +55,8 @@ func Text(r *http.Response) (string, error) {
 // 30 s; how long all of it takes is not limited. A policies.Timeout of one's own lasts until it is decoded.
 //
 // [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is bounded: to 64 MiB, or 100 times
-// the bytes that were sent if that is more. A body over its bound is the final answer of a healthy server: an error with
-// [*http.MaxBytesError] in its tree.
+// the bytes that were sent if that is more; what a RoundTripper that is no *http.Transport has unpacked by itself, only by MaxBody.
+// A body over its bound is the final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
 func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option) (T, error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {

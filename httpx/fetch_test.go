@@ -262,6 +262,38 @@ func TestLeavingTheLoopCancelsAndWaits(t *testing.T) {
 	})
 }
 
+// Whoever waits for as many results as there were URLs gets them.
+func TestEachURLThatWasTakenHasItsResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, ends := range []time.Duration{0, 2500 * time.Millisecond} {
+			taken := 0
+			urls := func(yield func(string) bool) {
+				for taken < 5000 && yield("http://1s/") {
+					taken++
+				}
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			if time.AfterFunc(ends, func() { cancel(errBang) }); ends == 0 {
+				cancel(errBang)
+			}
+			start, good, cut := time.Now(), 0, 0
+			for r := range httpx.FetchAll(ctx, inMemory(), urls, httpx.Text) {
+				switch {
+				case r.Err == nil:
+					good++
+				case errors.Is(r.Err, context.Canceled) && errors.Is(r.Err, errBang) && r.URL == "http://1s/":
+					cut++
+				default:
+					t.Error(r)
+				}
+			}
+			if taken++; good+cut != taken || cut == 0 || taken > 1100 || time.Since(start) != ends {
+				t.Errorf("%d and %d of %d after %v", good, cut, taken, time.Since(start))
+			}
+		}
+	})
+}
+
 func TestAPanicReachesTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		caught := func(urls iter.Seq[string], decode httpx.Decoder[string]) (p any) {

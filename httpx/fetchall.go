@@ -22,8 +22,9 @@ type Result[T any] struct {
 
 // FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of completion. [Workers] says how many
 // are under way at once. An error is a result like others and ends nothing. When the loop is left, or ctx ends, what is under
-// way is cancelled, and FetchAll returns when it is over; a URL whose request ctx cut off is yielded with that error. With a bad
-// option, a nil client or a nil argument there is one result: an error that Is [retry.ErrConfig], without a URL.
+// way is cancelled, and FetchAll returns when it is over. Each URL that was taken from urls has its result, unless the loop is
+// left: when ctx ends, no more than one is taken, and those that wait are yielded with the error of ctx. With a bad option, a nil
+// client or a nil argument there is one result: an error that Is [retry.ErrConfig], without a URL.
 //
 // urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and up to 1024 URLs are read
 // ahead. FetchAll waits for it: an iterator that blocks, on a channel say, must end when ctx does, and who leaves the loop early
@@ -49,8 +50,9 @@ func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], deco
 			return
 		}
 		ctx, cancel := context.WithCancel(ctx)
+		left := make(chan struct{})
 		f := &fleet[T]{
-			client: c, ctx: ctx, decode: decode, workers: c.cfg.workers,
+			client: c, ctx: ctx, left: left, decode: decode, workers: c.cfg.workers,
 			feed: make(chan string), out: make(chan landed[T], c.cfg.workers), taken: make(chan string),
 			queue: queue{waiting: map[string][]string{}, busy: map[string]int{}},
 		}
@@ -60,6 +62,7 @@ func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], deco
 		panicked := false
 		defer func() {
 			cancel()
+			close(left)
 			for r := range f.out {
 				f.taken <- r.host
 			}
@@ -88,6 +91,7 @@ type fleet[T any] struct {
 	queue
 	client  *Client
 	ctx     context.Context
+	left    <-chan struct{} // closed when the loop is
 	decode  Decoder[T]
 	workers int
 	running int            // under way, or over and not taken yet
@@ -118,10 +122,11 @@ func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
 	for u := range urls {
 		select {
 		case f.feed <- u:
-			continue
-		case <-f.ctx.Done():
+		case <-f.left:
 		}
-		break
+		if f.ctx.Err() != nil {
+			break
+		}
 	}
 	returned = true
 }
@@ -129,9 +134,9 @@ func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
 // fly starts the requests, in a goroutine of its own.
 func (f *fleet[T]) fly() {
 	defer close(f.out)
+	left := f.left // nil when that is known
 	for {
-		alive := f.ctx.Err() == nil
-		for alive && f.running < f.workers {
+		for left != nil && f.running < f.workers {
 			u, host, ok := f.next(f.share())
 			if !ok {
 				break
@@ -139,11 +144,11 @@ func (f *fleet[T]) fly() {
 			f.running++
 			go f.fetch(u, host)
 		}
-		if f.running == 0 && (!alive || f.over) {
+		if f.running == 0 && (left == nil || f.over) {
 			return
 		}
 		feed := f.feed
-		if f.over || !alive || f.size >= readAhead {
+		if f.over || left == nil || f.size >= readAhead {
 			feed = nil
 		}
 		select {
@@ -156,17 +161,10 @@ func (f *fleet[T]) fly() {
 		case host := <-f.taken:
 			f.running--
 			f.landed(host)
-		case <-f.watch(alive):
+		case <-left:
+			left = nil
 		}
 	}
-}
-
-// watch is ctx's end while that would be news.
-func (f *fleet[T]) watch(alive bool) <-chan struct{} {
-	if !alive {
-		return nil
-	}
-	return f.ctx.Done()
 }
 
 // share is how many workers one host may have.
@@ -193,9 +191,11 @@ func (f *fleet[T]) fetch(u, host string) {
 		}
 		f.out <- r
 	}()
-	var req *http.Request
-	if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
-		r.Value, r.Attempts, r.Err = fetch(f.client, req, f.decode)
+	if r.Err = retry.Ended(f.ctx); r.Err == nil {
+		var req *http.Request
+		if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
+			r.Value, r.Attempts, r.Err = fetch(f.client, req, f.decode)
+		}
 	}
 	returned = true
 }

@@ -165,9 +165,10 @@ func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempote
 // X-Idempotency-Key set by hand, without this option.
 func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
 
-// EachAttempt has f change the request of every attempt, which is a clone: the URL, the method, headers. An error from it is
-// final, and a [*retry.Rejection]: nothing was sent, so that a breaker hears nothing of it and a limiter gets its token back.
-// Attempts count from 1. Several run in order. f must be safe for concurrent use.
+// EachAttempt has f change the request of every attempt, which is a clone: the URL, the method, headers, the body (whose
+// ContentLength and GetBody go with it). An error from it is final, and a [*retry.Rejection]: nothing was sent, so that a breaker
+// hears nothing of it and a limiter gets its token back. Attempts count from 1. Several run in order. f must be safe for
+// concurrent use.
 //
 // It runs on each redirect's hop too, also to another host, after net/http has dropped the credentials: set a token only where
 // r.URL.Host is the host that it is for.
@@ -181,8 +182,9 @@ func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	}
 }
 
-// Alternates sends attempt i to URL i instead of the request's; the last is repeated. Credentials (Authorization, cookies)
-// stay with the request's own host. Redirects are followed from where the attempt went.
+// Alternates sends attempt i to URL i instead of the request's; the last is repeated. Credentials stay with their host: the
+// request's (Authorization, cookies) with its own, those in an alternate's URL with that. Redirects are followed from where the
+// attempt went.
 func Alternates(urls ...string) Option {
 	var parsed []*url.URL
 	problem := ""

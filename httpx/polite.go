@@ -122,7 +122,7 @@ func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) 
 	if err == nil && originOf(r.URL) != originOf(x.target) {
 		err = p.turn(ctx, s)
 	}
-	if err != nil && r.Body != nil && r.Body != x.req.Body { // by GetBody, for this attempt
+	if err != nil && r.Body != nil { // this attempt's own
 		_ = r.Body.Close()
 	}
 	return err

@@ -218,7 +218,7 @@ func TestTheBodiesOfARefusedAttemptAreClosed(t *testing.T) {
 			var bodies []*closer
 			open := func() (io.ReadCloser, error) {
 				bodies = append(bodies, &closer{Reader: strings.NewReader("x")})
-				return bodies[len(bodies)-1], nil
+				return pair{nil, bodies[len(bodies)-1]}, nil
 			}
 			body, _ := open()
 			req, _ := http.NewRequestWithContext(t.Context(), "PUT", "http://a/", body)

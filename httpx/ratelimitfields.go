@@ -18,14 +18,16 @@ import (
 //	X-RateLimit-Limit: 100  X-RateLimit-Remaining: 50  X-RateLimit-Reset: 1767225600  custom, also as X-Rate-Limit-
 //
 // Of several policies the one with the least left binds, of equal ones the one that is restored last. What is malformed is
-// ignored. A quota whose reset is already over says nothing, and neither does a limit without window or remainder.
+// ignored. In each form the reset may be an instant: servers mix them. A quota whose reset is already over says nothing, and
+// neither does a limit without window or remainder.
 func parseQuota(h http.Header, now time.Time) (retry.Quota, bool) {
 	policies, _ := parseList(h.Values("RateLimit-Policy"))
+	now = serverTime(h, now)
 	if items, ok := parseList(h.Values("RateLimit")); ok && len(items) > 0 {
-		if q, ok := structuredQuota(items, policies); ok {
+		if q, ok := structuredQuota(items, policies, now); ok {
 			return q, true
 		}
-		if q, ok := dictionaryQuota(items, policies); ok {
+		if q, ok := dictionaryQuota(items, policies, now); ok {
 			return q, true
 		}
 	}
@@ -37,7 +39,7 @@ func parseQuota(h http.Header, now time.Time) (retry.Quota, bool) {
 			s.window = windowOf(s.limit, append(limits[1:], policies...))
 		}
 		s.remaining, s.hasRemaining = parseCount(trimOWS(h.Get(prefix + "Remaining")))
-		s.reset, s.hasReset = parseReset(trimOWS(h.Get(prefix+"Reset")), serverTime(h, now))
+		s.reset, s.hasReset = parseReset(trimOWS(h.Get(prefix+"Reset")), now)
 		if q, ok := s.quota(); ok {
 			return q, true
 		}
@@ -66,14 +68,14 @@ func (s said) quota() (retry.Quota, bool) {
 }
 
 // structuredQuota reads the current form: a list of policy names with r (remaining) and t (seconds until it is restored).
-func structuredQuota(items, policies []item) (tightest retry.Quota, found bool) {
+func structuredQuota(items, policies []item, now time.Time) (tightest retry.Quota, found bool) {
 	for _, it := range items {
 		var s said
 		if !it.named() {
 			continue
 		}
 		s.remaining, s.hasRemaining = parseCount(it.param("r"))
-		if t, ok := parseSeconds(it.param("t")); ok {
+		if t, ok := parseReset(it.param("t"), now); ok {
 			s.reset, s.hasReset = t, true
 		}
 		counts := true
@@ -94,7 +96,7 @@ func structuredQuota(items, policies []item) (tightest retry.Quota, found bool) 
 }
 
 // dictionaryQuota reads the form of draft -07: limit=100, remaining=50, reset=30.
-func dictionaryQuota(items, policies []item) (retry.Quota, bool) {
+func dictionaryQuota(items, policies []item, now time.Time) (retry.Quota, bool) {
 	var s said
 	for _, it := range items {
 		key, value, _ := strings.Cut(it.value, "=")
@@ -104,7 +106,7 @@ func dictionaryQuota(items, policies []item) (retry.Quota, bool) {
 		case "remaining":
 			s.remaining, s.hasRemaining = parseCount(value)
 		case "reset":
-			s.reset, s.hasReset = parseSeconds(value)
+			s.reset, s.hasReset = parseReset(value, now)
 		}
 	}
 	s.window = windowOf(s.limit, policies)

@@ -41,6 +41,13 @@ func TestQuotaIsReadInEveryForm(t *testing.T) {
 		"-07":               {fields("RateLimit", `limit=100, remaining=50, reset=30`, "RateLimit-Policy", `10;w=1, 100;w=60`), q(100, 50, 60*s, 30*s)},
 		"-07, nothing left": {fields("RateLimit", `limit=100,remaining=0,reset=30`), q(100, 0, 0, 30*s)},
 
+		"-07, epoch s":        {fields("RateLimit", `limit=100, remaining=0, reset=1772452890`), q(100, 0, 0, 90*s)},
+		"-07, epoch ms":       {fields("RateLimit", `limit=100, remaining=0, reset=1772452800250`), q(100, 0, 0, s/4)},
+		"structured, epoch s": {fields("RateLimit", `"default";r=0;t=1772452890`), q(0, 0, 0, 90*s)},
+		"structured, epoch, by the server clock": {fields("RateLimit", `"default";r=0;t=1772452890`, "Date", "Mon, 02 Mar 2026 12:01:00 GMT"),
+			q(0, 0, 0, 30*s)},
+		"-07, restored by now": {fields("RateLimit", `limit=100, remaining=0, reset=1772452800`), none},
+
 		"three":              {fields("RateLimit-Limit", "100", "RateLimit-Remaining", "50", "RateLimit-Reset", "30"), q(100, 50, 0, 30*s)},
 		"three with windows": {fields("RateLimit-Limit", `100, 10;w=1, 100;w=60;comment="x"`, "RateLimit-Remaining", "50", "RateLimit-Reset", "30"), q(100, 50, 60*s, 30*s)},
 

@@ -54,10 +54,12 @@ func redactText(raw string) string {
 	return hidden
 }
 
-// What net/http and net/url quote in the text of an error that carries no *url.Error: a Location, a part of a password.
+// What the text of an error may hold that carries no *url.Error: an URL (the punctuation after it is not its), what net/url quotes
+// of a password and net/textproto of a header, a Location that does not parse together with the reason.
 var (
-	urlInText  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"<>]+`)
-	quotedText = regexp.MustCompile(`(Location header|invalid port) "(?:[^"\\]|\\.)*"`)
+	urlInText  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"<>]*[^\s"<>:;,.)]`)
+	quotedText = regexp.MustCompile(`(invalid port|malformed MIME header[a-z :]*) "([\w-]+:)?(?:[^"\\]|\\.)*"`)
+	unparsed   = regexp.MustCompile(`(failed to parse Location header).*`)
 )
 
 // redactError removes the secrets of URLs from err, at every depth of its tree, for printing and for errors.As alike: each
@@ -111,7 +113,8 @@ func redactTree(err error, pairs []string) error {
 	text := err.Error()
 	clean := strings.NewReplacer(pairs...).Replace(text)
 	clean = urlInText.ReplaceAllStringFunc(clean, redactText)
-	clean = quotedText.ReplaceAllString(clean, `$1 "`+hidden+`"`)
+	clean = quotedText.ReplaceAllString(clean, `$1 "${2}`+hidden+`"`)
+	clean = unparsed.ReplaceAllString(clean, `$1 "`+hidden+`"`)
 	if clean == text && len(secrets(err)) == 0 { // this part of the tree holds none
 		return err
 	}
@@ -133,8 +136,18 @@ func redactTree(err error, pairs []string) error {
 			r.tree = append(r.tree, redactTree(child, pairs))
 		}
 	}
+	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
+		return remark(&timedOutError{r}, err)
+	}
 	return remark(r, err)
 }
+
+// timedOutError is a net.Error, which *url.Error looks for in what it holds and no further.
+type timedOutError struct{ error }
+
+func (t *timedOutError) Unwrap() error   { return t.error }
+func (t *timedOutError) Timeout() bool   { return true }
+func (t *timedOutError) Temporary() bool { return true }
 
 // remark puts onto clean the marks that err itself carries: they live in a type that only package retry can make.
 func remark(clean, err error) error {

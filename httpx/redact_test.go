@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -116,9 +117,13 @@ func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
 }
 
 func TestErrorWithoutSecretsComesBackAsItIs(t *testing.T) {
-	for _, err := range []error{nil, errBoom, &custom{errBoom}, &url.Error{Op: "Get", URL: "https://h.example/a", Err: errBoom}} {
+	for _, err := range []error{
+		nil, errBoom, &custom{errBoom}, &url.Error{Op: "Get", URL: "https://h.example/a", Err: errBoom},
+		errors.New("GET http://h.example/?k=xxxxx: 503"), errors.New("(see http://h.example/?k=xxxxx), again"), errors.New("at http://h.example/?xxxxx."),
+		errors.New(`malformed MIME header line: "Set-Cookie:xxxxx"`), errors.New(`failed to parse Location header "xxxxx"`),
+	} {
 		if got := redactError(err); got != err {
-			t.Errorf("%v became %#v", err, got)
+			t.Errorf("%v became %v", err, got)
 		}
 	}
 }
@@ -149,11 +154,45 @@ func TestParseErrorsKeepNoSecret(t *testing.T) {
 }
 
 func TestQuotedLocationKeepsNoSecret(t *testing.T) {
-	err := &url.Error{Op: "Get", URL: "http://h.example/", Err: fmt.Errorf("failed to parse Location header %q: %v", "/%zz?token=SECRET", errBoom)}
-	if got := redactError(err); strings.Contains(got.Error(), "SECRET") {
-		t.Error(got)
+	for _, location := range []string{"/%zz?token=SECRET", ":foo?token=SECRET", "//user:SECRET@ho st/", "//user:SECRET@h:port/?token=SECRET", "http://[::1/?SECRET"} {
+		_, why := url.Parse(location)
+		err := &url.Error{Op: "Get", URL: "http://h.example/", Err: fmt.Errorf("failed to parse Location header %q: %v", location, why)}
+		if got := redactError(err); strings.Contains(got.Error(), "SECRET") || why == nil {
+			t.Error(got)
+		}
 	}
 }
+
+func TestQuotedHeaderKeepsNoSecret(t *testing.T) {
+	for text, want := range map[string]string{
+		`broken: malformed MIME header line: "Set-Cookie: k=\"SECRET\"\x01"`:    `broken: malformed MIME header line: "Set-Cookie:xxxxx"`,
+		`malformed MIME header: missing colon: "Set-Cookie k=SECRET"; retrying`: `malformed MIME header: missing colon: "xxxxx"; retrying`,
+		`malformed MIME header initial line: " SECRET"`:                         `malformed MIME header initial line: "xxxxx"`,
+	} {
+		if got := redactError(errors.New(text)).Error(); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// http.Client makes a text of the error that its Timeout cut off.
+func TestATimeoutIsOneWithoutItsSecrets(t *testing.T) {
+	err := redactError(&url.Error{Op: "Get", URL: "http://h.example/", Err: &slowError{"GET http://u:SECRET@h.example/ (Client.Timeout exceeded)"}})
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() || strings.Contains(err.Error()+timeout.Error(), "SECRET") {
+		t.Errorf("%v, %v", err, timeout)
+	}
+	err = redactError(fmt.Errorf("x: %w", &slowError{"at http://u:SECRET@h.example/"}))
+	if !errors.As(err, &timeout) || !timeout.Timeout() || strings.Contains(timeout.Error(), "SECRET") {
+		t.Errorf("%v, %v", err, timeout)
+	}
+}
+
+type slowError struct{ text string }
+
+func (e *slowError) Error() string { return e.text }
+func (*slowError) Timeout() bool   { return true }
+func (*slowError) Temporary() bool { return true }
 
 func FuzzRedact(f *testing.F) {
 	f.Add("http://user:", "@h.example/")

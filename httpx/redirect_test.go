@@ -155,6 +155,42 @@ func TestCredentialsStayWithTheirHost(t *testing.T) {
 	}
 }
 
+func TestAnAlternateHasItsOwnCredentials(t *testing.T) {
+	const me, you = "Basic bWU6cHc=", "Basic eW91OnB3"
+	for _, c := range []struct {
+		url, alternate, header, want string
+	}{
+		{"http://a/", "http://you:pw@b/", "", you},
+		{"http://me:pw@a/", "http://you:pw@b/", "", you},
+		{"http://a/", "http://you:pw@b/", "Bearer x", you},
+		{"http://me:pw@a/", "http://b/", "", ""},
+		{"http://a/", "http://b/", "Bearer x", ""},
+		{"http://me:pw@a/", "http://a/2", "", me},
+		{"http://me:pw@a/", "http://you:pw@a/2", "", you},
+	} {
+		got := "none"
+		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, http.NoBody)
+			if r.URL.Host == "c" { // where the alternate redirects to
+				if r.Header.Get("Authorization") != "" {
+					t.Errorf("%+v: %v abroad", c, r.Header)
+				}
+				return resp, nil
+			}
+			got = r.Header.Get("Authorization")
+			resp.StatusCode, resp.Header = 302, http.Header{"Location": {"http://c/"}}
+			return resp, nil
+		}), httpx.Alternates(c.alternate))
+		if c.header != "" {
+			client = client.With(httpx.Header("Authorization", c.header))
+		}
+		resp, err := client.Get(t.Context(), c.url)
+		if read(t, resp, err); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 // Each hop is limited and judged under its own host: that b is down is no fault of a, which sends there.
 func TestEveryHopIsJudgedUnderItsOwnHost(t *testing.T) {
 	hits := map[string]int{}

@@ -17,8 +17,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// slow answers by path, too: /hang says nothing, /drip a byte each second without end, /long ten bytes in 90 s, /stall only the
-// first of them.
+// slow answers by path, too: /hang says nothing, /503/hang likewise after a 503, /abort breaks off, /drip sends a byte each second
+// without end, /long ten bytes in 90 s, /stall only the first of them.
 func slow(n int, w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/long" || r.URL.Path == "/stall" {
 		w.Header().Set("Content-Length", "10")
@@ -35,9 +35,16 @@ func slow(n int, w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if r.URL.Path == "/hang" {
+	if r.URL.Path == "/hang" || r.URL.Path == "/503/hang" && n > 1 {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
+		return
+	}
+	switch r.URL.Path {
+	case "/abort":
+		panic(http.ErrAbortHandler)
+	case "/503/hang":
+		w.WriteHeader(503)
 		return
 	}
 	site(n, w, r)
@@ -93,6 +100,8 @@ func TestWhatATimeoutSpans(t *testing.T) {
 		{"client's, no headers", plain(10 * time.Second), "GET", "/hang", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
 		{"client's, body", plain(10 * time.Second), "GET", "/drip", nil, readFor(time.Minute), context.DeadlineExceeded, 1, 10 * time.Second},
 		{"client's, Fetch", plain(10 * time.Second), "", "/drip", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, another attempt", plain(10 * time.Second), "GET", "/503/hang?k=v", httpx.WithPolicy(policies.Constant(4 * time.Second)), nil, context.DeadlineExceeded, 2, 10 * time.Second},
+		{"client's, waits after a failure", plain(10 * time.Second), "GET", "/abort", httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))), nil, context.DeadlineExceeded, 3, 8 * time.Second},
 		{"client's, waits", plain(10 * time.Second), "GET", "/503", httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))), nil, context.DeadlineExceeded, 3, 8 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -116,7 +125,7 @@ func TestWhatATimeoutSpans(t *testing.T) {
 				if late := err != nil && strings.Contains(err.Error(), "no more of the body for 30s"); late != (c.path == "/stall") {
 					b.Errorf("%v", err)
 				}
-				if !errors.Is(err, c.want) || c.want != nil && (errors.Is(err, context.Canceled) || !errors.As(err, &net)) ||
+				if !errors.Is(err, c.want) || c.want != nil && (errors.Is(err, context.Canceled) || !errors.As(err, &net) || !net.Timeout()) ||
 					b.hits.Load() != c.hits || c.took > 0 && time.Since(start) != c.took {
 					b.Errorf("%v after %d requests in %v", err, b.hits.Load(), time.Since(start))
 				}

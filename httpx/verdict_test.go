@@ -102,22 +102,42 @@ func TestARequestThatCannotBeSent(t *testing.T) {
 		{"method", home.URL, func(r *http.Request) { r.Method = "GE T" }, 0},
 		{"name", home.URL, func(r *http.Request) { r.Header["Bad Name"] = []string{"x"} }, 0},
 		{"value", home.URL, func(r *http.Request) { r.Header["X"] = []string{"a\r\nb"} }, 0},
+		{"trailer's name", home.URL, func(r *http.Request) { r.Trailer = http.Header{"Bad Name": {"x"}} }, 0},
+		{"name without values", home.URL, func(r *http.Request) { r.Header["Bad Name"] = nil }, 0},
+		{"trailer's value", home.URL, func(r *http.Request) { r.Trailer = http.Header{"X": {"a\nb"}} }, 0},
 		{"a hook that takes the header", home.URL, func(r *http.Request) { r.Header = nil }, 0},
 	} {
-		b := breaker.New("b", breaker.ConsecutiveFailures(1))
-		bare := &http.Client{Transport: &http.Transport{DisableCompression: true}} // or httpx makes a header to ask for gzip
-		client := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), b)), httpx.WithClient(bare))
-		if c.hook != nil {
-			client = client.With(set(c.hook))
+		bare := &http.Transport{DisableCompression: true} // or httpx makes a header to ask for gzip
+		for _, rt := range []http.RoundTripper{bare, roundTripper(bare.RoundTrip)} {
+			b := breaker.New("b", breaker.ConsecutiveFailures(1))
+			client := over(rt, httpx.WithPolicy(retry.Chain(policies.Constant(0, policies.HintCap(time.Second)), b)))
+			if c.hook != nil {
+				client = client.With(set(c.hook))
+			}
+			_, err := client.Get(t.Context(), c.url)
+			if !retry.IsPermanent(err) || !retry.IsNeutral(err) || !errors.Is(err, retry.ErrRejected) || errors.Is(err, retry.ErrConfig) ||
+				b.State() != breaker.Closed || b.Counts().Successes != c.good {
+				t.Errorf("%s, %T: %v, breaker %v %+v", c.name, rt, err, b.State(), b.Counts())
+			}
 		}
-		_, err := client.Get(t.Context(), c.url)
-		if !retry.IsPermanent(err) || !retry.IsNeutral(err) || !errors.Is(err, retry.ErrRejected) || errors.Is(err, retry.ErrConfig) ||
-			b.State() != breaker.Closed || b.Counts().Successes != c.good {
-			t.Errorf("%s: %v, breaker %v %+v", c.name, err, b.State(), b.Counts())
-		}
+		bare.CloseIdleConnections()
 	}
 	if home.hits.Load() != 0 {
 		t.Error("something was sent")
+	}
+}
+
+// A scheme that is not HTTP's may be one that the transport knows, and its failures are like others.
+func TestARegisteredProtocolIsRetried(t *testing.T) {
+	n := 0
+	lost := roundTripper(func(*http.Request) (*http.Response, error) { n++; return nil, errBang })
+	tr := &http.Transport{}
+	tr.RegisterProtocol("mem", lost)
+	for _, rt := range []http.RoundTripper{tr, lost} {
+		n = 0
+		if _, err := over(rt).Get(t.Context(), "mem://a/"); !errors.Is(err, errBang) || !errors.Is(err, retry.ErrExhausted) || n != 3 {
+			t.Errorf("%T: %v after %d", rt, err, n)
+		}
 	}
 }
 

@@ -2,14 +2,20 @@ package httpx_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/retry"
 )
 
 func TestResumeContinuesABodyThatWasCut(t *testing.T) {
@@ -58,6 +64,62 @@ func TestLogsTellOfRetriesWithoutSecrets(t *testing.T) {
 		for _, line := range lines {
 			if !strings.Contains(line, `method=GET url="http://h/?token=xxxxx"`) {
 				t.Error(line)
+			}
+		}
+	}
+}
+
+// An error that the caller's own code brings in may hold an URL that is none of this call's.
+func TestErrorsOfTheCallersCodeShowNoSecrets(t *testing.T) {
+	secret := &url.Error{Op: "Get", URL: "http://user:hunter 2@inner/?token=hunter 2", Err: errBang}
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(secret)
+	fails := retry.PolicyFunc(func(context.Context, retry.Next) error { return secret })
+	adds := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return fmt.Errorf("%w, beside %w", next.Do(ctx), secret)
+	})
+	for _, c := range []struct {
+		name  string
+		ctx   context.Context
+		inner retry.Policy
+		hook  func(int, *http.Request) error
+		body  func() (io.ReadCloser, error)
+		own   bool // policies outside of it see what it says
+	}{
+		{"hook", t.Context(), retry.Chain(), func(int, *http.Request) error { return secret }, nil, false},
+		{"GetBody", t.Context(), retry.Chain(), nil, func() (io.ReadCloser, error) { return nil, secret }, false},
+		{"policy", t.Context(), fails, nil, nil, true},
+		{"policy, beside a response", t.Context(), adds, nil, nil, true},
+		{"cause", gone, retry.Chain(), nil, nil, true},
+	} {
+		for _, raise := range []bool{false, true} {
+			var log, seen bytes.Buffer
+			look := func(err error) {
+				if err != nil {
+					fmt.Fprintln(&seen, err)
+				}
+			}
+			client := over(roundTripper(func(r *http.Request) (*http.Response, error) { return answer(r, 503, http.NoBody), nil }),
+				httpx.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+				httpx.WithPolicy(retry.Chain(
+					policies.Constant(0, policies.OnRetry(func(_ context.Context, _ int, _ time.Duration, err error) { look(err) })),
+					retry.Observe(func(_ context.Context, e retry.Event) { look(e.Err) }), c.inner)), httpx.RaiseForStatus(raise))
+			if c.hook != nil {
+				client = client.With(httpx.EachAttempt(c.hook))
+			}
+			req, _ := http.NewRequestWithContext(c.ctx, "PUT", "http://h/", strings.NewReader("x"))
+			if c.body != nil {
+				req.GetBody = c.body
+			}
+			_, err := client.Do(req)
+			if !errors.Is(err, errBang) || strings.Contains(err.Error(), "hunter") {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			if strings.Contains(log.String(), "hunter") || !strings.Contains(log.String(), "bang") {
+				t.Errorf("%s, log:\n%v", c.name, log.String())
+			}
+			if !c.own && strings.Contains(seen.String(), "hunter") {
+				t.Errorf("%s, policies: %v", c.name, seen.String())
 			}
 		}
 	}
