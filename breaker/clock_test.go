@@ -68,8 +68,8 @@ func TestProbeOfAnotherTimeIsNotWaitedForForEver(t *testing.T) {
 	<-begun
 	in(t, func(t *testing.T) {
 		want(t, b, breaker.HalfOpen)
-		time.Sleep(time.Hour) // its limit
-		time.Sleep(2)         // the shortest open time
+		time.Sleep(time.Hour)           // its limit
+		time.Sleep(2 * time.Nanosecond) // the shortest open time
 		if err := run(b, succeed); err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,8 @@ import (
 )
 
 // Fallback makes a call that has instead answer where call fails: from a cache, another region, or with a default. instead
-// gets call's error. If it fails too, its value comes back with an error that Is both failures.
+// gets call's error. If it fails too, its value comes back with an error that Is both failures; the marks are call's, for the
+// policies around speak of that callee: a rejection of instead is none to them.
 //
 // It does not run when the caller has cancelled, because nobody waits for the answer, nor after a configuration error, which
 // it would hide. After the caller's deadline it runs, with that context: an answer at hand is still of use. But a policy lets
@@ -34,6 +35,6 @@ func Fallback[T any](call func(context.Context) (T, error), instead func(context
 		if failed == nil || errors.Is(failed, err) {
 			return value, failed
 		}
-		return value, fmt.Errorf("fallback: %w, after: %w", failed, err)
+		return value, fmt.Errorf("fallback: %w, after: %w", retry.Unmark(failed), err)
 	}
 }

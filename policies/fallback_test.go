@@ -28,3 +28,17 @@ func TestFallback(t *testing.T) {
 	_, err = policies.Fallback[int](nil, nil)(t.Context())
 	wantIs(t, err, retry.ErrConfig)
 }
+
+// What instead is refused says nothing of the callee: a loop around the two tries again, and counts.
+func TestFallbackThatIsRefusedIsAFailureOfTheCall(t *testing.T) {
+	n := 0
+	both := policies.Fallback(
+		func(context.Context) (int, error) { n++; return n, errBoom },
+		func(context.Context, error) (int, error) { return 0, retry.Permanent(&retry.Rejection{Reason: errOpen}) },
+	)
+	_, err := retry.Do(t.Context(), policies.Constant(0), both)
+	wantIs(t, err, retry.ErrExhausted, errBoom, errOpen)
+	if n != 3 {
+		t.Errorf("%d calls", n)
+	}
+}
