@@ -34,7 +34,9 @@ func TestFallbackThatIsRefusedIsAFailureOfTheCall(t *testing.T) {
 	n := 0
 	both := policies.Fallback(
 		func(context.Context) (int, error) { n++; return n, errBoom },
-		func(context.Context, error) (int, error) { return 0, retry.Permanent(&retry.Rejection{Reason: errOpen}) },
+		func(context.Context, error) (int, error) {
+			return 0, retry.Permanent(&retry.Rejection{Reason: errOpen})
+		},
 	)
 	_, err := retry.Do(t.Context(), policies.Constant(0), both)
 	wantIs(t, err, retry.ErrExhausted, errBoom, errOpen)
