@@ -47,8 +47,8 @@ type Breaker struct {
 
 	mu          sync.Mutex
 	latest      time.Duration // the latest moment seen by present
-	engine      *gobreaker.TwoStepCircuitBreaker[struct{}]
-	spare       *gobreaker.TwoStepCircuitBreaker[struct{}] // HalfOpen: open, for when a probe hangs
+	engine      *engine
+	spare       *engine // HalfOpen: open, for when a probe hangs
 	lastFailure error
 	failedAt    time.Duration // when it was, for Idle; negative: never
 	changes     []Change      // made under the lock that is held, to be told when it is free
@@ -258,6 +258,7 @@ func (b *Breaker) count(p permit, v verdict, err error, now time.Duration) {
 	}
 	b.tell(e, v, err, now)
 	e.flights.remove(p.flight)
+	b.engine.turned = gobreaker.StateHalfOpen
 	switch v {
 	case success:
 		p.flight.done(nil)
@@ -266,7 +267,7 @@ func (b *Breaker) count(p permit, v verdict, err error, now time.Duration) {
 	default:
 		p.flight.done(errNoVerdict)
 	}
-	switch b.engine.State() {
+	switch b.engine.turned {
 	case gobreaker.StateClosed:
 		b.close(now)
 	case gobreaker.StateOpen:

@@ -30,13 +30,22 @@ type era struct {
 // Allow allocates a closure per call, and counting beside it would take two locks on each side of a call instead of none and
 // one. Its timeout is fixed and exclusive, while ours grows, is restored, and admits whoever waits exactly that long; so it
 // gets the shortest there is and until decides when it is asked at all.
-func newEngine(probes int) *gobreaker.TwoStepCircuitBreaker[struct{}] {
-	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests: uint32(probes),
-		Timeout:     1,
-		ReadyToTrip: func(gobreaker.Counts) bool { return true },
-		IsExcluded:  func(err error) bool { return err == errNoVerdict },
+func newEngine(probes int) *engine {
+	g := &engine{}
+	g.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:   uint32(probes),
+		Timeout:       1,
+		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
+		IsExcluded:    func(err error) bool { return err == errNoVerdict },
+		OnStateChange: func(_ string, _, to gobreaker.State) { g.turned = to },
 	})
+	return g
+}
+
+// engine is such a gobreaker, and how it has turned. To ask it for its state would be too late: it is open for a nanosecond only.
+type engine struct {
+	*gobreaker.TwoStepCircuitBreaker[struct{}]
+	turned gobreaker.State // by its last change; guarded by Breaker.mu, as all of it
 }
 
 // refusal is why a call is refused in this era.
@@ -82,7 +91,7 @@ func (b *Breaker) trip(now time.Duration, cause error) {
 	b.open(now, b.openFor, cause)
 }
 
-func openEngine(g *gobreaker.TwoStepCircuitBreaker[struct{}], cause error) {
+func openEngine(g *engine, cause error) {
 	if cause == nil {
 		cause = errUnknown
 	}
@@ -92,7 +101,7 @@ func openEngine(g *gobreaker.TwoStepCircuitBreaker[struct{}], cause error) {
 }
 
 // openedEngine makes one that is about to give out probes.
-func openedEngine(probes int, cause error) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+func openedEngine(probes int, cause error) *engine {
 	g := newEngine(probes)
 	openEngine(g, cause)
 	return g
