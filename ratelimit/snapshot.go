@@ -15,6 +15,7 @@ type Snapshot struct {
 	ParkedUntil time.Time     // by the wall clock; zero: not parked
 	Park        time.Duration // length of that park; one more refusal doubles it
 	Rate        float64       // calls a second; 0: none learned
+	Climbing    bool          // the search had come to Rate, and goes on from there
 	Safe        float64       // calls a second that the callee surely lets go; 0: unknown
 	MaxInFlight int
 	Probe       time.Duration // from a refusal to the next look whether more is possible
@@ -32,7 +33,7 @@ func (p *Pacer) Snapshot() Snapshot {
 	l := p.machine.Save(p.now().Seconds())
 	s := Snapshot{
 		Taken: time.Now().Round(0), Park: duration(l.Park), Rate: l.Rate, Safe: l.Safe, MaxInFlight: l.Slots,
-		Probe: duration(l.Probe), Hold: duration(l.Hold), Plain: l.Plain,
+		Probe: duration(l.Probe), Hold: duration(l.Hold), Plain: l.Plain, Climbing: l.Climb,
 	}
 	if _, parked := p.machine.Parked(); parked {
 		s.ParkedUntil = s.Taken.Add(duration(l.Parked))
@@ -61,7 +62,7 @@ func (p *Pacer) Restore(s Snapshot) error {
 	p.used = true
 	l := pacing.Saved{
 		Park: s.Park.Seconds(), Rate: cmp.Or(s.Rate, float64(p.startRate)), Safe: s.Safe, Slots: s.MaxInFlight,
-		Probe: s.Probe.Seconds(), Hold: s.Hold.Seconds(), Plain: s.Plain,
+		Probe: s.Probe.Seconds(), Hold: s.Hold.Seconds(), Plain: s.Plain, Climb: s.Climbing,
 	}
 	if l.Slots == 0 {
 		_, l.Slots = p.machine.InFlight()

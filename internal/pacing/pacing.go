@@ -78,7 +78,8 @@ type Machine struct {
 	half     bool    // parked, or waiting for the single request
 	out      bool    // that is on its way
 	single   int     // the last such
-	restored bool    // the park was begun by another machine
+	restored bool    // the park was begun by another machine,
+	climbing bool    // which had not found the rate yet
 	gate     float64 // the park ends
 	park     float64 // s; its length if the server names none
 	cut      int     // sent by the last push-back: answers to those say nothing new

@@ -71,7 +71,7 @@ func (m *Machine) onRelease(now float64) {
 	if m.restored {
 		m.restored, m.release = false, m.mark(now)
 		if m.rate < inf {
-			m.cruise(m.rate, now)
+			m.resume(m.rate, now)
 		}
 		return
 	}

@@ -10,11 +10,12 @@ type Saved struct {
 	Probe  float64 // s; from a push-back to the next probe
 	Hold   float64 // s
 	Plain  bool    // the server refuses in plain words
+	Climb  bool    // the rate is where the search had come to, not what was found
 }
 
 // Save returns what is known at now.
 func (m *Machine) Save(now float64) Saved {
-	s := Saved{Safe: m.safe, Slots: m.flight.limit, Probe: m.probe, Hold: m.hold, Plain: m.doubt.definite}
+	s := Saved{Safe: m.safe, Slots: m.flight.limit, Probe: m.probe, Hold: m.hold, Plain: m.doubt.definite, Climb: m.mode == Climb}
 	if m.rate < inf {
 		s.Rate = m.rate
 	}
@@ -35,13 +36,23 @@ func (m *Machine) Load(now float64, s Saved) {
 	m.doubt.definite = s.Plain
 	m.begun, m.t0, m.flight.slotAt = true, now, now
 	m.release = m.mark(now)
+	m.climbing, m.bucket = s.Climb, unknownBucket
 	if s.Rate > 0 {
-		m.cruise(s.Rate, now)
+		m.resume(s.Rate, now)
 	}
 	m.prev = episode{mark: m.release, mode: m.mode, rate: m.rate, release: m.release}
 	if s.Park > 0 {
 		m.half, m.restored, m.cut = true, true, m.seq
 		m.park, m.gate = s.Park, now+s.Parked
 		m.this, m.pushed = m.prev, now
+	}
+}
+
+// resume goes on at a rate that another machine knew.
+func (m *Machine) resume(rate, now float64) {
+	if m.climbing {
+		m.climb(rate, now)
+	} else {
+		m.cruise(rate, now)
 	}
 }
