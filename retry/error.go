@@ -80,6 +80,12 @@ func (r *Rejection) Error() string {
 // Unwrap gives Reason only: a breaker's Cause is another call's failure, and must not decide over this one.
 func (r *Rejection) Unwrap() error { return r.Reason }
 
+// Timeout makes a loop that the deadline ended a timeout to those who ask as package net does.
+func (e *Error) Timeout() bool { return errors.Is(e, context.DeadlineExceeded) }
+
+// Timeout is true where the wait did not fit the deadline.
+func (r *Rejection) Timeout() bool { return errors.Is(r, context.DeadlineExceeded) }
+
 // Is makes every rejection match [ErrRejected].
 func (r *Rejection) Is(target error) bool { return target == ErrRejected }
 
@@ -95,6 +101,19 @@ func Ended(ctx context.Context) error {
 		return cause
 	}
 	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// withEnd has a failure match the end of its context too, of which the call may not speak: a command says that it was killed,
+// net/http tells the cause only.
+func withEnd(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	end := ctx.Err()
+	if end == nil || errors.Is(err, ErrConfig) || errors.Is(err, end) && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", Ended(ctx), err)
 }
 
 func plural(n int, noun string) string {

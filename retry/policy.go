@@ -73,7 +73,7 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 	t := &task[T]{call: call}
 	t.open(ctx)
 	err := p.Do(&t.scope, Next{end: t})
-	return t.value, err
+	return t.value, withEnd(ctx, err)
 }
 
 type task[T any] struct {
@@ -104,7 +104,7 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	}
 	t := &plainTask{call: call}
 	t.open(ctx)
-	return p.Do(&t.scope, Next{end: t})
+	return withEnd(ctx, p.Do(&t.scope, Next{end: t}))
 }
 
 // plainTask is task without a value: going through Do would cost a closure.
