@@ -24,8 +24,8 @@ import (
 //
 // The status of an error is what a method StatusCode() int says that it or an error in its tree has. Of several any may match;
 // where none does, they are a 4xx if all of them are. Marks are only added: a rule does not take back what the call itself has
-// marked, nor make a failure of a rejection. Rejections and the end of the context are no answers of the callee: they pass as
-// they are where no rule names them, and configuration errors always.
+// marked, nor make a failure of a rejection. Rejections, and failures when the context has ended, are no answers of the callee: they
+// pass as they are where no rule names them, and configuration errors always.
 func Classify(rules ...Rule) retry.Policy {
 	c := &classifier{rules: slices.Clone(rules)}
 	var problems []string
@@ -97,13 +97,11 @@ func (c *classifier) mark(ctx context.Context, err error) error {
 	return retry.Permanent(err)
 }
 
-// answered is false for what does not come from the callee.
+// answered is false for what does not come from the callee. How a call speaks of the end of its context is its own affair: a
+// command says that it was killed.
 func answered(ctx context.Context, err error) bool {
-	if _, rejected := retry.Rejected(err); rejected {
-		return false
-	}
-	ended := ctx.Err()
-	return ended == nil || !errors.Is(err, ended)
+	_, rejected := retry.Rejected(err)
+	return !rejected && ctx.Err() == nil
 }
 
 // failure is what a rule looks at.

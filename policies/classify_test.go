@@ -75,6 +75,7 @@ func TestClassifyTheEndOfTheContext(t *testing.T) {
 		calls  int
 	}{
 		"no rule for a timeout":     {timed, policies.OnError(errBoom), hang, time.Hour, 3},
+		"in other words":            {timed, policies.OnError(errBoom), func(ctx context.Context) error { <-ctx.Done(); return errOpen }, time.Hour, 3},
 		"a rule for it":             {timed, policies.FinalError(context.DeadlineExceeded), hang, time.Hour, 1},
 		"neutral":                   {timed, policies.NeutralError(context.DeadlineExceeded), hang, time.Hour, 3},
 		"the caller's end is final": {policies.Constant(0), policies.OnMatch(all), hang, time.Second, 1},
