@@ -10,8 +10,9 @@
 // What a user of http.Client has to know:
 //
 //   - A nil error means that there is a response, of whatever status. When its retries are exhausted the last one comes back as
-//     it is, readable; [RaiseForStatus] and [Fetch] make an error of it. Where the context, a rejection (breaker, limiter) or a
-//     Retry-After above the loop's cap ended the call, there is no response but an error.
+//     it is, readable; [RaiseForStatus] and [Fetch] make an error of it. Where the context, a rejection (by a breaker, a
+//     limiter, an empty budget) or a Retry-After above the loop's cap ended the call, there is no response but an error; what the
+//     server said last is in its [*StatusError].
 //   - Retried are, for idempotent methods, 5xx but 501 and 505, lost connections and timeouts; for all methods 408, 421, 425,
 //     429, 413 with Retry-After, and what failed before it was sent. [RetryOn], [RetryOnly], [Refused] and
 //     [RetryNonIdempotent] change that, for POST and PATCH only with the last. Certificates, bad URLs and unknown hosts are final;
@@ -24,6 +25,8 @@
 //     policies.Keyed(httpx.Host, ...).
 //   - A per-attempt policies.Timeout in the chain ends with the headers (under Fetch: when decoded). The default's 30 s do too,
 //     and then bound each wait for more of the body under Fetch. http.Client's own Timeout spans all attempts, waits and the body.
+//   - Likewise what a policy holds for the time of a call (a bulkhead's slot, a pacer's place in flight) is free again when the headers
+//     are there, under Fetch when decoded.
 //   - A client that is handed in with [WithClient] is not changed. Errors and logs do not show the secrets of URLs.
 //
 // Policies see a response that is rejected as a [*StatusError]: a final 4xx is marked Permanent and Neutral (a healthy

@@ -12,7 +12,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrDisallowed is the family of [RobotsError].
+// ErrDisallowed is the family of [RobotsError]. A site whose robots.txt cannot be read, for the site is down, is disallowed as a
+// whole for the time being (RFC 9309, 2.3.1.4): then RobotsError.Cause is not nil.
 var ErrDisallowed = errors.New("disallowed by robots.txt")
 
 // RobotsError is why a [Polite] client did not send a request. It Is [ErrDisallowed] and is the Reason of a [*retry.Rejection],

@@ -12,6 +12,9 @@ import (
 //
 // The zero Transport is ready, and retries like the default client. A response whose retries are exhausted is returned as it
 // is, without an error. It is safe for concurrent use if its fields are not changed meanwhile.
+//
+// Its errors show no secrets of URLs, but an http.Client writes the URL it was given before them, of which it hides the password
+// only. To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose request it is.
 type Transport struct {
 	Base          http.RoundTripper // nil: http.DefaultTransport
 	Policy        retry.Policy      // nil: policies.Exponential(), and 30 s for each attempt until the headers are there

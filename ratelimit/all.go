@@ -7,9 +7,11 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// All makes a limiter of several limits that hold at once, as "10 a second and 300 a minute" does:
+// All makes a limiter of several limits that hold at once, as "10 a second, and 300 in any minute" does:
 //
-//	ratelimit.All(ratelimit.New(10, 10), ratelimit.New(rate.Every(time.Minute/300), 300))
+//	ratelimit.All(ratelimit.New(10, 10), ratelimit.New(rate.Every(time.Minute/270), 30))
+//
+// 30 may go at once and 270 besides in a minute. With a burst of 300 it would be 600 in the first minute.
 //
 // A call takes a token from each, or waits and takes from none. A member may also be used alone or in another All (a limit of
 // the host in one of the whole crawl). All has a line of its own: members' own callers are not in it. A pause of a member holds

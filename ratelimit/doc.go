@@ -3,7 +3,10 @@
 // Use a [Limiter] where the limit is known: a contract, a documented quota, a resource of your own.
 //
 //	limit := ratelimit.New(10, 5)                               // 10 a second, 5 at once
-//	limit := ratelimit.All(ratelimit.New(10, 10), ratelimit.New(5, 300))   // several limits, all or none
+//	limit := ratelimit.All(ratelimit.New(10, 10), ratelimit.New(4.5, 30))  // several limits, all or none
+//
+// A bucket lets its burst go besides its rate. Who counts in windows, 300 in any minute, wants both to stay within that: 4.5 a second
+// are 270 a minute, and 30 at once.
 //
 // Use a [Pacer] where it is not: somebody else's server that answers too quick a client with 429, 503, a ban or a page for
 // robots. It learns the limit from the answers, and keeps looking whether the limit has moved.

@@ -27,8 +27,8 @@ func ExampleNew() {
 
 // Several limits hold at once: a call takes from all of them or waits and takes from none.
 func ExampleAll() {
-	fmt.Println(ratelimit.All(ratelimit.New(10, 10), ratelimit.New(5, 300)))
-	// Output: limiter 10/s burst 10 and 5/s burst 300
+	fmt.Println(ratelimit.All(ratelimit.New(10, 10), ratelimit.New(rate.Every(time.Minute/270), 30)))
+	// Output: limiter 10/s burst 10 and 4.5/s burst 30
 }
 
 // A shadow lets every call go and counts what the limit would have done.

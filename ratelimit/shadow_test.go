@@ -49,3 +49,17 @@ func TestShadowRefuses(t *testing.T) {
 		}
 	})
 }
+
+// What nobody enforces is told to nobody as a pause.
+func TestShadowTellsOfNoPause(t *testing.T) {
+	told := 0
+	chain := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
+		if e.Kind == retry.KindChange {
+			told++
+		}
+	}), ratelimit.New(10, 1, ratelimit.Shadow()))
+	_ = retry.Run(bg, chain, func(context.Context) error { return retry.After(errRefused, time.Second) })
+	if told != 0 {
+		t.Errorf("told of %d pauses", told)
+	}
+}

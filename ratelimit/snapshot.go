@@ -23,7 +23,8 @@ type Snapshot struct {
 	Plain       bool          // the callee refuses in plain words, so that a reset or a bare 503 is none
 }
 
-// Snapshot returns what the pacer knows now.
+// Snapshot returns what the pacer knows now. For those of policies.Keyed, range over its All at the end, and Restore in the function
+// that creates them.
 func (p *Pacer) Snapshot() Snapshot {
 	if p == nil || p.machine == nil {
 		return Snapshot{}

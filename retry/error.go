@@ -21,7 +21,7 @@ var (
 type Error struct {
 	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, the context's cause, a rejection
 	Attempts int           // of this loop; one with loops inside of it may have led to more calls
-	Elapsed  time.Duration // from the first attempt to giving up
+	Elapsed  time.Duration // from the first attempt to giving up, waits further in included
 	Wait     time.Duration // the wait that did not fit; 0 if none
 	Last     error         // the function's own last failure; nil if it was never called
 }

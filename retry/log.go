@@ -6,8 +6,8 @@ import (
 )
 
 // LogTo makes an observer that writes every event to l, slog.Default() if nil. What a person must know comes as warnings
-// (giving up, rejections, changes of state), a retry as information, the rest for debugging. Errors are logged as they
-// print: keep secrets out of them, as httpx does.
+// (giving up, rejections, changes of state), a retry as information, the rest for debugging; so is what became of a call that
+// was cancelled, as the losers of a hedge are. Errors are logged as they print: keep secrets out of them, as httpx does.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		l := l
@@ -15,6 +15,9 @@ func LogTo(l *slog.Logger) Observer {
 			l = slog.Default()
 		}
 		level := e.level()
+		if ctx.Err() == context.Canceled && e.Kind != KindChange {
+			level = slog.LevelDebug
+		}
 		if !l.Enabled(ctx, level) {
 			return
 		}

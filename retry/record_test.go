@@ -150,5 +150,14 @@ func TestLogTo(t *testing.T) {
 	if buf.String() != want {
 		t.Errorf("got\n%swant\n%s", buf.String(), want)
 	}
+	buf.Reset()
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, kind := range []retry.Kind{retry.KindGiveUp, retry.KindReject, retry.KindChange} {
+		retry.LogTo(l)(cancelled, retry.Event{Kind: kind, Attempt: 1})
+	}
+	if want := "level=WARN msg=change attempt=1\n"; buf.String() != want { // nobody has to know of a loser
+		t.Errorf("cancelled: got\n%swant\n%s", buf.String(), want)
+	}
 	retry.LogTo(nil)(t.Context(), retry.Event{Kind: retry.KindCall, Err: errors.New("to the default logger")})
 }
