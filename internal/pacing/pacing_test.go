@@ -528,3 +528,16 @@ func TestAStatedQuotaIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// The limits of small sites, whose burst is many seconds of the rate.
+func TestALowLimit(t *testing.T) {
+	long(t)
+	for _, rate := range []float64{.5, 1, 2} {
+		for seed := range uint64(5) {
+			l := sim.Hour(maker, lt.Nginx(rate, 20, true), seed, .05, 3600)
+			if good := l.Goodput * 10 / rate; good < .93 || l.Refused > 60 {
+				t.Errorf("%v/s, seed %d: %.0f refused in an hour, goodput %.2f", rate, seed, l.Refused, good)
+			}
+		}
+	}
+}

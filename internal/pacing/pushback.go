@@ -8,6 +8,7 @@ type episode struct {
 	mode    Mode // before it
 	rate    float64
 	release mark
+	climbed mark    // when the climb before it began
 	acc10   float64 // accepted a second, in the 10 s before it
 	acc60   float64
 }
@@ -28,13 +29,13 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 		return
 	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.park):
 		// That release was false: the same episode goes on.
-		m.this, m.mode, m.release = m.prev, m.prev.mode, m.prev.release
+		m.this, m.mode, m.release, m.climbed = m.prev, m.prev.mode, m.prev.release, m.prev.climbed
 		m.lost -= m.penalty
 		m.refused++
 		m.park = min(maxPark, 2*m.park)
 	default:
 		m.this = episode{
-			mark: m.mark(now), mode: m.mode, rate: m.rate, release: m.release,
+			mark: m.mark(now), mode: m.mode, rate: m.rate, release: m.release, climbed: m.climbed,
 			acc10: m.recent.rate(now, 10), acc60: m.recent.rate(now, 60),
 		}
 		m.prev, m.refused, m.park = m.this, 0, firstPark
