@@ -61,9 +61,9 @@ func (f *flight) price() float64 {
 // open server is not to be kept waiting.
 var opening = [...]struct{ answers, slots int }{
 	{0, firstSlots}, // bursts of 5 and 10
-	{12, 4}, {13, 6}, {14, browserSlot},
+	{13, 4}, {14, browserSlot},
 	{15, firstSlots}, // a burst of 20
-	{24, 5}, {25, 7}, {26, browserSlot},
+	{24, 6}, {25, browserSlot},
 }
 
 // open follows opening.
