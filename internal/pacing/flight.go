@@ -89,7 +89,7 @@ func (f *flight) admitted(now float64, k int) {
 		f.open(now)
 		return
 	}
-	if k < f.limit && !f.quick() {
+	if k < f.limit && !f.quick() || f.limit == browserSlot && sum(f.good) < patience {
 		return
 	}
 	f.atLimit++

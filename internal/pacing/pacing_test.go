@@ -548,3 +548,20 @@ func TestALowLimit(t *testing.T) {
 		}
 	}
 }
+
+// More than a browser opens are in flight only when the usual windows are over, and then as many as bring something.
+func TestManyInFlightTakePatience(t *testing.T) {
+	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
+	server := &lt.Server{Rule: lt.Open{}, Latency: 100 * time.Millisecond, Spread: .18}
+	c := sim.Crawl{Server: server, Clients: []sim.Client{m}, Pages: 590, Workers: 64, Deadline: 1000, Net: .002}
+	c.Run()
+	if _, limit := m.InFlight(); limit != 8 {
+		t.Errorf("%d in flight after %d pages", limit, c.Pages)
+	}
+	c.Clients[0] = pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
+	c.Pages = 20_000
+	c.Run()
+	if _, limit := c.Clients[0].(*pacing.Machine).InFlight(); limit < 32 {
+		t.Errorf("%d in flight after %d pages", limit, c.Pages)
+	}
+}
