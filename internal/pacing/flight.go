@@ -89,7 +89,11 @@ func (f *flight) admitted(now float64, k int) {
 		f.open(now)
 		return
 	}
-	if k < f.limit && !f.quick() || f.limit == browserSlot && sum(f.good) < patience {
+	if f.limit == browserSlot && sum(f.good) < patience {
+		f.atLimit, f.slotAt = 0, now
+		return
+	}
+	if k < f.limit && !f.quick() {
 		return
 	}
 	f.atLimit++

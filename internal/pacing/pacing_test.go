@@ -565,3 +565,13 @@ func TestManyInFlightTakePatience(t *testing.T) {
 		t.Errorf("%d in flight after %d pages", limit, c.Pages)
 	}
 }
+
+// A server that lets requests wait refuses none to a client that sees them queue.
+func TestAQueueIsNotOverrun(t *testing.T) {
+	long(t)
+	for seed := range uint64(10) {
+		if l := sim.Hour(maker, lt.Nginx(10, 20, false), seed, .03, 3600); l.Refused > 0 {
+			t.Errorf("seed %d: %.0f refused", seed, l.Refused)
+		}
+	}
+}
