@@ -29,7 +29,7 @@ const (
 	maxHold       = 60.  // s; longest hold taken from a park
 	holdN         = 8    // answers that a hold takes at least
 	busy          = .5   // share of the rate that must have been used for a hold to prove it
-	margin        = .991 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
+	margin        = .997 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
 	firstStep     = .25  // the first step up after the start
 	probeStep     = .05  // the first step of a probe; each hold survived doubles the step, to 1
 	dearStep      = .5   // the first step where refusals are dear
@@ -37,7 +37,7 @@ const (
 	slowest       = .02  // requests a second
 	unknownBucket = 20.  // what a bucket may have lent to one who has not seen it empty
 	soon          = .1   // s; no reset is nearer
-	scatter       = .01  // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
+	scatter       = .006 // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
 
 	// The probe.
 	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low
