@@ -125,6 +125,9 @@ func (m *Machine) onRelease(now float64) {
 	case started:
 		m.hold = max(m.hold, min(m.penalty, maxHold))
 		m.step, m.ceiling = firstStep, up
+		if n < holdN { // too few to have measured anything
+			m.step = 1
+		}
 		m.climb(est, now)
 	case m.mode == Climb && m.refused > 0:
 		m.ceiling = min(up, m.this.rate)

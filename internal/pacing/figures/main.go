@@ -14,9 +14,9 @@ import (
 )
 
 // The constants were chosen on seeds from 200, 7000, 50000, 90000 and 300000 on
-// and on none from 230000 on; nothing was changed after a look at those.
+// and on none from 240000 on; nothing was changed after a look at those.
 var (
-	seed  = flag.Uint64("seed", 230_000, "the first seed")
+	seed  = flag.Uint64("seed", 240_000, "the first seed")
 	runs  = flag.Uint64("runs", 100, "short crawls per nominal server")
 	draws = flag.Uint64("draws", 120, "drawn sets of 17 servers")
 	hours = flag.Uint64("hours", 10, "runs of an hour per server")
