@@ -32,5 +32,6 @@
 // What no pacing can fix: a server that does not count requests but judges who makes them. A TLS or header fingerprint, a
 // JavaScript challenge, a captcha for an address of bad name, a login wall: these refuse the first request as they refuse the
 // thousandth, and going slower only takes longer. Nor can a limiter in one process know of another process under the same limit: a
-// Pacer will find its share, a Limiter must be told it.
+// Limiter must be told its share, a Pacer will find one, though not always a fair one. Where a server permits no burst at all,
+// several pacers starve one another: there let one process ask for all.
 package ratelimit

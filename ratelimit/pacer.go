@@ -26,8 +26,8 @@ import (
 // After a refusal and the rest that follows it, one call goes alone and the others wait for its outcome. One that has none after 30
 // seconds, or after the rest if that was longer, holds them no more: the next goes alone in its place.
 //
-// It takes about four refusals to learn a limit, most of them within the first seconds. A server that bans for so few may ban it:
-// where that is known, begin with [StartRate] below the limit and bound it by [MaxRate].
+// It takes three to seven refusals to learn a limit, most of them within the first seconds, and about a dozen an hour to follow it.
+// A server that bans for so few may ban it: where that is known, begin with [StartRate] below the limit and bound it by [MaxRate].
 //
 // A pacer stands for one limit: share it among all who are under that limit, one for each host (policies.Keyed). Put it inside
 // the retry loop, so that retries are paced too, and outside of a breaker.

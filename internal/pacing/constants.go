@@ -81,6 +81,7 @@ const (
 	acquittals   = 3   // times the suspicion passed that prove the doubts to be noise
 	strikesOut   = 5   // refusals in a row while cruising that make the rate half: the next will tell noise from a limit
 	strikeWithin = 150 // answers between two of a row
+	halved       = .6  // of the rate at the first of a row is about half of it
 
 	noiseRun     = 3    // doubtful answers in a row that refute noise, or
 	byChance     = 1e-8 // as many as noise as usual brings so seldom,

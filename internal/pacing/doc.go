@@ -28,13 +28,14 @@
 // Where a refusal costs minutes, the machine probes seldom; once too much time
 // was lost, not at all. A refusal in the middle of a cruise lowers the rate
 // only a little, and who lost much of what was measured once asks for more of
-// it, and more often: so several clients of one limit come to even shares. A
-// rate that the server states holds.
+// it, and more often: so the shares of several clients of one limit come nearer
+// to each other. A rate that the server states holds.
 //
 // # How it is written
 //
 // pacing.go is the machine, pushback.go its answer to a refusal, search.go how
 // it goes up and settles, flight.go what it knows of requests in flight,
 // doubt.go how it tells noise from refusals by the next answers, noise.go in
-// the long run, constants.go every number with its reason. Times are seconds, as float64, from any origin.
+// the long run, constants.go every number with its reason. Times are seconds,
+// as float64, from any origin.
 package pacing

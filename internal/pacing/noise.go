@@ -51,7 +51,7 @@ func (d *doubt) struck(accepted int, rate float64) (noise, halve bool) {
 	}
 	d.struckAt = accepted
 	d.strikes++
-	if d.strikes > strikesOut && rate < .6*d.struckOff {
+	if d.strikes > strikesOut && rate < halved*d.struckOff {
 		d.acquit()
 		return true, false
 	}

@@ -1,0 +1,279 @@
+package policies
+
+import (
+	"context"
+	"hash/maphash"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// keyStore is a [store] of any form.
+type keyStore[K comparable] interface {
+	run(ctx context.Context, key K, next retry.Next) error
+	sweep(all bool)
+	len() int
+	idle() bool
+}
+
+// store is the policies of keys K, which it keeps in the form S.
+type store[K comparable, S any] struct {
+	make func(K) retry.Policy
+	keep func(K) S
+	key  func(*S) K // what keep made of it
+	same func(*S, K) bool
+	max  int64
+
+	seed     maphash.Seed
+	shards   [shards]shard[K, S]
+	known    atomic.Int64
+	ticking  atomic.Bool
+	crowded  sync.Mutex    // held while room is made at the cap
+	searched time.Duration // when that was last in vain. crowded must be held
+}
+
+// shards is how many locks the callers with new keys share.
+const shards = 256
+
+// shard holds the keys of some hashes.
+type shard[K, S any] struct {
+	mu      sync.Mutex                  // held to change what follows, not to find a key
+	table   atomic.Pointer[table[K, S]] // nil: no keys
+	sweepAt int                         // how many keys call for a sweep
+	_       [40]byte                    // a cache line each: a new key does not slow the hits of other shards
+}
+
+func newStore[K comparable, S any](create func(K) retry.Policy, limit int, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
+	return &store[K, S]{make: create, keep: keep, key: key, same: same, max: int64(limit), seed: maphash.MakeSeed()}
+}
+
+func (k *store[K, S]) run(ctx context.Context, key K, next retry.Next) error {
+	if ctx.Err() != nil {
+		return retry.Ended(ctx)
+	}
+	hash := maphash.Comparable(k.seed, key)
+	s, h := &k.shards[hash%shards], uint32(hash>>32)
+	p := s.table.Load().find(h, key)
+	if p == nil || !p.enter() {
+		var err error
+		if p, err = k.create(ctx, s, h, key); err != nil {
+			return err
+		}
+		if p == nil {
+			return next.Do(ctx)
+		}
+	}
+	defer s.leave(h, key) // not p: a long call would keep tables that are no longer used
+	return p.policy.Do(ctx, next)
+}
+
+// leave counts a call out, wherever its key has moved in the meantime.
+func (s *shard[K, S]) leave(hash uint32, key K) {
+	p := s.table.Load().find(hash, key)
+	if p == nil || p.leave() { // nil: NaN, which is not kept
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table.Load().find(hash, key).leave()
+}
+
+// create makes the policy of a new key and counts the caller in. There is none, and no error, where the key has no policy.
+func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, key K) (*place[S], error) {
+	policy := k.make(key)
+	if policy == nil {
+		return nil, nil
+	}
+	if err := retry.Validate(policy); err != nil {
+		return nil, err // not kept: there is nothing to remember
+	}
+	if p := k.add(s, hash, key, policy); p != nil {
+		return p, nil
+	}
+	full := &retry.Rejection{Policy: "keyed", Reason: ErrKeys}
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
+	return nil, full
+}
+
+// add puts a new key in and counts the caller in; nil if there is no room.
+func (k *store[K, S]) add(s *shard[K, S], hash uint32, key K, policy retry.Policy) *place[S] {
+	if key != key { // NaN, which nobody could find again
+		return &place[S]{policy: policy}
+	}
+	room, added := k.known.Add(1) <= k.max, false
+	defer func() { // also after a panic of what a sweep asks
+		if !added {
+			k.known.Add(-1)
+		}
+	}()
+	room = room || k.makeRoom()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.table.Load().find(hash, key); p != nil { // another caller was faster
+		p.enter()
+		return p
+	}
+	if !room {
+		return nil
+	}
+	if s.table.Load().size() >= max(minSweep, s.sweepAt) {
+		k.sweepShard(s, false)
+		s.sweepAt = 2 * s.table.Load().size()
+	}
+	t := s.table.Load()
+	if t.full() {
+		t = t.grow(k.same)
+		s.table.Store(t)
+	}
+	p := t.add(hash, k.keep(key), policy, fresh)
+	added = true
+	k.tick()
+	return p
+}
+
+// minSweep is how many entries a shard may hold before it looks for idle ones on its own.
+const minSweep = 32
+
+// sweepShard forgets the idle keys that were not used since the last sweep, or all idle ones. s.mu must be held.
+func (k *store[K, S]) sweepShard(s *shard[K, S], all bool) {
+	t, dropped := s.table.Load(), 0
+	defer func() { // also after a panic: what is forgotten must go
+		if dropped > 0 {
+			s.table.Store(t.refill(t.size() - dropped))
+			k.known.Add(-int64(dropped))
+		}
+	}()
+	for p := range t.entries {
+		if (!p.wasUsed() || all) && p.forget() {
+			dropped++
+		}
+	}
+}
+
+func (k *store[K, S]) sweep(all bool) {
+	for i := range k.shards {
+		s := &k.shards[i]
+		func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			k.sweepShard(s, all)
+		}()
+	}
+}
+
+// makeRoom forgets what it can at the cap, first of all what is not in use. A search in vain is not repeated for 1 µs per
+// key, about ten times what it takes: a flood of keys that find no room costs a tenth of a processor, not all of it. In that
+// time a few keys are tried, so that room which many of them would make is not refused.
+func (k *store[K, S]) makeRoom() bool {
+	k.crowded.Lock()
+	defer k.crowded.Unlock()
+	if k.known.Load() <= k.max {
+		return true
+	}
+	pause := time.Duration(k.max) * time.Microsecond
+	if since := now() - k.searched; k.max > 1000 && k.searched != 0 && since >= 0 && since < pause { // negative: see ratios.second
+		return k.tryFew() && k.known.Load() <= k.max
+	}
+	for _, all := range []bool{false, true} {
+		k.sweep(all)
+		if k.known.Load() <= k.max {
+			return true
+		}
+	}
+	k.searched = now()
+	return false
+}
+
+// tryFew sweeps a shard if one of a few of its keys, taken at random, is idle.
+func (k *store[K, S]) tryFew() bool {
+	const few = 16
+	s := &k.shards[rand.IntN(shards)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.table.Load()
+	if t.size() == 0 {
+		return false
+	}
+	first := rand.IntN(len(t.places))
+	for i := range min(few, len(t.places)) {
+		p := &t.places[(first+i)%len(t.places)]
+		if p.state.Load() != 0 && p.idle() {
+			k.sweepShard(s, true)
+			return true
+		}
+	}
+	return false
+}
+
+// all copies one shard after the other: a key stays in its shard, so none is seen twice.
+func (k *store[K, S]) all(yield func(K, retry.Policy) bool) {
+	type entry struct {
+		key    K
+		policy retry.Policy
+	}
+	var found []entry
+	for i := range k.shards {
+		s := &k.shards[i]
+		found = found[:0]
+		s.mu.Lock()
+		for p := range s.table.Load().entries {
+			found = append(found, entry{k.key(&p.key), p.policy})
+		}
+		s.mu.Unlock()
+		for _, e := range found {
+			if !yield(e.key, e.policy) {
+				return
+			}
+		}
+	}
+}
+
+func (k *store[K, S]) len() int { return int(k.known.Load()) }
+
+func (k *store[K, S]) idle() bool {
+	for i := range k.shards {
+		if !k.shards[i].idle() {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *shard[K, S]) idle() bool {
+	s.mu.Lock() // so that no sweep has a place in its hands
+	defer s.mu.Unlock()
+	for p := range s.table.Load().entries {
+		if !p.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// sweepEvery is how often idle keys are looked for when no new ones come.
+const sweepEvery = time.Minute
+
+// tick has the keys swept after a while, and again as long as there are any. A timer and not a goroutine, and it does not
+// keep k alive: there is nothing to close. It is made anew each time, so that a global Keys may be used in several synctest
+// bubbles.
+func (k *store[K, S]) tick() {
+	if k.ticking.Load() || !k.ticking.CompareAndSwap(false, true) {
+		return
+	}
+	handle := weak.Make(k)
+	time.AfterFunc(sweepEvery, func() {
+		k := handle.Value()
+		if k == nil {
+			return
+		}
+		k.ticking.Store(false)
+		k.sweep(false)
+		if k.known.Load() > 0 {
+			k.tick()
+		}
+	})
+}
