@@ -337,7 +337,6 @@ func TestAnIdleCrawlerDoesNotClimb(t *testing.T) {
 // The single request itself may bring the news that it was the last for now.
 func TestReleasedIntoAnEmptyQuota(t *testing.T) {
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
-	page := pacing.Answer{RetryAfter: -1, Remaining: -1}
 	for now := 0.0; now < 1; now += .1 {
 		m.OnDone(now+.05, m.OnSend(now), page)
 	}
@@ -362,8 +361,6 @@ func TestNothingIsAllocatedOnceItRuns(t *testing.T) {
 
 // A single request that never comes back does not hold the others for ever.
 func TestAStalledSingleRequestIsGivenUp(t *testing.T) {
-	fine := pacing.Answer{RetryAfter: -1, Remaining: -1}
-	refused := pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1}
 	for _, c := range []struct {
 		name      string
 		refusals  int     // in a row before the one that stalls
@@ -375,21 +372,21 @@ func TestAStalledSingleRequestIsGivenUp(t *testing.T) {
 		{"never heard of again", 1, 30, nil, true, false},
 		{"after a park that was longer", 8, 64, nil, true, false},
 		{"the last of a jail's", 3, 30, nil, true, false},
-		{"refused after all", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, refused) }, true, false},
-		{"refused after the release", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, refused) }, false, true},
-		{"admitted after all", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, fine) }, true, true},
+		{"refused after all", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, refusal) }, true, false},
+		{"refused after the release", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, refusal) }, false, true},
+		{"admitted after all", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnDone(now, k, page) }, true, true},
 		{"cancelled", 1, 30, func(m *pacing.Machine, now float64, k pacing.Ticket) { m.OnCancel(k, true) }, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
 			now := 0.
 			for range 5 {
-				m.OnDone(now, m.OnSend(now), fine)
+				m.OnDone(now, m.OnSend(now), page)
 				now += .1
 			}
 			for range c.refusals {
 				now = m.NextSend(now)
-				m.OnDone(now, m.OnSend(now), refused)
+				m.OnDone(now, m.OnSend(now), refusal)
 			}
 			now = m.NextSend(now)
 			lost := m.OnSend(now)
@@ -401,7 +398,7 @@ func TestAStalledSingleRequestIsGivenUp(t *testing.T) {
 			if next := m.NextSend(now + 1); !math.IsInf(next, 1) || m.GivesUp() != now+c.patience {
 				t.Errorf("two in its place: at %v and %v", now, next)
 			}
-			answer := func() { m.OnDone(now+2, instead, fine) }
+			answer := func() { m.OnDone(now+2, instead, page) }
 			late := func() {
 				if c.late != nil {
 					c.late(m, now+1, lost)
@@ -485,10 +482,9 @@ func TestThereIsAlwaysANext(t *testing.T) {
 
 // After a start that was refused often one at a time goes. One that hangs then holds the others no longer than a single one does.
 func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
-	fine := pacing.Answer{RetryAfter: -1, Remaining: -1}
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
 	for now := 0.; now < .5; now += .1 {
-		m.OnDone(now, m.OnSend(now), fine)
+		m.OnDone(now, m.OnSend(now), page)
 	}
 	now := 1.
 	for range 3 {
@@ -496,7 +492,7 @@ func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
 		m.OnDone(now, m.OnSend(now), pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1})
 	}
 	now = m.NextSend(now)
-	m.OnDone(now, m.OnSend(now), fine)
+	m.OnDone(now, m.OnSend(now), page)
 	for range 2 {
 		now = m.NextSend(now)
 		m.OnSend(now) // hangs

@@ -1,0 +1,130 @@
+package pacing_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/reprise-go/reprise/internal/pacing"
+)
+
+// client sends one request after the other.
+type client struct {
+	*pacing.Machine
+	now float64
+}
+
+func resumed(s pacing.Saved) *client {
+	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
+	m.Load(0, s)
+	return &client{m, 0}
+}
+
+func (c *client) send(n int, a pacing.Answer) {
+	for range n {
+		c.now = c.NextSend(c.now)
+		t := c.OnSend(c.now)
+		c.now += .01
+		c.OnDone(c.now, t, a)
+	}
+}
+
+// row has a request refused after each n others, so often.
+func (c *client) row(times, n int, refused pacing.Answer) {
+	for range times {
+		c.send(n, page)
+		for _, parked := c.Parked(); !parked; _, parked = c.Parked() {
+			c.send(1, refused)
+		}
+		c.send(1, page)
+	}
+}
+
+var (
+	page    = pacing.Answer{RetryAfter: -1, Remaining: -1}
+	doubt   = pacing.Answer{Kind: pacing.Doubt, RetryAfter: -1, Remaining: -1}
+	refusal = pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1}
+)
+
+// Five doubts in a row that were taken for refusals, each soon after the last, are looked into at half the rate: noise comes as
+// often there, a limit does not.
+func TestARowOfDoubtsIsLookedIntoAtHalfTheRate(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		then  int // pages until the next doubt
+		noise bool
+	}{
+		{"noise", 60, true},
+		{"a limit", 200, false},
+	} {
+		m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 1e6})
+		m.row(4, 60, doubt)
+		before := m.Rate()
+		m.row(1, 60, doubt)
+		if r := m.Rate() / before; r < .4 || r > .52 {
+			t.Errorf("%s: the fifth lowers %v to %v", c.name, before, m.Rate())
+		}
+		if m.row(1, c.then, doubt); (m.Mode() == pacing.Start) != c.noise { // begins anew, without a limit
+			t.Errorf("%s: it is in %v", c.name, m.Mode())
+		}
+	}
+}
+
+// What is refused in plain words is no noise, and what comes seldom is no row: neither needs such a look.
+func TestOtherRefusalsAreNotLookedInto(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		apart int
+		by    pacing.Answer
+	}{
+		{"in plain words", 60, refusal},
+		{"seldom", 160, doubt},
+	} {
+		m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 1e6})
+		for range 8 {
+			before := m.Rate()
+			if m.row(1, c.apart, c.by); m.Rate() < .85*before || m.Mode() != pacing.Cruise {
+				t.Errorf("%s: from %v/s to %v at %v/s", c.name, before, m.Mode(), m.Rate())
+			}
+		}
+	}
+}
+
+// A ban makes the pacer careful, and what costs next to nothing after it lets it look as often as before.
+func TestABanOfOldIsForgotten(t *testing.T) {
+	m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
+	ban := refusal
+	ban.RetryAfter = 100
+	m.row(1, 60, ban)
+	if s := m.Save(m.now); s.Probe < 1000 || s.Hold < 60 {
+		t.Errorf("a ban of 100 s leaves it at %+v", s)
+	}
+	m.row(6, 300, refusal)
+	if s := m.Save(m.now); s.Probe > 400 || s.Hold > 20 {
+		t.Errorf("after six cheap refusals it is still at %+v", s)
+	}
+}
+
+// Who lost much of what was measured once asks for more of it than who has it.
+func TestThePoorAskForMore(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		refused  int
+		min, max float64 // the first step of the probe
+	}{
+		{"rich", 1, 1.04, 1.06},
+		{"poor", 6, 1.08, 1.25},
+	} {
+		m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
+		m.row(1, 100, refusal)
+		m.row(c.refused-1, 10, refusal) // a few pages each: the other clients take the rest
+		cruised := m.Rate()
+		for range 100_000 {
+			if m.send(1, page); m.Mode() == pacing.Climb {
+				break
+			}
+		}
+		if step := m.Rate() / cruised; m.Mode() != pacing.Climb || step < c.min || step > c.max {
+			t.Errorf("%s: %v from %v/s to %v/s", c.name, m.Mode(), cruised, m.Rate())
+		}
+	}
+}
