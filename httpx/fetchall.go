@@ -191,11 +191,9 @@ func (f *fleet[T]) fetch(u, host string) {
 		}
 		f.out <- r
 	}()
-	if r.Err = retry.Ended(f.ctx); r.Err == nil {
-		var req *http.Request
-		if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
-			r.Value, r.Attempts, r.Err = fetch(f.client, req, f.decode)
-		}
+	var req *http.Request
+	if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
+		r.Value, r.Attempts, r.Err = fetch(f.client, req, f.decode)
 	}
 	returned = true
 }
