@@ -249,17 +249,19 @@ func TestLoopWaitsForRejections(t *testing.T) {
 		wantIs(t, err, errOpen, retry.ErrRejected, retry.ErrExhausted)
 		s.wantAt(t, 0, 1000, 2000, 3000)
 	})
-	bubble(t, "unknown time", func(t *testing.T) {
-		r := refuse(0)
-		if err := outcomes(r).run(t.Context(), policies.Constant(0)); err != r {
-			t.Errorf("got %v", err)
-		}
-		err := outcomes(errBoom, r).run(t.Context(), policies.Constant(0))
-		wantIs(t, err, errOpen, errBoom)
-		if e := wantError(t, err); e.Attempts != 1 {
-			t.Errorf("%d attempts", e.Attempts)
-		}
-	})
+	for _, unknown := range []time.Duration{0, -time.Second} {
+		bubble(t, "unknown time", func(t *testing.T) {
+			r := refuse(unknown)
+			if err := outcomes(r).run(t.Context(), policies.Constant(0)); err != r {
+				t.Errorf("got %v", err)
+			}
+			err := outcomes(errBoom, r).run(t.Context(), policies.Constant(0))
+			wantIs(t, err, errOpen, errBoom)
+			if e := wantError(t, err); e.Attempts != 1 {
+				t.Errorf("%d attempts", e.Attempts)
+			}
+		})
+	}
 	bubble(t, "unknown time beside a failure's hint", func(t *testing.T) {
 		s := outcomes(retry.After(errBoom, time.Second))
 		inner := policies.Constant(0, policies.Attempts(5), policies.WithBudget(policies.NewCostBudget(1, 1, 1)))
