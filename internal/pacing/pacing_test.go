@@ -571,3 +571,14 @@ func TestAQueueIsNotOverrun(t *testing.T) {
 		}
 	}
 }
+
+// Who goes on with another's search has not seen the server's bucket empty: what a short hold admits may have been lent by it.
+func TestARestoredSearchKnowsNoBucket(t *testing.T) {
+	m := resumed(pacing.Saved{Rate: 40, Slots: 8, Hold: 1, Climb: true})
+	for m.Rate() == 40 {
+		m.send(1, page)
+	}
+	if held := m.now; m.Save(m.now).Safe > 40-20/held {
+		t.Errorf("a hold of %v s at 40/s is said to prove %v/s", held, m.Save(m.now).Safe)
+	}
+}
