@@ -218,7 +218,7 @@ func (r *run) rejected(err error, refusal *retry.Rejection) (wait time.Duration,
 	switch {
 	case ended != nil:
 		return 0, r.giveUp(both(err, ended), 0)
-	case wait <= 0 || retry.IsPermanent(err):
+	case wait == 0 || retry.IsPermanent(err):
 		if r.made == 0 {
 			return 0, err
 		}
