@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 	"github.com/reprise-go/reprise/retry"
 	"golang.org/x/time/rate"
 )

@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 	"github.com/reprise-go/reprise/retry"
 )
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 	"github.com/reprise-go/reprise/retry"
 )
 

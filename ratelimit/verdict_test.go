@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 	"github.com/reprise-go/reprise/retry"
 	"golang.org/x/time/rate"
 )

@@ -2,7 +2,7 @@ package pacing
 
 // The constants, each with the reason for its value. They were chosen on
 // seeds of the simulation that the printed figures do not use; what one of them
-// is worth is seen by changing it and running go run ./internal/pacing/figures.
+// is worth is seen by changing it and running go run ./ratelimit/internal/pacing/figures.
 const (
 	// Requests in flight.
 	firstSlots  = 3    // once something was refused: three more refusals do not earn a jail

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-const file = "../../../docs/pacer.svg"
+const file = "../../../../docs/pacer.svg"
 
 var crawls = sync.OnceValues(func() (pacer, backoff record) { return paced(), backingOff() })
 
@@ -25,7 +25,7 @@ func TestThePictureIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != picture(crawls()) {
-		t.Error("docs/pacer.svg is stale: go run ./internal/pacing/picture > docs/pacer.svg")
+		t.Error("docs/pacer.svg is stale: go run ./ratelimit/internal/pacing/picture > docs/pacer.svg")
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 	"github.com/reprise-go/reprise/ratelimit/limitertest"
 )
 

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/reprise-go/reprise/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 )
 
 // client sends one request after the other.

@@ -8,8 +8,8 @@ import (
 	"testing/quick"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
-	"github.com/reprise-go/reprise/internal/pacing/sim"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing/sim"
 	lt "github.com/reprise-go/reprise/ratelimit/limitertest"
 )
 

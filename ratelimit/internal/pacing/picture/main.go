@@ -1,7 +1,7 @@
 // Command picture draws what a pacer does beside what backoff alone does, on a
 // server whose limit nobody tells, in virtual time and with a fixed seed:
 //
-//	go run ./internal/pacing/picture > docs/pacer.svg
+//	go run ./ratelimit/internal/pacing/picture > docs/pacer.svg
 package main
 
 import "os"

@@ -1,7 +1,7 @@
 // Command figures prints what the pacer reaches against the server models of
 // ratelimit/limitertest, in virtual time and with fixed seeds.
 //
-//	go run ./internal/pacing/figures
+//	go run ./ratelimit/internal/pacing/figures
 package main
 
 import (
@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/reprise-go/reprise/internal/pacing"
-	"github.com/reprise-go/reprise/internal/pacing/sim"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing/sim"
 )
 
 // The constants were chosen on seeds from 200, 7000, 50000, 90000 and 300000 on

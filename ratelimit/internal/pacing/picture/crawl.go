@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/pacing"
-	"github.com/reprise-go/reprise/internal/pacing/sim"
 	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing/sim"
 	"github.com/reprise-go/reprise/ratelimit/limitertest"
 )
 
