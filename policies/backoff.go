@@ -16,11 +16,12 @@ import (
 // v4's [backoff.Permanent] stops every loop of this package, as [retry.Permanent] does, so that functions written for
 // [backoff.Retry] need no change; but its mark stays on the error.
 func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
-	l := exact("backoff", "Backoff", 3, opts)
-	l.check(fresh != nil, "nil function")
+	var m mistakes
+	m.check(fresh != nil, "nil function")
 	if fresh != nil {
-		l.check(fresh() != nil, "the function returned nil")
+		m.check(fresh() != nil, "the function returned nil: must be a schedule")
 	}
+	l := exact("backoff", 3)
 	l.fresh = func() backoff.BackOff {
 		b := fresh()
 		if b == nil { // this time
@@ -29,7 +30,7 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 		b.Reset() // as backoff.Retry does: a literal ExponentialBackOff is not ready before
 		return b
 	}
-	return l.checked()
+	return l.configured("Backoff", m, opts)
 }
 
 // AsBackOff hands the schedule of a loop made by this package to code that takes a schedule of cenkalti/backoff v4. Jitter, MaxDelay,

@@ -20,6 +20,7 @@ var ErrBudget = errors.New("retry budget spent")
 // that are to share it, by [WithBudget]. It is safe for concurrent use. A budget made with bad numbers, and the zero
 // Budget, make those loops fail with [retry.ErrConfig].
 type Budget struct {
+	label
 	ledger
 	err error
 }
@@ -43,30 +44,39 @@ func (b *Budget) Validate() error {
 
 var errZeroBudget = retry.ConfigErrorf("policies.Budget", "made without NewTokenBudget, NewRatioBudget or NewCostBudget")
 
+// Name returns what [Named] gave, "" without it.
+func (b *Budget) Name() string {
+	if b == nil {
+		return ""
+	}
+	return b.name
+}
+
 // Idle is true while the budget remembers nothing.
 func (b *Budget) Idle() bool { return b == nil || b.ledger == nil || b.ledger.Idle() }
 
-func newBudget(name string, ok bool, want string, l ledger) *Budget {
-	b := &Budget{ledger: l}
-	if !ok {
-		b.err = retry.ConfigErrorf("policies."+name, "%s", want)
-	}
+func newBudget(constructor string, m mistakes, l ledger, opts []Option) *Budget {
+	b := &Budget{label: label{kind: "budget"}, ledger: l}
+	m.configure(b, opts)
+	b.err = m.in(constructor)
 	return b
 }
 
 // NewTokenBudget is the retry throttling of gRPC (proposal A6). It begins with max tokens. Every failure that is worth a
 // retry takes one, every success adds ratio, and a retry needs more than max/2 left. So while less than one in 1/ratio+1
 // calls fails, nothing is held back. max is at least 1, ratio above 0; gRPC's own example is 10 and 0.1.
-func NewTokenBudget(max int, ratio float64) *Budget {
+func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
 	const finest = 1e-6
 	t := &tokens{}
-	ok := max >= 1 && ratio >= finest && ratio <= math.MaxInt32
-	if ok {
+	var m mistakes
+	m.check(max >= 1, "max %d: must be at least 1", max)
+	m.check(ratio >= finest && ratio <= math.MaxInt32, "ratio %v: must be a positive number", ratio)
+	if m == nil {
 		t.max = int64(min(max, math.MaxInt32)) * micro
 		t.gain = int64(math.Round(ratio * micro))
 		t.left.Store(t.max)
 	}
-	return newBudget("NewTokenBudget", ok, "max must be at least 1 and ratio a positive number", t)
+	return newBudget("NewTokenBudget", m, t, opts)
 }
 
 const micro = 1_000_000
@@ -97,11 +107,15 @@ func add(n *atomic.Int64, delta, limit int64) {
 // NewCostBudget is the retry quota of the AWS SDKs (500, 5, 1). A retry costs retryCost of capacity, which comes back if it
 // succeeds or is rejected further in; one that fails or panics has been made, and is spent. A call that succeeds at the
 // first attempt adds gain. All are at least 1, retryCost at most capacity.
-func NewCostBudget(capacity, retryCost, gain int) *Budget {
+func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
 	c.left.Store(c.max)
-	ok := capacity >= 1 && retryCost >= 1 && gain >= 1 && retryCost <= capacity
-	return newBudget("NewCostBudget", ok, "capacity, retryCost and gain must be at least 1, and retryCost not above capacity", c)
+	var m mistakes
+	m.check(capacity >= 1, "capacity %d: must be at least 1", capacity)
+	m.check(retryCost >= 1, "retryCost %d: must be at least 1", retryCost)
+	m.check(retryCost <= capacity, "retryCost %d: must not be above the capacity, %d", retryCost, capacity)
+	m.check(gain >= 1, "gain %d: must be at least 1", gain)
+	return newBudget("NewCostBudget", m, c, opts)
 }
 
 type costs struct {
@@ -137,10 +151,12 @@ func (c *costs) Idle() bool { return c.left.Load() == c.max }
 // NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be ratio retries per call, and
 // reservePerSecond besides, so that a client with few calls can retry too. What a call deposits expires after those 10
 // seconds, and so does what a retry took. ratio 0 leaves the reserve only; not both may be 0.
-func NewRatioBudget(ratio, reservePerSecond float64) *Budget {
-	ok := ratio >= 0 && reservePerSecond >= 0 && ratio+reservePerSecond > 0 && ratio <= math.MaxInt32 && reservePerSecond <= math.MaxInt32
-	return newBudget("NewRatioBudget", ok, "ratio and reservePerSecond must be numbers, not negative and not both 0",
-		&ratios{deposit: ratio, reserve: reservePerSecond * slots, latest: math.MaxInt64})
+func NewRatioBudget(ratio, reservePerSecond float64, opts ...Option) *Budget {
+	var m mistakes
+	m.check(ratio >= 0 && ratio <= math.MaxInt32, "ratio %v: must be a number, not negative", ratio)
+	m.check(reservePerSecond >= 0 && reservePerSecond <= math.MaxInt32, "reservePerSecond %v: must be a number, not negative", reservePerSecond)
+	m.check(ratio != 0 || reservePerSecond != 0, "ratio and reservePerSecond: must not both be 0")
+	return newBudget("NewRatioBudget", m, &ratios{deposit: ratio, reserve: reservePerSecond * slots, latest: math.MaxInt64}, opts)
 }
 
 const slots = 10 // of one second each

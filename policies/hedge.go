@@ -34,20 +34,13 @@ import (
 //
 // A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
 func Hedge[T any](call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option) func(context.Context) (T, error) {
-	var c config
-	c.apply(opts)
-	for _, name := range c.given {
-		if name != "WithBudget" {
-			c.problems = append(c.problems, name+" has no meaning here")
-		}
-	}
-	if call == nil {
-		c.problems = append(c.problems, "nil function")
-	}
-	if after < 0 || max < 1 {
-		c.problems = append(c.problems, "after must not be negative, max must be at least 1")
-	}
-	bad := c.err("Hedge")
+	var c hedgeConfig
+	var m mistakes
+	m.check(call != nil, "nil function")
+	m.check(after >= 0, "after %v: must not be negative", after)
+	m.check(max >= 1, "max %d: must be at least 1", max)
+	m.configure(&c, opts)
+	bad := m.in("Hedge")
 	return func(ctx context.Context) (T, error) {
 		var zero T
 		if bad != nil {
@@ -60,6 +53,10 @@ func Hedge[T any](call func(context.Context) (T, error), after time.Duration, ma
 		return r.run(ctx, after, max, c.budget)
 	}
 }
+
+type hedgeConfig struct{ budget *Budget }
+
+func (c *hedgeConfig) setBudget(b *Budget) { c.budget = b }
 
 // race is one call of a Hedge.
 type race[T any] struct {

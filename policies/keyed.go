@@ -19,20 +19,23 @@ var ErrKeys = errors.New("too many keys")
 // two, and its policy says that it is idle ([retry.Idler]; a chain is when all of its members are). So memory follows the
 // keys in use, and a flood of new keys cannot make it forget an open breaker. A policy that does not say is never forgotten.
 type Keys[K comparable] struct {
+	label
 	key   func(context.Context) K
 	err   error
 	store keyStore[K]
 	all   func(yield func(K, retry.Policy) bool) // the store's
 }
 
-// KeysOption tunes [Keyed].
-type KeysOption func(*keysConfig)
-
-type keysConfig struct{ max int }
-
-// MaxKeys bounds the keys that are known at once. A call with another key, when none can be forgotten, is rejected with
+// MaxKeys bounds the keys that a [Keyed] knows at once. A call with another key, when none can be forgotten, is rejected with
 // [ErrKeys]. The default is 1,048,576.
-func MaxKeys(n int) KeysOption { return func(c *keysConfig) { c.max = n } }
+func MaxKeys(n int) Option {
+	return option("MaxKeys", n, n >= 1, "be at least 1", func(c *keysConfig) { c.max = n })
+}
+
+type keysConfig struct {
+	label
+	max int
+}
 
 // Keyed makes a policy of policies: key reads a call's key from its context, and create makes the policy of a key when the
 // first call with it comes. See [Keys.For] for keys that are not in the context.
@@ -44,29 +47,18 @@ func MaxKeys(n int) KeysOption { return func(c *keysConfig) { c.max = n } }
 // create may run more than once where several calls bring a new key at the same time; one of its policies is kept. If it
 // returns nil, calls with that key go through as they are. If it returns a misconfigured policy they fail with that error:
 // retry.Validate cannot know of it before, as it does not know the keys.
-func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Policy, opts ...KeysOption) *Keys[K] {
-	c := keysConfig{max: 1 << 20}
-	var bad error
-	for _, o := range opts {
-		if o == nil {
-			bad = retry.ConfigErrorf("policies.Keyed", "nil option")
-			continue
-		}
-		o(&c)
-	}
-	k := &Keys[K]{key: key, err: bad}
+func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Policy, opts ...Option) *Keys[K] {
+	c := keysConfig{label{kind: "keyed"}, 1 << 20}
+	var m mistakes
+	m.check(create != nil, "nil create function")
+	m.configure(&c, opts)
+	k := &Keys[K]{label: c.label, key: key, err: m.in("Keyed")}
 	if ofText, ok := any(create).(func(string) retry.Policy); ok {
-		s := newStore(ofText, c.max, keepText, (*text).String, (*text).is)
+		s := newStore(ofText, c, keepText, (*text).String, (*text).is)
 		k.store, k.all = any(s).(keyStore[K]), any(s.all).(func(func(K, retry.Policy) bool))
 	} else {
-		s := newStore(create, c.max, func(k K) K { return k }, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })
+		s := newStore(create, c, func(k K) K { return k }, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })
 		k.store, k.all = s, s.all
-	}
-	switch {
-	case create == nil:
-		k.err = retry.ConfigErrorf("policies.Keyed", "nil create function")
-	case c.max < 1:
-		k.err = retry.ConfigErrorf("policies.Keyed", "MaxKeys(%d): must be at least 1", c.max)
 	}
 	return k
 }
@@ -133,6 +125,14 @@ func (k *Keys[K]) All() iter.Seq2[K, retry.Policy] {
 			k.all(yield)
 		}
 	}
+}
+
+// Name returns what [Named] gave, "" without it.
+func (k *Keys[K]) Name() string {
+	if k == nil {
+		return ""
+	}
+	return k.name
 }
 
 // Len returns how many keys are known.

@@ -27,6 +27,7 @@ type store[K comparable, S any] struct {
 	key  func(*S) K // what keep made of it
 	same func(*S, K) bool
 	max  int64
+	who  string // in rejections
 
 	seed     maphash.Seed
 	shards   [shards]shard[K, S]
@@ -47,8 +48,8 @@ type shard[K, S any] struct {
 	_       [40]byte                    // a cache line each: a new key does not slow the hits of other shards
 }
 
-func newStore[K comparable, S any](create func(K) retry.Policy, limit int, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
-	return &store[K, S]{make: create, keep: keep, key: key, same: same, max: int64(limit), seed: maphash.MakeSeed()}
+func newStore[K comparable, S any](create func(K) retry.Policy, c keysConfig, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
+	return &store[K, S]{make: create, keep: keep, key: key, same: same, max: int64(c.max), who: c.who(), seed: maphash.MakeSeed()}
 }
 
 func (k *store[K, S]) run(ctx context.Context, key K, next retry.Next) error {
@@ -94,7 +95,7 @@ func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, k
 	if p := k.add(s, hash, key, policy); p != nil {
 		return p, nil
 	}
-	full := &retry.Rejection{Policy: "keyed", Reason: ErrKeys}
+	full := &retry.Rejection{Policy: k.who, Reason: ErrKeys}
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
 	return nil, full
 }

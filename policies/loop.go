@@ -14,10 +14,9 @@ import (
 // loop is every retry loop of this package; they differ in their schedule only.
 type loop struct {
 	config
-	name        string // for events
-	constructor string // for configuration errors
-	fresh       func() backoff.BackOff
-	err         error
+	name  string // for events
+	fresh func() backoff.BackOff
+	err   error
 }
 
 // Validate reports bad options.
@@ -198,7 +197,7 @@ func (r *run) again(err error) (wait time.Duration, over error) {
 	r.called = r.meter != nil
 	if r.budget != nil {
 		if !r.budget.withdraw() {
-			refused := &retry.Rejection{Policy: "budget", Reason: ErrBudget}
+			refused := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
 			retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: refused.Policy, Err: refused})
 			return 0, r.giveUp(refused, 0)
 		}

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -17,7 +16,7 @@ const unbounded time.Duration = math.MaxInt64
 //
 //	defaults: 100ms -> 200ms -> 400ms ... -> 30s, and three attempts, so the first two of them
 func Exponential(opts ...Option) retry.Policy {
-	l := growing("exponential", "Exponential", opts)
+	l := growing("exponential")
 	l.fresh = func() backoff.BackOff {
 		b := &exponential{backoff.ExponentialBackOff{
 			InitialInterval: l.initial, Multiplier: l.factor, MaxInterval: l.maxDelay, Clock: backoff.SystemClock,
@@ -25,77 +24,80 @@ func Exponential(opts ...Option) retry.Policy {
 		b.Reset()
 		return b
 	}
-	return l
+	return l.configured("Exponential", nil, opts)
 }
 
 // Fibonacci is a retry loop that waits Initial x 1, 2, 3, 5, 8, 13 ... up to MaxDelay, each +-50 %: slower to grow than
 // [Exponential].
 func Fibonacci(opts ...Option) retry.Policy {
-	l := growing("fibonacci", "Fibonacci", opts, "Factor")
+	l := growing("fibonacci", "Factor")
 	l.fresh = func() backoff.BackOff { return &fibonacci{unit: l.initial, a: l.initial, b: l.initial} }
-	return l
+	return l.configured("Fibonacci", nil, opts)
 }
 
 // Constant is a retry loop that waits d before every further attempt, exactly. With 0 it does not wait.
 func Constant(d time.Duration, opts ...Option) retry.Policy {
-	l := exact("constant", "Constant", 3, opts)
-	l.check(d >= 0, "a delay of %v: must not be negative", d)
+	var m mistakes
+	m.check(d >= 0, "d %v: must not be negative", d)
+	l := exact("constant", 3)
 	l.fresh = func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
-	return l.checked()
+	return l.configured("Constant", m, opts)
 }
 
 // Random is a retry loop whose waits are drawn evenly between low and high, both included.
 func Random(low, high time.Duration, opts ...Option) retry.Policy {
-	l := exact("random", "Random", 3, opts)
-	l.check(low >= 0, "a delay of %v: must not be negative", low)
-	l.check(low <= high, "the lower bound %v is above the upper bound %v", low, high)
-	top := min(high, l.maxDelay) // drawn within the cap
-	l.fresh = func() backoff.BackOff { return random{min(low, top), top} }
-	return l.checked()
+	var m mistakes
+	m.check(low >= 0, "low %v: must not be negative", low)
+	m.check(low <= high, "low %v: must not be above high, %v", low, high)
+	l := exact("random", 3)
+	l.fresh = func() backoff.BackOff {
+		top := min(high, l.maxDelay) // drawn within the cap
+		return random{min(low, top), top}
+	}
+	return l.configured("Random", m, opts)
 }
 
 // Delays is a retry loop that waits as listed: the first before the second attempt, and so on. It makes one attempt more
 // than there are delays; if [Attempts] or [Unlimited] allow more, the last delay is repeated.
 func Delays(waits []time.Duration, opts ...Option) retry.Policy {
-	waits = slices.Clone(waits)
-	l := exact("delays", "Delays", len(waits)+1, opts)
-	l.check(len(waits) > 0, "no delays")
-	for _, d := range waits {
-		l.check(d >= 0, "a delay of %v: must not be negative", d)
+	var m mistakes
+	m.check(len(waits) > 0, "no delays: must be at least 1")
+	for i, d := range waits {
+		m.check(d >= 0, "delay %d, %v: must not be negative", i+1, d)
 	}
+	waits = slices.Clone(waits)
+	l := exact("delays", len(waits)+1)
 	l.fresh = func() backoff.BackOff { return &listed{waits: waits} }
-	return l.checked()
+	return l.configured("Delays", m, opts)
 }
 
 // growing is what Exponential and Fibonacci have in common: a first wait, a cap and jitter.
-func growing(name, constructor string, opts []Option, useless ...string) *loop {
-	l := &loop{name: name, constructor: constructor, config: config{
-		attempts: 3, initial: 100 * time.Millisecond, factor: 2, maxDelay: 30 * time.Second, jitter: Proportional, hintCap: defaultHintCap,
+func growing(name string, useless ...string) *loop {
+	return &loop{name: name, config: config{
+		attempts: 3, initial: 100 * time.Millisecond, factor: 2, jitter: Proportional, hintCap: defaultHintCap, useless: useless,
 	}}
-	l.apply(opts, useless...)
-	l.check(l.initial <= l.maxDelay, "Initial (%v) is above MaxDelay (%v)", l.initial, l.maxDelay)
-	return l.checked()
 }
 
 // exact is what the other schedules have in common: they wait as they say unless an option asks for a cap or jitter.
-func exact(name, constructor string, attempts int, opts []Option) *loop {
-	l := &loop{name: name, constructor: constructor, config: config{
-		attempts: attempts, maxDelay: unbounded, jitter: NoJitter, hintCap: defaultHintCap,
+func exact(name string, attempts int) *loop {
+	return &loop{name: name, config: config{
+		attempts: attempts, maxDelay: unbounded, jitter: NoJitter, hintCap: defaultHintCap, useless: []string{"Initial", "Factor"},
 	}}
-	l.apply(opts, "Initial", "Factor")
-	return l
 }
 
-const defaultHintCap = 5 * time.Minute
+const (
+	defaultHintCap  = 5 * time.Minute
+	defaultMaxDelay = 30 * time.Second
+)
 
-func (l *loop) check(ok bool, format string, args ...any) {
-	if !ok {
-		l.problems = append(l.problems, fmt.Sprintf(format, args...))
+// configured is l with its options, or with what is wrong in them and in its arguments.
+func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
+	m.configure(&l.config, opts)
+	if l.maxDelay == 0 {
+		l.maxDelay = max(defaultMaxDelay, l.initial)
 	}
-}
-
-func (l *loop) checked() *loop {
-	l.err = l.config.err(l.constructor)
+	m.check(l.initial <= l.maxDelay, "Initial(%v): must not be above MaxDelay(%v)", l.initial, l.maxDelay)
+	l.err = m.in(constructor)
 	return l
 }
 
