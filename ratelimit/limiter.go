@@ -31,16 +31,16 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // A Limiter is safe for concurrent use. One limiter stands for one limit: share it among all who are under that limit. The
 // zero Limiter is a configuration error; make one with [New], [From] or [All].
 type Limiter struct {
-	buckets []*rate.Limiter // a call takes its tokens from all of them or from none
-	members []*Limiter      // of All: the owners of the buckets
-	shared  bool            // others may change the buckets without a word
+	sources []source   // a call takes its tokens from all of them or from none
+	members []*Limiter // of All: the owners of the sources
+	shared  bool       // others may take from the sources, or change them, without a word
 	config
 	invalid atomic.Pointer[error] // what is wrong with the configuration
 
 	mu      sync.Mutex // of All, it is taken before the members'
 	now     time.Time  // the latest moment seen
 	checked time.Time  // when those in line were last looked at, whether they fit
-	free    uint64     // the buckets, as bits, that were without limit when last looked at
+	free    uint64     // the sources, as bits, that were without limit when last looked at
 	line    line[ticket]
 	pause   pause
 	fits    time.Time // a pause that ends then leaves all in line their turn in time
@@ -51,32 +51,51 @@ type Limiter struct {
 // the burst, until something pauses them. A limit of 0 lets the first burst go and no other call. A limit that is negative or no
 // number, and a burst below 1, are configuration errors.
 func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
-	l := From(rate.NewLimiter(number(limit), max(burst, 0)), opts...)
-	l.shared = false
+	l := &Limiter{}
+	c, err := configure(policyName, forLimiter, opts)
+	l.config = c
+	if c.source == nil {
+		l.use(bucket{rate.NewLimiter(number(limit), max(burst, 0))}, err)
+	} else {
+		l.shared = true
+		l.use(c.source(number(limit), max(burst, 0)), err)
+	}
 	return l
 }
 
 // From makes a limiter of a bucket that is there already and that others may go on using. Those others are not in line: they
 // take their tokens when they come. What they change of the bucket is noticed by the next call, and within a second by those in
 // line, of whom those are refused then who can no longer be served in time.
-func From(bucket *rate.Limiter, opts ...Option) *Limiter {
+func From(b *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure(policyName, forLimiter, opts)
 	l.config = c
 	switch {
 	case err != nil:
-	case bucket == nil:
+	case b == nil:
 		err = retry.ConfigErrorf(policyName, "nil bucket")
-	default:
-		if math.IsInf(float64(bucket.Limit()), 1) {
-			bucket.SetLimit(rate.Inf)
-		}
-		l.buckets = []*rate.Limiter{bucket}
-		l.free = l.unlimited()
-		err = checkBucket(bucket)
+	case c.source != nil:
+		err = retry.ConfigErrorf(policyName, "a bucket of its own beside a shared limit")
+	}
+	if err != nil {
+		l.judge(err)
+		return l
+	}
+	if math.IsInf(float64(b.Limit()), 1) {
+		b.SetLimit(rate.Inf)
+	}
+	l.use(bucket{b}, nil)
+	return l
+}
+
+// use gives a new limiter its source, and the error that its options made.
+func (l *Limiter) use(s source, err error) {
+	l.sources = []source{s}
+	l.free = l.unlimited()
+	if err == nil {
+		err = checkSource(s)
 	}
 	l.judge(err)
-	return l
 }
 
 const policyName = "limiter"
@@ -92,16 +111,16 @@ func number(limit rate.Limit) rate.Limit {
 	return limit
 }
 
-func checkBucket(b *rate.Limiter) error {
-	limit := b.Limit()
+func checkSource(s source) error {
+	limit := s.limit()
 	switch {
 	case !(limit >= 0): // NaN too
 		return retry.ConfigErrorf(policyName, "a limit that is negative or no number is no rate")
 	case limit == rate.Inf:
 		return nil
-	case b.Burst() < 1:
+	case s.burst() < 1:
 		return retry.ConfigErrorf(policyName, "a burst below 1 lets no call go")
-	case math.IsNaN(b.Tokens()):
+	case math.IsNaN(s.tokens(time.Now())):
 		return retry.ConfigErrorf(policyName, "a bucket that was used with a limit that is no number is of no more use")
 	}
 	return nil
@@ -123,7 +142,7 @@ func (l *Limiter) Validate() error {
 	if err := l.invalid.Load(); err != nil {
 		return *err
 	}
-	if len(l.buckets) == 0 {
+	if len(l.sources) == 0 {
 		return errZero
 	}
 	for _, m := range l.members {
@@ -171,7 +190,7 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 // ticket is what an admitted call holds.
 type ticket struct {
 	n      int       // tokens
-	free   uint64    // the buckets, as bits, that were without limit and gave none
+	free   uint64    // the sources, as bits, that were without limit and gave none
 	at     time.Time // when it was admitted
 	pauses int32     // pauses there had been by then
 	probe  int32     // its number, if it is the one call that goes first after a pause; else 0
@@ -201,8 +220,8 @@ func (l *Limiter) hear(ctx context.Context, t *ticket, quota retry.Quota, err er
 // Limit returns the limit in calls a second; of [All] the lowest one.
 func (l *Limiter) Limit() rate.Limit {
 	low := rate.Inf
-	for _, b := range l.buckets {
-		low = min(low, b.Limit())
+	for _, s := range l.sources {
+		low = min(low, s.limit())
 	}
 	return low
 }
@@ -210,8 +229,8 @@ func (l *Limiter) Limit() rate.Limit {
 // Burst returns the burst; of [All] the lowest one.
 func (l *Limiter) Burst() int {
 	low := math.MaxInt
-	for _, b := range l.buckets {
-		low = min(low, b.Burst())
+	for _, s := range l.sources {
+		low = min(low, s.burst())
 	}
 	return low
 }
@@ -219,27 +238,42 @@ func (l *Limiter) Burst() int {
 // SetLimit changes the limit. Those in line get their new turn, and who can no longer be served in time is refused. With a limit
 // that is no rate every call fails until it is set right.
 func (l *Limiter) SetLimit(limit rate.Limit) {
-	l.change(func(b *rate.Limiter) { b.SetLimitAt(l.now, number(limit)) })
+	l.change(func(s source) { s.set(l.now, number(limit), s.burst()) })
 }
 
 // SetBurst changes the burst as SetLimit changes the limit.
 func (l *Limiter) SetBurst(burst int) {
-	l.change(func(b *rate.Limiter) { b.SetBurstAt(l.now, max(burst, 0)) })
+	l.change(func(s source) { s.set(l.now, s.limit(), max(burst, 0)) })
 }
 
-func (l *Limiter) change(set func(*rate.Limiter)) {
+func (l *Limiter) change(set func(source)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case len(l.buckets) == 0: // Validate tells
+	case len(l.sources) == 0: // Validate tells
 	case l.members != nil:
 		l.judge(retry.ConfigErrorf(policyName, "a limiter made by All has no limit of its own to set: set that of a member"))
 	default:
 		l.tick()
-		b := l.buckets[0]
-		set(b)
-		l.free = l.unlimited()
-		l.judge(checkBucket(b))
+		set(l.sources[0])
+		l.inspect()
+	}
+	l.replan()
+}
+
+// inspect looks at the limiter's own source after a change. It requires that l.mu is held.
+func (l *Limiter) inspect() {
+	l.free = l.unlimited()
+	l.judge(checkSource(l.sources[0]))
+}
+
+// changed is what a source calls whose limit or burst was changed elsewhere. It must not be called with l.mu held.
+func (l *Limiter) changed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tick()
+	if l.members == nil {
+		l.inspect()
 	}
 	l.replan()
 }
@@ -258,8 +292,8 @@ func (l *Limiter) Idle() bool {
 	if l.line.head != nil || l.pause.pending(now) {
 		return false
 	}
-	for _, b := range l.buckets {
-		if b.Limit() != rate.Inf && b.TokensAt(now) < float64(b.Burst()) {
+	for _, s := range l.sources {
+		if s.limit() != rate.Inf && s.tokens(now) < float64(s.burst()) {
 			return false
 		}
 	}
@@ -275,15 +309,11 @@ func (l *Limiter) String() string {
 	defer l.mu.Unlock()
 	now := l.tick()
 	s := policyName
-	for i, b := range l.buckets {
+	for i, source := range l.sources {
 		if i > 0 {
 			s += " and"
 		}
-		if b.Limit() == rate.Inf {
-			s += " without limit"
-			continue
-		}
-		s += fmt.Sprintf(" %.4g/s burst %d", float64(b.Limit()), b.Burst())
+		s += " " + source.String()
 	}
 	if wait := l.opens(now).Sub(now); wait > 0 {
 		s += fmt.Sprintf(", paused for %v", wait)

@@ -31,7 +31,8 @@ type config struct {
 	maxWait time.Duration // negative: as long as the context allows
 	hintCap time.Duration
 
-	shadow bool // Limiter only
+	shadow bool                         // Limiter only, as the next
+	source func(rate.Limit, int) source // makes the source; nil: a bucket
 
 	startRate   rate.Limit // Pacer only, as the rest; 0: search
 	maxRate     rate.Limit

@@ -28,30 +28,10 @@ func (l *Limiter) turnBack(now time.Time) {
 	}
 }
 
-// follow has the buckets go on from here, which otherwise would stand still until their own latest moment comes again. Others
-// may have used them by another clock, so l.now does not tell. It requires that l.mu is held.
+// follow has the sources go on from here. Others may have used them by another clock, so l.now does not tell. It requires that
+// l.mu is held.
 func (l *Limiter) follow() {
-	for _, b := range l.buckets {
-		putBack(b, time.Now(), 0)
+	for _, s := range l.sources {
+		s.follow(time.Now())
 	}
-}
-
-// now is the machine's time. It never goes back. It requires that p.mu is held.
-func (p *Pacer) now() time.Duration {
-	now := time.Since(p.base) + time.Duration(p.skipped.Load())
-	if now < p.latest {
-		p.skipped.Add(int64(p.latest - now))
-		now = p.latest
-		p.line.forgetTimer()
-		if p.line.head != nil {
-			p.dispatch(now)
-		}
-	}
-	p.latest = now
-	return now
-}
-
-// clock is when the machine's time is now.
-func (p *Pacer) clock(now time.Duration) time.Time {
-	return p.base.Add(now - time.Duration(p.skipped.Load()))
 }

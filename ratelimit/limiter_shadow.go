@@ -54,8 +54,8 @@ func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
 		l.stats.Immediate++
 	}
 	if err == nil {
-		for _, b := range l.buckets {
-			b.ReserveN(now, n)
+		for _, s := range l.sources {
+			s.add(now, -n)
 		}
 	}
 	return t

@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
@@ -73,19 +72,19 @@ func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
 	if l.shared {
 		l.free = l.unlimited()
 	}
-	for i, b := range l.buckets {
-		if !b.AllowN(now, n) {
-			l.refund(now, l.buckets[:i], n, l.free)
+	for i, s := range l.sources {
+		if !s.take(now, n) {
+			l.refund(now, l.sources[:i], n, l.free)
 			return ticket{}, false
 		}
 	}
 	return ticket{n: n, free: l.free, at: now, probe: l.pause.pass(now), pauses: l.pause.begun}, true
 }
 
-// unlimited is the buckets, as bits, that are without limit and so give no tokens. (Of more than 64 the rest counts as limited.)
+// unlimited is the sources, as bits, that are without limit and so give no tokens. (Of more than 64 the rest counts as limited.)
 func (l *Limiter) unlimited() (bits uint64) {
-	for i, b := range l.buckets {
-		if b.Limit() == rate.Inf {
+	for i, s := range l.sources {
+		if s.limit() == rate.Inf {
 			bits |= 1 << i
 		}
 	}
@@ -125,12 +124,12 @@ func (l *Limiter) shutUntil(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// refund gives n tokens back to each of the buckets but to those that were free, which gave none. The members' own lines may have
+// refund gives n tokens back to each of the sources but to those that were free, which gave none. The members' own lines may have
 // missed just these.
-func (l *Limiter) refund(now time.Time, buckets []*rate.Limiter, n int, free uint64) {
-	for i, b := range buckets {
+func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
+	for i, s := range sources {
 		if free&(1<<i) == 0 {
-			putBack(b, now, n)
+			s.add(now, n)
 		}
 	}
 	for _, m := range l.members {
@@ -147,48 +146,32 @@ func (l *Limiter) look() {
 	}
 }
 
-// putBack returns n tokens to b, which never holds more than its burst. Taking a negative number adds to the bucket and nothing
-// else; Reservation.Cancel would subtract what was reserved since.
-func putBack(b *rate.Limiter, now time.Time, n int) { b.ReserveN(now, -n) }
-
-// turn estimates when one goes who wants n tokens and has k others before him who want so many. It is false if he never goes.
+// turn estimates when one goes who wants n tokens and has k others before him who want so many. It is false if he never goes, or is
+// not to wait; the time is then when it is worth coming back, zero if unknown.
 func (l *Limiter) turn(now time.Time, k, before, n int) (time.Time, bool) {
 	start := l.opens(now)
 	if l.pause.phase == probing {
 		start = now // counting on its answer
 	}
 	at := later(start, l.pause.next(now, k))
-	for _, b := range l.buckets {
-		limit := b.Limit()
-		if limit == rate.Inf {
-			continue
-		}
-		short := float64(before+n) - b.TokensAt(start)
-		if n > b.Burst() || short > 0 && limit <= 0 {
+	for _, s := range l.sources {
+		if s.limit() != rate.Inf && n > s.burst() {
 			return time.Time{}, false
 		}
-		if short > 0 {
-			at = later(at, start.Add(timeFor(short, limit)))
+		there, ok := s.when(start, before+n)
+		if !ok {
+			return there, false
 		}
+		at = later(at, there)
 	}
 	return at, true
-}
-
-// timeFor is how long limit takes to fill in so many tokens, in whole nanoseconds: never early, but for the error of a float (x/time
-// cuts, and a token taken at .1 s makes the next one come at 999.999999 ms).
-func timeFor(tokens float64, limit rate.Limit) time.Duration {
-	d := tokens / float64(limit) * float64(time.Second)
-	if d >= float64(rate.InfDuration) {
-		return rate.InfDuration
-	}
-	return time.Duration(math.Ceil(d - 1e-3))
 }
 
 // judgeWait estimates the wait of w behind k others, and refuses it where it does not fit.
 func (l *Limiter) judgeWait(now time.Time, w *waiter[ticket], k, before int) (time.Duration, error) {
 	at, ok := l.turn(now, k, before, w.n)
 	if !ok {
-		return 0, &retry.Rejection{Policy: policyName, Reason: ErrLimited}
+		return 0, l.refusal(now, at)
 	}
 	wait := at.Sub(now)
 	if reason := w.misfit(at, l.maxWait); reason != nil {
@@ -199,6 +182,15 @@ func (l *Limiter) judgeWait(now time.Time, w *waiter[ticket], k, before int) (ti
 		l.fits = latest
 	}
 	return wait, nil
+}
+
+// refusal is of one who is not to wait. Coming back is worth it at the given time; zero: unknown.
+func (l *Limiter) refusal(now, at time.Time) error {
+	r := &retry.Rejection{Policy: policyName, Reason: ErrLimited}
+	if !at.IsZero() {
+		r.RetryAfter = at.Sub(now)
+	}
+	return r
 }
 
 // replan follows a change for the worse or the better: who no longer fits is refused, who is due goes.
@@ -250,15 +242,15 @@ func (l *Limiter) plan(now time.Time) {
 	}
 	for w := q.head; w != nil; w = q.head {
 		at, ok := l.turn(now, 0, 0, w.n)
-		at = later(at, l.opens(now))
 		if !ok {
 			err := l.Validate() // a member may be broken
 			if err == nil {
-				err = &retry.Rejection{Policy: policyName, Reason: ErrLimited}
+				err = l.refusal(now, at)
 			}
 			l.turnAway(w, err)
 			continue
 		}
+		at = later(at, l.opens(now))
 		if latest := w.arrived.Add(l.maxWait); l.maxWait >= 0 && latest.Before(at) {
 			// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
 			if !now.Before(latest) {
@@ -271,11 +263,20 @@ func (l *Limiter) plan(now time.Time) {
 			at = soon
 		}
 		q.alarm(now, at, l)
+		l.wants()
 		return
 	}
 	q.silence()
+	l.wants()
 	if l.pause.phase == ramping {
 		l.pause.phase = open
+	}
+}
+
+// wants tells the sources what the line waits for.
+func (l *Limiter) wants() {
+	for _, s := range l.sources {
+		s.wants(l, l.line.tokens)
 	}
 }
 

@@ -134,6 +134,16 @@ func (l *Limiter) Pause(d time.Duration) {
 	}
 }
 
+// held is what a source calls that others have told to hold everybody until the given time. It must not be called with l.mu held.
+func (l *Limiter) held(until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	if until.After(now) {
+		l.pauseUntil(now, until)
+	}
+}
+
 // hint is Pause on the word of the callee of t.
 func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err error) {
 	l.mu.Lock()
@@ -158,9 +168,19 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	}
 }
 
-// shut holds everybody until the given time and reports whether that is a new pause. Thousands of answers may each make it a
-// little longer, so the line is looked through only where somebody could no longer fit. It requires that l.mu is held.
+// shut is pauseUntil for this process, and has a source that others share hold them too. It requires that l.mu is held.
 func (l *Limiter) shut(now, until time.Time) (began bool) {
+	if l.members == nil {
+		for _, s := range l.sources {
+			s.hold(until)
+		}
+	}
+	return l.pauseUntil(now, until)
+}
+
+// pauseUntil holds everybody until the given time and reports whether that is a new pause. Thousands of answers may each make it a
+// little longer, so the line is looked through only where somebody could no longer fit. It requires that l.mu is held.
+func (l *Limiter) pauseUntil(now, until time.Time) (began bool) {
 	before := l.pause.until
 	began = l.pause.shut(now, until)
 	if began || l.pause.until.After(later(before, l.fits)) {
@@ -187,7 +207,7 @@ func (l *Limiter) settle(t *ticket, o outcome) {
 	defer l.mu.Unlock()
 	now := l.tick()
 	if o == unmade {
-		l.refund(now, l.buckets, t.n, t.free)
+		l.refund(now, l.sources, t.n, t.free)
 	}
 	if l.pause.phase == probing && t.probe == l.pause.probes {
 		if o == answered {

@@ -42,12 +42,12 @@ func All(limiters ...*Limiter) *Limiter {
 		}
 		l.hintCap = min(l.hintCap, m.hintCap)
 		l.members = append(append(l.members, m), m.members...)
-		for _, b := range m.buckets {
-			if slices.Contains(l.buckets, b) {
+		for _, s := range m.sources {
+			if slices.Contains(l.sources, s) {
 				l.judge(retry.ConfigErrorf(policyName, "All with a limiter that is there twice"))
 				return l
 			}
-			l.buckets = append(l.buckets, b)
+			l.sources = append(l.sources, s)
 		}
 	}
 	return l
