@@ -201,7 +201,7 @@ func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permi
 	}
 	b.shadowed.refused.Add(1)
 	r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, Note: "in shadow mode: let through"})
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, To: "in shadow mode: let through"})
 	return permit{}, nil
 }
 

@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,7 +20,7 @@ func TestObserversOfTheCallSeeChangesAndRefusals(t *testing.T) {
 		b := breaker.New("x", breaker.ConsecutiveFailures(1))
 		p := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
 			if e.Policy == "breaker x" {
-				seen = append(seen, e.Kind.String()+" "+e.Note)
+				seen = append(seen, e.Kind.String()+" "+strings.TrimPrefix(e.From+" -> "+e.To, " -> "))
 			}
 		}), b)
 		_ = run(p, fail)

@@ -25,7 +25,7 @@ func (b *Breaker) announce(ctx context.Context, changes []Change) {
 	defer b.tellListeners() // also when an observer panics
 	for _, c := range changes {
 		retry.Emit(ctx, retry.Event{
-			Kind: retry.KindChange, Policy: b.policy, Note: c.From.String() + " -> " + c.To.String(), Err: c.Cause, Time: c.Time,
+			Kind: retry.KindChange, Policy: b.policy, From: c.From.String(), To: c.To.String(), Err: c.Cause, Time: c.Time,
 		})
 	}
 }

@@ -122,7 +122,7 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 			}
 			made++
 			running++
-			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", Note: fmt.Sprintf("no answer in %v: one more call beside", after)})
+			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", To: fmt.Sprintf("no answer in %v: one more call beside", after)})
 			go r.make(inner, false)
 			timer.Reset(after)
 		}

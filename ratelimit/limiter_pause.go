@@ -164,7 +164,7 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	}
 	l.mu.Unlock()
 	if began && !l.shadow {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: policyName, Wait: wait, Err: err, Note: fmt.Sprintf("paused for %v", wait)})
+		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: policyName, Wait: wait, Err: err, To: fmt.Sprintf("paused for %v", wait)})
 	}
 }
 

@@ -87,7 +87,7 @@ func TestOnePauseIsToldOnce(t *testing.T) {
 		var notes []string
 		watch := retry.Observe(func(_ context.Context, e retry.Event) {
 			if e.Kind == retry.KindChange {
-				notes = append(notes, e.Note)
+				notes = append(notes, e.To)
 			}
 		})
 		s, p := newScript(t), retry.Chain(watch, ratelimit.New(rate.Inf, 1))

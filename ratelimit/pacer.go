@@ -158,9 +158,10 @@ func (p *Pacer) tell(ctx context.Context, now time.Duration, before, after view,
 	switch {
 	case after.parksLonger(before):
 		e.Wait = duration(after.gate - now.Seconds())
-		e.Note = fmt.Sprintf("parked for %v, then one call", e.Wait.Round(time.Millisecond))
+		e.To = fmt.Sprintf("parked for %v, then one call", e.Wait.Round(time.Millisecond))
 	case !after.parked && (before.parked || after.mode != before.mode || after.rate != before.rate):
-		e.Note = fmt.Sprintf("%v %s -> %v %s", before.mode, perSecond(before.rate), after.mode, perSecond(after.rate))
+		e.From = fmt.Sprintf("%v %s", before.mode, perSecond(before.rate))
+		e.To = fmt.Sprintf("%v %s", after.mode, perSecond(after.rate))
 	default:
 		return
 	}

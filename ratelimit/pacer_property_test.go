@@ -38,7 +38,7 @@ func (w *watched) observe(_ context.Context, e retry.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.parked, w.gate, w.alone = time.Time{}, time.Time{}, 0
-	if strings.HasPrefix(e.Note, "parked") {
+	if strings.HasPrefix(e.To, "parked") {
 		w.parked = time.Now()
 		w.gate = w.parked.Add(e.Wait)
 	}

@@ -59,7 +59,7 @@ func TestPacerTellsWhyItMoved(t *testing.T) {
 		var notes []string
 		for _, e := range rec.Events() {
 			if e.Kind == retry.KindChange {
-				notes = append(notes, e.Note)
+				notes = append(notes, strings.TrimPrefix(e.From+" -> "+e.To, " -> "))
 				if e.Policy != "pacer" {
 					t.Errorf("policy %q", e.Policy)
 				}

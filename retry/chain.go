@@ -1,6 +1,10 @@
 package retry
 
-import "context"
+import (
+	"context"
+	"strconv"
+	"strings"
+)
 
 // Chain puts policies around each other: the first is the outermost.
 //
@@ -66,18 +70,38 @@ func (c *chain) Validate() error {
 	return joinConfig(errs...)
 }
 
-// Idle is true when every member says so. A member that is no Idler may hold anything, so it keeps the chain.
+// Idle is true if every member says so.
 func (c *chain) Idle() bool {
 	for _, p := range c.members {
-		if i, ok := p.(Idler); !ok || !i.Idle() {
+		if !Idle(p) {
 			return false
 		}
 	}
 	return true
 }
 
-// Idler is a policy that holds state and knows when that state may be forgotten without changing a decision: a closed
-// breaker without a recent failure, a full bucket. A container of policies, as policies.Keyed, evicts only those that say so.
-type Idler interface {
-	Idle() bool
+// Members yields the members, so that [Walk] finds them.
+func (c *chain) Members(yield func(name string, p Policy) bool) {
+	seen := map[string]int{}
+	for _, p := range c.members {
+		name := label(p)
+		if seen[name]++; seen[name] > 1 {
+			name += " " + strconv.Itoa(seen[name])
+		}
+		if !yield(name, p) {
+			return
+		}
+	}
+}
+
+// String describes the members in their order: see [Describe].
+func (c *chain) String() string {
+	if len(c.members) == 0 {
+		return "empty chain"
+	}
+	texts := make([]string, len(c.members))
+	for i, p := range c.members {
+		texts[i] = Describe(p)
+	}
+	return strings.Join(texts, " -> ")
 }

@@ -27,11 +27,15 @@ type configError struct{ text string }
 func (e *configError) Error() string        { return e.text }
 func (e *configError) Is(target error) bool { return target == ErrConfig }
 
-// Validate returns every configuration error in p, each of which Is [ErrConfig], or nil. Call it at start-up; without it
-// the same error comes back from the first call. A policy takes part by a method Validate() error.
+// Validate returns every configuration error in p, each of which Is [ErrConfig], or nil. Call it at
+// start-up; without it the same error comes back from the first call. A policy takes part by a method
+// Validate() error. A wrapper without one is looked through: see [Walk].
 func Validate(p Policy) error {
 	v, ok := p.(interface{ Validate() error })
 	if !ok {
+		if wrapped := unwrap(p); wrapped != nil {
+			return Validate(wrapped)
+		}
 		return nil
 	}
 	err := v.Validate()

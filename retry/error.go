@@ -13,13 +13,15 @@ import (
 var (
 	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached
 	ErrPermanent = errors.New("permanent error")   // a later attempt failed in a way that is not worth repeating
+	ErrDeclined  = errors.New("declined")          // policies.RetryIf said no to a later attempt's failure
+	ErrStopped   = errors.New("stopped")           // policies.StopOn's channel was closed
 	ErrRejected  = errors.New("rejected")          // a policy refused to let the call through: see Rejection
 )
 
 // Error is what a guarded call returns that made more than one attempt, or could not make the next one.
 // By errors.Is and errors.As it matches both its Reason and the Last failure.
 type Error struct {
-	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, the context's cause, a rejection
+	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined, ErrStopped, the context's cause, a rejection
 	Attempts int           // of this loop; one with loops inside of it may have led to more calls
 	Elapsed  time.Duration // from the first attempt to giving up, waits further in included
 	Wait     time.Duration // the wait that did not fit; 0 if none
@@ -62,6 +64,7 @@ type Rejection struct {
 	Reason     error         // breaker.ErrOpen, ratelimit.ErrLimited, policies.ErrFull, policies.ErrBudget, ...
 	RetryAfter time.Duration // when it is worth coming back; 0 if unknown
 	Cause      error         // the last failure that led here, perhaps of another caller: to be read and printed, not matched
+	Quota      Quota         // a limiter's own limit, what is left, and when there is more; zero from others
 }
 
 // Error is one line: who, why, until when, and the failure behind it.
@@ -88,33 +91,6 @@ func (r *Rejection) Timeout() bool { return errors.Is(r, context.DeadlineExceede
 
 // Is makes every rejection match [ErrRejected].
 func (r *Rejection) Is(target error) bool { return target == ErrRejected }
-
-// Ended returns nil while ctx lives, and then one error that Is both ctx.Err() and context.Cause(ctx). A policy checks it
-// before it lets a call in.
-func Ended(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		return nil
-	}
-	cause := context.Cause(ctx)
-	if cause == err || errors.Is(cause, err) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
-}
-
-// withEnd has a failure match the end of its context too, of which the call may not speak: a command says that it was killed,
-// net/http tells the cause only.
-func withEnd(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	end := ctx.Err()
-	if end == nil || errors.Is(err, ErrConfig) || errors.Is(err, end) && errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", Ended(ctx), err)
-}
 
 func plural(n int, noun string) string {
 	if n == 1 {

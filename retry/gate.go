@@ -47,3 +47,5 @@ func (g gate) Validate() error {
 	}
 	return nil
 }
+
+func (g gate) String() string { return "gate" }

@@ -21,7 +21,7 @@ func LogTo(l *slog.Logger) Observer {
 		if !l.Enabled(ctx, level) {
 			return
 		}
-		attrs := make([]slog.Attr, 0, 7)
+		attrs := make([]slog.Attr, 0, 8)
 		if e.Policy != "" {
 			attrs = append(attrs, slog.String("policy", e.Policy))
 		}
@@ -35,8 +35,11 @@ func LogTo(l *slog.Logger) Observer {
 		if e.Took > 0 {
 			attrs = append(attrs, slog.Duration("took", e.Took))
 		}
-		if e.Note != "" {
-			attrs = append(attrs, slog.String("note", e.Note))
+		if e.From != "" {
+			attrs = append(attrs, slog.String("from", e.From))
+		}
+		if e.To != "" {
+			attrs = append(attrs, slog.String("to", e.To))
 		}
 		if e.Err != nil {
 			attrs = append(attrs, slog.String("error", e.Err.Error()))

@@ -15,11 +15,12 @@ const (
 	KindRetry                  // a loop is going to make another attempt: Err of this one, Wait before the next
 	KindGiveUp                 // a loop makes no further attempt: Err says why
 	KindReject                 // a policy refused the call: Err
-	KindChange                 // a policy changed its mind: Note says from what to what, Err why
+	KindChange                 // a policy changed its state: From, To, and Err says why
 	KindDone                   // the chain inside an Observe is over: Took, Err. Only that observer sees it
+	KindAdmit                  // a limiter admitted the call: Quota says what is left
 )
 
-var kindNames = [...]string{"none", "call", "wait", "retry", "give up", "reject", "change", "done"}
+var kindNames = [...]string{"none", "call", "wait", "retry", "give up", "reject", "change", "done", "admit"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -31,13 +32,15 @@ func (k Kind) String() string {
 // Event is one thing that happened on the way of a call through its chain.
 type Event struct {
 	Kind    Kind
-	Policy  string        // who tells: "exponential", "breaker catalog"; empty for the call itself
+	Policy  string        // who tells, by kind and name: "exponential", "breaker catalog"; empty for the call itself
 	Attempt int           // of the innermost loop; 1 without one
 	Depth   int           // retry loops around; 0 outside of any
 	Wait    time.Duration // how long the policy wanted to wait
 	Took    time.Duration // how long the call or the wait really took
 	Err     error
-	Note    string    // for reading, as "closed -> open"
+	From    string    // KindChange: the state before, "closed", "10/s"
+	To      string    // KindChange: the state now. Of other kinds: a remark on what was done
+	Quota   Quota     // KindAdmit: the limiter's own limit and what is left of it
 	Time    time.Time // when it ended; it began at Time.Add(-Took)
 }
 
@@ -57,13 +60,9 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		return errNilObserver
 	}
 	around := scopeOf(ctx).load()
-	in := &struct {
-		scope
-		st state
-	}{st: *around}
-	in.st.watch = &watch{Observer(o), around.watch}
-	in.Context = ctx
-	in.state.Store(&in.st)
+	st := *around
+	st.watch, st.at = &watch{Observer(o), around.watch}, beside
+	in := within(ctx, st)
 
 	start := time.Now()
 	err := errAborted
@@ -75,7 +74,7 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		err = ended
 		return err
 	}
-	err = next.Do(&in.scope)
+	err = next.Do(in)
 	return err
 }
 
@@ -88,6 +87,8 @@ func (o observe) Validate() error {
 
 // Idle is true: an Observe holds nothing.
 func (o observe) Idle() bool { return true }
+
+func (o observe) String() string { return "observe" }
 
 // watch is a list of observers, innermost first.
 type watch struct {

@@ -14,6 +14,13 @@ type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
 
+// Idler is a policy that holds state and knows when that state may be forgotten without changing a
+// decision: a closed breaker without a recent failure, a full bucket. A container of policies, as
+// policies.Keyed, evicts only those that say so.
+type Idler interface {
+	Idle() bool
+}
+
 // PolicyFunc is a policy written as one function.
 type PolicyFunc func(ctx context.Context, next Next) error
 
@@ -56,6 +63,19 @@ func (n Next) Do(ctx context.Context) error {
 	return n.end.run(ctx)
 }
 
+// Try runs the rest of the chain as the given attempt of a retry loop: [Attempt] tells the number,
+// [Depth] is one more, and observers see both. Attempts count from 1.
+func (n Next) Try(ctx context.Context, attempt int) error {
+	outer := scopeOf(ctx)
+	if attempt == 1 && outer != nil && outer.state.CompareAndSwap(nil, first) {
+		// Nobody but this loop is in the scope: the mark stands in it while the attempt runs, and no
+		// node is allocated.
+		defer outer.leave()
+		return n.Do(ctx)
+	}
+	return n.Do(within(ctx, outer.begin(attempt)))
+}
+
 // Do sends call through p and returns the last value and the last failure. A nil p and the empty chain just call.
 //
 // A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error matches, by errors.Is and
@@ -66,14 +86,14 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 		var zero T
 		return zero, errNilCall
 	}
-	if p == nil || p == Policy(identity) {
+	if p == nil || p == Policy(identity) && scopeOf(ctx) == nil {
 		return call(ctx)
 	}
 	// One allocation holds everything a call needs: its function, its value and its node in the context.
 	t := &task[T]{call: call}
 	t.open(ctx)
 	err := p.Do(&t.scope, Next{end: t})
-	return t.value, withEnd(ctx, err)
+	return t.value, WithEnd(ctx, err)
 }
 
 type task[T any] struct {
@@ -99,12 +119,12 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	if call == nil {
 		return errNilCall
 	}
-	if p == nil || p == Policy(identity) {
+	if p == nil || p == Policy(identity) && scopeOf(ctx) == nil {
 		return call(ctx)
 	}
 	t := &plainTask{call: call}
 	t.open(ctx)
-	return withEnd(ctx, p.Do(&t.scope, Next{end: t}))
+	return WithEnd(ctx, p.Do(&t.scope, Next{end: t}))
 }
 
 // plainTask is task without a value: going through Do would cost a closure.

@@ -2,11 +2,12 @@ package retry
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
-// Quota is what a callee says of its own limit, as RateLimit header fields do. A zero field was not said, but Remaining 0
-// beside a Limit or a Reset means that nothing is left.
+// Quota is what a callee says of its own limit, as RateLimit header fields do. A zero field was not
+// said, but Remaining 0 beside a Limit or a Reset means that nothing is left.
 type Quota struct {
 	Limit     int           // calls allowed per Window
 	Remaining int           // calls left until Reset
@@ -14,49 +15,85 @@ type Quota struct {
 	Reset     time.Duration // from now until Remaining is restored
 }
 
+// report is one, and before it those of the same call.
 type report struct {
-	quota Quota
-	at    time.Time
+	quota  Quota
+	at     time.Time
+	by     *scope // the innermost scope around the call that reported
+	number int    // of those in the list
+	before *report
 }
 
-// Report tells the limiters and pacers around a call, in this Do and in the ones around it, what the callee said of its
-// limit; also a successful call may. The newest report counts. Outside of a Do it does nothing.
+// maxReports is how many reports of one call are kept; the oldest go.
+const maxReports = 16
+
+// Report tells the limiters and pacers around a call, in the Do that made it, what the callee said of
+// its limit; a successful call may report too. Of several reports of one call the one that binds
+// holds; those of a later call replace those of an earlier. Limiters further out than that Do, or
+// than a policies.Keyed in it, serve other callees too and do not hear it. Outside a Do it does
+// nothing.
 func Report(ctx context.Context, q Quota) {
-	s := scopeOf(ctx)
-	if s == nil || q == (Quota{}) {
+	by := scopeOf(ctx)
+	if by == nil || q == (Quota{}) {
 		return
 	}
-	r := &report{q, time.Now()}
-	for ; s != nil; s = scopeOf(s.Context) {
-		s.hear(r)
-	}
-}
-
-func (s *scope) hear(r *report) {
-	for {
-		old := s.state.Load()
-		st := state{report: r}
-		if old != nil {
-			st = *old
+	outermost, _ := ctx.Value(doKey{}).(*scope)
+	at := time.Now()
+	for s := by; s != nil; s = scopeOf(s.Context) {
+		s.change(func(st *state) {
+			r := &report{quota: q, at: at, by: by}
+			if old := st.report; old != nil && old.by == by && old.number < maxReports {
+				r.before, r.number = old, old.number+1
+			}
 			st.report = r
-		}
-		if s.state.CompareAndSwap(old, &st) {
+		})
+		if s == outermost {
 			return
 		}
 	}
 }
 
-// Reported returns the newest quota that was reported from inside ctx at or after since. Its Reset is counted from now. A
-// limiter asks after its next has returned, with the context it passed to it: a report is read with the outcome of the call
-// it came with, and nothing has to be registered on the way in.
-func Reported(ctx context.Context, since time.Time) (Quota, bool) {
-	r := scopeOf(ctx).load().report
-	if r == nil || r.at.Before(since) {
-		return Quota{}, false
+// Reported returns the quota that was reported from inside ctx at or after since. Its Reset is
+// counted from now. A limiter asks after its next has returned, with the context it passed to it: a
+// report is read with the outcome of the call it came with, and nothing has to be registered on the
+// way in.
+func Reported(ctx context.Context, since time.Time) (binding Quota, ok bool) {
+	for r := scopeOf(ctx).load().report; r != nil && !r.at.Before(since); r = r.before {
+		q := r.quota
+		if q.Reset > 0 {
+			q.Reset = max(0, q.Reset-time.Since(r.at))
+		}
+		if !ok || q.pace() < binding.pace() || q.pace() == binding.pace() && q.Reset > binding.Reset {
+			binding, ok = q, true
+		}
 	}
-	q := r.quota
-	if q.Reset > 0 {
-		q.Reset = max(0, q.Reset-time.Since(r.at))
+	return binding, ok
+}
+
+// pace is how many calls a second q leaves.
+func (q Quota) pace() float64 {
+	switch {
+	case q.Reset > 0:
+		return float64(q.Remaining) / q.Reset.Seconds()
+	case q.Limit > 0 && q.Remaining <= 0:
+		return 0
+	case q.Limit > 0 && q.Window > 0:
+		return float64(q.Limit) / q.Window.Seconds()
 	}
-	return q, true
+	return math.Inf(1)
+}
+
+// Shield hides from the policies further out what was reported inside ctx. A container of policies
+// for several callees, as policies.Keyed, calls it when its inner policy has returned: what one
+// callee says of its limit is not news of the others.
+func Shield(ctx context.Context) {
+	outermost, _ := ctx.Value(doKey{}).(*scope)
+	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
+		if s.load().report != nil {
+			s.change(func(st *state) { st.report = nil })
+		}
+		if s == outermost {
+			return
+		}
+	}
 }

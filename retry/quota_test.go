@@ -26,7 +26,7 @@ func (h hears) Do(ctx context.Context, next retry.Next) error {
 	return err
 }
 
-func TestReportsReachEveryPolicyAround(t *testing.T) {
+func TestReportsReachEveryPolicyOfTheirDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var outer, middle, inner []retry.Quota
 		chain := retry.Chain(hears{got: &outer}, again(2), hears{got: &middle})
@@ -50,9 +50,9 @@ func TestReportsReachEveryPolicyAround(t *testing.T) {
 		}
 		none := retry.Quota{Limit: -1}
 		for i, tc := range []struct{ got, want []retry.Quota }{
-			{inner, []retry.Quota{none, {Limit: 10, Remaining: 2, Reset: 4 * time.Second}}}, // an inner Do does not hear what was said before it
-			{middle, []retry.Quota{{Limit: 10, Remaining: 3, Reset: 19 * time.Second}, {Limit: 10, Remaining: 2, Reset: 4 * time.Second}}},
-			{outer, []retry.Quota{{Limit: 10, Remaining: 2, Reset: 4 * time.Second}}}, // the newest counts
+			{inner, []retry.Quota{none, {Limit: 10, Remaining: 2, Reset: 4 * time.Second}}},   // an inner Do does not hear what was said before it
+			{middle, []retry.Quota{{Limit: 10, Remaining: 3, Reset: 19 * time.Second}, none}}, // what an inner Do heard stays there
+			{outer, []retry.Quota{{Limit: 10, Remaining: 3, Reset: 17 * time.Second}}},
 		} {
 			if len(tc.got) != len(tc.want) {
 				t.Fatalf("%d: heard %v, want %v", i, tc.got, tc.want)

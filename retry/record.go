@@ -142,7 +142,11 @@ func (r *Record) String() string {
 		if e.Kind == KindRetry && e.Wait > 0 {
 			what += fmt.Sprintf(" in %v", round(e.Wait))
 		}
-		for _, more := range []string{e.Note, errText(e.Err)} {
+		change := e.To
+		if e.From != "" {
+			change = e.From + " -> " + e.To
+		}
+		for _, more := range []string{change, errText(e.Err)} {
 			if more != "" {
 				what += ": " + more
 			}

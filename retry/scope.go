@@ -5,9 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// scope is the node that Do and every attempt put into the context. It answers who is around a call: the loops, the
-// observers, and what the callee reported of its limits. It is a context of our own and not context.WithValue because it
-// shares the one allocation of Do, and because a report travels outward, against the flow of a context.
+// scope is the node that Do and every attempt put into the context. It answers who is around a call:
+// the loops, the observers, and what the callee reported of its limits. It is a context of our own
+// and not context.WithValue because it shares the one allocation of Do, and because a report travels
+// outward, against the flow of a context.
 type scope struct {
 	context.Context
 	state atomic.Pointer[state] // nil: no loop, no observer, no report
@@ -19,25 +20,69 @@ type state struct {
 	depth   int    // loops around
 	watch   *watch // observers around, innermost first
 	report  *report
+
+	at place // where the attempt was begun
+
+	extra  int // hedges made so far inside the loop whose attempts begin in this scope
+	hedged int // the depth of that loop
+	before int // hedges that were made before this attempt
 }
 
-// first is the state in the first attempt of an outermost loop: nearly all calls, so it costs no allocation.
-var first = &state{attempt: 1, depth: 1}
+// place is where an attempt stands in relation to the scope that tells of it.
+type place uint8
+
+const (
+	here   place = iota + 1 // begun in this very scope: see Try
+	below                   // begun in the scope around, which the loop was called with
+	beside                  // begun further out: this scope is an Observe's or a hedge's
+)
+
+// first is the state in the first attempt of an outermost loop: nearly all calls, so it costs no
+// allocation.
+var first = &state{attempt: 1, depth: 1, at: here}
 
 var none = &state{}
 
-type scopeKey struct{}
+type (
+	scopeKey struct{} // answered by the innermost scope
+	doKey    struct{} // answered by the scope of the innermost Do
+)
 
 func (s *scope) Value(key any) any {
-	if key == (scopeKey{}) {
+	switch key {
+	case scopeKey{}, doKey{}:
 		return s
 	}
 	return s.Context.Value(key)
 }
 
+// inner is the scope of an attempt, an Observe or a hedge: part of the Do around it.
+type inner struct {
+	scope
+	st state
+}
+
+func (n *inner) Value(key any) any {
+	if key == (scopeKey{}) {
+		return &n.scope
+	}
+	return n.Context.Value(key)
+}
+
+// within puts an inner scope below ctx.
+func within(ctx context.Context, st state) *inner {
+	n := &inner{st: st}
+	n.Context = ctx
+	n.state.Store(&n.st)
+	return n
+}
+
 func scopeOf(ctx context.Context) *scope {
-	if s, ok := ctx.(*scope); ok {
-		return s
+	switch c := ctx.(type) {
+	case *scope:
+		return c
+	case *inner:
+		return &c.scope
 	}
 	s, _ := ctx.Value(scopeKey{}).(*scope)
 	return s
@@ -52,48 +97,42 @@ func (s *scope) load() *state {
 	return none
 }
 
-// open puts s below ctx. What is around ctx is around s, but a report made before s was opened is not heard in it.
+// change swaps in what edit makes of a copy of the state.
+func (s *scope) change(edit func(*state)) {
+	for {
+		old := s.state.Load()
+		st := state{}
+		if old != nil {
+			st = *old
+		}
+		edit(&st)
+		if s.state.CompareAndSwap(old, &st) {
+			return
+		}
+	}
+}
+
+// open puts the scope of a Do below ctx. What is around ctx is around s, but a report that was made
+// before s was opened is not heard in it.
 func (s *scope) open(ctx context.Context) {
 	s.Context = ctx
-	outer := scopeOf(ctx)
-	if outer == nil {
-		return
-	}
-	st := outer.state.Load()
-	if st != nil && st.report != nil {
-		st = &state{attempt: st.attempt, depth: st.depth, watch: st.watch}
-	}
-	if st != nil {
-		s.state.Store(st)
+	around := scopeOf(ctx).load()
+	switch {
+	case around == none:
+	case around.report == nil && around.extra == 0:
+		s.state.Store(around)
+	default:
+		s.state.Store(&state{attempt: around.attempt, depth: around.depth, watch: around.watch, at: beside, before: around.before})
 	}
 }
 
-// Try runs the rest of the chain as the given attempt of a retry loop: [Attempt] tells the number, [Depth] is one more, and
-// observers see both. Attempts count from 1.
-func (n Next) Try(ctx context.Context, attempt int) error {
-	outer := scopeOf(ctx)
-	if attempt == 1 && outer != nil && outer.state.CompareAndSwap(nil, first) {
-		// Nobody but this loop is in the scope: the mark stands in it while the attempt runs, and no node is allocated.
-		defer outer.leave()
-		return n.Do(ctx)
-	}
-	around := outer.load()
-	in := &struct {
-		scope
-		st state
-	}{st: state{attempt: attempt, depth: around.depth + 1, watch: around.watch}}
-	in.Context = ctx
-	in.state.Store(&in.st)
-	return n.Do(&in.scope)
-}
-
-// leave takes the mark of the first attempt off and keeps a report that was made under it.
+// leave takes the mark of the first attempt off and keeps what was learned under it.
 func (s *scope) leave() {
 	for {
 		st := s.state.Load()
 		var left *state
-		if st.report != nil {
-			left = &state{report: st.report}
+		if st.report != nil || st.extra > 0 {
+			left = &state{report: st.report, extra: st.extra, hedged: st.hedged}
 		}
 		if s.state.CompareAndSwap(st, left) {
 			return
@@ -101,8 +140,61 @@ func (s *scope) leave() {
 	}
 }
 
-// Attempt returns the number of the attempt that ctx belongs to, of the innermost loop: 1 on the first attempt and without a
-// loop.
+// begin is the state of the given attempt of a loop whose attempts begin in s.
+func (s *scope) begin(attempt int) state {
+	around := s.load()
+	st := state{attempt: attempt, depth: around.depth + 1, watch: around.watch, at: below}
+	if around.extra == 0 || around.hedged != st.depth {
+		return st
+	}
+	if attempt == 1 { // those were another run of this loop, or of another one
+		s.change(func(l *state) { l.extra = 0 })
+		return st
+	}
+	st.before = around.extra
+	st.attempt += st.before
+	return st
+}
+
+// loop is the scope in which the innermost loop around s begins its attempts.
+func (s *scope) loop() *scope {
+	for {
+		st, outer := s.load(), scopeOf(s.Context)
+		switch {
+		case outer == nil:
+			return s
+		case st.at == beside || st == outer.load(): // the latter is a Do inside an attempt
+			s = outer
+		case st.at == below:
+			return outer
+		default:
+			return s
+		}
+	}
+}
+
+// Hedged returns a context for the n-th call, from 1, that is made beside the first one of the same
+// attempt: [Attempt] counts it, and the attempts that follow count on. It is for a wrapper that makes
+// calls in parallel, as policies.Hedge; ctx is the one that the wrapper itself was called with.
+func Hedged(ctx context.Context, n int) context.Context {
+	s := scopeOf(ctx)
+	around := s.load()
+	st := state{depth: around.depth, watch: around.watch, at: beside}
+	if s != nil {
+		s.loop().change(func(l *state) {
+			if l.hedged != around.depth {
+				l.extra, l.hedged = 0, around.depth
+			}
+			l.extra++
+			n = l.extra
+		})
+	}
+	st.attempt = max(1, around.attempt) - around.before + n
+	return within(ctx, st)
+}
+
+// Attempt returns the number of the attempt that ctx belongs to, of the innermost loop: 1 on the
+// first attempt and without a loop. Hedges inside a loop are counted with its attempts.
 func Attempt(ctx context.Context) int {
 	return max(1, scopeOf(ctx).load().attempt)
 }

@@ -1,0 +1,35 @@
+package retry
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Describe returns one line about p for people, the members of a chain in their order:
+//
+//	exponential(4 attempts, 100ms x2, up to 30s, ±50 %) -> limiter catalog(10/s, burst 5) -> breaker catalog(closed)
+//
+// A policy says it by a method String, which is safe while calls run.
+func Describe(p Policy) string {
+	switch p := p.(type) {
+	case nil:
+		return "no policy"
+	case fmt.Stringer:
+		return p.String()
+	}
+	name := fmt.Sprintf("%T", p)
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	if inside := unwrap(p); inside != nil {
+		return name + "(" + Describe(inside) + ")"
+	}
+	return name
+}
+
+// label is the kind and name of p: the part of Describe before the details.
+func label(p Policy) string {
+	text := Describe(p)
+	if i := strings.IndexByte(text, '('); i > 0 {
+		text = text[:i]
+	}
+	return strings.TrimSpace(text)
+}

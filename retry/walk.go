@@ -1,0 +1,113 @@
+package retry
+
+import "reflect"
+
+// maxMembers is how many members of one container Walk visits.
+const maxMembers = 1000
+
+// Walk calls visit for p and the policies inside it, outermost first, until visit returns false. It
+// is for health pages and start-up checks; visiting is not a use of a key of policies.Keyed. A chain
+// itself is not visited, its members are.
+//
+// path names the way: "keyed/shop.example/limiter catalog". A policy with a method
+//
+//	Members(yield func(name string, p Policy) bool)
+//
+// is a container, and one with a method Unwrap() Policy a wrapper; so is a struct with an embedded
+// field of type Policy. At most 1000 members of one container are visited: Walk returns how many it
+// left out.
+func Walk(p Policy, visit func(path string, p Policy) bool) (leftOut int) {
+	w := walker{visit: visit}
+	if p != nil && visit != nil {
+		w.walk("", p)
+	}
+	return w.leftOut
+}
+
+type walker struct {
+	visit   func(string, Policy) bool
+	leftOut int
+}
+
+func (w *walker) walk(path string, p Policy) (more bool) {
+	if c, ok := p.(*chain); ok {
+		return w.members(path, c)
+	}
+	if path == "" {
+		path = label(p)
+	}
+	if !w.visit(path, p) {
+		return false
+	}
+	if c, ok := p.(container); ok {
+		return w.members(path, c)
+	}
+	if inside := unwrap(p); inside != nil {
+		return w.walk(join(path, label(inside)), inside)
+	}
+	return true
+}
+
+type container interface {
+	Members(yield func(name string, p Policy) bool)
+}
+
+func (w *walker) members(path string, c container) (more bool) {
+	more, n := true, 0
+	c.Members(func(name string, p Policy) bool {
+		if p == nil {
+			return true
+		}
+		if n++; n > maxMembers {
+			w.leftOut++
+			return true
+		}
+		more = w.walk(join(path, name), p)
+		return more
+	})
+	return more
+}
+
+func join(path, name string) string {
+	switch {
+	case path == "":
+		return name
+	case name == "":
+		return path
+	}
+	return path + "/" + name
+}
+
+// unwrap returns the policy that p is a wrapper of: by its method Unwrap, or an embedded Policy.
+func unwrap(p Policy) Policy {
+	if u, ok := p.(interface{ Unwrap() Policy }); ok {
+		return u.Unwrap()
+	}
+	v := reflect.ValueOf(p)
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if f.Anonymous && f.Type == policyType && f.IsExported() {
+			inside, _ := v.Field(i).Interface().(Policy)
+			return inside
+		}
+	}
+	return nil
+}
+
+var policyType = reflect.TypeFor[Policy]()
+
+// Idle reports whether p could be forgotten without changing a decision: it, or what it wraps, is an
+// [Idler] and says so.
+func Idle(p Policy) bool {
+	if i, ok := p.(Idler); ok {
+		return i.Idle()
+	}
+	inside := unwrap(p)
+	return inside != nil && Idle(inside)
+}
