@@ -91,3 +91,55 @@ func TestOldAndEmptyReportsAreNotHeard(t *testing.T) {
 		t.Error("heard outside of a Do")
 	}
 }
+
+func TestWhichReportHolds(t *testing.T) {
+	tight := retry.Quota{Limit: 10, Remaining: 1, Reset: 10 * time.Second}
+	loose := retry.Quota{Limit: 1000, Remaining: 900, Reset: 10 * time.Second}
+	spent := retry.Quota{Limit: 5, Reset: time.Second}
+	silent := retry.Quota{Limit: -1}
+	report := func(qs ...retry.Quota) func(context.Context) {
+		return func(ctx context.Context) {
+			for _, q := range qs {
+				retry.Report(ctx, q)
+			}
+		}
+	}
+	in := func(p retry.Policy, call func(context.Context)) func(context.Context) {
+		return func(ctx context.Context) {
+			_ = retry.Run(ctx, p, func(ctx context.Context) error { call(ctx); return nil })
+		}
+	}
+	shield := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		err := next.Do(ctx)
+		retry.Shield(ctx)
+		return err
+	})
+	for name, tc := range map[string]struct {
+		inside retry.Policy
+		call   func(context.Context)
+		want   retry.Quota
+	}{
+		"the one that binds":          {nil, report(loose, tight, loose), tight},
+		"nothing left binds most":     {nil, report(tight, spent, loose), spent},
+		"of two attempts the newer":   {again(2), func(ctx context.Context) { report([]retry.Quota{tight, loose}[retry.Attempt(ctx)-1])(ctx) }, loose},
+		"another Do's stays its own":  {nil, in(again(1), report(tight)), silent},
+		"so does an empty chain's":    {nil, in(retry.Chain(), report(tight)), silent},
+		"without a chain it is ours":  {nil, in(nil, report(tight)), tight},
+		"a container shields":         {shield, report(tight), silent},
+		"and what came before it too": {retry.Chain(again(1), shield), report(tight), silent},
+		"thousands are few": {nil, func(ctx context.Context) {
+			report(spent)(ctx)
+			for range 5000 {
+				retry.Report(ctx, spent)
+			}
+		}, spent},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var got []retry.Quota
+			err := retry.Run(t.Context(), retry.Chain(hears{got: &got}, tc.inside), func(ctx context.Context) error { tc.call(ctx); return nil })
+			if err != nil || len(got) != 1 || got[0] != tc.want {
+				t.Errorf("%s: heard %v, want %v", name, got, tc.want)
+			}
+		})
+	}
+}

@@ -42,10 +42,14 @@ func (w *walker) walk(path string, p Policy) (more bool) {
 	if c, ok := p.(container); ok {
 		return w.members(path, c)
 	}
-	if inside := unwrap(p); inside != nil {
+	switch inside := unwrap(p).(type) {
+	case nil:
+		return true
+	case *chain:
+		return w.members(path, inside)
+	default:
 		return w.walk(join(path, label(inside)), inside)
 	}
-	return true
 }
 
 type container interface {
