@@ -157,7 +157,7 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 	cancel(shutdown)
 	for name, p := range map[string]retry.Policy{
 		"exponential": policies.Exponential(), "constant": policies.Constant(0), "delays": policies.Delays([]time.Duration{1}),
-		"timeout": policies.Timeout(time.Second), "bulkhead": policies.NewBulkhead(1, 1), "classify": policies.Classify(policies.ServerErrors()),
+		"timeout": policies.Timeout(time.Second), "bulkhead": policies.NewBulkhead(1, 1), "classify": policies.Classify(policies.On(policies.ServerErrors)),
 		"keyed":   policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return breaker.New("b") }),
 		"breaker": breaker.New("b"), "limiter": ratelimit.New(1, 1), "all": ratelimit.All(ratelimit.New(1, 1)),
 	} {

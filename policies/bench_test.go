@@ -26,7 +26,7 @@ func BenchmarkSuccess(b *testing.B) {
 		"plain":       &plain{},
 		"exponential": policies.Exponential(),
 		"budget":      policies.Exponential(policies.WithBudget(policies.NewTokenBudget(10, 0.1))),
-		"classify":    policies.Classify(policies.ServerErrors()),
+		"classify":    policies.Classify(policies.On(policies.ServerErrors)),
 		"bulkhead":    policies.NewBulkhead(1, 0),
 		"keyed":       keys,
 		"timeout":     policies.Timeout(time.Second),

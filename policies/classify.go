@@ -4,52 +4,75 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Classify is a policy that tells the policies around it what a failure means, by marking it. It stands innermost, next to
-// the call. The first rule that matches decides:
+// Classify is a policy that tells the policies around it what a failure means, by marking it. It
+// stands innermost, next to the call. A rule is a verdict over matchers, and the first rule of which
+// a matcher matches decides:
 //
-//	Statuses, ServerErrors, OnError, OnType, OnMatch          worth another attempt: left as it is
-//	FinalStatuses, FinalError, FinalType, FinalMatch          the answer of a healthy callee: Permanent and Neutral
-//	NeutralStatuses, NeutralError, NeutralType, NeutralMatch  not the callee's fault, still retried: Neutral
+//	On(m...)       worth another attempt: left as it is
+//	Neutral(m...)  worth another attempt, and not the callee's fault: marked Neutral
+//	Final(m...)    the answer of a healthy callee: marked Permanent and Neutral
+//	Fatal(m...)    the callee's failure, and not worth repeating: marked Permanent
 //
-// Where none matches, a status rule (Statuses, ServerErrors) makes errors with another status final, and an On rule makes
-// other errors without a status final: Permanent, and Neutral too if the status is a 4xx. Everything else is left as it is.
-// So Statuses(404) alone retries 404 and no other status, and FinalError alone takes one error out.
+// The matchers are [Is], [As], [Status], [ServerErrors], [SQLState] and [Func].
 //
-// An error that gets a mark is wrapped in it, its text stays: compare what comes back by errors.Is, not by ==.
+//	policies.Classify(policies.On(policies.ServerErrors), policies.Final(policies.Is(sql.ErrNoRows)))
 //
-// The status of an error is what a method StatusCode() int says that it or an error in its tree has. Of several any may match;
-// where none does, they are a 4xx if all of them are. Marks are only added: a rule does not take back what the call itself has
-// marked, nor make a failure of a rejection. Rejections, and failures when the context has ended, are no answers of the callee: they
-// pass as they are where no rule names them, and configuration errors always.
+// If no rule matches, [Else] decides. Without it, an On rule with a status matcher makes errors with
+// another status final, and an On rule with another matcher makes other errors without a status
+// final: Permanent, and Neutral too if the status is a 4xx. Everything else is left as it is. So
+// On(Status(404)) alone retries 404 and no other status, and Final(Is(err)) alone takes one error
+// out.
+//
+// If there is a status matcher, no rule matches and the error has no status at all, its text says so:
+// "(no status found: see StatusOf)". Errors of gRPC are of that kind.
+//
+// An error that gets a mark is wrapped in it, its text stays: compare what comes back by errors.Is,
+// not by ==. Marks are only added: a rule does not take back what the call itself has marked, nor
+// make a failure of a rejection. Rejections, and failures after the context has ended, are no
+// answers of the callee: they pass as they are unless a rule names them. Configuration errors always
+// do.
 func Classify(rules ...Rule) retry.Policy {
-	c := &classifier{rules: slices.Clone(rules)}
-	var problems []string
-	for _, r := range rules {
-		if r.match == nil && r.problem == "" {
-			r.problem = "empty rule"
+	c := &classifier{}
+	var m mistakes
+	for i, r := range rules {
+		m.check(r.verdict != 0, "rule %d is the zero Rule", i+1)
+		m.check(r.verdict == 0 || r.mistake == "", "%s", r.mistake)
+		switch {
+		case r.verdict == reads:
+			m.check(len(c.rules) == 0 && c.rest.verdict == 0, "StatusOf: must be first in the list")
+			c.statusOf = append(c.statusOf, r.status)
+		case r.rest:
+			m.check(c.rest.verdict == 0, "Else: must be given once")
+			c.rest = r
+		default:
+			c.add(r)
 		}
-		if r.problem != "" {
-			problems = append(problems, r.problem)
-		}
-		c.status = c.status || r.verdict == transientStatus
-		c.on = c.on || r.verdict == transient
 	}
-	if problems != nil {
-		c.err = retry.ConfigErrorf("policies.Classify", "%s", strings.Join(problems, "; "))
-	}
+	c.err = m.in("Classify")
 	return c
 }
 
 type classifier struct {
-	rules  []Rule
-	status bool // there is a Statuses or ServerErrors
-	on     bool // there is an On rule
-	err    error
+	rules    []Rule
+	rest     Rule // of Else
+	statusOf []func(error) (int, bool)
+	onStatus bool // an On rule has a status matcher
+	onOther  bool // an On rule has another one
+	statuses bool // any rule has a status matcher
+	err      error
+}
+
+func (c *classifier) add(r Rule) {
+	c.rules = append(c.rules, r)
+	for _, m := range r.matchers {
+		c.statuses = c.statuses || m.ofStatus
+		c.onStatus = c.onStatus || r.verdict == on && m.ofStatus
+		c.onOther = c.onOther || r.verdict == on && !m.ofStatus
+	}
 }
 
 func (c *classifier) Validate() error { return c.err }
@@ -63,169 +86,211 @@ func (c *classifier) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	err := next.Do(ctx)
-	if err == nil || errors.Is(err, retry.ErrConfig) {
-		return err
+	if err == nil {
+		return nil
 	}
 	return c.mark(ctx, err)
 }
 
 func (c *classifier) mark(ctx context.Context, err error) error {
-	f := failure{err: err}
-	f.readStatuses(err)
+	said := retry.VerdictOf(err)
+	if said.Config {
+		return err
+	}
+	f := c.read(err)
 	for _, r := range c.rules {
-		if !r.match(f) {
-			continue
+		if slices.ContainsFunc(r.matchers, func(m Matcher) bool { return m.match(f) }) {
+			return r.verdict.mark(err)
 		}
-		switch r.verdict {
-		case final:
-			return retry.Permanent(retry.Neutral(err))
-		case neutral:
-			return retry.Neutral(err)
-		}
+	}
+	if said.Rejection != nil || ctx.Err() != nil { // how a call words the end of its context is its own affair
 		return err
 	}
-	ruled := c.on
-	if f.statuses != nil {
-		ruled = c.status
+	if c.statuses && f.statuses == nil && c.statusOf == nil {
+		err = &noStatus{err}
 	}
-	if !ruled || !answered(ctx, err) {
-		return err
+	switch {
+	case c.rest.verdict != 0:
+		return c.rest.verdict.mark(err)
+	case f.statuses == nil && c.onOther, f.statuses != nil && c.onStatus:
+		if f.all4xx() {
+			return final.mark(err)
+		}
+		return fatal.mark(err)
 	}
-	if f.statuses != nil && !slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 != 4 }) {
-		err = retry.Neutral(err)
-	}
-	return retry.Permanent(err)
+	return err
 }
 
-// answered is false for what does not come from the callee. How a call speaks of the end of its context is its own affair: a
-// command says that it was killed.
-func answered(ctx context.Context, err error) bool {
-	_, rejected := retry.Rejected(err)
-	return !rejected && ctx.Err() == nil
+// read looks for statuses and SQL states in the whole tree of err: of several any may match.
+func (c *classifier) read(err error) failure {
+	f := failure{err: err}
+	for _, statusOf := range c.statusOf {
+		if s, ok := statusOf(err); ok {
+			f.statuses = append(f.statuses, s)
+		}
+	}
+	for e := range retry.Tree(err) {
+		f.look(e)
+	}
+	return f
 }
 
-// failure is what a rule looks at.
+// failure is what a matcher looks at.
 type failure struct {
 	err      error
 	statuses []int
+	states   []string
 }
 
-// readStatuses goes through the tree as errors.As does, but does not stop at the first status.
-func (f *failure) readStatuses(err error) {
-	if s, ok := err.(interface{ StatusCode() int }); ok {
-		f.statuses = append(f.statuses, s.StatusCode())
-	} else if as, ok := err.(interface{ As(any) bool }); ok {
-		var s interface{ StatusCode() int }
-		if as.As(&s) {
-			f.statuses = append(f.statuses, s.StatusCode())
-		}
+func (f *failure) look(err error) {
+	as, _ := err.(interface{ As(any) bool }) // as errors.As asks it
+	if e, ok := find[interface{ StatusCode() int }](err, as); ok {
+		f.statuses = append(f.statuses, e.StatusCode())
+	} else if e, ok := find[interface{ HTTPStatusCode() int }](err, as); ok {
+		f.statuses = append(f.statuses, e.HTTPStatusCode())
 	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		f.readStatuses(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			f.readStatuses(inner)
-		}
+	if e, ok := find[interface{ SQLState() string }](err, as); ok {
+		f.states = append(f.states, e.SQLState())
 	}
 }
 
-// Rule is one line of a [Classify]. It is safe for concurrent use if the function given to it is.
-type Rule struct {
-	match   func(failure) bool
-	verdict verdict
-	problem string
+func find[E any](err error, as interface{ As(any) bool }) (e E, ok bool) {
+	if e, ok = err.(E); !ok && as != nil {
+		ok = as.As(&e)
+	}
+	return e, ok
 }
 
+func (f *failure) all4xx() bool {
+	return f.statuses != nil && !slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 != 4 })
+}
+
+// noStatus is an error over which a status rule could not decide.
+type noStatus struct{ err error }
+
+func (e *noStatus) Error() string { return e.err.Error() + " (no status found: see StatusOf)" }
+func (e *noStatus) Unwrap() error { return e.err }
+
+// verdict is what a rule says of the errors that it matches.
 type verdict uint8
 
 const (
-	transient       verdict = iota + 1
-	transientStatus         // transient too, but it speaks of statuses
-	final
+	on verdict = iota + 1
 	neutral
+	final
+	fatal
+	reads // no verdict: it says how statuses are read
 )
 
-// Statuses makes errors with one of these statuses worth another attempt, and other statuses final. Codes that are not HTTP's,
-// as those of gRPC, will do.
-func Statuses(codes ...int) Rule { return statusRule("Statuses", transientStatus, codes) }
-
-// ServerErrors makes errors with a status of 500 to 599 worth another attempt, and other statuses final.
-func ServerErrors() Rule {
-	return Rule{verdict: transientStatus, match: func(f failure) bool {
-		return slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 == 5 })
-	}}
+func (v verdict) mark(err error) error {
+	switch v {
+	case neutral:
+		return retry.Neutral(err)
+	case final:
+		return retry.Permanent(retry.Neutral(err))
+	case fatal:
+		return retry.Permanent(err)
+	}
+	return err
 }
 
-// FinalStatuses makes errors with one of these statuses final.
-func FinalStatuses(codes ...int) Rule { return statusRule("FinalStatuses", final, codes) }
+// Rule is one line of a [Classify]: a verdict over matchers. It is safe for concurrent use if the
+// functions given to its matchers are. The zero Rule is a configuration error.
+type Rule struct {
+	verdict  verdict
+	matchers []Matcher
+	status   func(error) (int, bool) // of StatusOf
+	rest     bool                    // of Else
+	mistake  string
+}
 
-// NeutralStatuses makes errors with one of these statuses no fault of the callee.
-func NeutralStatuses(codes ...int) Rule { return statusRule("NeutralStatuses", neutral, codes) }
+// On makes errors that one of m matches worth another attempt. See [Classify] for what it makes of
+// others.
+func On(m ...Matcher) Rule { return rule("On", on, m) }
 
-// OnError makes errors that are (errors.Is) one of errs worth another attempt, and others without a status final.
-func OnError(errs ...error) Rule { return errorRule("OnError", transient, errs) }
+// Neutral makes errors that one of m matches worth another attempt, and not the callee's fault: a
+// breaker does not count them.
+func Neutral(m ...Matcher) Rule { return rule("Neutral", neutral, m) }
 
-// FinalError makes errors that are (errors.Is) one of errs final.
-func FinalError(errs ...error) Rule { return errorRule("FinalError", final, errs) }
+// Final makes errors that one of m matches the answer of a healthy callee, as "no rows": no further
+// attempt, and a success to a breaker.
+func Final(m ...Matcher) Rule { return rule("Final", final, m) }
 
-// NeutralError makes errors that are (errors.Is) one of errs no fault of the callee.
-func NeutralError(errs ...error) Rule { return errorRule("NeutralError", neutral, errs) }
+// Fatal makes errors that one of m matches the callee's failure, and not worth repeating: no further
+// attempt, and a breaker counts it.
+func Fatal(m ...Matcher) Rule { return rule("Fatal", fatal, m) }
 
-// OnType makes errors with an E in their tree (errors.As) worth another attempt, and others without a status final.
-func OnType[E error]() Rule { return Rule{verdict: transient, match: hasType[E]} }
-
-// FinalType makes errors with an E in their tree (errors.As) final.
-func FinalType[E error]() Rule { return Rule{verdict: final, match: hasType[E]} }
-
-// NeutralType makes errors with an E in their tree (errors.As) no fault of the callee.
-func NeutralType[E error]() Rule { return Rule{verdict: neutral, match: hasType[E]} }
-
-// OnMatch makes errors that f accepts worth another attempt, and others without a status final.
-func OnMatch(f func(error) bool) Rule { return matchRule("OnMatch", transient, f) }
-
-// FinalMatch makes errors that f accepts final.
-func FinalMatch(f func(error) bool) Rule { return matchRule("FinalMatch", final, f) }
-
-// NeutralMatch makes errors that f accepts no fault of the callee.
-func NeutralMatch(f func(error) bool) Rule { return matchRule("NeutralMatch", neutral, f) }
-
-func statusRule(name string, v verdict, codes []int) Rule {
-	codes = slices.Clone(codes)
-	r := Rule{verdict: v, match: func(f failure) bool {
-		return slices.ContainsFunc(f.statuses, func(s int) bool { return slices.Contains(codes, s) })
-	}}
-	if len(codes) == 0 {
-		r.problem = name + " without a status"
+func rule(name string, v verdict, matchers []Matcher) Rule {
+	r := Rule{verdict: v, matchers: slices.Clone(matchers)}
+	if len(matchers) == 0 {
+		r.mistake = name + "(): must have a matcher"
 	}
-	for _, code := range codes {
-		if code < 0 {
-			r.problem = name + ": a status is not negative"
+	for _, m := range matchers {
+		switch {
+		case m.match == nil:
+			r.mistake = name + ": the zero Matcher matches nothing"
+		case m.mistake != "":
+			r.mistake = m.mistake
 		}
 	}
 	return r
 }
 
-func errorRule(name string, v verdict, errs []error) Rule {
+// Else says what holds for errors that no other rule matches, wherever it stands in the list:
+// Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what [Classify] does by default.
+func Else(verdict func(...Matcher) Rule) Rule {
+	if verdict == nil {
+		return Rule{verdict: on, rest: true, mistake: "Else(nil): must be On, Neutral, Final or Fatal"}
+	}
+	r := verdict(Func(func(error) bool { return true }))
+	r.rest = true
+	return r
+}
+
+// StatusOf, first in the list, says how else the status of an error is read, if by none of the
+// methods that [Status] knows. f gets the whole error, and its answer counts beside those. For gRPC:
+//
+//	policies.StatusOf(func(err error) (int, bool) { s, ok := status.FromError(err); return int(s.Code()), ok })
+func StatusOf(f func(error) (int, bool)) Rule {
+	r := Rule{verdict: reads, status: f}
+	if f == nil {
+		r.mistake = "StatusOf(nil): must not be nil"
+	}
+	return r
+}
+
+// Matcher tells which errors a [Rule] is about. The zero Matcher is a configuration error.
+type Matcher struct {
+	match    func(failure) bool
+	ofStatus bool
+	mistake  string
+}
+
+// Is matches errors that are (errors.Is) one of errs.
+func Is(errs ...error) Matcher {
 	errs = slices.Clone(errs)
-	r := Rule{verdict: v, match: func(f failure) bool {
+	m := Matcher{match: func(f failure) bool {
 		return slices.ContainsFunc(errs, func(target error) bool { return errors.Is(f.err, target) })
 	}}
-	if len(errs) == 0 || slices.Contains(errs, nil) {
-		r.problem = name + " without an error"
+	switch {
+	case len(errs) == 0:
+		m.mistake = "Is(): must name an error"
+	case slices.Contains(errs, nil):
+		m.mistake = "Is(nil): must not be nil"
 	}
-	return r
+	return m
 }
 
-func matchRule(name string, v verdict, f func(error) bool) Rule {
-	r := Rule{verdict: v, match: func(x failure) bool { return f(x.err) }}
+// As matches errors with an E in their tree (errors.As).
+func As[E error]() Matcher {
+	return Matcher{match: func(f failure) bool { _, ok := errors.AsType[E](f.err); return ok }}
+}
+
+// Func matches errors that f accepts.
+func Func(f func(error) bool) Matcher {
+	m := Matcher{match: func(x failure) bool { return f(x.err) }}
 	if f == nil {
-		r.problem = name + ": nil function"
+		m.mistake = "Func(nil): must not be nil"
 	}
-	return r
-}
-
-func hasType[E error](f failure) bool {
-	_, ok := errors.AsType[E](f.err)
-	return ok
+	return m
 }

@@ -5,7 +5,7 @@
 //		policies.Timeout(10*time.Second),                        // for all attempts together
 //		policies.Exponential(policies.Attempts(4)),              // 100ms, 200ms, 400ms, each +-50 %
 //		policies.Timeout(2*time.Second),                         // for each attempt
-//		policies.Classify(policies.FinalError(sql.ErrNoRows)),   // an answer, not a failure
+//		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))),   // an answer, not a failure
 //	)
 //
 // # Retry loops

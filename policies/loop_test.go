@@ -369,7 +369,7 @@ func TestAllocations(t *testing.T) {
 	base := testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, &plain{}, succeed) })
 	for name, p := range map[string]retry.Policy{
 		"loop": policies.Exponential(policies.WithBudget(policies.NewTokenBudget(10, 0.1))), "ratio": policies.Constant(0, policies.WithBudget(policies.NewRatioBudget(0.1, 1))),
-		"classify": policies.Classify(policies.ServerErrors()), "bulkhead": policies.NewBulkhead(1, 0),
+		"classify": policies.Classify(policies.On(policies.ServerErrors)), "bulkhead": policies.NewBulkhead(1, 0),
 		"keyed": policies.Keyed(func(context.Context) string { return "a" }, func(string) retry.Policy { return &plain{} }),
 	} {
 		if n := testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, p, succeed) }); n > base {

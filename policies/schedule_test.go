@@ -110,8 +110,8 @@ func TestBadOptionsAreToldBeforeAnyCall(t *testing.T) {
 		"option": E(nil), "MaxCalls": E(policies.MaxCalls(0)), "constant": C(-1), "useless": C(1, policies.Factor(2)), "random": policies.Random(2, 1),
 		"random negative": policies.Random(-1, 1), "delays": policies.Delays(nil), "delay": policies.Delays([]time.Duration{-1}), "backoff": policies.Backoff(nil),
 		"nil backoff": policies.Backoff(func() backoff.BackOff { return nil }), "timeout": policies.Timeout(0), "bulkhead": policies.NewBulkhead(0, 0),
-		"rule": policies.Classify(policies.Rule{}), "statuses": policies.Classify(policies.Statuses()), "status": policies.Classify(policies.Statuses(-1)), "match": policies.Classify(policies.OnMatch(nil)),
-		"error": policies.Classify(policies.OnError(nil)), "keyed": policies.Keyed[string](nil, nil),
+		"rule": policies.Classify(policies.Rule{}), "statuses": policies.Classify(policies.On(policies.Status())), "status": policies.Classify(policies.On(policies.Status(-1))), "match": policies.Classify(policies.On(policies.Func(nil))),
+		"error": policies.Classify(policies.On(policies.Is(nil))), "keyed": policies.Keyed[string](nil, nil),
 	} {
 		s := outcomes(nil)
 		err := s.run(t.Context(), p)

@@ -29,7 +29,7 @@ func TestEveryPolicyIsSharedByCallsOfAnyType(t *testing.T) {
 		"cost budget":    policies.Constant(0, policies.WithBudget(policies.NewCostBudget(1_000_000, 1, 1))),
 		"max calls":      policies.Constant(0, policies.MaxCalls(3)),
 		"outermost only": policies.Constant(0, policies.OutermostOnly()),
-		"classify":       inLoop(policies.Classify(policies.OnError(errBoom))),
+		"classify":       inLoop(policies.Classify(policies.On(policies.Is(errBoom)))),
 		"timeout":        inLoop(policies.Timeout(time.Hour)),
 		"bulkhead":       inLoop(policies.NewBulkhead(2, 100)),
 		"keyed":          inLoop(policies.Keyed(keyIn, func(string) retry.Policy { return policies.NewBulkhead(3, 100) })),

@@ -79,8 +79,8 @@ func guard() retry.Policy {
 			policies.WithBudget(policies.NewTokenBudget(200, 0.5))), // all writers together: no storm of retries
 		breaker.New("orders"),
 		policies.Classify(
-			policies.NeutralMatch(locked), // busy is alive: retried, and not the breaker's business
-			policies.FinalMatch(conflict), // trying again cannot help
+			policies.Neutral(policies.Func(locked)), // busy is alive: retried, and not the breaker's business
+			policies.Final(policies.Func(conflict)), // trying again cannot help
 		),
 	)
 }

@@ -200,7 +200,7 @@ func (c config) guard() retry.Policy {
 	}
 	var verdict retry.Policy
 	if len(answers) > 0 {
-		verdict = policies.Classify(policies.NeutralStatuses(answers...))
+		verdict = policies.Classify(policies.Neutral(policies.Status(answers...)))
 	}
 	return retry.Chain(
 		policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) }),
