@@ -3,6 +3,7 @@ package policies
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/reprise-go/reprise/retry"
@@ -36,13 +37,13 @@ import (
 // answers of the callee: they pass as they are unless a rule names them. Configuration errors always
 // do.
 func Classify(rules ...Rule) retry.Policy {
-	c := &classifier{}
+	c := &classifier{given: len(rules)}
 	var m mistakes
 	for i, r := range rules {
 		m.check(r.verdict != 0, "rule %d is the zero Rule", i+1)
 		m.check(r.verdict == 0 || r.mistake == "", "%s", r.mistake)
 		switch {
-		case r.verdict == reads:
+		case r.verdict == reader:
 			m.check(len(c.rules) == 0 && c.rest.verdict == 0, "StatusOf: must be first in the list")
 			c.statusOf = append(c.statusOf, r.status)
 		case r.rest:
@@ -63,6 +64,8 @@ type classifier struct {
 	onStatus bool // an On rule has a status matcher
 	onOther  bool // an On rule has another one
 	statuses bool // any rule has a status matcher
+	reads    bool // any rule depends on what is in the tree
+	given    int
 	err      error
 }
 
@@ -70,6 +73,7 @@ func (c *classifier) add(r Rule) {
 	c.rules = append(c.rules, r)
 	for _, m := range r.matchers {
 		c.statuses = c.statuses || m.ofStatus
+		c.reads = c.reads || m.reads || r.verdict == on
 		c.onStatus = c.onStatus || r.verdict == on && m.ofStatus
 		c.onOther = c.onOther || r.verdict == on && !m.ofStatus
 	}
@@ -77,6 +81,7 @@ func (c *classifier) add(r Rule) {
 
 func (c *classifier) Validate() error { return c.err }
 func (c *classifier) Idle() bool      { return true }
+func (c *classifier) String() string  { return fmt.Sprintf("classify(%d rules)", c.given) }
 
 func (c *classifier) Do(ctx context.Context, next retry.Next) error {
 	if c.err != nil {
@@ -129,8 +134,10 @@ func (c *classifier) read(err error) failure {
 			f.statuses = append(f.statuses, s)
 		}
 	}
-	for e := range retry.Tree(err) {
-		f.look(e)
+	if c.reads {
+		for e := range retry.Tree(err) {
+			f.look(e)
+		}
 	}
 	return f
 }
@@ -179,7 +186,7 @@ const (
 	neutral
 	final
 	fatal
-	reads // no verdict: it says how statuses are read
+	reader // no verdict: it says how statuses are read
 )
 
 func (v verdict) mark(err error) error {
@@ -252,7 +259,7 @@ func Else(verdict func(...Matcher) Rule) Rule {
 //
 //	policies.StatusOf(func(err error) (int, bool) { s, ok := status.FromError(err); return int(s.Code()), ok })
 func StatusOf(f func(error) (int, bool)) Rule {
-	r := Rule{verdict: reads, status: f}
+	r := Rule{verdict: reader, status: f}
 	if f == nil {
 		r.mistake = "StatusOf(nil): must not be nil"
 	}
@@ -263,6 +270,7 @@ func StatusOf(f func(error) (int, bool)) Rule {
 type Matcher struct {
 	match    func(failure) bool
 	ofStatus bool
+	reads    bool // what is in the tree of the error
 	mistake  string
 }
 

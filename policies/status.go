@@ -13,7 +13,7 @@ import (
 // "(no status found: see StatusOf)".
 func Status(codes ...int) Matcher {
 	codes = slices.Clone(codes)
-	m := Matcher{ofStatus: true, match: func(f failure) bool {
+	m := Matcher{ofStatus: true, reads: true, match: func(f failure) bool {
 		return slices.ContainsFunc(f.statuses, func(s int) bool { return slices.Contains(codes, s) })
 	}}
 	if len(codes) == 0 {
@@ -28,7 +28,7 @@ func Status(codes ...int) Matcher {
 }
 
 // ServerErrors matches errors with a status of 500 to 599: see [Status].
-var ServerErrors = Matcher{ofStatus: true, match: func(f failure) bool {
+var ServerErrors = Matcher{ofStatus: true, reads: true, match: func(f failure) bool {
 	return slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 == 5 })
 }}
 
@@ -37,7 +37,7 @@ var ServerErrors = Matcher{ofStatus: true, match: func(f failure) bool {
 // class: SQLState("40") is every transaction rollback.
 func SQLState(codes ...string) Matcher {
 	codes = slices.Clone(codes)
-	m := Matcher{match: func(f failure) bool {
+	m := Matcher{reads: true, match: func(f failure) bool {
 		return slices.ContainsFunc(f.states, func(state string) bool {
 			return slices.ContainsFunc(codes, func(code string) bool {
 				return state == code || len(code) == 2 && len(state) == 5 && strings.HasPrefix(state, code)
