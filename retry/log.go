@@ -3,21 +3,25 @@ package retry
 import (
 	"context"
 	"log/slog"
+	"strings"
 )
 
-// LogTo makes an observer that writes every event to l, slog.Default() if nil. What a person must know comes as warnings
-// (giving up, rejections, changes of state), a retry as information, the rest for debugging; so is what became of a call that
-// was cancelled, as the losers of a hedge are. Errors are logged as they print: keep secrets out of them, as httpx does.
+// LogTo makes an observer that writes every event to l, slog.Default() if nil. The message is the
+// kind of the event; the attributes are policy, attempt, depth (only inside of two loops and more),
+// wait, took, from, to and error, each only if the event has it.
+//
+// Levels go by weight. Warn: a loop that gives up, a rejection, a breaker that changes its state.
+// Info: a retry. Debug: all the rest, also the final answer of a healthy callee (404, no rows), the
+// steps of a pacer, and what happens after the caller has cancelled, as to the losers of a hedge.
+//
+// Errors are logged as they print: keep secrets out of them, as httpx does.
 func LogTo(l *slog.Logger) Observer {
 	return func(ctx context.Context, e Event) {
 		l := l
 		if l == nil {
 			l = slog.Default()
 		}
-		level := e.level()
-		if ctx.Err() == context.Canceled && e.Kind != KindChange {
-			level = slog.LevelDebug
-		}
+		level := e.level(ctx)
 		if !l.Enabled(ctx, level) {
 			return
 		}
@@ -48,12 +52,22 @@ func LogTo(l *slog.Logger) Observer {
 	}
 }
 
-func (e Event) level() slog.Level {
+func (e Event) level(ctx context.Context) slog.Level {
 	switch e.Kind {
-	case KindGiveUp, KindReject, KindChange:
-		return slog.LevelWarn
-	case KindRetry:
+	case KindChange:
+		if kind, _, _ := strings.Cut(e.Policy, " "); kind == "breaker" {
+			return slog.LevelWarn
+		}
+		return slog.LevelDebug
+	case KindGiveUp, KindReject, KindRetry:
+	default:
+		return slog.LevelDebug
+	}
+	switch v := VerdictOf(e.Err); {
+	case ctx.Err() == context.Canceled, v.Permanent && v.Neutral && v.Rejection == nil:
+		return slog.LevelDebug
+	case e.Kind == KindRetry:
 		return slog.LevelInfo
 	}
-	return slog.LevelDebug
+	return slog.LevelWarn
 }

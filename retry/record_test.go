@@ -3,8 +3,11 @@ package retry_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -83,17 +86,79 @@ func TestSharesAddUpToTheWallTime(t *testing.T) {
 			})
 			wall := time.Since(start)
 			var total time.Duration
-			for _, s := range rec.Spans() {
-				total += s.Share
+			told := toldBy(t, &rec)
+			for _, s := range told.Spans {
+				total += seconds(s.Share)
 				if s.Share < 0 || s.Share > s.Took {
 					t.Errorf("seed %d: share %v of %v", seed, s.Share, s.Took)
 				}
+			}
+			if took := seconds(told.Took); took != wall {
+				t.Errorf("seed %d: took %v of %v", seed, took, wall)
 			}
 			if total != wall {
 				t.Errorf("seed %d: shares add up to %v of %v\n%s", seed, total, wall, rec.String())
 			}
 		})
 	}
+}
+
+// told is what a Record says as JSON.
+type told struct {
+	Calls, LeftOut int `json:"-"`
+	Took           float64
+	Spans          []struct {
+		At, Took, Share float64
+		Kind, Error     string
+	}
+	Events []struct{ Kind, Policy, Error string }
+}
+
+func toldBy(t *testing.T, rec *retry.Record) (got told) {
+	t.Helper()
+	text, err := json.Marshal(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := struct {
+		Calls   int
+		LeftOut int `json:"left_out"`
+	}{}
+	if err := errors.Join(json.Unmarshal(text, &got), json.Unmarshal(text, &counts)); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	got.Calls, got.LeftOut = counts.Calls, counts.LeftOut
+	return got
+}
+
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s * 1e9)) }
+
+func TestARecordOfManyEventsIsBounded(t *testing.T) {
+	const calls = 100_000
+	synctest.Test(t, func(t *testing.T) {
+		var rec retry.Record
+		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), patient(calls, time.Second)), func(context.Context) error {
+			return fmt.Errorf("call: %w", &response{make([]byte, 1)})
+		})
+		events := rec.Events()
+		got := toldBy(t, &rec)
+		if len(events) != 256 || got.Calls != calls || got.LeftOut != 3*calls-256 {
+			t.Errorf("%d events kept, %d calls, %d left out", len(events), got.Calls, got.LeftOut)
+		}
+		if events[0].Attempt != 1 || events[255].Kind != retry.KindDone || events[254].Kind != retry.KindGiveUp {
+			t.Errorf("first %v, last %v %v", events[0], events[254], events[255])
+		}
+		if wall := (calls - 1) * (time.Second + thinking); seconds(got.Took) != wall {
+			t.Errorf("took %v of %v", got.Took, wall)
+		}
+		text := rec.String()
+		if !strings.Contains(text, "100000 calls in") || strings.Count(text, "(299744 events left out)") != 1 || len(text) > 20_000 {
+			t.Errorf("%d bytes: %.300s", len(text), text)
+		}
+		if errors.As(events[0].Err, new(*response)) {
+			t.Error("keeps more of an error than its text")
+		}
+	})
 }
 
 func TestEveryObserverAroundIsTold(t *testing.T) {
@@ -156,7 +221,7 @@ func TestLogTo(t *testing.T) {
 	for _, kind := range []retry.Kind{retry.KindGiveUp, retry.KindReject, retry.KindChange} {
 		retry.LogTo(l)(cancelled, retry.Event{Kind: kind, Attempt: 1})
 	}
-	if want := "level=WARN msg=change attempt=1\n"; buf.String() != want { // nobody has to know of a loser
+	if want := ""; buf.String() != want { // nobody has to know of a loser
 		t.Errorf("cancelled: got\n%swant\n%s", buf.String(), want)
 	}
 	retry.LogTo(nil)(t.Context(), retry.Event{Kind: retry.KindCall, Err: errors.New("to the default logger")})
