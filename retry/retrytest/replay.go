@@ -1,0 +1,41 @@
+package retrytest
+
+import (
+	"context"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Replay is a policy to stand innermost in a chain. It gives the calls that reach it, one after the
+// other, the time and the error of the calls in the record; the call itself is made only where the
+// recorded one succeeded, for its value. Calls beyond the record are made as they are. So a guard can
+// be tried on what really happened once: on an outage, with other options.
+//
+// Each run of the program that replays makes its own: the position in the record is kept in the
+// policy. It is safe for concurrent use, but only calls that come one after the other are replayed
+// in a known order.
+func Replay(record *retry.Record) retry.Policy {
+	var steps []Step[bool] // Value: the call is to be made
+	for _, e := range record.Events() {
+		if e.Kind == retry.KindCall {
+			steps = append(steps, Step[bool]{Value: e.Err == nil, Err: e.Err, Took: e.Took})
+		}
+	}
+	steps = append(steps, Step[bool]{Value: true})
+	script := NewScript(steps...)
+	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		begun := time.Now()
+		makeIt, err := script.Call(ctx)
+		if err != nil || !makeIt {
+			emitCall(ctx, begun, err)
+			return err
+		}
+		return next.Do(ctx)
+	})
+}
+
+// emitCall tells observers of a call that was replayed and not made.
+func emitCall(ctx context.Context, begun time.Time, err error) {
+	retry.Emit(ctx, retry.Event{Kind: retry.KindCall, Took: time.Since(begun), Err: err})
+}
