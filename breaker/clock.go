@@ -4,10 +4,13 @@ import (
 	"math"
 	"sync/atomic"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 )
 
-// clock is a breaker's time, counted from its making. Read with the breaker's lock held and passed through present it never
-// goes back, though what it is read from may: a testing/synctest bubble begins in the year 2000, whatever was before.
+// clock is a breaker's time, counted from its making. Read with the breaker's lock held and passed
+// through present it never goes back, though what it is read from may: a testing/synctest bubble begins
+// in the year 2000, whatever was before.
 type clock struct {
 	born time.Time
 	lag  atomic.Int64 // how far the clock has gone back in all, in nanoseconds
@@ -21,11 +24,12 @@ func (c *clock) now() time.Duration   { return c.raw() + c.shift() }
 // wall is when a moment was or will be, for people.
 func (c *clock) wall(at time.Duration) time.Time { return c.born.Add(at - c.shift()) }
 
-// after is the moment so much later than at, which is not negative; the last one there is where that is too far away.
+// after is the moment so much later than at, which is not negative, or the last one there is.
 func after(at, d time.Duration) time.Duration { return at + min(d, math.MaxInt64-at) }
 
-// present is now for who holds the lock. Where now was read before the lock was taken, and others were faster, it is read
-// again; where the clock has gone back, time goes on from the latest moment seen.
+// present is now for the goroutine that holds the lock. If now was read before the lock was taken, and
+// others were faster, it is read again; if the clock has gone back, time goes on from the latest moment
+// seen.
 func (b *Breaker) present(now time.Duration) time.Duration {
 	if now < b.latest {
 		now = b.again()
@@ -40,11 +44,8 @@ func (b *Breaker) again() time.Duration {
 		return now
 	}
 	b.lag.Add(int64(b.latest - now))
-	switch e := b.era.Load(); e.state { // the engines have clocks of their own
-	case Open:
-		b.engine = openedEngine(b.probes, e.cause)
-	case HalfOpen:
-		b.spare = openedEngine(b.probes, e.cause)
+	if e := b.era.Load(); e.opening != nil && e.opening.State() == gobreaker.StateOpen { // it has a clock of its own
+		e.opening = newOpening(b.probes, e.until-b.latest)
 	}
 	return b.latest
 }

@@ -1,62 +1,33 @@
 package breaker
 
 import (
+	"sync/atomic"
 	"time"
 
+	"github.com/reprise-go/reprise/retry"
 	"github.com/sony/gobreaker/v2"
 )
 
-// era is a stretch of time in one state. Which era a call was admitted in is its generation: a result that belongs to
-// another one than the present changes nothing. Times are counted from the making of the breaker.
+// era is a stretch of time in one state. Which era a call was admitted in is its generation: a result
+// that belongs to another one than the present changes nothing. Times are counted from the making of
+// the breaker.
 type era struct {
 	state   State
 	since   time.Duration
 	until   time.Duration // Open: when the first probe may go; Closed: when the ramp is over
 	openFor time.Duration // Open and HalfOpen: how long the opening lasts, which OpenGrowth makes longer
-	cause   error         // what opened the breaker
+	cause   *failed       // what opened the breaker
 
 	// All below is guarded by Breaker.mu; all above never changes.
+	opening *opening // Open and HalfOpen
 	tally   tally
 	streak  int // consecutive failures
 	neutral int
-	flights flights // HalfOpen: probes that are out; Closed: calls in flight, with SlowInFlight
+	flights flights // HalfOpen: probes that hold a place; Closed: calls in flight, with SlowInFlight
 	ramp    ramp
 }
 
-// newEngine makes the gobreaker that counts probes: it opens at the first failure it is told of, gives out permits once it
-// is half-open, and decides when they close it.
-//
-// It does not see the calls of the closed state. Its windows lose the result of a call that began before them (rule 31), its
-// Allow allocates a closure per call, and counting beside it would take two locks on each side of a call instead of none and
-// one. Its timeout is fixed and exclusive, while ours grows, is restored, and admits whoever waits exactly that long; so it
-// gets the shortest there is and until decides when it is asked at all.
-func newEngine(probes int) *engine {
-	g := &engine{}
-	g.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:   uint32(probes),
-		Timeout:       1,
-		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
-		IsExcluded:    func(err error) bool { return err == errNoVerdict },
-		OnStateChange: func(_ string, _, to gobreaker.State) { g.turned = to },
-	})
-	return g
-}
-
-// engine is such a gobreaker, and how it has turned. To ask it for its state would be too late: it is open for a nanosecond only.
-type engine struct {
-	*gobreaker.TwoStepCircuitBreaker[struct{}]
-	turned gobreaker.State // by its last change; guarded by Breaker.mu, as all of it
-}
-
-// refusal is why a call is refused in this era.
-func (e *era) refusal() error {
-	if e.state == Isolated {
-		return errIsolated
-	}
-	return ErrOpen
-}
-
-// left is how long an open era still lasts. It is 0 too where the clock has gone back, which present is to see.
+// left is how long an open era still lasts. It is 0 too if the clock has gone back: present sees to it.
 func (e *era) left(now time.Duration) time.Duration {
 	if now < e.since {
 		return 0
@@ -64,58 +35,61 @@ func (e *era) left(now time.Duration) time.Duration {
 	return max(0, e.until-now)
 }
 
-// settle brings the state up to now: what the passing of time has changed since anybody last looked. b.mu is held.
+// failed is the failure that opened the breaker. A failure may hold megabytes and the breaker keeps it
+// for long, so shrink replaces it by what retry.Brief leaves of it. That runs code of the error, so it
+// is done when the lock is free.
+type failed struct{ err atomic.Pointer[error] }
+
+func newFailed(err error) *failed {
+	if err == nil {
+		return nil
+	}
+	f := &failed{}
+	f.err.Store(&err)
+	return f
+}
+
+func (f *failed) get() error {
+	if f == nil {
+		return nil
+	}
+	return *f.err.Load()
+}
+
+func (f *failed) shrink() {
+	if f != nil {
+		brief := retry.Brief(f.get())
+		f.err.Store(&brief)
+	}
+}
+
+// catchUp brings the state up to now: what time has changed since anybody last looked. b.mu is held.
 //
-// Time is looked at when a call comes or the state is asked for, and not by a timer: a breaker that nobody uses costs
-// nothing, and one that is dropped leaves nothing behind.
-func (b *Breaker) settle(now time.Duration) {
+// It runs when a call comes or the state is asked for, and not by a timer: a breaker that nobody uses
+// costs nothing, and one that is dropped leaves nothing behind.
+func (b *Breaker) catchUp(now time.Duration) {
 	switch e := b.era.Load(); e.state {
 	case Closed:
 		b.countOverdue(e, now)
 	case HalfOpen:
-		if p := e.flights.first; p != nil && now-p.start >= b.probeLimit {
-			b.probeHangs(e, p.start+b.probeLimit)
-			b.settle(now)
-		}
+		b.freeOverdue(e, now)
 	case Open:
-		if now >= e.until && b.engine.State() == gobreaker.StateHalfOpen {
-			b.spare = openedEngine(b.probes, e.cause)
-			b.enter(&era{state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause}, e.cause)
+		if now >= e.until {
+			e.opening.State() // so that it is half-open from now on, whatever its clock does
+			b.enter(&era{state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause, opening: e.opening}, e.cause.get())
 		}
 	}
 }
 
-// trip opens a closed breaker. b.mu is held.
-func (b *Breaker) trip(now time.Duration, cause error) {
-	openEngine(b.engine, cause)
-	b.open(now, b.openFor, cause)
-}
-
-func openEngine(g *engine, cause error) {
-	if cause == nil {
-		cause = errUnknown
-	}
-	if done, err := g.Allow(); err == nil {
-		done(cause)
-	}
-}
-
-// openedEngine makes one that is about to give out probes.
-func openedEngine(probes int, cause error) *engine {
-	g := newEngine(probes)
-	openEngine(g, cause)
-	return g
-}
-
-// reopen opens it after a failed probe, for longer than the last time if so configured. b.mu is held.
-func (b *Breaker) reopen(e *era, at time.Duration, cause error) {
-	b.open(at, b.grown(e.openFor), cause)
-}
-
-func (b *Breaker) open(at, openFor time.Duration, cause error) {
-	b.lastFailure = cause
-	openFor = max(2, openFor) // ns, as the engine's time is over after 1 ns and not at it
-	b.enter(&era{state: Open, since: at, until: after(at, openFor), openFor: openFor, cause: cause}, cause)
+// open begins an opening of the given length. b.mu is held.
+func (b *Breaker) open(openFor time.Duration, cause error) {
+	openFor = max(tick, openFor)
+	o := newOpening(b.probes, openFor)
+	now := b.present(b.now()) // not earlier: whoever waits until the end by our clock is past it by gobreaker's
+	b.asked.Store(int64(now))
+	b.enter(&era{
+		state: Open, since: now, until: after(now, openFor), openFor: openFor, cause: newFailed(cause), opening: o,
+	}, cause)
 }
 
 // close lets calls through again, at once or as a growing share. b.mu is held.
@@ -131,27 +105,18 @@ func (b *Breaker) close(now time.Duration) {
 
 func (b *Breaker) newClosed(now time.Duration) *era {
 	e := &era{state: Closed, since: now}
-	if b.ratio > 0 {
+	if b.windowed() {
 		e.tally = newTally(b.window, b.buckets, now)
 	}
 	return e
 }
 
-// enter begins a new era and notes the change for the listeners. b.mu is held.
+// enter begins a new era and notes the turn. b.mu is held.
 func (b *Breaker) enter(e *era, cause error) {
 	from := b.era.Swap(e).state
-	if from == e.state {
-		return
-	}
-	b.changes = append(b.changes, Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause})
-}
-
-// probeHangs opens the breaker as of at, when its oldest probe reached its limit, though it may be noticed
-// so much later that the open time is over too. An engine that were opened only then would refuse the probe that is due, as it
-// needs a moment to pass; so the spare takes over, which was opened before. b.mu is held.
-func (b *Breaker) probeHangs(e *era, at time.Duration) {
-	b.engine = b.spare
-	b.reopen(e, at, errProbeHangs)
+	b.turns = append(b.turns, turn{
+		Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause}, e.cause,
+	})
 }
 
 // grown is the open time after one more failed half-open.
@@ -163,4 +128,32 @@ func (b *Breaker) grown(d time.Duration) time.Duration {
 		return time.Duration(longer)
 	}
 	return b.openMax
+}
+
+// opening is the gobreaker that one opening is: open for its time, then half-open with its probes,
+// until it says closed or open again. If it says open again, the next opening is another one, since
+// its time may be longer.
+//
+// Calls of the closed state do not pass through it: its Allow allocates a closure per call, and its
+// windows lose the result of a call that began before them.
+type opening struct {
+	*gobreaker.TwoStepCircuitBreaker[struct{}]
+	state gobreaker.State // after its last change; to ask would be too late if the open time is short
+}
+
+// newOpening makes one that is open from now on. gobreaker admits after more than its Timeout, and a
+// caller who waits exactly as long as it was told is to be admitted: so the Timeout is 1 ns less.
+func newOpening(probes int, openFor time.Duration) *opening {
+	o := &opening{}
+	o.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:   uint32(probes),
+		Timeout:       max(1, openFor-1),
+		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
+		IsExcluded:    func(err error) bool { return err == errNoVerdict },
+		OnStateChange: func(_ string, _, to gobreaker.State) { o.state = to },
+	})
+	if done, err := o.Allow(); err == nil {
+		done(errFailed)
+	}
+	return o
 }

@@ -2,17 +2,27 @@ package breaker
 
 import "time"
 
-// flight is a call under way that somebody has to find again: a probe, or any call with SlowInFlight.
+// flight is a call under way that somebody has to find again: a probe, a call inside a probe, or any
+// call with SlowInFlight.
 type flight struct {
 	start      time.Duration
-	done       func(error) // a probe's permit
-	counted    bool        // as a failure, before its end
-	bucket     int64       // in which
 	prev, next *flight
+
+	// Of a call in the closed state.
+	counted bool  // as a failure, before its end
+	bucket  int64 // in which
+
+	// Of a probe, and of a call inside one: see probes.go.
+	era   *era
+	done  func(error) // gives its permit back to the opening
+	late  bool        // it holds no place any more
+	over  bool        // it has ended
+	outer *flight     // the probe that it is part of
+	inner *flight     // the call under way that is part of it
 }
 
-// flights is a list of them, the oldest first. Those that have landed are used again, so that a list of steady length
-// allocates nothing.
+// flights is a list of them, the oldest first. Those that have landed are used again, so that a list
+// of steady length allocates nothing.
 type flights struct{ first, last, free *flight }
 
 func (l *flights) add(now time.Duration) *flight {
@@ -47,23 +57,24 @@ func (l *flights) remove(f *flight) {
 }
 
 // recycle is called when nobody looks at f any more.
-func (l *flights) recycle(f *flight) { f.next, f.done, l.free = l.free, nil, f }
+func (l *flights) recycle(f *flight) { f.next, l.free = l.free, f }
 
-// countOverdue counts the calls that have been running for longer than SlowCall as failures now, with SlowInFlight. They leave
-// the list: started in order, overdue in order. b.mu is held.
+// countOverdue counts the calls that have been running for longer than SlowCall as failures now, with
+// SlowInFlight. They leave the list: started in order, overdue in order. b.mu is held.
 func (b *Breaker) countOverdue(e *era, now time.Duration) {
 	for f := e.flights.first; f != nil && b.inFlight && now-f.start > b.slow; f = e.flights.first {
 		e.flights.remove(f)
 		f.counted, f.bucket = true, e.tally.number(now)
-		b.tell(e, failure, errOverdue, now)
+		b.count(e, failure, errOverdue, now)
 		if b.era.Load() != e {
-			return // that one tripped it, and the rest belong to the past
+			return // that one opened it, and the rest belong to the past
 		}
 	}
 }
 
-// land ends a call that was counted as it ran, and reports whether its end needs no counting any more. b.mu is held.
-func (b *Breaker) land(e *era, f *flight, v verdict, err error, now time.Duration) bool {
+// land ends a call that was counted as it ran, and reports whether its end needs no counting any more.
+// b.mu is held.
+func (b *Breaker) land(e *era, f *flight, o outcome, now time.Duration) bool {
 	defer e.flights.recycle(f)
 	if !f.counted {
 		e.flights.remove(f)
@@ -71,11 +82,11 @@ func (b *Breaker) land(e *era, f *flight, v verdict, err error, now time.Duratio
 	}
 	e.tally.advance(now)
 	switch {
-	case v != failure: // a configuration error: the callee was never called
+	case o != failure: // a configuration error: the callee was never called
 		e.tally.takeBack(f.bucket)
 		e.streak = max(0, e.streak-1)
 	case e.tally.holds(f.bucket):
-		b.lastFailure, b.failedAt = err, now
+		b.failedAt = now
 	default: // it has left the window while it was still running, and ends in it
 		e.streak--
 		return false

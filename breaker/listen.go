@@ -6,32 +6,44 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// fresh hands over the changes made under the lock that is held, and queues them for the listeners in the order in which
-// they happened.
-func (b *Breaker) fresh() []Change {
-	changes := b.changes
-	b.changes = nil
-	if len(b.listeners) > 0 {
-		b.pending = append(b.pending, changes...)
+// turn is the beginning of an era: a change to tell, unless the state is the same.
+type turn struct {
+	Change
+	cause *failed // of the new era
+}
+
+// fresh hands over the turns made under the lock that is held, and queues the changes for the listeners
+// in the order in which they happened.
+func (b *Breaker) fresh() []turn {
+	turns := b.turns
+	b.turns = nil
+	for _, t := range turns {
+		if t.From != t.To && len(b.listeners) > 0 {
+			b.pending = append(b.pending, t.Change)
+		}
 	}
-	return changes
+	return turns
 }
 
 // announce tells the observers of the call that caused the changes, and the listeners. No lock is held.
-func (b *Breaker) announce(ctx context.Context, changes []Change) {
-	if len(changes) == 0 {
+func (b *Breaker) announce(ctx context.Context, turns []turn) {
+	if len(turns) == 0 {
 		return
 	}
-	defer b.tellListeners() // also when an observer panics
-	for _, c := range changes {
-		retry.Emit(ctx, retry.Event{
-			Kind: retry.KindChange, Policy: b.policy, From: c.From.String(), To: c.To.String(), Err: c.Cause, Time: c.Time,
-		})
+	defer b.tellListeners() // also if an observer panics
+	for _, t := range turns {
+		t.cause.shrink()
+		if t.From != t.To {
+			retry.Emit(ctx, retry.Event{
+				Kind: retry.KindChange, Policy: b.policy, From: t.From.String(), To: t.To.String(), Err: t.Cause, Time: t.Time,
+			})
+		}
 	}
 }
 
-// tellListeners has one goroutine at a time tell, so that every listener sees the changes in order. Whoever finds another
-// one telling leaves its changes to it: waiting would deadlock a listener that itself changes the state.
+// tellListeners has one goroutine at a time tell, so that every listener sees the changes in order. A
+// goroutine that finds another one telling leaves its changes to it: waiting would deadlock a listener
+// that itself changes the state.
 func (b *Breaker) tellListeners() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -39,7 +51,7 @@ func (b *Breaker) tellListeners() {
 		return
 	}
 	b.telling = true
-	defer func() { b.telling = false }() // when a listener panics the rest is told with the next change
+	defer func() { b.telling = false }() // if a listener panics the rest is told with the next change
 	for len(b.pending) > 0 {
 		c := b.pending[0]
 		b.pending = b.pending[1:]

@@ -30,8 +30,9 @@ type model struct {
 	results []result
 	open    time.Duration // the present open time
 	until   time.Duration
-	out     map[*flown]bool
+	out     map[*flown]bool // true: a probe that holds its place
 	healthy int
+	late    int // of the healthy ones, those that held no place any more
 }
 
 type result struct {
@@ -48,7 +49,7 @@ type flown struct {
 }
 
 func (m *model) enter(s breaker.State) {
-	m.state, m.streak, m.results, m.healthy, m.out = s, 0, nil, 0, map[*flown]bool{}
+	m.state, m.streak, m.results, m.healthy, m.late, m.out = s, 0, nil, 0, 0, map[*flown]bool{}
 	m.gen++
 }
 
@@ -61,28 +62,22 @@ func (m *model) reopen(at time.Duration) {
 }
 
 func (m *model) settle(now time.Duration) {
-	for {
-		switch {
-		case m.state == breaker.Open && now >= m.until:
-			m.enter(breaker.HalfOpen)
-		case m.state == breaker.HalfOpen && len(m.out) > 0 && now >= m.oldest()+m.limit:
-			m.reopen(m.oldest() + m.limit)
-		default:
-			return
-		}
+	if m.state == breaker.Open && now >= m.until {
+		m.enter(breaker.HalfOpen)
 	}
-}
-
-func (m *model) oldest() time.Duration {
-	t := time.Duration(1 << 62)
 	for f := range m.out {
-		t = min(t, f.start)
+		m.out[f] = now < f.start+m.limit
 	}
-	return t
 }
 
 func (m *model) admits() bool {
-	return m.state == breaker.Closed || m.state == breaker.HalfOpen && len(m.out)+m.healthy < m.probes
+	held := m.healthy - m.late
+	for _, holds := range m.out {
+		if holds {
+			held++
+		}
+	}
+	return m.state == breaker.Closed || m.state == breaker.HalfOpen && held < m.probes
 }
 
 func (m *model) counts(now time.Duration) (ok, failed int) {
@@ -105,6 +100,7 @@ func (m *model) end(f *flown, outcome string, now time.Duration) {
 	if f.gen != m.gen {
 		return
 	}
+	late := !m.out[f]
 	delete(m.out, f)
 	bad := outcome == "failure" || outcome == "panic" || outcome == "goexit" || outcome == "permanent"
 	if m.slow > 0 && now-f.start > m.slow && outcome != "config" {
@@ -126,6 +122,9 @@ func (m *model) end(f *flown, outcome string, now time.Duration) {
 		m.results = append(m.results, result{now, true})
 		m.streak = 0
 		m.healthy++
+		if late {
+			m.late++
+		}
 		if m.state == breaker.HalfOpen && m.healthy == m.probes {
 			m.enter(breaker.Closed)
 		}

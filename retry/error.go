@@ -67,12 +67,21 @@ type Rejection struct {
 	Quota      Quota         // a limiter's own limit, what is left, and when there is more; zero from others
 }
 
-// Error is one line: who, why, until when, and the failure behind it.
+// Error is one line: who, why, until when, and the failure behind it. A Reason with a method
+// Refusal(after time.Duration) string words the why and the when itself; after is RetryAfter, rounded.
 func (r *Rejection) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %v", r.Policy, r.Reason)
-	if r.RetryAfter > 0 {
-		fmt.Fprintf(&b, ", retry after %v", round(r.RetryAfter))
+	fmt.Fprintf(&b, "%s: ", r.Policy)
+	switch reason := r.Reason.(type) {
+	case interface {
+		Refusal(after time.Duration) string
+	}:
+		b.WriteString(reason.Refusal(round(r.RetryAfter)))
+	default:
+		fmt.Fprintf(&b, "%v", reason)
+		if r.RetryAfter > 0 {
+			fmt.Fprintf(&b, ", retry after %v", round(r.RetryAfter))
+		}
 	}
 	if r.Cause != nil {
 		fmt.Fprintf(&b, " (last failure: %v)", r.Cause)

@@ -1,0 +1,141 @@
+package breaker
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/reprise-go/reprise/retry"
+	"github.com/sony/gobreaker/v2"
+)
+
+// From makes a policy of a gobreaker that one already has, with its own settings. It counts outcomes as
+// [Breaker] does: nil and final answers as successes; panics, runtime.Goexit and the caller's deadline
+// as failures; the caller's cancellation, Neutral errors and rejections from inside not at all. A
+// rejected call gets a [*retry.Rejection] that Is [ErrOpen] and the gobreaker's error; its RetryAfter
+// is 0, since gobreaker does not tell.
+//
+// A half-open gobreaker must be told of every probe, also of one without a verdict. It is told an error
+// that is marked Neutral then: with the setting IsExcluded: retry.IsNeutral the probe's place is free
+// again and nothing else changes, without it the breaker opens again.
+//
+// A nil cb is a configuration error.
+func From[T any](cb *gobreaker.TwoStepCircuitBreaker[T]) retry.Policy {
+	if cb == nil {
+		return &adopted{}
+	}
+	return &adopted{cb: cb, policy: policyName(cb.Name())}
+}
+
+// adopted is a foreign gobreaker. It has no type parameter, as no policy has.
+type adopted struct {
+	cb interface {
+		Name() string
+		State() gobreaker.State
+		Allow() (func(error), error)
+	}
+	policy string
+	last   atomic.Pointer[error] // the last failure
+}
+
+var errNilGobreaker = retry.ConfigErrorf("breaker.From", "cb: must not be nil")
+
+func (a *adopted) Validate() error {
+	if a.cb == nil {
+		return errNilGobreaker
+	}
+	return nil
+}
+
+func (a *adopted) Name() string {
+	if a.cb == nil {
+		return ""
+	}
+	return a.cb.Name()
+}
+
+func (a *adopted) String() string {
+	if a.cb == nil {
+		return errNilGobreaker.Error()
+	}
+	return a.policy + "(" + a.cb.State().String() + ")"
+}
+
+func (a *adopted) Do(ctx context.Context, next retry.Next) error {
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	if err := retry.Ended(ctx); err != nil {
+		return err
+	}
+	done, err := a.cb.Allow()
+	if err == gobreaker.ErrTooManyRequests {
+		if around, _ := ctx.Value(adoptedKey{a}).(*insideAdopted); around != nil && around.busy.CompareAndSwap(false, true) {
+			defer around.busy.Store(false)
+			return next.Do(ctx) // part of the probe that it is made from
+		}
+	}
+	if err != nil {
+		return a.rejection(ctx, err)
+	}
+	result := errAborted
+	defer func() { a.settle(ctx, done, result) }()
+	inside := ctx
+	if a.cb.State() == gobreaker.StateHalfOpen {
+		inside = &insideAdopted{Context: ctx, policy: a}
+	}
+	result = next.Do(inside)
+	return result
+}
+
+func (a *adopted) settle(ctx context.Context, done func(error), err error) {
+	o := failure
+	defer func() { // also if the context or the error panics
+		switch o {
+		case success:
+			done(nil)
+		case failure:
+			done(err)
+		default: // while it is closed, to tell it nothing is to count nothing
+			if a.cb.State() == gobreaker.StateHalfOpen {
+				done(retry.Neutral(err))
+			}
+		}
+	}()
+	if o = classify(ctx, err, false); o == failure {
+		brief := retry.Brief(err)
+		a.last.Store(&brief)
+	}
+}
+
+func (a *adopted) rejection(ctx context.Context, err error) error {
+	r := &retry.Rejection{Policy: a.policy, Reason: &adoptedReason{err}}
+	if last := a.last.Load(); last != nil {
+		r.Cause = *last
+	}
+	if retry.Observed(ctx) {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: a.policy, Err: r})
+	}
+	return r
+}
+
+// adoptedReason is gobreaker's error, and Is ErrOpen.
+type adoptedReason struct{ error }
+
+func (r *adoptedReason) Is(target error) bool { return target == ErrOpen }
+func (r *adoptedReason) Unwrap() error        { return r.error }
+
+// insideAdopted is the context of a probe: see insideProbe.
+type insideAdopted struct {
+	context.Context
+	policy *adopted
+	busy   atomic.Bool // a call inside the probe is under way
+}
+
+type adoptedKey struct{ *adopted }
+
+func (p *insideAdopted) Value(key any) any {
+	if key == any(adoptedKey{p.policy}) {
+		return p
+	}
+	return p.Context.Value(key)
+}

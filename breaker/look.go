@@ -1,0 +1,100 @@
+package breaker
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// State returns the state now.
+func (b *Breaker) State() (s State) {
+	b.under(func(e *era, _ time.Duration) { s = e.state })
+	return s
+}
+
+// Counts returns what has been counted in the present state.
+func (b *Breaker) Counts() (c Counts) {
+	b.under(func(e *era, now time.Duration) {
+		e.tally.advance(now)
+		c = Counts{Successes: e.tally.ok, Failures: e.tally.failed, Neutral: e.neutral, ConsecutiveFailures: e.streak}
+	})
+	return c
+}
+
+// Name returns the name that New was given.
+func (b *Breaker) Name() string {
+	if b == nil {
+		return ""
+	}
+	return b.name
+}
+
+// String describes the breaker on one line, as "breaker catalog(open, next probe in 12s)". Unlike State
+// it changes nothing and tells no listener.
+func (b *Breaker) String() string {
+	if b == nil || b.era.Load() == nil {
+		return errZero.Error()
+	}
+	b.mu.Lock()
+	e, now := b.era.Load(), b.now()
+	b.mu.Unlock()
+	text := e.state.String()
+	if left := e.left(now); e.state == Open && left > 0 {
+		text += ", next probe in " + legible(left).String()
+	} else if e.state == Open {
+		text = HalfOpen.String()
+	}
+	return b.policy + "(" + text + ")"
+}
+
+// Format makes every verb print String, since the others would read fields that calls are writing.
+func (b *Breaker) Format(s fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), b.String())
+}
+
+// legible cuts a duration to milliseconds, or to four digits if it is shorter than 10 s.
+func legible(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for unit < time.Millisecond && d/unit >= 10000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}
+
+// unasked is after how many open times an open breaker that no call has come to protects nobody.
+const unasked = 10
+
+// Idle reports whether the breaker could be forgotten without harm: it is closed, not on its ramp, and
+// has seen no failure for as long as its open time and its window last; or it is open or half-open,
+// with no probe under way, and no call has come for ten times its present open time. An isolated
+// breaker is never idle.
+func (b *Breaker) Idle() bool {
+	if b == nil || b.era.Load() == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.present(b.now())
+	switch e := b.era.Load(); e.state {
+	case Closed:
+		keep := b.openFor
+		if b.windowed() {
+			keep = max(keep, b.window)
+		}
+		return now >= e.until && e.flights.first == nil && (b.failedAt < 0 || now-b.failedAt >= keep)
+	case Open, HalfOpen:
+		if f := e.flights.last; f != nil && now-f.start < b.probeLimit {
+			return false
+		}
+		return e.openFor <= math.MaxInt64/unasked && now-time.Duration(b.asked.Load()) >= unasked*e.openFor
+	}
+	return false
+}
+
+// touch notes that a call came. To write at each would have the cores that reject calls wait for each
+// other, so it is noted to a thousandth of the open time.
+func (b *Breaker) touch(e *era, now time.Duration) {
+	if now-time.Duration(b.asked.Load()) > e.openFor>>10 {
+		b.asked.Store(int64(now))
+	}
+}

@@ -1,0 +1,74 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// outcome is what one call says of its callee.
+type outcome uint8
+
+const (
+	none    outcome = iota // a configuration error: as if there had been no call
+	neutral                // the call says nothing of the callee
+	success
+	failure
+)
+
+var errOverdue = errors.New("a call is still running after the slow limit")
+
+// classify makes an outcome of an error.
+//
+// Whether the caller went away is told by its context and not by the error, since a client library's
+// errors need not be context errors. So a failure that comes while the caller is leaving is no verdict
+// either: one is lost here and there, and none is invented.
+func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
+	switch err {
+	case nil:
+		return success
+	case errAborted:
+		return failure
+	}
+	v, gone := retry.VerdictOf(err), ctx.Err()
+	switch {
+	case v.Config:
+		return none
+	case v.Rejection != nil: // the callee was not reached, whatever else the error says
+		return neutral
+	case gone == context.Canceled: // before the marks: a classifier may call the cancellation a final answer
+		return neutral
+	case v.Neutral && v.Permanent: // the final answer of a healthy callee
+		return success
+	case v.Neutral:
+		return neutral
+	case gone != nil && ignoreDeadline && !byPolicy(context.Cause(ctx)):
+		return neutral
+	}
+	return failure
+}
+
+// classify also knows slow calls, whoever ended them. It gives back the failure to tell.
+func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (outcome, error) {
+	o := classify(ctx, err, b.ignoreDeadline)
+	if b.slow == 0 || took <= b.slow || o == none {
+		return o, err
+	}
+	if err == nil {
+		err = fmt.Errorf("a call took %v, longer than %v", took, b.slow)
+	}
+	return failure, err
+}
+
+// byPolicy reports whether a deadline was set by a policy around the breaker and not by the caller, who
+// may give a cause too.
+func byPolicy(cause error) bool {
+	_, ok := errors.AsType[interface {
+		error
+		ByPolicy()
+	}](cause)
+	return ok
+}

@@ -1,0 +1,57 @@
+package breaker
+
+import (
+	"context"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// ErrOpen is the Reason of a [retry.Rejection] by a breaker, whether it is open, isolated, or has all
+// its probes out.
+var ErrOpen error = &reason{"circuit breaker is open", "open"}
+
+// errIsolated Is ErrOpen; only people tell the two apart.
+var errIsolated error = &reason{"circuit breaker is isolated", "isolated until it is released"}
+
+type reason struct{ text, short string }
+
+func (r *reason) Error() string        { return r.text }
+func (r *reason) Is(target error) bool { return target == ErrOpen }
+
+// Refusal is what a rejection says after the breaker's name: "open, next probe in 12s".
+func (r *reason) Refusal(retryAfter time.Duration) string {
+	if retryAfter <= 0 {
+		return r.short
+	}
+	return r.short + ", next probe in " + retryAfter.String()
+}
+
+// refusal is why a call is rejected in this era.
+func (e *era) refusal() error {
+	if e.state == Isolated {
+		return errIsolated
+	}
+	return ErrOpen
+}
+
+func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) error {
+	r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get()}
+	if retry.Observed(ctx) {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r})
+	}
+	return r
+}
+
+// refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts only.
+func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permit, error) {
+	if !b.shadow {
+		return permit{}, b.rejection(ctx, e, wait)
+	}
+	b.shadowed.refused.Add(1)
+	if retry.Observed(ctx) {
+		r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get()}
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, To: "let through: shadow"})
+	}
+	return permit{}, nil
+}
