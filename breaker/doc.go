@@ -5,31 +5,66 @@
 //	            enough failures                     the open time is over
 //	  closed ---------------------> open --------------------------------> half-open
 //	    ^                             ^                                      |    |
-//	    |                             +--- a probe fails, is slow or hangs --+    |
-//	    +--------------------------------- all probes succeed --------------------+
+//	    |                             +--------- a probe fails, is slow -----+    |
+//	    +------------------------------- enough probes succeed -------------------+
 //
+//	  Trip: from any state but isolated to open
 //	  Isolate: from any state to isolated, which only Release leaves, to closed
 //
-// # When to trip by what
+// # What to put it around
 //
-//   - [ConsecutiveFailures], the default: for callees that work or do not work, and for little traffic. One success in
-//     between starts the count anew, so it is blind to a callee that fails half of the time.
-//   - [FailureRate] over a [Window]: for steady traffic. Its minimum keeps two failures at night from opening it.
-//   - [SlowCall]: for callees that get slow before they fail. It makes slow calls failures of either rule. With
-//     [SlowInFlight] they count before they end: for callees that hang.
+// One breaker stands around one thing that fails as a whole: a service, a host, a database, one replica
+// of several. A breaker around two of them rejects calls to the one that works; one per URL or per
+// customer never sees enough calls to decide. With policies.Keyed each host gets its own.
 //
-// [OpenFor] should be about what a restart of the callee takes; with [OpenGrowth] an outage of hours is probed less and
-// less. [Ramp] is for callees that fall over when all traffic comes back at once. Try the figures with [Shadow] first.
+// It stands around a call that takes about as long as an answer: a request, a query, the attempt to
+// connect. A call that lives for hours is not one. As a probe it looks as if it hung, and its end says
+// little about its beginning. For a stream use [Breaker.Allow], which is told when the stream is
+// established or that it broke.
+//
+// Around the retry loop the breaker counts a call once, inside it every attempt, which is the usual
+// place: it opens sooner, and the loop makes no further attempt against an open breaker. Limiters and
+// bulkheads belong outside: waiting there is no slow call.
+//
+// # When to open by what
+//
+//   - [ConsecutiveFailures], the default: for callees that work or do not work, and for little traffic.
+//     One success in between starts the count anew, so it is blind to a callee that fails half of the
+//     time.
+//   - [FailureRate] over a [Window]: for steady traffic. Its minimum keeps two failures at night from
+//     opening it.
+//   - [FailureCount] over a [Window]: for callees of which n failures are too many, whatever succeeds.
+//   - [SlowCall]: for callees that get slow before they fail. It makes slow calls failures of any rule.
+//     With [SlowInFlight] they count before they end: for callees that hang.
+//   - [Breaker.Trip]: for a health check that knows better.
+//
+// [OpenFor] should be about what a restart of the callee takes; with [OpenGrowth] an outage of hours is
+// probed less and less. [Ramp] is for callees that fall over when all traffic comes back at once. Try
+// the figures with [Shadow] first.
 //
 // # What counts
 //
 //   - success: nil, and the final answer of a healthy callee, an error marked both Permanent and Neutral
-//   - failure: any other error, the caller's deadline ([IgnoreDeadline]), a panic, runtime.Goexit, a slow call
-//   - no verdict: the caller cancelled, the error is marked Neutral, a policy further in rejected the call
+//   - failure: any other error, the caller's deadline ([IgnoreDeadline]), a panic, runtime.Goexit, a
+//     slow call
+//   - no verdict: the caller cancelled, the error is marked Neutral, a policy further in rejected the
+//     call
 //
-// Configuration errors are not counted at all. A call that was admitted before the state last changed changes nothing.
+// Configuration errors are not counted at all. A call that was admitted before the state last changed
+// changes nothing.
 //
-// A refused call gets a [retry.Rejection] that Is [ErrOpen]: with the failure behind it, and the time to the next probe,
-// which a retry loop around the breaker waits for if it fits. Outside of the loop the breaker counts its outcome once; inside
-// it counts every attempt, which is the usual place.
+// A rejected call gets a [retry.Rejection] that Is [ErrOpen], with the failure that opened the breaker
+// and the time to the next probe.
+//
+// # Probes
+//
+// A probe that takes longer than [ProbeLimit] no longer holds its place: another call may go beside it.
+// Its own outcome still counts, so a callee that is slow can close the breaker and one that hangs cannot
+// hold it. A call made from inside a probe, with its context and through the same breaker, is part of
+// that probe: it is not counted and needs no place. One at a time goes through, others are rejected.
+//
+// # gobreaker
+//
+// Each opening is a two-step breaker of github.com/sony/gobreaker/v2: it hands out the probes and says
+// closed or open again. [From] makes a policy of a gobreaker that one already has.
 package breaker

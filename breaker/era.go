@@ -1,6 +1,7 @@
 package breaker
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -57,11 +58,18 @@ func (f *failed) get() error {
 }
 
 func (f *failed) shrink() {
-	if f != nil {
-		brief := retry.Brief(f.get())
-		f.err.Store(&brief)
+	if f == nil {
+		return
 	}
+	brief := errUnreadable
+	defer func() {
+		_ = recover() // its Error method has panicked; whoever is rejected because of it must not
+		f.err.Store(&brief)
+	}()
+	brief = retry.Brief(f.get())
 }
+
+var errUnreadable = errors.New("a failure that cannot be read")
 
 // catchUp brings the state up to now: what time has changed since anybody last looked. b.mu is held.
 //

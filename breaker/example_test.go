@@ -21,3 +21,46 @@ func Example() {
 	// false open
 	// true open
 }
+
+// A stream says more than once how its callee is: when it is established, and when it breaks. Here it
+// counts as one call, which is over when the first message has come.
+func ExampleBreaker_Allow() {
+	prices := breaker.New("prices", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Minute))
+	follow := func(ctx context.Context, stream func() (string, error)) (err error) {
+		done, err := prices.Allow(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { done(err) }() // if it breaks before that; done counts once
+		for {
+			message, err := stream()
+			if err != nil {
+				return err
+			}
+			done(nil) // the callee is well, whatever becomes of the stream in the next hours
+			fmt.Println(message)
+		}
+	}
+
+	messages := []string{"12.50", "12.70"}
+	lively := func() (string, error) {
+		if len(messages) == 0 {
+			return "", errors.New("connection reset")
+		}
+		m := messages[0]
+		messages = messages[1:]
+		return m, nil
+	}
+	dead := func() (string, error) { return "", errors.New("connection refused") }
+
+	for _, stream := range []func() (string, error){lively, dead, dead} {
+		err := follow(context.Background(), stream)
+		fmt.Println(err, "-", prices.State())
+	}
+	// Output:
+	// 12.50
+	// 12.70
+	// connection reset - closed
+	// connection refused - open
+	// breaker prices: open, next probe in 1m0s (last failure: connection refused) - open
+}

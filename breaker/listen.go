@@ -32,7 +32,9 @@ func (b *Breaker) announce(ctx context.Context, turns []turn) {
 	}
 	defer b.tellListeners() // also if an observer panics
 	for _, t := range turns {
-		t.cause.shrink()
+		if t.To == Open {
+			t.cause.shrink()
+		}
 		if t.From != t.To {
 			retry.Emit(ctx, retry.Event{
 				Kind: retry.KindChange, Policy: b.policy, From: t.From.String(), To: t.To.String(), Err: t.Cause, Time: t.Time,

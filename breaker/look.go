@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/reprise-go/reprise/retry"
 )
 
 // State returns the state now.
@@ -97,4 +99,23 @@ func (b *Breaker) touch(e *era, now time.Duration) {
 	if now-time.Duration(b.asked.Load()) > e.openFor>>10 {
 		b.asked.Store(int64(now))
 	}
+}
+
+// Stats returns what the breaker would tell a gauge: its state (0 closed, 1 half-open, 2 open, 3
+// isolated), the outcomes counted in it, and the time to the next probe in seconds.
+func (b *Breaker) Stats() (stats []retry.Stat) {
+	b.under(func(e *era, now time.Duration) {
+		e.tally.advance(now)
+		stats = []retry.Stat{
+			{Name: "state", Value: float64(e.state - Closed), Text: e.state.String()},
+			{Name: "successes", Value: float64(e.tally.ok)},
+			{Name: "failures", Value: float64(e.tally.failed)},
+			{Name: "neutral", Value: float64(e.neutral)},
+			{Name: "consecutive_failures", Value: float64(e.streak)},
+		}
+		if e.state == Open {
+			stats = append(stats, retry.Stat{Name: "next_probe", Value: e.left(now).Seconds(), Unit: "s"})
+		}
+	})
+	return stats
 }

@@ -14,7 +14,6 @@ var (
 	errNoVerdict = errors.New("no verdict")
 )
 
-
 // freeOverdue takes their place from the probes that have been out for as long as ProbeLimit: another
 // may go beside them. Their own outcome still counts, when it comes. So a callee that is slower than
 // the limit can close the breaker, and one that hangs cannot hold it. b.mu is held.

@@ -161,6 +161,32 @@ func TestRateNeedsItsMinimumAndForgetsOldBuckets(t *testing.T) {
 	})
 }
 
+func TestFailureCountWithinTheWindowWhateverSucceeded(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := breaker.New("x", breaker.FailureCount(3), breaker.Window(time.Minute, 60))
+		fails := func(n int) {
+			for range n {
+				_ = run(b, fail)
+				for range 100 {
+					_ = run(b, succeed)
+				}
+			}
+		}
+		fails(2)
+		time.Sleep(time.Minute)
+		fails(2)
+		want(t, b, breaker.Closed) // the first two have left
+		time.Sleep(59 * time.Second)
+		fails(1)
+		want(t, b, breaker.Open)
+		b = breaker.New("x", breaker.FailureCount(100))
+		for range 99 {
+			_ = run(b, fail)
+		}
+		want(t, b, breaker.Closed) // it replaces the default rule
+	})
+}
+
 func TestResultOfACallThatBeganBeforeTheWindowCounts(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := breaker.New("x", breaker.FailureRate(1, 2), breaker.Window(time.Second, 2))
@@ -527,15 +553,6 @@ func TestStateSurvivesARestart(t *testing.T) {
 	})
 }
 
-func TestSenselessSnapshotIsRefused(t *testing.T) {
-	now := time.Now()
-	for _, s := range []breaker.Snapshot{{}, {State: 9, Since: now}, {State: breaker.Open, Since: now}, {State: breaker.Closed}, {State: breaker.Closed, Since: now, ConsecutiveFailures: -1}, {State: breaker.Open, Since: now, OpenFor: -1}} {
-		if err := breaker.New("x").Restore(s); !errors.Is(err, retry.ErrConfig) {
-			t.Errorf("%+v: %v", s, err)
-		}
-	}
-}
-
 func TestIdleWhenNothingWouldBeForgotten(t *testing.T) {
 	in(t, func(t *testing.T) {
 		b := breaker.New("x")
@@ -553,32 +570,25 @@ func TestIdleWhenNothingWouldBeForgotten(t *testing.T) {
 		for range 4 {
 			_ = run(b, fail)
 		}
-		time.Sleep(time.Hour)
-		idle(false) // open, however long ago
+		time.Sleep(20 * time.Second)
+		_ = run(b, succeed) // rejected, but somebody asked
+		time.Sleep(5*time.Minute - 1)
+		idle(false)
+		time.Sleep(1) // ten open times without a call
+		idle(true)
+		want(t, b, breaker.HalfOpen) // to look is not to ask
+		idle(true)
+		go func() { _ = run(b, takes(time.Hour, retry.Neutral(errBoom))) }()
+		synctest.Wait()
+		idle(false)
+		time.Sleep(5 * time.Minute) // its probe hangs
+		idle(true)
 		_ = run(b, succeed)
 		idle(true)
 		b.Isolate()
+		time.Sleep(time.Hour)
 		idle(false)
 	})
-}
-
-func TestBadOptionsFailEveryCall(t *testing.T) {
-	for i, o := range []breaker.Option{
-		nil, breaker.ConsecutiveFailures(0), breaker.ConsecutiveFailures(-1), breaker.FailureRate(0, 1), breaker.FailureRate(1.1, 1),
-		breaker.FailureRate(math.NaN(), 1), breaker.FailureRate(0.5, 0), breaker.Window(0, 1), breaker.Window(-1, 1), breaker.Window(time.Second, 0),
-		breaker.Window(1, 2), breaker.OpenFor(0), breaker.OpenFor(-1), breaker.OpenGrowth(0.9, time.Hour), breaker.OpenGrowth(math.NaN(), time.Hour),
-		breaker.OpenGrowth(math.Inf(1), time.Hour), breaker.OpenGrowth(2, time.Second), breaker.Probes(0), breaker.Probes(-1), breaker.ProbeLimit(-1),
-		breaker.SlowCall(-1), breaker.SlowCall(0), breaker.SlowInFlight(), breaker.Ramp(-1), breaker.OnChange(nil),
-	} {
-		b := breaker.New("x", breaker.FailureRate(0.5, 1), o)
-		err := run(b, func(context.Context) error { t.Error("called"); return nil })
-		if !errors.Is(err, retry.ErrConfig) || !errors.Is(retry.Validate(b), retry.ErrConfig) {
-			t.Errorf("option %d: %v", i, err)
-		}
-		b.Isolate()
-		b.Release()
-		_, _, _, _ = b.State(), b.Counts(), b.Idle(), b.Snapshot()
-	}
 }
 
 func TestClosedCostsNoAllocation(t *testing.T) {

@@ -1,0 +1,106 @@
+package breaker_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/retry"
+)
+
+func TestSnapshotWithoutSenseIsRefusedAndChangesNothing(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		s    breaker.Snapshot
+		want string
+	}{
+		{breaker.Snapshot{}, "breaker.Restore: State(0): must be closed, half-open, open or isolated"},
+		{breaker.Snapshot{State: 9, Since: now}, "breaker.Restore: State(9): must be closed, half-open, open or isolated"},
+		{breaker.Snapshot{State: breaker.Open, Since: now}, "breaker.Restore: OpenFor(0s): must be positive"},
+		{breaker.Snapshot{State: breaker.Open, Since: now, OpenFor: -1}, "breaker.Restore: OpenFor(-1ns): must be positive"},
+		{breaker.Snapshot{State: breaker.Closed}, "breaker.Restore: Since(0001-01-01 00:00:00 +0000 UTC): must be a time"},
+		{breaker.Snapshot{State: breaker.Closed, Since: now, ConsecutiveFailures: -1}, "breaker.Restore: ConsecutiveFailures(-1): must not be negative"},
+	} {
+		b := breaker.New("x")
+		b.Isolate()
+		if err := b.Restore(c.s); !errors.Is(err, retry.ErrConfig) || err.Error() != c.want {
+			t.Errorf("%+v: %v", c.s, err)
+		}
+		want(t, b, breaker.Isolated)
+	}
+}
+
+// A file may hold anything.
+func TestSnapshotDoesNotDoWhatTheOptionsDoNotAllow(t *testing.T) {
+	const forever = math.MaxInt64
+	ancient, future := time.Unix(-1<<40, 0), time.Now().Add(forever)
+	opened := func(s breaker.State, since time.Time, d time.Duration) breaker.Snapshot {
+		return breaker.Snapshot{State: s, Since: since, OpenFor: d}
+	}
+	for _, c := range []struct {
+		name  string
+		s     breaker.Snapshot
+		opts  []breaker.Option
+		waits time.Duration // until a call is admitted
+	}{
+		{"open for ever", opened(breaker.Open, time.Now(), forever), nil, 30 * time.Second},
+		{"open for ever, growth allows an hour", opened(breaker.Open, time.Now(), forever), []breaker.Option{breaker.OpenGrowth(2, time.Hour)}, time.Hour},
+		{"open in the future", opened(breaker.Open, future, forever), nil, 30 * time.Second},
+		{"open in the stone age", opened(breaker.Open, ancient, 1), nil, 0},
+		{"half-open for ever", opened(breaker.HalfOpen, future, forever), nil, 0},
+		{"closed in the future, on its ramp", breaker.Snapshot{State: breaker.Closed, Since: future, Cause: "boom"}, []breaker.Option{breaker.Ramp(time.Second)}, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in(t, func(t *testing.T) {
+				b := breaker.New("x", c.opts...)
+				c.s.Since = c.s.Since.Add(time.Until(time.Now())) // a copy without the monotonic reading
+				if c.name == "open for ever" || c.name == "open for ever, growth allows an hour" {
+					c.s.Since = time.Now()
+				}
+				if err := b.Restore(c.s); err != nil {
+					t.Fatal(err)
+				}
+				if c.waits > 0 {
+					if after, refused := retry.RetryAfter(run(b, succeed)); !refused || after > c.waits {
+						t.Fatalf("refused: %v, for %v", refused, after)
+					}
+					time.Sleep(c.waits)
+				}
+				if err := run(b, succeed); err != nil {
+					t.Fatal(err)
+				}
+				want(t, b, breaker.Closed)
+			})
+		})
+	}
+}
+
+func TestSnapshotOfManyFailuresOpensAtTheNext(t *testing.T) {
+	for _, n := range []int{5, 1 << 30, math.MaxInt - 1, math.MaxInt} {
+		b := breaker.New("x")
+		if err := b.Restore(breaker.Snapshot{State: breaker.Closed, Since: time.Now(), ConsecutiveFailures: n}); err != nil {
+			t.Fatal(err)
+		}
+		_ = run(b, fail)
+		want(t, b, breaker.Open)
+	}
+}
+
+func TestSnapshotKeepsEightKilobytesOfTheCause(t *testing.T) {
+	huge := strings.Repeat("x", 1<<20)
+	b := breaker.New("x")
+	if err := b.Restore(breaker.Snapshot{State: breaker.Open, Since: time.Now(), OpenFor: time.Second, Cause: huge}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Snapshot().Cause); n > 8<<10 || n < 1<<10 {
+		t.Errorf("%d bytes after Restore", n)
+	}
+	b = breaker.New("x")
+	b.Trip(errors.New(huge))
+	if n := len(b.Snapshot().Cause); n > 8<<10 || n < 1<<10 {
+		t.Errorf("%d bytes after Trip", n)
+	}
+}
