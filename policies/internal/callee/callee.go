@@ -1,0 +1,219 @@
+// Package callee simulates callees under load in virtual time: an event loop, no clock and no
+// goroutines. A run is decided by its seed.
+package callee
+
+import (
+	"container/heap"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Callee is a service with a number of hands and an endless queue in front of them. Its hands and
+// its slowness may change with time.
+type Callee struct {
+	Hands func(now time.Duration) int     // calls worked on at once
+	Slow  func(now time.Duration) float64 // what a call takes, beside its own length; nil: 1
+	Work  func(r *rand.Rand) time.Duration
+}
+
+// Limiter decides how many calls may be at the callee.
+type Limiter interface {
+	// Admit takes a slot, or says that there is none.
+	Admit(now time.Duration) (ticket any, ok bool)
+	// Finish gives it back after a call that timed out or did not.
+	Finish(now time.Duration, ticket any, timedOut bool)
+}
+
+// Load is what is asked of a callee.
+type Load struct {
+	Rate    func(now time.Duration) float64 // arrivals a second; each is Poisson's
+	For     time.Duration
+	Timeout time.Duration // of a call; 0: none. The callee does not notice and works on
+	Seed    uint64
+}
+
+// Sample is one call that was admitted.
+type Sample struct {
+	Start, End time.Duration
+	TimedOut   bool
+}
+
+// Result is what came of a run.
+type Result struct {
+	Samples []Sample // in order of their end
+	Refused []time.Duration
+	Limits  []int // at the end of each second, if the limiter tells
+}
+
+// Goodput is the number of calls a second that ended well within a part of the run.
+func (r *Result) Goodput(from, to time.Duration) float64 {
+	n := 0
+	for _, s := range r.Samples {
+		if s.End >= from && s.End < to && !s.TimedOut {
+			n++
+		}
+	}
+	return float64(n) / (to - from).Seconds()
+}
+
+// Quantile of the latencies of the calls that began within a part of the run.
+func (r *Result) Quantile(q float64, from, to time.Duration) time.Duration {
+	var all []time.Duration
+	for _, s := range r.Samples {
+		if s.Start >= from && s.Start < to {
+			all = append(all, s.End-s.Start)
+		}
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[min(len(all)-1, int(math.Ceil(q*float64(len(all))))-1)]
+}
+
+// RefusedIn counts refusals within a part of the run.
+func (r *Result) RefusedIn(from, to time.Duration) (n int) {
+	for _, at := range r.Refused {
+		if at >= from && at < to {
+			n++
+		}
+	}
+	return n
+}
+
+// call is one call at the callee.
+type call struct {
+	start  time.Duration
+	work   time.Duration
+	ticket any
+	gone   bool // timed out
+}
+
+// event is something due: a call's end, its timeout, an arrival, a second that is over.
+type event struct {
+	at   time.Duration
+	seq  int
+	kind kind
+	call *call
+}
+
+type kind uint8
+
+const (
+	arrival kind = iota
+	done
+	timeout
+	second
+)
+
+type events []event
+
+func (e events) Len() int      { return len(e) }
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
+}
+func (e *events) Push(x any) { *e = append(*e, x.(event)) }
+func (e *events) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
+}
+
+// run is a simulation under way.
+type run struct {
+	Callee
+	load    Load
+	limiter Limiter
+	random  *rand.Rand
+	due     events
+	seq     int
+	busy    int
+	queue   []*call
+	result  Result
+}
+
+// Run lets load come at c through l.
+func Run(c Callee, l Limiter, load Load) *Result {
+	r := &run{Callee: c, load: load, limiter: l, random: rand.New(rand.NewPCG(load.Seed, 1))}
+	if r.Slow == nil {
+		r.Slow = func(time.Duration) float64 { return 1 }
+	}
+	r.push(0, arrival, nil)
+	r.push(time.Second, second, nil)
+	for len(r.due) > 0 {
+		e := heap.Pop(&r.due).(event)
+		if e.at > load.For {
+			break
+		}
+		r.happen(e)
+	}
+	return &r.result
+}
+
+func (r *run) push(at time.Duration, k kind, c *call) {
+	r.seq++
+	heap.Push(&r.due, event{at, r.seq, k, c})
+}
+
+func (r *run) happen(e event) {
+	switch e.kind {
+	case arrival:
+		r.arrive(e.at)
+	case timeout:
+		if !e.call.gone {
+			r.end(e.at, e.call, true)
+		}
+	case done:
+		r.busy--
+		if !e.call.gone {
+			r.end(e.at, e.call, false)
+		}
+		r.work(e.at)
+	case second:
+		if l, ok := r.limiter.(interface{ Limit() int }); ok {
+			r.result.Limits = append(r.result.Limits, l.Limit())
+		}
+		r.work(e.at) // hands may have come
+		r.push(e.at+time.Second, second, nil)
+	}
+}
+
+func (r *run) arrive(now time.Duration) {
+	if rate := r.load.Rate(now); rate > 0 {
+		r.push(now+time.Duration(r.random.ExpFloat64()/rate*float64(time.Second)), arrival, nil)
+	} else {
+		r.push(now+10*time.Millisecond, arrival, nil)
+		return
+	}
+	work := r.Work(r.random)
+	ticket, ok := r.limiter.Admit(now)
+	if !ok {
+		r.result.Refused = append(r.result.Refused, now)
+		return
+	}
+	c := &call{start: now, work: work, ticket: ticket}
+	if r.load.Timeout > 0 {
+		r.push(now+r.load.Timeout, timeout, c)
+	}
+	r.queue = append(r.queue, c)
+	r.work(now)
+}
+
+// work has free hands take calls from the queue.
+func (r *run) work(now time.Duration) {
+	for len(r.queue) > 0 && r.busy < r.Hands(now) {
+		c := r.queue[0]
+		r.queue = r.queue[1:]
+		r.busy++
+		r.push(now+time.Duration(float64(c.work)*r.Slow(now)), done, c)
+	}
+}
+
+func (r *run) end(now time.Duration, c *call, timedOut bool) {
+	c.gone = true
+	r.result.Samples = append(r.result.Samples, Sample{c.start, now, timedOut})
+	r.limiter.Finish(now, c.ticket, timedOut)
+}

@@ -1,0 +1,371 @@
+package load
+
+import (
+	"math"
+	"time"
+)
+
+// Gradient learns how many calls a callee can bear at once from how long they take. It is pure: time
+// is an argument, it takes no lock, and whoever uses it keeps the queue.
+//
+// It measures in rounds. A round begins once no more calls run than the limit in force admits. It
+// takes all calls admitted until there are enough of them and ends when the last one does. So its
+// latency belongs to its limit, long calls count as often as short ones, and no call from before a
+// change blurs it. The latency of a round is the geometric mean of its calls, because that moves less
+// with outliers and with a mix of short and long calls than a mean or a high quantile does, and its
+// standard error is known.
+//
+// At the end of a round
+//
+//	gradient = between(1/2, 1.2·baseline/latency, 1.2)
+//	limit    = half way to gradient·limit + √limit/2
+//
+// This is Netflix's Gradient2 (concurrency-limits, Gradient2Limit.java) with a headroom that follows
+// √limit, as in Envoy's gradient controller, and without the clamp of the gradient at 1: once calls
+// queue, latency/baseline is limit/capacity (Little's law), so one step leads to where latency is a
+// fifth above the baseline, upwards too. Until latency first exceeds that, the limit doubles.
+//
+// Gradient2 takes the long-term average for the baseline, which under lasting overload becomes the
+// overload. Here the baseline is measured as Envoy measures its minRTT: under load, every ten seconds
+// and as soon as the limit has fallen by half, a round runs at half the limit. While latency falls
+// with the limit the queue is ours, and the limit is halved again. Once it does not, this is what a
+// call takes without our queue. So a callee that became slower and one that has fewer hands are told
+// apart: the first keeps its limit, the second does not.
+type Gradient struct {
+	min, max float64
+
+	limit     float64
+	inFlight  int
+	baseline  float64 // log of seconds; meaningful once known
+	known     bool
+	measured  bool // by a probe
+	searching bool // latency has never exceeded what is tolerated
+	lower     int  // rounds in a row that were faster than the baseline
+	probe     probe
+	round     round
+	number    uint32 // of the round; a Ticket carries it
+}
+
+// probe is the state of measuring the baseline.
+type probe struct {
+	level  float64       // the limit in force while measuring, 0 while not
+	full   mean          // latency at the limit
+	before mean          // latency at the level before
+	next   time.Duration // when to measure anew
+	limit  float64       // at the last measurement
+}
+
+// round is the measurement that is being made.
+type round struct {
+	phase     phase
+	opened    time.Duration
+	closed    time.Duration
+	members   int
+	pending   int
+	starts    float64 // sum of the starts of those pending, seconds
+	logs      float64 // sum of the logs of latencies
+	squares   float64 // and of their squares
+	counted   int
+	throttled int
+	peak      int
+	pressed   bool
+}
+
+type phase uint8
+
+const (
+	settling phase = iota // more calls run than the limit in force admits
+	open                  // calls that are admitted become members
+	closed                // waiting for the members
+)
+
+// mean is a log latency and its standard error.
+type mean struct{ log, error float64 }
+
+// Outcome is what a call says about the callee's load.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Ignored   Outcome = iota // nothing: cancelled, refused further in, panicked
+	Succeeded                // its latency counts
+	Failed                   // its latency counts if it is above the baseline: failing fast is not being fast
+	TimedOut                 // counts as at least four times the baseline
+	Throttled                // the callee says that it has too much to do
+)
+
+// Ticket is what a call carries while it runs.
+type Ticket struct {
+	Start time.Duration
+	round uint32
+}
+
+const (
+	tolerance  = 1.2                    // latency over baseline that is left alone
+	growth     = 1.2                    // the most a limit grows in a round, beside the headroom
+	minMembers = 20                     // of a round, half of it once minRound is over tenfold
+	minRound   = 100 * time.Millisecond // so that a pause of a few ms is not a round of its own
+	probeEvery = 10 * time.Second       // or 50 latencies, if that is longer
+	sure       = 2.5                    // standard errors that are not noise
+)
+
+// NewGradient starts at limit start and stays within min and max.
+func NewGradient(start, min, max int) Gradient {
+	return Gradient{min: float64(min), max: float64(max), limit: float64(start), number: 1, searching: true}
+}
+
+// Limit is the limit learned.
+func (g *Gradient) Limit() int { return int(g.limit) }
+
+// Room is the limit in force: lower than Limit while the baseline is measured.
+func (g *Gradient) Room() int {
+	if g.probe.level > 0 {
+		return int(g.probe.level)
+	}
+	return int(g.limit)
+}
+
+// InFlight is how many calls run.
+func (g *Gradient) InFlight() int { return g.inFlight }
+
+// Baseline is what a call takes without a queue, 0 while that is not known.
+func (g *Gradient) Baseline() time.Duration {
+	if !g.known {
+		return 0
+	}
+	return time.Duration(math.Exp(g.baseline) * float64(time.Second))
+}
+
+// Full reports whether there is no room, and notes that a call asked for it.
+func (g *Gradient) Full(now time.Duration) bool {
+	if g.inFlight < g.Room() {
+		return false
+	}
+	g.round.pressed = true
+	g.overdue(now)
+	return g.inFlight >= g.Room()
+}
+
+// Admit takes a slot.
+func (g *Gradient) Admit(now time.Duration) Ticket {
+	g.inFlight++
+	r := &g.round
+	if r.phase == settling && g.inFlight <= g.Room() {
+		*r = round{phase: open, opened: now, pressed: r.pressed}
+	}
+	if r.phase != open {
+		return Ticket{Start: now}
+	}
+	r.members++
+	r.pending++
+	r.starts += now.Seconds()
+	r.peak = max(r.peak, g.inFlight)
+	r.pressed = r.pressed || g.inFlight >= g.Room()
+	if g.enough(now) {
+		r.phase, r.closed = closed, now
+	}
+	return Ticket{now, g.number}
+}
+
+// enough reports whether the round has members enough: a limit full of calls, or as many as come
+// within a second.
+func (g *Gradient) enough(now time.Duration) bool {
+	took := now - g.round.opened
+	want := max(minMembers, int(g.limit))
+	if took >= 10*minRound {
+		want = minMembers / 2
+	}
+	return took >= minRound && g.round.members >= want
+}
+
+// Finish gives the slot back and learns from the call.
+func (g *Gradient) Finish(now time.Duration, t Ticket, o Outcome) {
+	g.inFlight--
+	if t.round != g.number {
+		return
+	}
+	r := &g.round
+	r.pending--
+	r.starts -= t.Start.Seconds()
+	g.count(now-t.Start, o)
+	if r.phase == closed && r.pending == 0 {
+		g.conclude(now)
+		return
+	}
+	g.overdue(now)
+}
+
+// count adds a member that has ended.
+func (g *Gradient) count(took time.Duration, o Outcome) {
+	log := math.Log(max(took, time.Microsecond).Seconds())
+	switch {
+	case o == Ignored, o == Failed && (!g.known || log < g.baseline):
+		return
+	case o == Throttled:
+		g.round.throttled++
+		return
+	case o == TimedOut && g.known:
+		log = max(log, g.baseline+math.Log(4))
+	}
+	g.round.add(log, 1)
+}
+
+func (r *round) add(log float64, n int) {
+	r.logs += float64(n) * log
+	r.squares += float64(n) * log * log
+	r.counted += n
+}
+
+// latency is the mean of the round and its standard error.
+func (r *round) latency() mean {
+	n := float64(r.counted)
+	if n < 2 {
+		return mean{r.logs, math.Inf(1)}
+	}
+	variance := max(0, r.squares-r.logs*r.logs/n) / (n - 1)
+	return mean{r.logs / n, math.Sqrt(variance / n)}
+}
+
+// overdue ends a round whose last members take much longer than the rest. They count with their age.
+func (g *Gradient) overdue(now time.Duration) {
+	r := &g.round
+	if r.phase != closed || r.pending == 0 || r.counted == 0 && !g.known {
+		return
+	}
+	usual := g.baseline
+	if r.counted > 0 {
+		usual = max(usual, r.logs/float64(r.counted))
+	}
+	if (now - r.closed).Seconds() < 4*math.Exp(usual) {
+		return
+	}
+	age := now.Seconds() - r.starts/float64(r.pending)
+	r.add(math.Log(max(age, 1e-6)), r.pending)
+	g.conclude(now)
+}
+
+// conclude decides by a round that is over and begins the next.
+func (g *Gradient) conclude(now time.Duration) {
+	r := g.round
+	g.number++
+	g.round = round{}
+	enough := r.counted >= minMembers/4
+	switch {
+	case !enough && r.throttled < minMembers/4: // nothing to judge by
+		g.round.pressed = r.pressed
+	case g.probe.level > 0 && enough:
+		g.probed(now, r.latency())
+	case g.probe.level > 0:
+		g.endProbe(now)
+	case enough:
+		latency := r.latency()
+		g.learn(latency, 2*r.peak >= g.Room())
+		if g.measured {
+			g.steer(latency, r)
+		}
+		g.startProbe(now, latency, r.pressed)
+	default: // nearly all were throttled
+		g.steer(mean{log: g.baseline}, r)
+	}
+}
+
+// learn takes what a round at the usual limit says of the baseline. While few calls run it is the
+// baseline, slowly. Under load the baseline is not more than this; two rounds must say so.
+func (g *Gradient) learn(latency mean, loaded bool) {
+	diff := latency.log - g.baseline
+	switch {
+	case !g.known:
+		g.baseline, g.known = latency.log, true
+		return
+	case !loaded:
+		g.baseline += diff / 10
+	}
+	if diff > -max(0.1, sure*latency.error) {
+		g.lower = 0
+		return
+	}
+	if g.lower++; g.lower == 2 {
+		g.baseline, g.lower = latency.log, 0
+	}
+}
+
+// steer moves the limit.
+func (g *Gradient) steer(latency mean, r round) {
+	excess := latency.log - g.baseline - math.Log(tolerance)
+	gradient := math.Exp(-excess)
+	headroom := math.Sqrt(g.limit) / 2
+	if throttled := float64(r.throttled) / float64(r.counted+r.throttled); throttled > 0 {
+		gradient = min(gradient, 1-min(0.2, 2*throttled))
+		if throttled > 0.05 {
+			headroom = 0
+		}
+	}
+	next := max(0.5, min(gradient, growth))*g.limit + headroom
+	step := 0.5
+	noise := excess < sure*latency.error
+	if noise && excess > 0 {
+		step = 0.25
+	}
+	switch {
+	case next > g.limit && !r.pressed, next < g.limit && 2*r.peak < g.Room():
+		return
+	case g.searching && gradient > 1:
+		next, step = 2*g.limit, 1
+	case !noise:
+		g.searching = false
+	}
+	g.limit = g.within(g.limit + step*(next-g.limit))
+}
+
+func (g *Gradient) within(limit float64) float64 { return max(g.min, min(limit, g.max)) }
+
+// startProbe begins to measure the baseline when it is time to.
+func (g *Gradient) startProbe(now time.Duration, latency mean, pressed bool) {
+	if !pressed || now < g.probe.next && g.limit > g.probe.limit/2 {
+		return
+	}
+	g.probe.full = latency
+	if !g.descend(g.limit/2, latency) { // the limit is the least there is
+		g.baseline += (latency.log - g.baseline) / 2
+		g.endProbe(now)
+	}
+}
+
+// descend goes on measuring at a lower level, if there is one.
+func (g *Gradient) descend(level float64, before mean) bool {
+	level = math.Ceil(g.within(level))
+	if level >= float64(g.Room()) {
+		return false
+	}
+	g.probe.level, g.probe.before = level, before
+	return true
+}
+
+// probed judges a round at a lowered limit.
+func (g *Gradient) probed(now time.Duration, latency mean) {
+	diff := latency.log - g.baseline
+	news := math.Abs(diff) > max(0.1, sure*latency.error)
+	better := g.probe.before.log-latency.log > max(0.1, 2*math.Hypot(latency.error, g.probe.before.error))
+	if better && (news || !g.measured) && g.descend(g.probe.level/2, latency) {
+		return
+	}
+	if news {
+		g.baseline = latency.log
+	} else {
+		g.baseline += diff / 2
+	}
+	g.measured = true
+	switch least := g.probe.level; {
+	case better && least < g.limit:
+		target := tolerance*math.Exp(g.baseline-g.probe.full.log)*g.limit + math.Sqrt(g.limit)/2
+		g.limit = g.within(max(least, min(g.limit, target)))
+	case !better && diff > 0.1: // slower without our queue: what was taken away for it was not at fault
+		g.limit = max(g.limit, g.probe.limit)
+	}
+	g.endProbe(now)
+}
+
+func (g *Gradient) endProbe(now time.Duration) {
+	every := max(probeEvery, 50*g.Baseline())
+	g.probe = probe{next: now + every, limit: g.limit}
+}
