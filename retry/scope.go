@@ -12,6 +12,7 @@ import (
 type scope struct {
 	context.Context
 	state atomic.Pointer[state] // nil: no loop, no observer, no report
+	held  atomic.Pointer[Held]  // the innermost policy that the call has a place of
 }
 
 // state is never changed once it can be seen; a new one is swapped in.

@@ -1,0 +1,78 @@
+package retry
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Held marks, in the context of a call, that the call has a place of a policy: a slot, a permit. A
+// policy with a bounded number of places needs it, because a call that is made from inside a call
+// through the same policy would wait for a place that its own caller holds. One nested call at a time
+// may share the place instead.
+//
+// The mark stands in the context that [Do] made, so it costs nothing if the policy keeps its Helds and
+// uses them again, each for itself alone; without a Do around there is no mark. The zero Held is ready for use.
+type Held struct {
+	policy any
+	state  atomic.Uint64 // how often it was left, shifted by one, and whether the place is shared
+	outer  atomic.Pointer[Held]
+}
+
+const heldShared = 1
+
+// Enter marks the calls made with ctx, by which policy passes on its own, as inside a call of policy.
+// It must not be called again before Leave.
+func (h *Held) Enter(ctx context.Context, policy any) {
+	s := scopeOf(ctx)
+	if s == nil {
+		return
+	}
+	if h.policy == nil { // one that is used again is the same policy's, and may be looked at right now
+		h.policy = policy
+	}
+	for {
+		outer := s.held.Load()
+		h.outer.Store(outer)
+		if s.held.CompareAndSwap(outer, h) {
+			return
+		}
+	}
+}
+
+// Leave takes the mark off. ctx is the one given to Enter.
+func (h *Held) Leave(ctx context.Context) {
+	s := scopeOf(ctx)
+	if s == nil {
+		return
+	}
+	h.state.Store((h.state.Load() | heldShared) + 1)
+	outer := h.outer.Load()
+	if s.held.CompareAndSwap(h, outer) {
+		return
+	}
+	for in := s.held.Load(); in != nil; in = in.outer.Load() {
+		if in.outer.CompareAndSwap(h, outer) {
+			return
+		}
+	}
+}
+
+// Inside reports whether ctx belongs to a call that has a place of policy, and, if no other nested
+// call shares that place at the moment, how to share it: unshare, to be called once the nested call is
+// over. If the place is shared already unshare is nil.
+func Inside(ctx context.Context, policy any) (inside bool, unshare func()) {
+	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
+		for h := s.held.Load(); h != nil; h = h.outer.Load() {
+			if h.policy != policy {
+				continue
+			}
+			state := h.state.Load()
+			if state&heldShared != 0 || !h.state.CompareAndSwap(state, state|heldShared) {
+				inside = true
+				continue // perhaps a nested call that shares is itself around ctx
+			}
+			return true, func() { h.state.CompareAndSwap(state|heldShared, state) }
+		}
+	}
+	return inside, nil
+}

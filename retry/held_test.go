@@ -1,0 +1,90 @@
+package retry_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+func TestHeld(t *testing.T) {
+	type policy struct{ name string }
+	a, b := &policy{"a"}, &policy{"b"}
+	in := func(ctx context.Context, who *policy, f func(context.Context)) {
+		p := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			var h retry.Held
+			h.Enter(ctx, who)
+			defer h.Leave(ctx)
+			return next.Do(ctx)
+		})
+		_ = retry.Run(ctx, p, func(ctx context.Context) error { f(ctx); return nil })
+	}
+	want := func(t *testing.T, ctx context.Context, who *policy, inside, shares bool) func() {
+		t.Helper()
+		is, unshare := retry.Inside(ctx, who)
+		if is != inside || (unshare != nil) != shares {
+			t.Errorf("%s: inside %v, may share %v; want %v, %v", who.name, is, unshare != nil, inside, shares)
+		}
+		return unshare
+	}
+	t.Run("outside of any Do", func(t *testing.T) {
+		want(t, t.Context(), a, false, false)
+		var h retry.Held
+		h.Enter(t.Context(), a)
+		h.Leave(t.Context())
+	})
+	t.Run("one shares, the next not, until it is over", func(t *testing.T) {
+		in(t.Context(), a, func(ctx context.Context) {
+			unshare := want(t, ctx, a, true, true)
+			want(t, ctx, a, true, false)
+			want(t, ctx, b, false, false)
+			unshare()
+			want(t, ctx, a, true, true)
+		})
+	})
+	t.Run("a nested call that shares lends its share on", func(t *testing.T) {
+		in(t.Context(), a, func(ctx context.Context) {
+			want(t, ctx, a, true, true)
+			in(ctx, a, func(ctx context.Context) { want(t, ctx, a, true, true); want(t, ctx, a, true, false) })
+		})
+	})
+	t.Run("policies of one Do are told apart", func(t *testing.T) {
+		in(t.Context(), a, func(ctx context.Context) {
+			in(ctx, b, func(ctx context.Context) {
+				want(t, ctx, a, true, true)
+				want(t, ctx, b, true, true)
+			})
+			want(t, ctx, b, false, false)
+		})
+	})
+	t.Run("once the call is over nobody is inside, and a Held serves again", func(t *testing.T) {
+		var h retry.Held
+		var left context.Context
+		p := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			h.Enter(ctx, a)
+			defer h.Leave(ctx)
+			return next.Do(ctx)
+		})
+		for range 2 {
+			_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
+				left = ctx
+				want(t, ctx, a, true, true)
+				return nil
+			})
+			want(t, left, a, false, false)
+		}
+	})
+	t.Run("out of order", func(t *testing.T) {
+		_ = retry.Run(t.Context(), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			var first, second retry.Held
+			first.Enter(ctx, a)
+			second.Enter(ctx, b)
+			first.Leave(ctx)
+			want(t, ctx, a, false, false)
+			want(t, ctx, b, true, true)
+			second.Leave(ctx)
+			want(t, ctx, b, false, false)
+			return nil
+		}), func(context.Context) error { return nil })
+	})
+}
