@@ -22,7 +22,7 @@ type Client struct {
 
 // New makes a client. Mistakes in its options come back from [Client.Validate] and from every call.
 func New(opts ...Option) *Client {
-	c := &config{settings: settings{policy: defaultPolicy, limit: defaultLimit}, workers: defaultWorkers}
+	c := &config{settings: settings{policy: defaultPolicy, limit: defaultLimit}, workers: defaultWorkers, crawl: defaultBounds}
 	c.apply(opts)
 	return build(c)
 }

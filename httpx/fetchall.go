@@ -11,13 +11,15 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Result is what became of one URL of a [FetchAll].
+// Result is the outcome of one URL of a [FetchAll] or a [Crawl].
 type Result[T any] struct {
-	URL      string // as it was given; empty where FetchAll itself was called wrongly: see there
+	URL      string // as it was given; empty if the call itself was wrong: see there
 	Value    T
 	Err      error
 	Attempts int           // requests handed to the transport, over all redirects
 	Elapsed  time.Duration // waits included
+	Final    *url.URL      // what was asked for last, after redirects; nil if URL is malformed
+	Depth    int           // of a Crawl: how many links led here from a seed
 }
 
 // FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of completion. [Workers] says how many
@@ -28,8 +30,7 @@ type Result[T any] struct {
 //
 // urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and up to 1024 URLs are read
 // ahead. FetchAll waits for it: an iterator that blocks, on a channel say, must end when ctx does, and who leaves the loop early
-// cancels that ctx, or closes the channel, before. A loop that feeds its own iterator, a crawl, needs a queue without a bound
-// between them: see the example. A panic in urls or in decode reaches the loop.
+// cancels that ctx, or closes the channel, before. A loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the loop.
 //
 // One host gets at most half of the workers while others may still come up; beyond that, where 1024 URLs wait, all but one.
 func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option) iter.Seq[Result[T]] {
@@ -180,10 +181,8 @@ func (f *fleet[T]) share() int {
 
 func (f *fleet[T]) fetch(u, host string) {
 	r := landed[T]{Result: Result[T]{URL: u}, host: host}
-	start := time.Now()
 	returned := false
 	defer func() {
-		r.Elapsed = time.Since(start)
 		if !returned {
 			if r.panic = recover(); r.panic == nil {
 				r.panic = errors.New("httpx.FetchAll: a decoder ended its goroutine")
@@ -191,11 +190,57 @@ func (f *fleet[T]) fetch(u, host string) {
 		}
 		f.out <- r
 	}()
-	var req *http.Request
-	if req, r.Err = newRequest(f.ctx, http.MethodGet, u, nil); r.Err == nil {
-		r.Value, r.Attempts, r.Err = fetch(f.client, req, f.decode)
-	}
+	r.Result = visit(f.ctx, f.client, u, f.decode, nil)
 	returned = true
+}
+
+// visit fetches one URL. hop, if there is one, may refuse a redirect that the client would follow.
+func visit[T any](ctx context.Context, c *Client, u string, decode Decoder[T],
+	hop func(*http.Request, []*http.Request) error) (r Result[T]) {
+	r.URL = u
+	start := time.Now()
+	defer func() { r.Elapsed = time.Since(start) }()
+	req, err := newRequest(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Final = copyOf(req.URL)
+	own := *c
+	own.hc.CheckRedirect = func(to *http.Request, via []*http.Request) error {
+		err := checkRedirect(c.hc.CheckRedirect, to, via)
+		if err == nil && hop != nil {
+			err = hop(to, via)
+		}
+		if err == nil {
+			r.Final = copyOf(to.URL)
+		}
+		return err
+	}
+	r.Value, r.Attempts, r.Err = fetch(&own, req, func(resp *http.Response) (T, error) {
+		r.Final = copyOf(resp.Request.URL) // alternates and hooks may have sent it elsewhere
+		return decode(resp)
+	})
+	return r
+}
+
+// checkRedirect is net/http's: its default is at most ten.
+func checkRedirect(check func(*http.Request, []*http.Request) error, r *http.Request, via []*http.Request) error {
+	if check != nil {
+		return check(r, via)
+	}
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	return nil
+}
+
+func copyOf(u *url.URL) *url.URL {
+	if u == nil {
+		return nil
+	}
+	c := *u
+	return &c
 }
 
 // queue holds the URLs that wait, by host.

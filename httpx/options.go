@@ -29,6 +29,7 @@ type config struct {
 	maxBody   int64 // 0: no bound
 	workers   int
 	resume    bool
+	crawl     crawlBounds
 	public    bool
 	decoders  map[string]expander
 	problems  []string
