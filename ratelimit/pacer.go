@@ -43,6 +43,7 @@ type Pacer struct {
 	latest  time.Duration // the machine's time, when it was last asked
 	machine *pacing.Machine
 	used    bool
+	nested  int     // nested calls that wait for their turn
 	cause   error   // the last refusal
 	judged  float64 // the pace by which those in line were last found to fit
 	line    line[pass]
@@ -95,42 +96,55 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	c, err := p.admit(ctx)
+	c, lender, err := p.enter(ctx)
 	if err != nil {
 		return err
 	}
+	in := &flight{Context: ctx, pacer: p, pass: c, lender: lender}
 	settled := false
 	defer func() {
 		if !settled { // the call or Refused ended in a panic or Goexit, which says nothing
-			p.settle(ctx, c, pacing.Answer{}, noVerdict, nil)
+			p.settle(in, pacing.Answer{}, noVerdict, nil)
 		}
 	}()
-	err = next.Do(ctx)
-	a, v := p.classify(ctx, c, err)
+	err = next.Do(in)
+	a, v := p.classify(in, err)
+	cause := retry.Brief(err)
 	settled = true
-	p.settle(ctx, c, a, v, err)
+	if told := p.settle(in, a, v, cause); told.Kind != 0 {
+		told.Err = err
+		retry.Emit(ctx, told)
+	}
 	return err
 }
 
-// settle tells the machine what came of a call, and whoever observes what it made of it.
-func (p *Pacer) settle(ctx context.Context, c pass, a pacing.Answer, v verdict, err error) {
+// enter lets a call go, or not. lender is the call around it that lent it its place, or nil.
+func (p *Pacer) enter(ctx context.Context) (c pass, lender *flight, err error) {
+	if outer, ok := ctx.Value(flightKey{p}).(*flight); ok {
+		return p.enterNested(ctx, outer)
+	}
+	c, err = p.admit(ctx)
+	return c, nil, err
+}
+
+// settle tells the machine what came of a call, and returns what observers should hear of it.
+func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) retry.Event {
+	in.lender.takeBack()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := p.now()
 	before := p.look()
 	if v == answer {
-		p.machine.OnDone(now.Seconds(), c.Ticket, a)
+		p.machine.OnDone(now.Seconds(), in.pass.Ticket, a)
 	} else {
-		p.machine.OnCancel(c.Ticket, v == noVerdict)
+		p.machine.OnCancel(in.pass.Ticket, v == noVerdict)
 	}
 	if a.Kind == pacing.Refusal {
-		p.cause = err
+		p.cause = cause
 	}
 	after := p.look()
 	p.replan(now, after.parksLonger(before))
-	p.mu.Unlock()
-	if after != before {
-		p.tell(ctx, now, before, after, err)
-	}
+	return p.change(now, before, after)
 }
 
 // view is what the machine has in mind.
@@ -152,18 +166,26 @@ func (v view) parksLonger(before view) bool {
 	return v.parked && (!before.parked || v.gate > before.gate)
 }
 
-// tell lets observers know of a change of mind that concerns the callers: not of one more slot, nor of what is learned while parked.
-func (p *Pacer) tell(ctx context.Context, now time.Duration, before, after view, err error) {
-	e := retry.Event{Kind: retry.KindChange, Policy: pacerName, Err: err}
+// change is what observers hear of a change of mind that concerns the callers: not of one more slot, nor of what is learned while
+// parked. It is zero if there is nothing to tell.
+func (p *Pacer) change(now time.Duration, before, after view) (e retry.Event) {
 	switch {
 	case after.parksLonger(before):
 		e.Wait = duration(after.gate - now.Seconds())
+		e.From = before.String()
 		e.To = fmt.Sprintf("parked for %v, then one call", e.Wait.Round(time.Millisecond))
 	case !after.parked && (before.parked || after.mode != before.mode || after.rate != before.rate):
-		e.From = fmt.Sprintf("%v %s", before.mode, perSecond(before.rate))
-		e.To = fmt.Sprintf("%v %s", after.mode, perSecond(after.rate))
+		e.From, e.To = before.String(), after.String()
 	default:
-		return
+		return e
 	}
-	retry.Emit(ctx, e)
+	e.Kind, e.Policy = retry.KindChange, p.who()
+	return e
+}
+
+func (v view) String() string {
+	if v.parked {
+		return "parked"
+	}
+	return fmt.Sprintf("%v %s", v.mode, perSecond(v.rate))
 }

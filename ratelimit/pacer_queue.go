@@ -17,29 +17,34 @@ type pass struct {
 
 // admit lets a call go, now or after a wait in line.
 func (p *Pacer) admit(ctx context.Context) (pass, error) {
+	deadline, _ := ctx.Deadline() // not under the lock: it may be anybody's code
 	p.mu.Lock()
 	now := p.now()
 	p.used = true
-	if p.line.head == nil && p.untilNext(now) == 0 {
+	if p.line.head == nil && p.nested == 0 && p.untilNext(now) == 0 {
 		c := p.send(now)
 		p.mu.Unlock()
 		return c, nil
 	}
-	w := &waiter[pass]{n: 1, arrived: p.clock(now)}
-	w.deadline, _ = ctx.Deadline()
+	w := &waiter[pass]{n: 1, arrived: p.clock(now), deadline: deadline}
 	f := p.forecast(now)
 	wait, err := p.judgeWait(now, w, f, p.line.len)
 	if err != nil {
 		p.mu.Unlock()
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: pacerName, Wait: wait, Err: err})
-		return pass{}, err
+		return pass{}, p.turnedAway(ctx, wait, err)
 	}
 	w.done = make(chan error, 1)
 	p.judged = max(p.judged, f.pace)
 	p.line.push(w)
 	p.dispatch(now)
 	p.mu.Unlock()
-	return stand(ctx, p, w, pacerName, wait)
+	return stand(ctx, p, w, p.who(), wait)
+}
+
+// turnedAway tells observers of a call that is refused at once, and returns err.
+func (p *Pacer) turnedAway(ctx context.Context, wait time.Duration, err error) error {
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: p.who(), Wait: wait, Err: err})
+	return err
 }
 
 // leave takes w out of the line, unless its turn has come already.
@@ -77,6 +82,10 @@ func (p *Pacer) send(now time.Duration) pass {
 // dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end of his patience. As all have the
 // same patience, his ends first.
 func (p *Pacer) dispatch(now time.Duration) {
+	if p.nested > 0 { // its turn is the next, and what goes then looks at the line
+		p.line.silence()
+		return
+	}
 	for w := p.line.head; w != nil; w = p.line.head {
 		wait := p.untilNext(now)
 		if wait == 0 {
@@ -84,7 +93,7 @@ func (p *Pacer) dispatch(now time.Duration) {
 			continue
 		}
 		if wait == forever { // an answer will tell, or that there is none
-			wait = duration(p.machine.GivesUp() - now.Seconds())
+			wait = duration(p.machine.Wake() - now.Seconds())
 		}
 		if p.maxWait >= 0 {
 			left := w.arrived.Add(p.maxWait).Sub(p.clock(now))
@@ -98,11 +107,15 @@ func (p *Pacer) dispatch(now time.Duration) {
 			break
 		}
 		here := p.clock(now)
-		p.line.alarm(here, here.Add(wait), p)
+		p.line.alarm(here, here.Add(max(wait, leastWait)), p)
 		return
 	}
 	p.line.silence()
 }
+
+// leastWait is what a timer is set for at least: where the machine says "not yet" to a moment that no clock can tell from now, asking
+// again at once would spin.
+const leastWait = time.Microsecond
 
 // replan follows a change for the worse or the better: who no longer fits is refused, who is due goes. A pace that is stated anew
 // with every answer is no reason to look at the whole line each time.
@@ -169,7 +182,7 @@ func (p *Pacer) judgeWait(now time.Duration, w *waiter[pass], f forecast, n int)
 }
 
 func (p *Pacer) rejection(reason error, wait time.Duration) error {
-	return &retry.Rejection{Policy: pacerName, Reason: reason, RetryAfter: wait, Cause: p.cause}
+	return &retry.Rejection{Policy: p.who(), Reason: reason, RetryAfter: wait, Cause: p.cause}
 }
 
 const forever = time.Duration(math.MaxInt64)

@@ -8,8 +8,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate is the rate learned so far; rate.Inf before anything was.
+// Rate is the rate that the pacer goes by, in calls a second: [StartRate] from the start, then what was learned; rate.Inf while
+// none is known.
 func (p *Pacer) Rate() rate.Limit { return p.State().Rate }
+
+// who is how the pacer is called in events and rejections.
+func (p *Pacer) who() string { return pacerName }
 
 // PacerState is what a pacer is doing.
 type PacerState struct {
@@ -85,6 +89,9 @@ func (p *Pacer) Idle() bool {
 	gate, parked := p.machine.Parked()
 	if flying, _ := p.machine.InFlight(); flying > 0 || p.line.len > 0 || parked && s < gate || p.untilNext(now) > 0 {
 		return false
+	}
+	if !p.used {
+		return true
 	}
 	learned := parked || p.machine.Crowded() || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
 	used := max(0, gate, p.machine.LastSend()) // 0: it was made or restored

@@ -59,13 +59,13 @@ func TestPacerTellsWhyItMoved(t *testing.T) {
 		var notes []string
 		for _, e := range rec.Events() {
 			if e.Kind == retry.KindChange {
-				notes = append(notes, strings.TrimPrefix(e.From+" -> "+e.To, " -> "))
+				notes = append(notes, e.From+" -> "+e.To)
 				if e.Policy != "pacer" {
 					t.Errorf("policy %q", e.Policy)
 				}
 			}
 		}
-		if len(notes) != 2 || !strings.HasPrefix(notes[0], "parked for 1.") || !strings.HasPrefix(notes[1], "start without a rate -> climb at") {
+		if len(notes) != 2 || !strings.HasPrefix(notes[0], "start without a rate -> parked for 1.") || !strings.HasPrefix(notes[1], "parked -> climb at") {
 			t.Errorf("notes %q", notes)
 		}
 		if s := p.String(); !strings.HasPrefix(s, "pacer climb at ") {

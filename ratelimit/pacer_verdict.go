@@ -23,28 +23,32 @@ const (
 )
 
 // classify says what an outcome means for the pace.
-func (p *Pacer) classify(ctx context.Context, c pass, err error) (pacing.Answer, verdict) {
+func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 	a := pacing.Answer{RetryAfter: -1, Remaining: -1}
-	quota, stated := retry.Reported(ctx, p.clock(c.at))
+	quota, stated := retry.Reported(in, p.clock(in.pass.at))
 	if stated && p.hintCap > 0 {
 		a = heard(quota, p.hintCap)
 	}
 	if err == nil {
 		return a, answer
 	}
-	if !made(err) {
+	marks := retry.VerdictOf(err)
+	if marks.Unreached {
 		return a, notMade
 	}
-	wait, refused := patience(err, quota)
+	wait := marks.Hint
+	if wait == 0 && quota.Remaining <= 0 && quota.Reset > 0 { // many an API answers 429 with X-RateLimit-Reset and no Retry-After
+		wait = quota.Reset
+	}
 	status, _ := statusOf(err)
-	if refused || status == 429 || p.refused != nil && p.refused(err) {
+	if marks.Hinted || status == 429 || p.refused != nil && p.refused(err) {
 		a.Kind = pacing.Refusal
 		if wait = min(wait, p.hintCap); wait > 0 {
 			a.RetryAfter = wait.Seconds()
 		}
 		return a, answer
 	}
-	if ctx.Err() != nil {
+	if in.Context.Err() != nil {
 		return a, noVerdict
 	}
 	kind, v := kindOf(err)

@@ -63,7 +63,7 @@ func TestPacerClassifies(t *testing.T) {
 		{retry.ConfigErrorf("x", "y"), 0, notMade},
 	} {
 		p := steady()
-		a, v := p.classify(t.Context(), pass{}, c.err)
+		a, v := p.classify(&flight{Context: t.Context(), pacer: p}, c.err)
 		if v != c.v || v == answer && a.Kind != c.kind {
 			t.Errorf("%v: kind %v verdict %v", c.err, a.Kind, v)
 		}

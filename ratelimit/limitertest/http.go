@@ -30,6 +30,9 @@ func (s *Server) Handler() http.Handler {
 		case Reset:
 			reset(w)
 			return
+		case Silence:
+			<-r.Context().Done()
+			return
 		case Cut:
 			a.header(w.Header())
 			w.Header().Set("Content-Length", strconv.Itoa(len(page)))
@@ -60,6 +63,10 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	a := t.server.Serve(time.Since(t.began))
 	if !wait(r, a.Busy) {
+		return nil, r.Context().Err()
+	}
+	if a.Verdict == Silence {
+		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
 	if a.Verdict == Reset {

@@ -21,9 +21,10 @@ const (
 	Reset                      // the connection is reset, there is no response
 	Cut                        // 200, and the connection is reset within the body
 	Error                      // 500, 502 or 504: trouble that has nothing to do with the rate
+	Silence                    // no answer at all: the connection stays open until the client gives up
 )
 
-var verdicts = [...]string{"ok", "429", "503", "403", "captcha", "reset", "cut", "error"}
+var verdicts = [...]string{"ok", "429", "503", "403", "captcha", "reset", "cut", "error", "silence"}
 
 func (v Verdict) String() string {
 	if v < 0 || int(v) >= len(verdicts) {
@@ -43,7 +44,7 @@ func (v Verdict) Status() int {
 		return 403
 	case Error:
 		return 500
-	case Reset:
+	case Reset, Silence:
 		return 0
 	default:
 		return 200
@@ -53,7 +54,7 @@ func (v Verdict) Status() int {
 // An Answer is what the server says to one request.
 type Answer struct {
 	Verdict    Verdict
-	Status     int           // the HTTP status; 0 for a reset
+	Status     int           // the HTTP status; 0 for a reset and for silence
 	RetryAfter time.Duration // whole seconds, as the header has it; 0: not said
 	Quota      Quota         // zero: not said
 	Busy       time.Duration // from the request's arrival until the answer leaves
@@ -94,6 +95,7 @@ type Server struct {
 	Seed uint64
 
 	Refuse     Verdict // answer to a violation; the zero value means TooMany
+	Slow       bool    // a refusal takes as long as a page, so that a burst is out before the first of them is heard
 	RetryAfter bool    // refusals say when to come back
 	Headers    bool    // answers tell the quota, if the rule is a Quoter
 	Ban        *Ban
@@ -233,16 +235,24 @@ func (s *Server) punish(now time.Duration) bool {
 
 func (s *Server) refusal(v Verdict, wait time.Duration) Answer {
 	a := Answer{Verdict: v, Status: v.Status()}
+	if s.Slow {
+		a.Busy = s.service()
+	}
 	if s.RetryAfter {
 		a.RetryAfter = ceilSecond(wait)
 	}
 	return a
 }
 
+// service is how long an answer takes to make.
+func (s *Server) service() time.Duration {
+	return time.Duration(float64(s.Latency) * math.Exp(s.Spread*s.rng.NormFloat64()))
+}
+
 func (s *Server) admit(now time.Duration) Answer {
 	queued := s.Rule.Count(now, true)
 	s.stats.Admitted++
-	a := Answer{Verdict: OK, Busy: queued + time.Duration(float64(s.Latency)*math.Exp(s.Spread*s.rng.NormFloat64()))}
+	a := Answer{Verdict: OK, Busy: queued + s.service()}
 	if s.StallRate > 0 && s.rng.Float64() < s.StallRate {
 		a.Busy += s.Stall
 	}

@@ -20,4 +20,5 @@ type Answer struct {
 	Reset      float64 // s until there are more; 0: not said
 	Limit      int     // per Window; 0: not said
 	Window     float64 // s; 0: not said
+	Page       uint64  // what was asked for; 0: not said
 }

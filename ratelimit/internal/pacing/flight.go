@@ -28,9 +28,11 @@ func (f *flight) giveUp(seq int) { f.lost = append(f.lost, seq) }
 
 // back notes that a request is no longer on its way, and reports whether it
 // had been given up.
-func (f *flight) back(seq int) (late bool) {
-	f.now--
-	i := slices.Index(f.lost, seq)
+func (f *flight) back(t Ticket) (late bool) {
+	if !t.nested {
+		f.now--
+	}
+	i := slices.Index(f.lost, t.seq)
 	if i >= 0 {
 		f.lost = slices.Delete(f.lost, i, i+1)
 	}
@@ -103,7 +105,7 @@ func (f *flight) admitted(now float64, k int) {
 	for len(f.through) <= f.limit {
 		f.through = append(f.through, 0)
 	}
-	f.through[f.limit] = float64(f.atLimit) / (now - f.slotAt)
+	f.through[f.limit] = over(float64(f.atLimit), now-f.slotAt)
 	if half := f.through[f.limit/2]; half > 0 {
 		if f.through[f.limit] < gain*half {
 			f.drag *= dearer

@@ -32,6 +32,7 @@ type Ticket struct {
 	Sent   float64 // when it was sent
 	seq    int     // sent before it and itself
 	Beside int     // requests in flight then, itself included
+	nested bool    // it has no place in flight of its own
 	before float64 // when the one before was sent
 }
 
@@ -61,7 +62,7 @@ type Machine struct {
 	safe    float64 // this rate was survived
 	best    float64 // the highest measured, a little less with every release
 	step    float64 // next step up, as a share of the rate
-	hold    float64 // s; a rate is held so long before the next step
+	keep    float64 // s; a rate is held so long before the next step
 	held    mark    // since when it is
 	climbed mark    // when this climb began
 	probe   float64 // s from a push-back to the next probe
@@ -81,6 +82,7 @@ type Machine struct {
 	restored bool    // the park was begun by another machine,
 	climbing bool    // which had not found the rate yet
 	gate     float64 // the park ends
+	named    float64 // the latest time that any answer has named: nothing goes before it
 	park     float64 // s; its length if the server names none
 	cut      int     // sent by the last push-back: answers to those say nothing new
 	refused  int     // single requests refused in this episode
@@ -108,7 +110,7 @@ type mark struct {
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
 		cfg: cfg, rng: rng, last: -inf, jitter: 1,
-		rate: inf, ceiling: inf, step: firstStep, hold: firstHold, probe: firstProbe, hit: -inf, stated: inf,
+		rate: inf, ceiling: inf, step: firstStep, keep: firstHold, probe: firstProbe, hit: -inf, stated: inf,
 		flight: flight{opening: true, limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
 	}
 	if cfg.MaxInFlight > 0 {
@@ -123,12 +125,25 @@ func New(cfg Config, rng *rand.Rand) *Machine {
 // Mode is what it is doing about the rate.
 func (m *Machine) Mode() Mode { return m.mode }
 
-// Rate is the learned rate in requests a second, infinite before one is known.
-func (m *Machine) Rate() float64 { return m.rate }
+// Rate is the rate it goes by, in requests a second: the one to begin at, then the learned one; infinite while none is known.
+func (m *Machine) Rate() float64 {
+	if !m.begun && m.cfg.StartRate > 0 {
+		return m.bound(m.cfg.StartRate)
+	}
+	return m.rate
+}
+
+// bound is r, within what the user permits.
+func (m *Machine) bound(r float64) float64 {
+	if m.cfg.MaxRate > 0 {
+		r = min(r, m.cfg.MaxRate)
+	}
+	return r
+}
 
 // Parked reports whether the server has pushed back and no single request has
 // been admitted since, and until when nothing is sent.
-func (m *Machine) Parked() (until float64, parked bool) { return m.gate, m.half }
+func (m *Machine) Parked() (until float64, parked bool) { return max(m.gate, m.named), m.half }
 
 // InFlight is how many requests are on their way, and how many may be.
 func (m *Machine) InFlight() (now, limit int) { return m.flight.now, m.flight.limit }
@@ -139,10 +154,7 @@ func (m *Machine) Crowded() bool { return m.flight.dear > 1 }
 // Pace is the rate that holds at now: the learned one, no more than the user
 // permits and than the server states.
 func (m *Machine) Pace(now float64) float64 {
-	r := m.rate
-	if m.cfg.MaxRate > 0 {
-		r = min(r, m.cfg.MaxRate)
-	}
+	r := m.bound(m.rate)
 	if now < m.stateTo {
 		r = min(r, m.stated)
 	}
@@ -150,14 +162,14 @@ func (m *Machine) Pace(now float64) float64 {
 }
 
 // NextSend is when the next request may be sent, now or later; infinite if
-// only an answer can tell, or [Machine.GivesUp]. The single request does not
+// only an answer can tell, or [Machine.Wake]. The single request does not
 // wait for those sent before the push-back: a stalled one must not hold it.
 // Only the user's own bound does.
 func (m *Machine) NextSend(now float64) float64 {
-	turn := max(now, m.last+m.jitter/m.Pace(now))
-	instead := now >= m.GivesUp()
+	turn := max(now, m.named, m.last+m.jitter/m.Pace(now))
+	instead := now >= m.Wake()-tick
 	switch {
-	case m.alone() && m.out && !instead, m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight:
+	case m.bounded(), m.alone() && m.out && !instead:
 		return inf
 	case m.half:
 		return max(m.gate, turn)
@@ -169,14 +181,22 @@ func (m *Machine) NextSend(now float64) float64 {
 	return turn
 }
 
+// tick is how far a time in seconds may be from what it stands for: a clock counts nanoseconds, a float rounds.
+const tick = 1e-9
+
+// bounded reports whether as many requests are on their way as the user permits.
+func (m *Machine) bounded() bool { return m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight }
+
 // alone reports whether one request at a time goes.
 func (m *Machine) alone() bool { return m.half || m.doubt.asking }
 
-// GivesUp is when the one request that the others wait for counts as stalled,
-// so that another may go in its place; infinite if there is none such.
-func (m *Machine) GivesUp() float64 {
+// Wake is when the one request that the others wait for counts as stalled,
+// so that another may go in its place; infinite if there is none such, or an
+// answer must come first.
+func (m *Machine) Wake() float64 {
 	f := &m.flight
 	switch {
+	case m.bounded():
 	case m.alone() && m.out:
 		return m.last + max(stalled, m.park)
 	case f.narrow && f.taken() > 0 && f.taken() < f.limit:
@@ -185,23 +205,53 @@ func (m *Machine) GivesUp() float64 {
 	return inf
 }
 
+// Free reports whether a request sent now would find a place in flight.
+func (m *Machine) Free() bool { return !m.bounded() && !(m.alone() && m.out) && !m.flight.full() }
+
+// NextNested is [Machine.NextSend] for a request that is part of another one on its way: it waits for no place in flight,
+// and for no outcome, which might be that of the other.
+func (m *Machine) NextNested(now float64) float64 {
+	turn := max(now, m.named, m.last+m.jitter/m.Pace(now))
+	if m.alone() {
+		turn = max(turn, m.gate)
+	}
+	return turn
+}
+
 // OnSend is told of every request that is sent.
 func (m *Machine) OnSend(now float64) Ticket {
-	if !m.begun {
-		m.begun, m.t0, m.release.at, m.flight.slotAt = true, now, now, now
-		if m.cfg.StartRate > 0 && m.rate == inf && !m.half {
-			m.climb(m.cfg.StartRate, now)
-		}
-	}
+	m.begin(now)
 	if m.alone() && m.out {
 		m.flight.giveUp(m.single)
 	}
 	m.flight.now++
+	return m.sent(now, false)
+}
+
+// OnSendNested is told instead of a request that is part of another one, and takes no place.
+func (m *Machine) OnSendNested(now float64) Ticket {
+	m.begin(now)
+	return m.sent(now, true)
+}
+
+func (m *Machine) begin(now float64) {
+	if m.begun {
+		return
+	}
+	m.begun, m.t0, m.release.at, m.flight.slotAt = true, now, now, now
+	if m.cfg.StartRate > 0 && m.rate == inf && !m.half {
+		m.climb(m.cfg.StartRate, now)
+	}
+}
+
+func (m *Machine) sent(now float64, nested bool) Ticket {
 	m.seq++
-	t := Ticket{now, m.seq, m.flight.now, m.last}
+	t := Ticket{now, m.seq, max(1, m.flight.now), nested, m.last}
 	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
-	if m.out = m.alone(); m.out {
-		m.single = m.seq
+	if !nested || !m.out {
+		if m.out = m.alone(); m.out {
+			m.single = m.seq
+		}
 	}
 	return t
 }
@@ -210,7 +260,7 @@ func (m *Machine) OnSend(now float64) Ticket {
 // of the server: the caller gave it up, or it was never made. One that was
 // never made gives its turn back.
 func (m *Machine) OnCancel(t Ticket, made bool) {
-	m.flight.back(t.seq)
+	m.flight.back(t)
 	m.freeProbe(t)
 	if !made && t.seq == m.seq {
 		m.last = t.before
@@ -227,7 +277,7 @@ func (m *Machine) freeProbe(t Ticket) {
 // OnDone is told what came of a request. That one which was given up is
 // admitted after all is news; that it is refused is none, so long after.
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
-	late := m.flight.back(t.seq)
+	late := m.flight.back(t)
 	m.freeProbe(t)
 	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so it was not one of too many
 	kind := m.judge(now, a.Kind, t)
@@ -241,8 +291,9 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	case kind == Doubt:
 		return
 	case kind == Refusal:
+		m.hold(now, a.RetryAfter)
 		if fresh && !late {
-			m.pushBack(now, t, a.RetryAfter, asked)
+			m.pushBack(now, t, asked)
 		} else if m.half {
 			m.burst(now)
 		}
@@ -259,10 +310,24 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		m.onRelease(now)
 	}
 	if fresh && a.Remaining >= 0 && a.Remaining <= m.flight.now && a.Reset > 0 {
-		m.pushBack(now, t, a.Reset, true)
+		m.hold(now, a.Reset)
+		m.pushBack(now, t, true)
 		return
 	}
 	m.advance(now)
+}
+
+// hold keeps to a wait that an answer names, whichever of a burst it is; negative: none. What is added is for a
+// clock that goes a little differently, and so that several clients do not come back at once.
+func (m *Machine) hold(now, wait float64) {
+	if wait < 0 {
+		return
+	}
+	wait = hintSlack*wait + .02 + .08*m.rng.Float64()
+	if m.cfg.MaxHint > 0 {
+		wait = min(wait, m.cfg.MaxHint)
+	}
+	m.named = max(m.named, now+wait)
 }
 
 // hear notes the rate that a stated quota leaves: what remains over the time

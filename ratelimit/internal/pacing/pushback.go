@@ -14,9 +14,8 @@ type episode struct {
 }
 
 // pushBack is the answer to a refusal, or to a hint that the quota is used up:
-// park, then one request. wait is the server's own word, negative without.
-// sure says that the number in flight cannot be the cause.
-func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
+// park, then one request. sure says that the number in flight cannot be the cause.
+func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	m.cut = m.seq
 	switch {
 	case m.half: // the single request
@@ -43,22 +42,20 @@ func (m *Machine) pushBack(now float64, t Ticket, wait float64, sure bool) {
 	if !m.half {
 		m.half, m.out, m.doubt.asking = true, false, false
 	}
-	m.pushed, m.gate = now, now+m.park
-	if m.refused > 0 {
-		m.gate = max(m.gate, m.refusals[hasty-1]+hastyIn)
-	}
-	if wait >= 0 {
-		hint := hintSlack*wait + .02 + .08*m.rng.Float64()
-		if m.cfg.MaxHint > 0 {
-			hint = min(hint, m.cfg.MaxHint)
-		}
-		m.gate = now + max(firstPark, hint)
+	m.pushed = now
+	switch {
+	case m.named > now: // the server knows better
+		m.gate = now + firstPark
+	case m.refused > 0:
+		m.gate = max(now+m.park, m.refusals[hasty-1]+hastyIn)
+	default:
+		m.gate = now + m.park
 	}
 }
 
 // burst hears a refusal that says nothing new, but how many there were at once.
 func (m *Machine) burst(now float64) {
-	if m.refused == 0 && m.park == firstPark && m.gate == m.pushed+m.park && m.refusals[maxRefused-1] > now-1 {
+	if m.named <= now && m.refused == 0 && m.park == firstPark && m.gate == m.pushed+m.park && m.refusals[maxRefused-1] > now-1 {
 		m.park = burstPark
 		m.gate = m.pushed + m.park
 	}
@@ -79,9 +76,9 @@ func (m *Machine) onRelease(now float64) {
 	m.penalty = now - m.this.at
 	m.lost += m.penalty
 	n, cycle := float64(m.accepted-m.release.n), now-m.release.at
-	est, up := n/cycle, inf // up: had it admitted the single request right after it refused the last one
+	est, up := over(n, cycle), inf // up: had it admitted the single request right after it refused the last one
 	if m.refused > 0 {
-		up = n / (m.pushed - m.release.at)
+		up = over(n, m.pushed-m.release.at)
 	}
 	m.best = max(est, bestKeeps*m.best)
 	m.release = m.mark(now)
@@ -111,19 +108,19 @@ func (m *Machine) onRelease(now float64) {
 		m.safe = 0 // refuted
 	}
 	if m.mode == Climb {
-		m.safe = max(m.safe, margin*(float64(m.this.n-m.climbed.n)-m.bucket)/(m.this.at-m.climbed.at))
+		m.safe = max(m.safe, margin*over(float64(m.this.n-m.climbed.n)-m.bucket, m.this.at-m.climbed.at))
 	}
 	if !started && m.penalty <= dearPenalty { // no longer dear
-		m.hold, m.probe = lower(m.hold, longHold), lower(m.probe, lastProbe)
+		m.keep, m.probe = lower(m.keep, longHold), lower(m.probe, lastProbe)
 	}
 	switch {
 	case m.penalty > dearPenalty:
-		m.hold, m.probe = max(m.hold, dearHold), max(m.probe, dearProbe*m.penalty)
+		m.keep, m.probe = max(m.keep, dearHold), max(m.probe, dearProbe*m.penalty)
 		m.window, m.step = true, dearStep
 		m.ceiling = 1.05 * max(m.this.acc10, m.this.acc60)
 		m.climb(max(est, .92*m.this.acc60, m.safe), now)
 	case started:
-		m.hold = max(m.hold, min(m.penalty, maxHold))
+		m.keep = max(m.keep, min(m.penalty, maxHold))
 		m.step, m.ceiling = firstStep, up
 		if n < holdN { // too few to have measured anything
 			m.step = 1
@@ -144,3 +141,6 @@ func (m *Machine) onRelease(now float64) {
 		}
 	}
 }
+
+// over is n in so many seconds, as a rate. No time is shorter than a thousandth of a second: answers in no time prove no rate.
+func over(n, seconds float64) float64 { return n / max(seconds, .001) }

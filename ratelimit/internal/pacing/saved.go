@@ -15,24 +15,26 @@ type Saved struct {
 
 // Save returns what is known at now.
 func (m *Machine) Save(now float64) Saved {
-	s := Saved{Safe: m.safe, Slots: m.flight.limit, Probe: m.probe, Hold: m.hold, Plain: m.doubt.definite, Climb: m.mode == Climb}
+	s := Saved{Slots: m.flight.limit, Probe: m.probe, Hold: m.keep, Plain: m.doubt.definite, Climb: m.mode == Climb}
 	if m.rate < inf {
-		s.Rate = m.rate
+		s.Rate, s.Safe = m.rate, min(m.safe, m.rate)
 	}
-	if m.half {
-		s.Parked, s.Park = max(0, m.gate-now), m.park
+	if gate, parked := m.Parked(); parked {
+		s.Parked, s.Park = max(0, gate-now), m.park
 	}
 	return s
 }
 
-// Load begins with what was saved. It is for a machine that has sent nothing.
+// Load begins with what was saved. It is for a machine that has sent nothing. What no machine saves is
+// made what one could have saved.
 func (m *Machine) Load(now float64, s Saved) {
+	s.clamp()
 	m.safe = s.Safe
 	m.flight.opening, m.flight.limit = false, max(1, s.Slots)
 	if most := m.flight.most; most > 0 {
 		m.flight.limit = min(m.flight.limit, most)
 	}
-	m.probe, m.hold = max(firstProbe, s.Probe), max(firstHold, s.Hold)
+	m.probe, m.keep = max(firstProbe, s.Probe), max(firstHold, s.Hold)
 	m.doubt.definite = s.Plain
 	m.begun, m.t0, m.flight.slotAt = true, now, now
 	m.release = m.mark(now)
@@ -46,6 +48,28 @@ func (m *Machine) Load(now float64, s Saved) {
 		m.park, m.gate = s.Park, now+s.Parked
 		m.this, m.pushed = m.prev, now
 	}
+}
+
+// The most that is believed of what was saved.
+const (
+	mostRate  = 1e6 // requests a second
+	mostSlots = 10_000
+	mostProbe = 86400 // s
+)
+
+func (s *Saved) clamp() {
+	within := func(v *float64, most float64) {
+		if *v = min(*v, most); !(*v > 0) {
+			*v = 0
+		}
+	}
+	within(&s.Rate, mostRate)
+	within(&s.Safe, s.Rate)
+	within(&s.Park, maxPark)
+	within(&s.Probe, mostProbe)
+	within(&s.Hold, maxHold)
+	within(&s.Parked, inf)
+	s.Slots = min(s.Slots, mostSlots)
 }
 
 // resume goes on at a rate that another machine knew.

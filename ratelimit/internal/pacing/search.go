@@ -25,7 +25,7 @@ func (m *Machine) settle(est, cycle, now float64) float64 {
 		}
 	}
 	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
-		r = jailKeeps*r - jailToken/cycle
+		r = jailKeeps*r - over(jailToken, cycle)
 	}
 	return r
 }
@@ -39,9 +39,9 @@ func (m *Machine) advance(now float64) {
 	case m.mode == Cruise && now >= m.probeAt && calm && m.affords(now):
 		m.probes++
 		m.safe = max(m.safe, m.rate)
-		m.ceiling, m.step, m.hold = inf, probeStep*m.poverty(), max(m.hold, probeHold)
+		m.ceiling, m.step, m.keep = inf, probeStep*m.poverty(), max(m.keep, probeHold)
 		m.climb(m.rate*(1+m.step), now)
-	case m.mode == Climb && held >= m.hold && n >= holdN:
+	case m.mode == Climb && held >= m.keep && n >= holdN:
 		m.flight.narrow = false
 		if float64(n) < busy*m.rate*held { // not used, so not proved
 			m.held = m.mark(now)
@@ -51,7 +51,7 @@ func (m *Machine) advance(now float64) {
 		if m.window {
 			lent = 0
 		}
-		m.safe = max(m.safe, margin*(m.rate-lent/held)) // a hold admits at most rate*time + bucket
+		m.safe = max(m.safe, margin*(m.rate-over(lent, held))) // a hold admits at most rate*time + bucket
 		if m.ceiling < closeTo*m.rate || !calm {
 			m.cruise(margin*m.rate, now)
 			return
@@ -82,8 +82,8 @@ func (m *Machine) poverty() float64 { return max(1, min(m.best/m.rate, mostPover
 func lower(v, floor float64) float64 { return min(v, max(floor, v/2)) }
 
 func (m *Machine) set(mode Mode, rate, now float64) {
-	if m.cfg.MaxRate > 0 && mode != Start {
-		rate = min(rate, m.cfg.MaxRate)
+	if mode != Start {
+		rate = m.bound(rate)
 	}
 	m.mode, m.rate, m.held = mode, max(slowest, rate), m.mark(now)
 }

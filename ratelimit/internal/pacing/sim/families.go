@@ -108,7 +108,7 @@ func Families(x *rand.Rand) []Family {
 	if x != nil {
 		ch = 8 + 22*x.Float64()
 	}
-	add("halve", func(float64) lt.Rule { return &halving{lt.Bucket(ra, 10), dur(ch)} }, L(.03), func(s *lt.Server) { s.RetryAfter, s.Ban = true, ban(v7, 10, bw7, false, lt.Forbidden) })
+	add("halve", func(float64) lt.Rule { return &changing{lt.Bucket(ra, 10), dur(ch), .5} }, L(.03), func(s *lt.Server) { s.RetryAfter, s.Ban = true, ban(v7, 10, bw7, false, lt.Forbidden) })
 	v8, bw8 := V(10), W(60)
 	add("strict", sliding(60, 3, true), L(.03), func(s *lt.Server) { s.Refuse, s.Ban = lt.Forbidden, ban(v8, 10, bw8, true, lt.Forbidden) })
 	add("slow net", bucket(20, 10), L(.03), plain)
@@ -128,47 +128,31 @@ func Noisy() []Family {
 	}}
 }
 
-// halving is a bucket whose rate halves.
-type halving struct {
-	lt.Rule
-	at time.Duration
-}
-
-func (h *halving) turn(now time.Duration) {
-	if h.at > 0 && now >= h.at {
-		h.Rule.(lt.Resizer).Resize(h.at, .5)
-		h.at = 0
-	}
-}
-func (h *halving) Next(now time.Duration) time.Duration { h.turn(now); return h.Rule.Next(now) }
-func (h *halving) Count(now time.Duration, ok bool) time.Duration {
-	h.turn(now)
-	return h.Rule.Count(now, ok)
-}
-
 // Perfect is how long a client needs for n pages that knows the rule.
 func (f Family) Perfect(rule lt.Rule, n, workers int) float64 {
 	lanes := workers
 	if f.Cap > 0 {
 		lanes = min(lanes, f.Cap)
 	}
+	return best(rule, n, lanes, f.Mean, f.Err)
+}
+
+// best is how many seconds n pages take to one who knows the rule, has so many requests in flight, an
+// answer after mean seconds, and loses a share of the answers to noise.
+func best(rule lt.Rule, n, lanes int, mean, noise float64) float64 {
 	t := time.Duration(0)
 	var out []time.Duration
-	for i := range int(math.Ceil(float64(n) / (1 - f.Err))) {
+	for i := range int(math.Ceil(float64(n) / (1 - noise))) {
 		if i >= lanes {
-			t = max(t, out[i-lanes]+dur(f.Mean))
+			t = max(t, out[i-lanes]+dur(mean))
 		}
-		for {
-			u := rule.Next(t)
-			if u <= t {
-				break
-			}
+		for u := rule.Next(t); u > t; u = rule.Next(t) {
 			t = u
 		}
 		rule.Count(t, true)
 		out = append(out, t)
 	}
-	return out[len(out)-1].Seconds() + f.Mean
+	return out[len(out)-1].Seconds() + mean
 }
 
 // A Score is what a crawl of 400 pages came to, or the mean of several.
@@ -176,7 +160,7 @@ type Score struct {
 	Score, Clean, Bans, Refused, Seconds, Perfect float64
 }
 
-func (s *Score) add(o Score) {
+func (s *Score) Add(o Score) {
 	s.Score += o.Score
 	s.Clean += o.Clean
 	s.Bans += o.Bans
@@ -184,7 +168,7 @@ func (s *Score) add(o Score) {
 	s.Seconds += o.Seconds
 	s.Perfect += o.Perfect
 }
-func (s Score) over(n int) Score {
+func (s Score) Over(n int) Score {
 	f := float64(n)
 	return Score{s.Score / f, s.Clean / f, s.Bans / f, s.Refused / f, s.Seconds / f, s.Perfect / f}
 }
@@ -214,9 +198,9 @@ func Short(mk Maker, fs []Family, seeds []uint64, workers int) map[string]Score 
 	for _, f := range fs {
 		var t Score
 		for _, sd := range seeds {
-			t.add(f.One(mk, sd, workers))
+			t.Add(f.One(mk, sd, workers))
 		}
-		out[f.Name] = t.over(len(seeds))
+		out[f.Name] = t.Over(len(seeds))
 	}
 	return out
 }
@@ -240,12 +224,12 @@ func Drawn(mk Maker, first, draws uint64) map[string]Score {
 	for d := range draws {
 		drawnAnew(first+d, func(f Family, workers int) {
 			t := out[f.Name]
-			t.add(f.One(mk, first+d, workers))
+			t.Add(f.One(mk, first+d, workers))
 			out[f.Name] = t
 		})
 	}
 	for n, s := range out {
-		out[n] = s.over(int(draws))
+		out[n] = s.Over(int(draws))
 	}
 	return out
 }
@@ -267,9 +251,9 @@ func phase(seed uint64) float64 { return rand.New(rand.NewPCG(seed*7+1, 5)).Floa
 func Mean(m map[string]Score) Score {
 	var t Score
 	for _, s := range m {
-		t.add(s)
+		t.Add(s)
 	}
-	return t.over(len(m))
+	return t.Over(len(m))
 }
 
 // A Long is what an hour came to.

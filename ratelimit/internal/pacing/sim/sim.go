@@ -2,7 +2,6 @@
 package sim
 
 import (
-	"container/heap"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -13,7 +12,8 @@ import (
 
 // A Client paces requests.
 type Client interface {
-	NextSend(now float64) float64
+	NextSend(now float64) float64 // infinite: an answer will tell, or the client at [Client.Wake]
+	Wake() float64                // when to ask again although no answer came
 	OnSend(now float64) pacing.Ticket
 	OnDone(now float64, t pacing.Ticket, a pacing.Answer)
 }
@@ -22,14 +22,19 @@ type Client interface {
 type Crawl struct {
 	Server   *limitertest.Server
 	Clients  []Client // usually one; several share the server
-	Pages    int      // 0: without end
+	Pages    int      // of each client; 0: without end
 	Workers  int
 	Deadline float64
 	Net      float64 // median one-way delay of the network, s
 	Seed     uint64
-	Tries    int // calls per page; 0: any number
+	Tries    int                 // calls per page; 0: any number
+	Blocked  func(page int) bool // pages that are always a captcha, once the server lets the request in; nil: none
+	Silent   Fields              // what the server does not say of its quota
 	Trace    func(now float64, client int, event string, a limitertest.Answer)
 }
+
+// Fields are parts of a quota.
+type Fields struct{ Window, Reset bool }
 
 // Result is what came of it.
 type Result struct {
@@ -38,40 +43,165 @@ type Result struct {
 	Log                     [][]float64 // per client: when its pages came
 }
 
-type event struct {
-	at        float64
-	seq       int
-	k         pacing.Ticket
-	c         int
-	page, try int
-	a         limitertest.Answer
-}
-type events []event
+// timeout is when a client gives up a request that is never answered, s.
+const timeout = 30
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	o := *e
-	x := o[len(o)-1]
-	*e = o[:len(o)-1]
-	return x
-}
-
+// job is a page to get, and how often it was tried.
 type job struct{ page, try int }
 
+// lane is what one client has to do.
+type lane struct {
+	wait []job
+	next int
+}
+
+// run is a crawl under way.
+type run struct {
+	Crawl
+	rng   *rand.Rand
+	ev    queue
+	now   float64
+	lanes []lane
+	res   Result
+}
+
+// Run runs it.
+func (c Crawl) Run() Result {
+	r := &run{Crawl: c, rng: rand.New(rand.NewPCG(c.Seed, 77)), lanes: make([]lane, len(c.Clients))}
+	r.res.Log = make([][]float64, len(c.Clients))
+	for i := range r.lanes {
+		l := &r.lanes[i]
+		for l.next < c.Workers && r.more(l) {
+			r.take(l)
+		}
+	}
+	total := c.Pages * len(c.Clients)
+	for c.Pages == 0 || r.res.OK+r.res.Lost < total {
+		if !r.step() {
+			break
+		}
+	}
+	if c.Pages > 0 && r.res.OK+r.res.Lost < total {
+		r.res.Seconds = c.Deadline
+	}
+	return r.res
+}
+
+func (r *run) more(l *lane) bool { return r.Pages == 0 || l.next < r.Pages }
+
+func (r *run) take(l *lane) {
+	l.wait = append(l.wait, job{l.next, 0})
+	l.next++
+}
+
+// step does what comes next, and is false if nothing does before the deadline.
+func (r *run) step() bool {
+	at, who, send := r.due()
+	if h := r.ev.heap; len(h) > 0 && h[0].at <= at {
+		e := r.ev.pop()
+		if r.now = e.at; r.now > r.Deadline {
+			return false
+		}
+		if e.arrives {
+			r.arrive(e)
+		} else {
+			r.answer(e)
+		}
+		return true
+	}
+	if r.now = max(r.now, at); math.IsInf(at, 1) || r.now > r.Deadline {
+		return false
+	}
+	if send {
+		r.send(who)
+	}
+	return true
+}
+
+// due is when a client next sends, or wants to be asked again.
+func (r *run) due() (at float64, who int, send bool) {
+	at = math.Inf(1)
+	for i, cl := range r.Clients {
+		if len(r.lanes[i].wait) == 0 {
+			continue
+		}
+		t := cl.NextSend(r.now)
+		sends := !math.IsInf(t, 1)
+		if !sends {
+			t = cl.Wake()
+		}
+		if t < at {
+			at, who, send = t, i, sends
+		}
+	}
+	return at, who, send
+}
+
+func (r *run) trip() float64 { return r.Net * math.Exp(.18*r.rng.NormFloat64()) }
+
+func (r *run) send(who int) {
+	l := &r.lanes[who]
+	j := l.wait[0]
+	l.wait = l.wait[1:]
+	t := r.Clients[who].OnSend(r.now)
+	r.res.Sent++
+	r.ev.push(event{at: r.now + r.trip(), arrives: true, ticket: t, client: who, job: j})
+}
+
+func (r *run) arrive(e event) {
+	a := r.Server.Serve(time.Duration(r.now * 1e9))
+	if a.Verdict == limitertest.OK && r.Blocked != nil && r.Blocked(e.page) {
+		a.Verdict = limitertest.Captcha
+	}
+	e.answer, e.arrives = a, false
+	switch back := r.trip(); a.Verdict {
+	case limitertest.Silence:
+		e.at = e.ticket.Sent + timeout
+	case limitertest.Reset:
+		e.at = r.now + a.Busy.Seconds() + .3*back
+	default:
+		e.at = r.now + a.Busy.Seconds() + back
+	}
+	r.ev.push(e)
+}
+
+func (r *run) answer(e event) {
+	a := r.Silent.kindOf(e.answer)
+	a.Page = uint64(e.page) + 1
+	l := &r.lanes[e.client]
+	switch {
+	case a.Kind == pacing.Fine:
+		r.res.OK++
+		r.res.Seconds = r.now
+		r.res.Log[e.client] = append(r.res.Log[e.client], r.now)
+	case a.Kind != pacing.Trouble || e.answer.Verdict == limitertest.Silence:
+		r.res.Refused++
+	}
+	r.Clients[e.client].OnDone(r.now, e.ticket, a)
+	if r.Trace != nil {
+		r.Trace(r.now, e.client, "done", e.answer)
+	}
+	switch {
+	case a.Kind != pacing.Fine && e.try+1 != r.Tries:
+		l.wait = append(l.wait, job{e.page, e.try + 1})
+		return
+	case a.Kind != pacing.Fine:
+		r.res.Lost++
+	}
+	if r.more(l) {
+		r.take(l)
+	}
+}
+
 // kindOf is how the policy around the pacer classes an answer.
-func kindOf(a limitertest.Answer) pacing.Answer {
+func (f Fields) kindOf(a limitertest.Answer) pacing.Answer {
 	p := pacing.Answer{RetryAfter: -1, Remaining: -1}
 	switch a.Verdict {
 	case limitertest.TooMany, limitertest.Forbidden, limitertest.Captcha:
 		p.Kind = pacing.Refusal
 	case limitertest.Unavailable, limitertest.Reset, limitertest.Cut:
 		p.Kind = pacing.Doubt
-	case limitertest.Error:
+	case limitertest.Error, limitertest.Silence:
 		p.Kind = pacing.Trouble
 	}
 	if a.RetryAfter > 0 {
@@ -81,97 +211,17 @@ func kindOf(a limitertest.Answer) pacing.Answer {
 		}
 	}
 	if a.Quota != (limitertest.Quota{}) {
-		p.Remaining, p.Reset = a.Quota.Remaining, a.Quota.Reset.Seconds()
-		p.Limit, p.Window = a.Quota.Limit, a.Quota.Window.Seconds()
+		p.Remaining, p.Limit = a.Quota.Remaining, a.Quota.Limit
+		if !f.Reset {
+			p.Reset = a.Quota.Reset.Seconds()
+		}
+		if !f.Window {
+			p.Window = a.Quota.Window.Seconds()
+		}
+		// As the policy does: a refusal that says when the quota is there anew has said when to come back.
+		if p.Kind == pacing.Refusal && p.RetryAfter < 0 && p.Remaining == 0 && p.Reset > 0 {
+			p.RetryAfter = p.Reset
+		}
 	}
 	return p
-}
-
-// Run runs it.
-func (c Crawl) Run() Result {
-	rng := rand.New(rand.NewPCG(c.Seed, 77))
-	var res Result
-	res.Log = make([][]float64, len(c.Clients))
-	var ev events
-	seq, now := 0, 0.0
-	endless := c.Pages == 0
-	type lane struct {
-		wait []job
-		next int
-	}
-	lanes := make([]lane, len(c.Clients))
-	for i := range lanes {
-		for j := 0; j < c.Workers && (endless || j < c.Pages); j++ {
-			lanes[i].wait = append(lanes[i].wait, job{j, 0})
-		}
-		lanes[i].next = len(lanes[i].wait)
-	}
-	total := c.Pages * len(c.Clients)
-	for endless || res.OK+res.Lost < total {
-		n, who := math.Inf(1), -1
-		for i, cl := range c.Clients {
-			if len(lanes[i].wait) > 0 {
-				if t := cl.NextSend(now); t < n {
-					n, who = t, i
-				}
-			}
-		}
-		if len(ev) > 0 && ev[0].at <= n {
-			e := heap.Pop(&ev).(event)
-			now = e.at
-			if now > c.Deadline {
-				break
-			}
-			a := kindOf(e.a)
-			l := &lanes[e.c]
-			switch {
-			case a.Kind == pacing.Fine:
-				res.OK++
-				res.Seconds = now
-				res.Log[e.c] = append(res.Log[e.c], now)
-			case a.Kind != pacing.Trouble:
-				res.Refused++
-			}
-			c.Clients[e.c].OnDone(now, e.k, a)
-			if c.Trace != nil {
-				c.Trace(now, e.c, "done", e.a)
-			}
-			if a.Kind == pacing.Fine || e.try+1 == c.Tries {
-				if a.Kind != pacing.Fine {
-					res.Lost++
-				}
-				if endless || l.next < c.Pages {
-					l.wait = append(l.wait, job{l.next, 0})
-					l.next++
-				}
-			} else {
-				l.wait = append(l.wait, job{e.page, e.try + 1})
-			}
-			continue
-		}
-		if math.IsInf(n, 1) {
-			break
-		}
-		now = max(now, n)
-		if now > c.Deadline {
-			break
-		}
-		l := &lanes[who]
-		j := l.wait[0]
-		l.wait = l.wait[1:]
-		k := c.Clients[who].OnSend(now)
-		res.Sent++
-		d := c.Net * math.Exp(.18*rng.NormFloat64())
-		a := c.Server.Serve(time.Duration((now + d) * 1e9))
-		back := d
-		if a.Verdict == limitertest.Reset {
-			back *= .3
-		}
-		seq++
-		heap.Push(&ev, event{at: now + d + a.Busy.Seconds() + back, seq: seq, k: k, c: who, page: j.page, try: j.try, a: a})
-	}
-	if !endless && res.OK+res.Lost < total {
-		res.Seconds = c.Deadline
-	}
-	return res
 }

@@ -1,0 +1,135 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// flight is the context of a call that a pacer let go. A call of the same pacer made with it is nested: its
+// caller holds a place in flight until it is done, so it must not wait for one.
+type flight struct {
+	context.Context
+	pacer  *Pacer
+	pass   pass
+	lender *flight     // the call around it that lent it its place; nil: it has its own
+	lent   atomic.Bool // to a nested call
+}
+
+// flightKey is the key of the innermost flight of a pacer.
+type flightKey struct{ *Pacer }
+
+// Value finds the flight itself besides what is around it.
+func (f *flight) Value(key any) any {
+	switch k := key.(type) {
+	case flightKey:
+		if k.Pacer == f.pacer {
+			return f
+		}
+	case retry.AnswerKey:
+		return f
+	}
+	return f.Context.Value(key)
+}
+
+// Answered has the time of the answer end here: see [retry.Answered].
+func (f *flight) Answered() {
+	retry.Answered(f.Context)
+}
+
+var errNestedAtOnce = fmt.Errorf("%w: several calls at once within a call of the same pacer, and no place in flight is free: "+
+	"make them one after the other", ErrLimited)
+
+// lend returns f if its place is free for a nested call, and nil otherwise.
+func (f *flight) lend() *flight {
+	if f.lent.CompareAndSwap(false, true) {
+		return f
+	}
+	return nil
+}
+
+// takeBack ends a lend. A nil flight has lent nothing.
+func (f *flight) takeBack() {
+	if f != nil {
+		f.lent.Store(false)
+	}
+}
+
+// enterNested lets a call go that is made from inside of one. It is paced like any and waits for nothing but time: the place in
+// flight is the one of the call around it, or one that is free now. While it waits nobody else goes, so its turn is the next.
+func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
+	w := waiter[pass]{arrived: time.Now()}
+	w.deadline, _ = ctx.Deadline()
+	lent := outer.lend()
+	sent, entered := false, false
+	defer func() {
+		if sent && !entered { // an observer panicked
+			p.giveBack(&c)
+		}
+		if !entered {
+			lent.takeBack()
+		}
+	}()
+	c, expected, err := p.untilTurn(ctx, lent != nil, &w)
+	sent = err == nil
+	if err != nil {
+		return c, nil, p.turnedAway(ctx, expected, err)
+	}
+	if expected > 0 {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: p.who(), Wait: expected, Took: time.Since(w.arrived)})
+	}
+	entered = true
+	return c, lent, nil
+}
+
+// untilTurn waits for the turn of a nested call and takes it. It returns the wait that was expected.
+func (p *Pacer) untilTurn(ctx context.Context, shares bool, w *waiter[pass]) (c pass, expected time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !shares && !p.machine.Free() {
+		return c, 0, p.rejection(errNestedAtOnce, 0)
+	}
+	for {
+		now := p.now()
+		wait := duration(p.machine.NextNested(now.Seconds()) - now.Seconds())
+		if wait == 0 {
+			c.at = now
+			if shares {
+				c.Ticket = p.machine.OnSendNested(now.Seconds())
+			} else {
+				c.Ticket = p.machine.OnSend(now.Seconds())
+			}
+			p.dispatch(now)
+			return c, expected, nil
+		}
+		expected = max(expected, wait)
+		if reason := w.misfit(p.clock(now).Add(wait), p.maxWait); reason != nil {
+			return c, wait, p.rejection(reason, wait)
+		}
+		if err := p.sleepAhead(ctx, wait); err != nil {
+			return c, expected, &retry.Rejection{Policy: p.who(), Reason: err}
+		}
+	}
+}
+
+// sleepAhead waits without the lock, ahead of the line.
+func (p *Pacer) sleepAhead(ctx context.Context, wait time.Duration) error {
+	p.nested++
+	p.dispatch(p.now())
+	p.mu.Unlock()
+	timer := time.NewTimer(max(wait, leastWait))
+	defer func() {
+		timer.Stop()
+		p.mu.Lock()
+		p.nested--
+		p.dispatch(p.now())
+	}()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return retry.Ended(ctx)
+}
