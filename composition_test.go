@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,31 +51,89 @@ func wantIs(t *testing.T, err error, targets ...error) {
 	}
 }
 
+func wantNot(t *testing.T, err error, targets ...error) {
+	t.Helper()
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			t.Errorf("%v is %v", err, target)
+		}
+	}
+}
+
 func TestRetryAroundABreakerThatOpensUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker.New("catalog", breaker.ConsecutiveFailures(3), breaker.OpenFor(30*time.Second))
-		s := &script{t: t, chain: retry.Chain(loop(policies.Attempts(5)), b)}
-
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		err, took, calls := s.run(ctx, fail) // 0, 1, 3 s: open; the next probe is 30 s away and does not fit
-		wantIs(t, err, breaker.ErrOpen, retry.ErrRejected, context.DeadlineExceeded, errDown)
-		if calls != 3 || took >= 20*time.Second {
+		chain := func(opts ...policies.Option) retry.Policy {
+			return retry.Chain(policies.Timeout(20*time.Second), loop(append(opts, policies.Attempts(5))...), b)
+		}
+		s := &script{t: t, chain: chain()}
+		err, took, calls := s.run(t.Context(), fail) // 0, 1, 3 s: open; the next probe is 26 s away, the next wait would be 8 s
+		wantIs(t, err, breaker.ErrOpen, retry.ErrRejected, errDown)
+		wantNot(t, err, context.DeadlineExceeded, policies.ErrTimeout, retry.ErrExhausted)
+		if calls != 3 || took != 7*time.Second {
 			t.Errorf("%d calls in %v: %v", calls, took, err)
 		}
-		if e, ok := errors.AsType[*retry.Error](err); !ok || e.Attempts != 3 || e.Last != errDown || e.Wait <= 0 {
+		if e, ok := errors.AsType[*retry.Error](err); !ok || e.Attempts != 3 || e.Last != errDown {
 			t.Errorf("got %#v", err)
 		}
 
-		err, took, calls = s.run(t.Context(), fine) // without a deadline it waits for the probe, and is admitted
+		err, took, calls = s.run(t.Context(), fine)
+		wantIs(t, err, breaker.ErrOpen)
+		wantNot(t, err, context.DeadlineExceeded, policies.ErrTimeout)
+		if calls != 0 || took != 0 {
+			t.Errorf("%d calls in %v: %v", calls, took, err)
+		}
+
+		s.chain = chain(policies.Patience(time.Minute)) // it would wait, but the time is not there
+		err, took, _ = s.run(t.Context(), fine)
+		wantIs(t, err, breaker.ErrOpen, context.DeadlineExceeded, policies.ErrTimeout)
+		if took != 0 {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(10 * time.Second)
+		err, took, calls = s.run(t.Context(), fine) // it waits for the probe, and is admitted
 		if err != nil || calls != 1 || b.State() != breaker.Closed {
 			t.Errorf("%d calls in %v: %v, %v", calls, took, err, b.State())
 		}
 		b.Isolate()
+		s.chain = chain()
 		err, took, calls = s.run(t.Context(), fine)
 		wantIs(t, err, breaker.ErrOpen, retry.ErrRejected)
 		if calls != 0 || took != 0 {
 			t.Errorf("isolated: %d calls in %v", calls, took)
+		}
+	})
+}
+
+// A service that is down must cost its callers nothing: ten calls a second for a minute, without a deadline.
+func TestAGuardInFrontOfADeadServiceFailsFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		guard := retry.Chain(policies.Exponential(policies.Attempts(4)), ratelimit.New(10, 5), breaker.New("x"))
+		var took []time.Duration
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		for i := range 600 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				start := time.Now()
+				err := retry.Run(t.Context(), guard, fail)
+				mu.Lock()
+				defer mu.Unlock()
+				took = append(took, time.Since(start))
+				if i < 100 || i%100 != 0 {
+					return
+				}
+				wantIs(t, err, breaker.ErrOpen)
+				wantNot(t, err, context.DeadlineExceeded, policies.ErrTimeout)
+				if !strings.HasPrefix(err.Error(), "breaker x:") {
+					t.Errorf("does not name the breaker: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		slices.Sort(took)
+		if median, longest := took[300], took[599]; median != 0 || longest > 2*time.Second {
+			t.Errorf("median %v, longest %v", median, longest)
 		}
 	})
 }

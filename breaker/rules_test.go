@@ -387,7 +387,7 @@ func TestRetryAroundABreakerThatOpens(t *testing.T) {
 		if !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, errBoom) || calls != 2 || time.Since(start) != 0 {
 			t.Fatal(err, calls, time.Since(start))
 		}
-		err = retry.Run(context.Background(), retry.Chain(policies.Constant(0), b), succeed)
+		err = retry.Run(context.Background(), retry.Chain(policies.Constant(0, policies.Patience(time.Minute)), b), succeed)
 		if err != nil || time.Since(start) != 30*time.Second {
 			t.Fatal(err, time.Since(start)) // it waits exactly until the probe
 		}

@@ -212,7 +212,7 @@ func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 		// A loop around a timeout of each attempt comes back when it is time.
-		c = c.With(httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Second))))
+		c = c.With(httpx.WithPolicy(retry.Chain(policies.Constant(0, policies.Patience(time.Minute)), policies.Timeout(time.Second))))
 		if err := get(t, c, "http://h/"); err != nil || time.Since(begun) != 20*time.Second-999*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}

@@ -33,64 +33,42 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	return l.configured("Backoff", m, opts)
 }
 
-// AsBackOff hands the schedule of a loop made by this package to code that takes a schedule of cenkalti/backoff v4. Jitter, MaxDelay,
-// Attempts and MaxElapsed hold; what concerns errors (hints, budgets, RetryIf) stays behind. Like all of cenkalti's the
-// schedule serves one call at a time; Reset begins anew. Any other policy, and a misconfigured one, is a [retry.ErrConfig].
-func AsBackOff(p retry.Policy) (backoff.BackOff, error) {
-	l, ok := p.(*loop)
-	if !ok {
-		return nil, retry.ConfigErrorf("policies.AsBackOff", "%T is not a retry loop of this package", p)
-	}
-	if l.err != nil {
-		return nil, l.err
-	}
-	b := &asBackOff{loop: l}
-	b.Reset()
-	return b, nil
-}
-
-type asBackOff struct {
-	loop  *loop
-	waits waits
-	made  int
-	begun time.Duration
-}
-
-func (b *asBackOff) NextBackOff() time.Duration {
-	b.made++
-	if b.loop.attempts > 0 && b.made >= b.loop.attempts {
-		return backoff.Stop
-	}
-	d, ok := b.waits.next(&b.loop.config)
-	if !ok || b.loop.tooLate(b.begun, d) {
-		return backoff.Stop
-	}
-	return d
-}
-
-func (b *asBackOff) Reset() {
-	b.waits, b.made, b.begun = waits{schedule: b.loop.fresh()}, 0, now()
-}
-
-// waits is the sequence of one call: a schedule, cut to the cap and spread.
+// waits is the sequence of one row of attempts: a schedule, cut to the cap and spread. The zero waits begins at the first use.
 type waits struct {
 	schedule        backoff.BackOff
+	peeked          bool // ahead and more are what the schedule said, and next has not taken it yet
+	more            bool
+	ahead           time.Duration
 	first, previous time.Duration
 	begun           bool
 }
 
-// next is false when the schedule stops.
-func (w *waits) next(c *config) (time.Duration, bool) {
-	d := w.schedule.NextBackOff()
-	if d == backoff.Stop {
-		return 0, false
+// peek is what next will be before jitter. It is false when the schedule stops.
+func (w *waits) peek(l *loop) (time.Duration, bool) {
+	if w.schedule == nil {
+		w.schedule = l.fresh()
 	}
-	if d < 0 || d > c.maxDelay { // cenkalti's jitter exceeds its cap, and overflows near the largest duration
-		d = c.maxDelay
+	if !w.peeked {
+		w.peeked = true
+		w.ahead = w.schedule.NextBackOff()
+		w.more = w.ahead != backoff.Stop
+		if w.ahead < 0 || w.ahead > l.maxDelay { // cenkalti's jitter exceeds its cap, and overflows near the largest duration
+			w.ahead = l.maxDelay
+		}
+	}
+	return w.ahead, w.more
+}
+
+// next is false when the schedule stops.
+func (w *waits) next(l *loop) (time.Duration, bool) {
+	d, ok := w.peek(l)
+	w.peeked = false
+	if !ok {
+		return 0, false
 	}
 	if !w.begun {
 		w.begun, w.first = true, d
 	}
-	w.previous = c.jitter.spread(d, w.first, w.previous, c.maxDelay)
+	w.previous = l.jitter.spread(d, w.first, w.previous, l.maxDelay)
 	return w.previous, true
 }

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -25,13 +26,25 @@ type Budget struct {
 	err error
 }
 
+func (b *Budget) setThrottledCost(n int) {
+	if c, ok := b.ledger.(*costs); ok {
+		c.throttled = int64(n)
+	}
+}
+
+func (b *Budget) refuses(option string) bool {
+	_, ok := b.ledger.(*costs)
+	return option == "ThrottledCost" && !ok
+}
+
 // ledger is how a budget keeps its books. first tells the first attempt of a call from its retries.
 type ledger interface {
-	succeeded(first bool)
-	failed(first bool) // with a failure that is worth another attempt
-	withdraw() bool    // before a retry
-	giveBack()         // a retry was not made after all
+	succeeded(first bool, paid int64) // paid for that retry
+	failed(first bool)                // with a failure that is worth another attempt
+	withdraw(throttled bool) (paid int64, ok bool)
+	giveBack(paid int64) // a retry was not made after all
 	Idle() bool
+	left() string
 }
 
 // Validate reports bad numbers, and a budget that none of the three has made.
@@ -52,8 +65,24 @@ func (b *Budget) Name() string {
 	return b.name
 }
 
+// String is one line for people: the budget's name and what is left. It is safe while calls run.
+func (b *Budget) String() string {
+	if err := b.Validate(); err != nil {
+		return "budget(misconfigured)"
+	}
+	return b.who() + "(" + b.left() + " left)"
+}
+
 // Idle is true while the budget remembers nothing.
 func (b *Budget) Idle() bool { return b == nil || b.ledger == nil || b.ledger.Idle() }
+
+// spend asks for one retry and tells what that took; without a budget nothing is in the way.
+func (b *Budget) spend(throttled bool) (paid int64, ok bool) {
+	if b == nil {
+		return 0, true
+	}
+	return b.withdraw(throttled)
+}
 
 func newBudget(constructor string, m mistakes, l ledger, opts []Option) *Budget {
 	b := &Budget{label: label{kind: "budget"}, ledger: l}
@@ -74,7 +103,7 @@ func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
 	if m == nil {
 		t.max = int64(min(max, math.MaxInt32)) * micro
 		t.gain = int64(math.Round(ratio * micro))
-		t.left.Store(t.max)
+		t.level.Store(t.max)
 	}
 	return newBudget("NewTokenBudget", m, t, opts)
 }
@@ -84,14 +113,18 @@ const micro = 1_000_000
 // tokens counts in millionths.
 type tokens struct {
 	max, gain int64
-	left      atomic.Int64
+	level     atomic.Int64
 }
 
-func (t *tokens) succeeded(bool) { add(&t.left, t.gain, t.max) }
-func (t *tokens) failed(bool)    { add(&t.left, -micro, t.max) }
-func (t *tokens) withdraw() bool { return t.left.Load() > t.max/2 }
-func (t *tokens) giveBack()      {}
-func (t *tokens) Idle() bool     { return t.left.Load() == t.max }
+func (t *tokens) succeeded(bool, int64)       { add(&t.level, t.gain, t.max) }
+func (t *tokens) failed(bool)                 { add(&t.level, -micro, t.max) }
+func (t *tokens) withdraw(bool) (int64, bool) { return 0, t.level.Load() > t.max/2 }
+func (t *tokens) giveBack(int64)              {}
+func (t *tokens) Idle() bool                  { return t.level.Load() == t.max }
+
+func (t *tokens) left() string {
+	return fmt.Sprintf("%.4g of %d tokens", float64(t.level.Load())/micro, t.max/micro)
+}
 
 // add changes n by delta within [0, limit]. It writes only what is new, so that a full bucket is shared without contention.
 func add(n *atomic.Int64, delta, limit int64) {
@@ -104,49 +137,68 @@ func add(n *atomic.Int64, delta, limit int64) {
 	}
 }
 
-// NewCostBudget is the retry quota of the AWS SDKs (500, 5, 1). A retry costs retryCost of capacity, which comes back if it
-// succeeds or is rejected further in; one that fails or panics has been made, and is spent. A call that succeeds at the
-// first attempt adds gain. All are at least 1, retryCost at most capacity.
+// NewCostBudget is the retry quota of the AWS SDKs. A retry costs retryCost of capacity, or [ThrottledCost] if the failure
+// asked for patience ([retry.After]); that comes back if the retry succeeds or is rejected further in. One that fails or
+// panics has been made, and is spent. A call that succeeds at the first attempt adds gain. All are at least 1, and retryCost
+// not above capacity.
+//
+// The SDKs count (500, 5, 1) in their older versions. Since 2026 ("Retry behavior", AWS SDKs and Tools Reference Guide) they
+// count (500, 14, 1) and 5 for a throttled retry, so that an outage stops retries after 35 of them, and throttling after 100.
 func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
-	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
-	c.left.Store(c.max)
 	var m mistakes
 	m.check(capacity >= 1, "capacity %d: must be at least 1", capacity)
 	m.check(retryCost >= 1, "retryCost %d: must be at least 1", retryCost)
 	m.check(retryCost <= capacity, "retryCost %d: must not be above the capacity, %d", retryCost, capacity)
 	m.check(gain >= 1, "gain %d: must be at least 1", gain)
-	return newBudget("NewCostBudget", m, c, opts)
+	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
+	c.throttled = c.cost/14*5 + (c.cost%14*5+13)/14 // 5/14 of it, rounded up
+	c.level.Store(c.max)
+	b := newBudget("NewCostBudget", m, c, opts)
+	if b.err == nil && c.throttled > c.max {
+		b.err = retry.ConfigErrorf("policies.NewCostBudget", "ThrottledCost(%d): must not be above the capacity, %d", c.throttled, c.max)
+	}
+	return b
+}
+
+// ThrottledCost is what a retry takes from a [NewCostBudget] if the callee asked for patience ([retry.After]): it answers, so
+// the retry is less in vain than one after a timeout. The default is 5/14 of the cost of others, as in the AWS SDKs.
+func ThrottledCost(n int) Option {
+	return option("ThrottledCost", n, n >= 1, "be at least 1", func(b interface{ setThrottledCost(int) }) { b.setThrottledCost(n) })
 }
 
 type costs struct {
-	max, cost, gain int64
-	left            atomic.Int64
+	max, cost, throttled, gain int64
+	level                      atomic.Int64
 }
 
-func (c *costs) succeeded(first bool) {
+func (c *costs) succeeded(first bool, paid int64) {
 	if first {
-		add(&c.left, c.gain, c.max)
-	} else {
-		add(&c.left, c.cost, c.max)
+		paid = c.gain
 	}
+	add(&c.level, paid, c.max)
 }
 
 func (c *costs) failed(bool) {}
 
-func (c *costs) withdraw() bool {
+func (c *costs) withdraw(throttled bool) (int64, bool) {
+	cost := c.cost
+	if throttled {
+		cost = c.throttled
+	}
 	for {
-		old := c.left.Load()
-		if old < c.cost {
-			return false
+		old := c.level.Load()
+		if old < cost {
+			return 0, false
 		}
-		if c.left.CompareAndSwap(old, old-c.cost) {
-			return true
+		if c.level.CompareAndSwap(old, old-cost) {
+			return cost, true
 		}
 	}
 }
 
-func (c *costs) giveBack()  { add(&c.left, c.cost, c.max) }
-func (c *costs) Idle() bool { return c.left.Load() == c.max }
+func (c *costs) giveBack(paid int64) { add(&c.level, paid, c.max) }
+func (c *costs) Idle() bool          { return c.level.Load() == c.max }
+func (c *costs) left() string        { return fmt.Sprintf("%d of %d", c.level.Load(), c.max) }
 
 // NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be ratio retries per call, and
 // reservePerSecond besides, so that a client with few calls can retry too. What a call deposits expires after those 10
@@ -194,28 +246,39 @@ func (r *ratios) called(first bool) {
 	}
 }
 
-func (r *ratios) succeeded(first bool) { r.called(first) }
-func (r *ratios) failed(first bool)    { r.called(first) }
+func (r *ratios) succeeded(first bool, _ int64) { r.called(first) }
+func (r *ratios) failed(first bool)             { r.called(first) }
 
-func (r *ratios) withdraw() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	present := r.second()
+// retries is how many may be made now. r.mu must be held.
+func (r *ratios) retries() float64 {
+	r.second()
 	sum := r.reserve
 	for _, b := range r.balance {
 		sum += b
 	}
-	if sum < 1-1e-9 { // ten deposits of 0.1 are one retry, whatever their floating-point sum
-		return false
-	}
-	*present--
-	return true
+	return sum + 1e-9 // ten deposits of 0.1 are one retry, whatever their floating-point sum
 }
 
-func (r *ratios) giveBack() {
+func (r *ratios) withdraw(bool) (int64, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.retries() < 1 {
+		return 0, false
+	}
+	*r.second()--
+	return 1, true
+}
+
+func (r *ratios) giveBack(int64) {
 	r.mu.Lock()
 	*r.second()++
 	r.mu.Unlock()
+}
+
+func (r *ratios) left() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("%.4g retries", max(0, r.retries()))
 }
 
 func (r *ratios) Idle() bool {

@@ -87,12 +87,8 @@ func (r *run) metered() error {
 	if !r.meter.take(end) {
 		return r.giveUp(errNoCalls, 0)
 	}
-	err := r.try()
-	if err != nil {
+	if err := r.try(); err != nil {
 		return r.rest(err)
-	}
-	if r.budget != nil {
-		r.budget.succeeded(true)
 	}
 	return nil
 }

@@ -74,6 +74,7 @@ type outcome[T any] struct {
 	value    T
 	err      error
 	first    bool // of the calls, not to arrive
+	paid     int64
 	panicked bool
 	with     any
 	exited   bool
@@ -85,7 +86,7 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 	defer r.end()
 	defer cancel()
 
-	go r.make(inner, true)
+	go r.make(inner, true, 0)
 	made, running := 1, 1
 	timer := time.NewTimer(after)
 	defer timer.Stop()
@@ -100,7 +101,7 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 			r.raise(o)
 			if o.err == nil {
 				if budget != nil {
-					budget.succeeded(o.first)
+					budget.succeeded(o.first, o.paid)
 				}
 				r.winner = &o
 				return o.value, nil
@@ -116,22 +117,23 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 			if ctx.Err() != nil {
 				continue
 			}
-			if budget != nil && !budget.withdraw() {
+			paid, ok := budget.spend(false)
+			if !ok {
 				made = most
 				continue
 			}
 			made++
 			running++
 			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", To: fmt.Sprintf("no answer in %v: one more call beside", after)})
-			go r.make(inner, false)
+			go r.make(inner, false, paid)
 			timer.Reset(after)
 		}
 	}
 }
 
 // make is one of the calls, in its own goroutine.
-func (r *race[T]) make(ctx context.Context, first bool) {
-	o := outcome[T]{first: first, exited: true}
+func (r *race[T]) make(ctx context.Context, first bool, paid int64) {
+	o := outcome[T]{first: first, paid: paid, exited: true}
 	defer func() {
 		if o.exited { // it did not return. The panic goes on in the caller's goroutine
 			if with := recover(); with != nil {

@@ -36,6 +36,21 @@ func (j Jitter) String() string {
 	return "Jitter(" + strconv.Itoa(int(j)) + ")"
 }
 
+// text is how a loop tells its jitter.
+func (j Jitter) text() string {
+	switch j {
+	case Proportional:
+		return "±50 %"
+	case Equal:
+		return "equal jitter"
+	case Full:
+		return "full jitter"
+	case Decorrelated:
+		return "decorrelated jitter"
+	}
+	return ""
+}
+
 // spread draws a wait for d, which is at most limit. first is the first wait of the schedule and previous the one that was
 // drawn before this, 0 if none.
 func (j Jitter) spread(d, first, previous, limit time.Duration) time.Duration {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -14,7 +16,8 @@ import (
 // loop is every retry loop of this package; they differ in their schedule only.
 type loop struct {
 	config
-	name  string // for events
+	name  string        // for events
+	plan  func() string // the schedule, for String
 	fresh func() backoff.BackOff
 	err   error
 }
@@ -44,16 +47,16 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	}
 	begun := now()
 	if l.maxCalls > 0 || inner && creditOf(ctx) != nil {
-		r := run{loop: l, ctx: ctx, next: next, begun: begun}
+		r := l.begin(ctx, next, begun)
 		return r.metered()
 	}
 	err := next.Try(ctx, 1)
 	if err != nil {
-		r := run{loop: l, ctx: ctx, next: next, begun: begun}
+		r := l.begin(ctx, next, begun)
 		return r.rest(err)
 	}
 	if l.budget != nil {
-		l.budget.succeeded(true)
+		l.budget.succeeded(true, 0)
 	}
 	return nil
 }
@@ -65,21 +68,40 @@ type run struct {
 	next  retry.Next
 	begun time.Duration
 
-	made     int   // attempts that were no rejections
+	made     int   // attempts that were not rejections
 	last     error // the failure of the last of them
-	refusals int   // rejections in a row
-	waits    waits
+	row      row
+	refusals refusals
 
 	meter  *meter // of MaxCalls, of this loop or one around; nil: none
-	token  bool   // a budget's token is held for an attempt that has not been made
-	called bool   // likewise one of the meter's calls
+	paid   int64  // to the budget, for an attempt that has not been made
+	called bool   // likewise one of the meter's calls is taken
+}
+
+// row is a row of attempts, which ResetAfter begins anew.
+type row struct {
+	before  int           // attempts of earlier rows
+	since   time.Duration // MaxElapsed counts from here
+	started time.Duration // the attempt that runs or ran last
+	waits   waits
+}
+
+// refusals is a row of rejections.
+type refusals struct {
+	n      int
+	waited time.Duration
+	waits  waits // for those that name no time
+}
+
+func (l *loop) begin(ctx context.Context, next retry.Next, begun time.Duration) run {
+	return run{loop: l, ctx: ctx, next: next, begun: begun, row: row{since: begun, started: begun}}
 }
 
 // rest goes on after err, the outcome of an attempt that failed.
 func (r *run) rest(err error) error {
 	defer r.giveBack()
 	for {
-		wait, over := r.judge(err)
+		wait, over := r.decide(err)
 		if over == nil {
 			over = r.wait(wait, err)
 		}
@@ -88,98 +110,109 @@ func (r *run) rest(err error) error {
 			return over
 		}
 		if err = r.try(); err == nil {
-			if r.budget != nil {
-				r.budget.succeeded(r.made == 0)
-			}
 			return nil
 		}
 	}
 }
 
-// try makes one attempt. What was held for it is spent, unless a policy further in did not let it through.
+// try makes one attempt. What was taken for it is spent, unless a policy further in did not let it through.
 func (r *run) try() error {
-	ctx, token := r.ctx, r.token
+	ctx, paid := r.ctx, r.paid
 	var c *credit
 	if r.meter != nil {
 		c = r.meter.credit(ctx)
 		ctx = c
 	}
-	r.token, r.called = false, false
-	err := r.next.Try(ctx, r.made+1)
-	if err == nil {
-		return nil
+	r.paid, r.called = 0, false
+	if r.resetAfter > 0 {
+		r.row.started = now()
 	}
-	if _, rejected := retry.Rejected(err); rejected {
-		r.token, r.called = token, c != nil && c.take()
+	err := r.next.Try(ctx, r.number()+1)
+	switch {
+	case err != nil:
+		if _, rejected := retry.Rejected(err); rejected {
+			r.paid, r.called = paid, c != nil && c.take()
+		}
+	case r.budget != nil:
+		r.budget.succeeded(r.made == 0, paid)
 	}
 	return err
 }
 
 func (r *run) giveBack() {
-	if r.token {
-		r.budget.giveBack()
+	if r.paid > 0 {
+		r.budget.giveBack(r.paid)
 	}
 	if r.called {
 		r.meter.giveBack()
 	}
-	r.token, r.called = false, false
+	r.paid, r.called = 0, false
 }
 
-// judge decides what follows on err: a wait, or the error that ends the call.
-func (r *run) judge(err error) (wait time.Duration, over error) {
-	if errors.Is(err, retry.ErrConfig) {
-		if r.made == 0 {
-			return 0, err
-		}
-		return 0, r.giveUp(err, 0)
+// number is that of the last attempt, in its row.
+func (r *run) number() int { return r.made - r.row.before }
+
+// decide says what follows on err: a wait, or the error that ends the call.
+func (r *run) decide(err error) (wait time.Duration, over error) {
+	v := retry.VerdictOf(err)
+	if v.Config {
+		return 0, r.asItIs(err)
 	}
-	if refusal, rejected := retry.Rejected(err); rejected {
-		return r.rejected(err, refusal)
+	if v.Rejection != nil {
+		return r.rejected(err, v)
 	}
-	r.refusals = 0
+	r.refusals = refusals{}
 	ended := retry.Ended(r.ctx)
 	if ended != nil && errors.Is(err, r.ctx.Err()) && err.Error() == ended.Error() {
-		// Nothing but the end of ctx: no failure of the callee. It is counted, though it may come from a policy that was waiting
-		// further in and made no call: nobody can tell, and the error of a call that heeds its context is the usual one.
+		// Nothing but the end of ctx: not a failure of the callee. It is counted, because the error of a call that heeds
+		// its context looks the same.
 		if r.made == 0 {
 			return 0, err
 		}
 		r.made++
 		return 0, r.giveUp(ended, 0)
 	}
+	r.count(err)
+	switch {
+	case v.Permanent || isFinal(err, r.retryIf == nil):
+		return 0, r.final(err, retry.ErrPermanent)
+	case ended != nil:
+		return 0, r.giveUp(ended, 0)
+	case r.retryIf != nil && !r.retryIf(err):
+		return 0, r.final(err, retry.ErrDeclined)
+	}
+	return r.again(v)
+}
+
+// count notes a failed attempt. One that ran for long is the first of a new row.
+func (r *run) count(err error) {
 	r.made++
 	if inner, ok := err.(*retry.Error); !ok || inner.Last != nil || r.last == nil { // an inner loop that could not call has no failure of its own
 		r.last = err
 	}
-	switch {
-	case retry.IsPermanent(err) || stopsCenkalti(err):
-		return 0, r.final(err)
-	case ended != nil:
-		return 0, r.giveUp(ended, 0)
-	case r.retryIf != nil && !r.retryIf(err):
-		return 0, r.final(err)
+	if r.resetAfter > 0 && now()-r.row.started >= r.resetAfter {
+		r.row = row{before: r.made - 1, since: now()}
 	}
-	return r.again(err)
 }
 
 // again is for a failure that is worth another attempt: is there one left, and when?
-func (r *run) again(err error) (wait time.Duration, over error) {
+func (r *run) again(v retry.Verdict) (wait time.Duration, over error) {
 	if r.budget != nil {
 		r.budget.failed(r.made == 1)
 	}
-	if r.attempts > 0 && r.made >= r.attempts {
+	if r.stopped() {
+		return 0, r.giveUp(retry.ErrStopped, 0)
+	}
+	if r.attempts > 0 && r.number() >= r.attempts {
 		return 0, r.giveUp(retry.ErrExhausted, 0)
 	}
-	if r.waits.schedule == nil {
-		r.waits.schedule = r.fresh()
-	}
-	wait, ok := r.waits.next(&r.config)
+	wait, ok := r.row.waits.next(r.loop)
 	if !ok {
 		return 0, r.giveUp(retry.ErrExhausted, 0)
 	}
-	if hint, _ := retry.RetryAfter(err); hint > 0 {
+	if hint := v.After; hint > 0 {
 		if hint > r.hintCap {
-			return 0, r.giveUp(errOverCap, hint)
+			return 0, r.giveUp(&overCap{r.name, hint, r.hintCap}, hint)
 		}
 		if r.jitter != NoJitter { // upwards only: earlier than asked would be refused again
 			hint = between(hint, min(hint+min(hint/10, r.hintCap-hint), r.room()))
@@ -187,107 +220,173 @@ func (r *run) again(err error) (wait time.Duration, over error) {
 		wait = max(wait, hint)
 	}
 	switch {
-	case r.tooLate(r.begun, wait):
+	case r.tooLate(wait):
 		return 0, r.giveUp(retry.ErrExhausted, wait)
 	case !retry.Fits(r.ctx, wait):
 		return 0, r.giveUp(context.DeadlineExceeded, wait)
-	case r.meter != nil && !r.meter.take(nil):
-		return 0, r.giveUp(errNoCalls, 0)
 	}
-	r.called = r.meter != nil
-	if r.budget != nil {
-		if !r.budget.withdraw() {
-			refused := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
-			retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: refused.Policy, Err: refused})
-			return 0, r.giveUp(refused, 0)
-		}
-		r.token = true
-	}
-	return wait, nil
+	return wait, r.pay(v)
 }
 
-// rejected is for an attempt that a policy further in refused: no failure, no attempt used, no jitter. The refusal tells how
-// long to wait, or there is no wait: what a failure beside it asks for may make it longer, but is no answer to when it ends.
-func (r *run) rejected(err error, refusal *retry.Rejection) (wait time.Duration, over error) {
-	wait = refusal.RetryAfter
-	if _, inner := errors.AsType[*retry.Error](err); wait > 0 && !inner { // an inner loop has waited for what its failure asked
-		wait, _ = retry.RetryAfter(err)
+// pay takes what the next attempt costs from the meter and the budget.
+func (r *run) pay(v retry.Verdict) error {
+	if r.meter != nil && !r.meter.take(nil) {
+		return r.giveUp(errNoCalls, 0)
 	}
-	ended := retry.Ended(r.ctx)
+	r.called = r.meter != nil
+	paid, ok := r.budget.spend(v.Refused)
+	if !ok {
+		refused := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
+		retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: refused.Policy, Err: refused})
+		return r.giveUp(refused, 0)
+	}
+	r.paid = paid
+	return nil
+}
+
+// rejected is for an attempt that a policy further in refused: no failure, no attempt used. Where it is not waited for, the
+// loop adds nothing to the rejection but its own last failure.
+func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over error) {
+	if ended := retry.Ended(r.ctx); ended != nil {
+		return 0, r.asItIs(both(err, ended))
+	}
+	wait = v.Rejection.RetryAfter
+	if _, inner := errors.AsType[*retry.Error](err); wait > 0 && !inner { // an inner loop has waited for what its failure asked
+		wait = v.After
+	}
+	wait, worth := r.patient(wait)
 	switch {
-	case ended != nil:
-		return 0, r.giveUp(both(err, ended), 0)
-	case wait == 0 || retry.IsPermanent(err):
-		if r.made == 0 {
-			return 0, err
-		}
-		return 0, r.giveUp(err, 0)
-	case r.attempts == 1, r.attempts > 0 && r.refusals >= r.attempts, wait > r.hintCap, r.tooLate(r.begun, wait):
-		return 0, r.giveUp(both(err, retry.ErrExhausted), wait)
+	case v.Permanent || !worth || r.tooLate(wait):
+		return 0, r.asItIs(err)
 	case !retry.Fits(r.ctx, wait):
 		return 0, r.giveUp(both(err, context.DeadlineExceeded), wait)
 	}
-	r.refusals++
+	r.refusals.n++
+	r.refusals.waited += wait
 	return wait, nil
+}
+
+// patient says how long to wait on a rejection that asks for wait, 0 if it does not know, and whether at all: if that costs
+// no more than a failure would now, or fits the patience that is left.
+func (r *run) patient(wait time.Duration) (time.Duration, bool) {
+	refused := &r.refusals
+	if r.patience < 0 {
+		if wait <= 0 || r.attempts == 1 || r.attempts > 0 && refused.n >= r.attempts {
+			return 0, false
+		}
+		usual, ok := r.row.waits.peek(r.loop)
+		return wait, ok && wait <= usual
+	}
+	if wait <= 0 || refused.n >= max(1, r.attempts) { // the latter so that very short times are not asked for ever and ever
+		own, ok := refused.waits.next(r.loop)
+		if wait = max(wait, own); !ok || wait <= 0 {
+			return 0, false
+		}
+	}
+	return wait, wait <= r.patience-refused.waited
 }
 
 // wait tells of the next attempt and sleeps until it is due.
 func (r *run) wait(wait time.Duration, err error) error {
-	if r.refusals == 0 {
+	e := r.event(retry.Event{Wait: wait})
+	if r.refusals.n == 0 {
 		retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindRetry, Wait: wait, Err: err}))
 		for _, listener := range r.onRetry {
-			listener(r.ctx, r.made, wait, err)
+			listener(r.ctx, r.number(), wait, err)
 		}
+	} else {
+		e.Attempt = r.number() + 1 // the one that was refused is yet to come
 	}
-	e := r.event(retry.Event{Wait: wait})
-	if r.refusals > 0 { // the attempt that was refused is none, and yet to come
-		e.Attempt = r.made + 1
-	}
-	cut := retry.Wait(r.ctx, e)
-	if cut == nil {
+	cut := r.sleep(e)
+	switch {
+	case r.ctx.Err() != nil:
+		cut, wait = retry.Ended(r.ctx), 0
+	case r.stopped():
+		cut, wait = retry.ErrStopped, 0
+	case cut != nil: // the listeners took so long that the wait does not fit any more
+		cut = context.DeadlineExceeded
+	default:
 		return nil
 	}
-	if r.ctx.Err() == nil { // the listeners took so long that the wait does not fit any more
-		cut = context.DeadlineExceeded
-	} else {
-		wait = 0
-	}
-	if r.refusals > 0 {
+	if r.refusals.n > 0 {
 		cut = both(cut, err)
 	}
 	return r.giveUp(cut, wait)
 }
 
+// sleep is retry.Wait that also ends when StopOn's channel is closed.
+func (r *run) sleep(e retry.Event) error {
+	if r.stop == nil || e.Wait <= 0 || r.stopped() {
+		return retry.Wait(r.ctx, e)
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	stop := r.stop // so that r stays on the stack
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return retry.Wait(ctx, e)
+}
+
+func (c *config) stopped() bool {
+	select {
+	case <-c.stop:
+		return true
+	default: // also without StopOn: a nil channel
+		return false
+	}
+}
+
 // event is e as this loop tells it, of the last attempt that it made.
 func (r *run) event(e retry.Event) retry.Event {
-	e.Policy, e.Attempt, e.Depth = r.name, max(1, r.made), retry.Depth(r.ctx)+1
+	e.Policy, e.Attempt, e.Depth = r.name, max(1, r.number()), retry.Depth(r.ctx)+1
 	return e
 }
 
 // final ends the call with a failure that is not worth repeating; the first attempt's comes back as it was.
-func (r *run) final(err error) error {
+func (r *run) final(err, reason error) error {
 	if r.made == 1 {
 		return err
 	}
-	return r.giveUp(retry.ErrPermanent, 0)
+	return r.giveUp(reason, 0)
+}
+
+// asItIs ends the call with err, which is not a failure of the callee; what it had failed with before comes along.
+func (r *run) asItIs(err error) error {
+	if r.made == 0 {
+		return err
+	}
+	return r.giveUp(err, 0)
 }
 
 func (r *run) giveUp(reason error, wait time.Duration) error {
 	return &retry.Error{Reason: reason, Attempts: r.made, Elapsed: now() - r.begun, Wait: wait, Last: r.last}
 }
 
-// errOverCap is ErrExhausted by a hint over its cap. httpx asks for the method: such a response is not handed back.
-var errOverCap error = overCapError{}
+// overCap is ErrExhausted by a hint above HintCap. httpx looks for the method OverCap: such a response is not handed back.
+type overCap struct {
+	loop      string
+	hint, cap time.Duration
+}
 
-type overCapError struct{}
+func (o *overCap) Error() string {
+	return fmt.Sprintf("the callee asked for %v, above HintCap (%v)", o.hint, o.cap)
+}
+func (o *overCap) Unwrap() error { return retry.ErrExhausted }
+func (o *overCap) OverCap()      {}
 
-func (overCapError) Error() string { return retry.ErrExhausted.Error() }
-func (overCapError) Unwrap() error { return retry.ErrExhausted }
-func (overCapError) OverCap()      {}
+// GaveUp words the whole of the error for retry.Error.
+func (o *overCap) GaveUp(attempts string) string {
+	return fmt.Sprintf("%s: gave up after %s: %v", o.loop, attempts, o)
+}
 
 // tooLate reports whether a wait that begins now would go beyond MaxElapsed.
-func (c *config) tooLate(begun, wait time.Duration) bool {
-	return c.maxElapsed > 0 && wait > c.maxElapsed-(now()-begun)
+func (r *run) tooLate(wait time.Duration) bool {
+	return r.maxElapsed > 0 && wait > r.maxElapsed-(now()-r.row.since)
 }
 
 // room is the longest wait that still fits.
@@ -297,7 +396,7 @@ func (r *run) room() time.Duration {
 		room = time.Until(deadline) - 1 // see retry.Fits
 	}
 	if r.maxElapsed > 0 {
-		room = min(room, r.maxElapsed-(now()-r.begun))
+		room = min(room, r.maxElapsed-(now()-r.row.since))
 	}
 	return room
 }
@@ -310,25 +409,27 @@ func both(err, also error) error {
 	return fmt.Errorf("%w: %w", err, also)
 }
 
-// stopsCenkalti finds cenkalti's mark for final errors, which functions written for backoff.Retry return. Like the marks of
-// retry it is not seen behind retry.Unmark, therefore not errors.As.
-func stopsCenkalti(err error) bool {
-	for err != nil {
-		switch e := err.(type) {
-		case *backoff.PermanentError:
+// isFinal finds what says in another library's words that no attempt can help: cenkalti's mark, which functions written for
+// backoff.Retry return, and, by default, a command that is not there or may not be run. Like the marks of retry neither is
+// seen behind retry.Unmark.
+func isFinal(err error, byDefault bool) bool {
+	for e := range retry.Tree(err) {
+		if _, ok := e.(*backoff.PermanentError); ok {
 			return true
-		case interface{ Unwrap() error }:
-			err = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			for _, member := range e.Unwrap() {
-				if stopsCenkalti(member) {
-					return true
-				}
-			}
-			return false
-		default:
-			return false
+		}
+		if byDefault && cannotRun(e) {
+			return true
 		}
 	}
 	return false
+}
+
+func cannotRun(err error) bool {
+	switch e := err.(type) {
+	case *exec.Error:
+		return true
+	case *fs.PathError:
+		return e.Op == "fork/exec" && (errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, fs.ErrPermission))
+	}
+	return err == exec.ErrNotFound || err == exec.ErrDot
 }

@@ -21,7 +21,10 @@ type config struct {
 	onRetry    []func(ctx context.Context, attempt int, wait time.Duration, err error)
 	budget     *Budget // nil: none
 	outermost  bool
-	maxCalls   int // 0: unlimited
+	maxCalls   int             // 0: unlimited
+	patience   time.Duration   // negative: as long as a failure would take
+	resetAfter time.Duration   // 0: never
+	stop       <-chan struct{} // nil: none
 
 	useless []string // options that have no meaning for this schedule
 }
@@ -70,16 +73,41 @@ func WithJitter(j Jitter) Option {
 	return option("WithJitter", j, j >= NoJitter && j <= Decorrelated, "be one of this package", func(c *config) { c.jitter = j })
 }
 
-// RetryIf says which errors are worth another attempt; by default all are. It is not asked about permanent errors, which
-// are final whatever it says, nor about rejections.
+// RetryIf says which errors are worth another attempt; by default all are, but that a command was not found. It is not
+// asked about permanent errors, which are final whatever it says, nor about rejections. Its no ends this loop only, with the
+// error as it was or, on a later attempt, with [retry.ErrDeclined]: a loop further out decides for itself.
 func RetryIf(f func(error) bool) Option {
 	return option("RetryIf", f, f != nil, "not be nil", func(c *config) { c.retryIf = f })
 }
 
-// HintCap is the longest wait that a loop accepts from a callee ([retry.After]) or a rejection, as by a breaker that is open for
-// longer. A longer one ends the call at once: coming back earlier than asked would be wrong. The default is 5 minutes.
+// HintCap is the longest wait that a loop accepts from a callee ([retry.After]). A longer one ends the call at once: coming
+// back earlier than asked would be wrong. The default is 5 minutes. It does not bound waits for rejections: see [Patience].
 func HintCap(d time.Duration) Option {
 	return option("HintCap", d, d > 0, "be positive", func(c *config) { c.hintCap = d })
+}
+
+// Patience lets a loop wait up to d for policies that refuse the call (a breaker is open, a limit reached), all in all for
+// refusals in a row. A refusal that names no time (a bulkhead is full) is asked again by the loop's own schedule. It is for
+// crawls and batch jobs, which would rather wait for a breaker than lose the call.
+//
+// By default a refusal fails fast: a loop waits for one only if that takes no longer than the wait that would now follow
+// on a failure, and at most [Attempts] times in a row. With 0 it waits for none.
+func Patience(d time.Duration) Option {
+	return option("Patience", d, d >= 0, "not be negative", func(c *config) { c.patience = d })
+}
+
+// ResetAfter begins a new row with an attempt that ran at least d before it failed: attempts, waits and [MaxElapsed] count
+// anew, that one being the first. It is for streams, subscriptions and long polls, which are expected to break now and then.
+// There is none by default.
+func ResetAfter(d time.Duration) Option {
+	return option("ResetAfter", d, d > 0, "be positive", func(c *config) { c.resetAfter = d })
+}
+
+// StopOn makes no further attempt and no wait once done is closed; an attempt that runs may finish, and its success counts.
+// Otherwise the error Is [retry.ErrStopped]. It is for a graceful shutdown, where ending the context would cut off what
+// runs. Of loops inside each other each needs it.
+func StopOn(done <-chan struct{}) Option {
+	return option("StopOn", done, done != nil, "not be nil", func(c *config) { c.stop = done })
 }
 
 // WithBudget makes every further attempt ask b, which is shared by all loops that are to be held back together.

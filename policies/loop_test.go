@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -170,7 +174,7 @@ func TestLoopTellsWhichAttemptItWaitsAfter(t *testing.T) {
 				}
 			})
 			s := outcomes(refused, errBoom, errBoom, refused, errBoom)
-			_ = s.run(t.Context(), retry.Chain(watch, tc.around, policies.Constant(ms)))
+			_ = s.run(t.Context(), retry.Chain(watch, tc.around, policies.Constant(ms, policies.Patience(time.Second))))
 			want := []string{"wait 1 2ms", "retry 1 1ms", "wait 1 1ms", "retry 2 1ms", "wait 2 1ms", "wait 3 2ms", "give up 3 0s"}
 			if !slices.Equal(told, want) {
 				t.Errorf("told %q, want %q", told, want)
@@ -226,42 +230,106 @@ func TestLoopHeedsHints(t *testing.T) {
 		if e := wantError(t, err); e.Wait != 6*time.Minute {
 			t.Errorf("wait %v", e.Wait)
 		}
+		if got, want := err.Error(), "constant: gave up after 1 attempt: the callee asked for 6m0s, above HintCap (5m0s): boom"; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 		s.wantAt(t, 0)
 	})
 }
 
 var errOpen = errors.New("open")
 
-func TestLoopWaitsForRejections(t *testing.T) {
-	refuse := func(d time.Duration) error {
-		return &retry.Rejection{Policy: "p", Reason: errOpen, RetryAfter: d}
-	}
-	bubble(t, "without using attempts", func(t *testing.T) {
-		s := outcomes(refuse(time.Second), errBoom, refuse(time.Second), refuse(ms), nil)
-		if err := s.run(t.Context(), policies.Constant(0, policies.Attempts(2))); err != nil {
-			t.Error(err)
-		}
-		s.wantAt(t, 0, 1000, 1000, 2000, 2001)
-	})
-	bubble(t, "only so often in a row", func(t *testing.T) {
-		s := outcomes(refuse(time.Second))
-		err := s.run(t.Context(), policies.Constant(0))
-		wantIs(t, err, errOpen, retry.ErrRejected, retry.ErrExhausted)
-		s.wantAt(t, 0, 1000, 2000, 3000)
-	})
-	for _, unknown := range []time.Duration{0, -time.Second} {
-		bubble(t, "unknown time", func(t *testing.T) {
-			r := refuse(unknown)
-			if err := outcomes(r).run(t.Context(), policies.Constant(0)); err != r {
-				t.Errorf("got %v", err)
+func refuse(after time.Duration) error {
+	return &retry.Rejection{Policy: "p", Reason: errOpen, RetryAfter: after}
+}
+
+// A refusal is waited for only if that takes no longer than the wait that would now follow on a failure.
+func TestLoopFailsFastOnRejections(t *testing.T) {
+	plain := policies.WithJitter(policies.NoJitter)
+	for _, c := range []struct {
+		name     string
+		p        retry.Policy
+		outcomes []error
+		at       []int
+		attempts int // told by the error; 0: it is the rejection as it was
+	}{
+		{"longer than the first wait", policies.Exponential(plain), []error{refuse(101 * ms)}, []int{0}, 0},
+		{"as long as the first wait", policies.Exponential(plain), []error{refuse(100 * ms), nil}, []int{0, 100}, 0},
+		{"as long as the second wait", policies.Exponential(plain), []error{errBoom, refuse(200 * ms), nil}, []int{0, 100, 300}, 0},
+		{"longer than the second wait", policies.Exponential(plain), []error{errBoom, refuse(201 * ms)}, []int{0, 100}, 1},
+		{"before jitter", policies.Exponential(policies.WithJitter(policies.Full)), []error{refuse(100 * ms), nil}, []int{0, 100}, 0},
+		{"the schedule is not advanced", policies.Exponential(plain, policies.Attempts(4)), []error{errBoom, refuse(10 * ms), errBoom, errBoom, nil}, []int{0, 100, 110, 310, 710}, 0},
+		{"no attempt is used", policies.Constant(ms, policies.Attempts(2)), []error{refuse(ms), errBoom, refuse(ms), refuse(ms), nil}, []int{0, 1, 2, 3, 4}, 0},
+		{"as often as attempts in a row", policies.Constant(ms), []error{refuse(ms)}, []int{0, 1, 2, 3}, 0},
+		{"a single attempt waits for none", policies.Constant(ms, policies.Attempts(1)), []error{refuse(ms)}, []int{0}, 0},
+		{"unknown time", policies.Constant(ms), []error{refuse(0)}, []int{0}, 0},
+		{"negative time", policies.Constant(ms), []error{refuse(-ms)}, []int{0}, 0},
+		{"unknown time later", policies.Constant(ms), []error{errBoom, refuse(0)}, []int{0, 1}, 1},
+		{"beyond MaxElapsed", policies.Constant(ms, policies.MaxElapsed(ms/2)), []error{refuse(ms)}, []int{0}, 0},
+		{"the schedule has stopped", policies.Backoff(func() backoff.BackOff { return &backoff.StopBackOff{} }), []error{refuse(ms)}, []int{0}, 0},
+		{"HintCap is for hints", policies.Constant(time.Second, policies.HintCap(ms)), []error{refuse(time.Second), nil}, []int{0, 1000}, 0},
+		{"a permanent one", policies.Constant(ms), []error{retry.Permanent(refuse(ms))}, []int{0}, 0},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			s := outcomes(c.outcomes...)
+			err := s.run(t.Context(), retry.Chain(policies.Timeout(time.Hour), c.p))
+			s.wantAt(t, c.at...)
+			last := c.outcomes[len(c.outcomes)-1]
+			switch {
+			case last == nil || c.attempts == 0:
+				if err != last {
+					t.Errorf("got %v, want %v as it is", err, last)
+				}
+			default:
+				wantIs(t, err, errOpen, retry.ErrRejected, errBoom)
+				if e := wantError(t, err); e.Attempts != c.attempts || e.Last != errBoom || e.Wait != 0 {
+					t.Errorf("%#v", e)
+				}
 			}
-			err := outcomes(errBoom, r).run(t.Context(), policies.Constant(0))
-			wantIs(t, err, errOpen, errBoom)
-			if e := wantError(t, err); e.Attempts != 1 {
-				t.Errorf("%d attempts", e.Attempts)
+			wantNot(t, err, retry.ErrExhausted, context.DeadlineExceeded, policies.ErrTimeout)
+		})
+	}
+}
+
+func TestLoopWithPatience(t *testing.T) {
+	plain := policies.WithJitter(policies.NoJitter)
+	for _, c := range []struct {
+		name     string
+		p        retry.Policy
+		outcomes []error
+		at       []int // seconds
+	}{
+		{"fits", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(10 * time.Second), nil}, []int{0, 10}},
+		{"does not fit", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(11 * time.Second)}, []int{0}},
+		{"for refusals in a row", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(4 * time.Second)}, []int{0, 4, 8}},
+		{"more of them than attempts", policies.Constant(0, policies.Attempts(1), policies.Patience(10*time.Second)), []error{refuse(2 * time.Second)}, []int{0, 2, 4, 6, 8, 10}},
+		{"anew after a failure", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(8 * time.Second), errBoom, refuse(8 * time.Second), nil}, []int{0, 8, 8, 16}},
+		{"unknown time by the schedule", policies.Exponential(plain, policies.Initial(time.Second), policies.Patience(10*time.Second)), []error{refuse(0)}, []int{0, 1, 3, 7}},
+		{"unknown time leaves the schedule of failures alone", policies.Exponential(plain, policies.Initial(time.Second), policies.Patience(time.Minute)), []error{refuse(0), refuse(0), errBoom, nil}, []int{0, 1, 3, 4}},
+		{"unknown time and no waits", policies.Constant(0, policies.Patience(time.Hour)), []error{refuse(0)}, []int{0}},
+		{"short times are asked for less and less", policies.Exponential(plain, policies.Initial(time.Second), policies.Attempts(2), policies.Patience(10*time.Second)), []error{refuse(1)}, []int{0, 0, 0, 1, 3, 7}},
+		{"none", policies.Constant(time.Second, policies.Patience(0)), []error{refuse(1)}, []int{0}},
+		{"bounded by MaxElapsed", policies.Constant(0, policies.Patience(time.Minute), policies.MaxElapsed(5*time.Second)), []error{refuse(4 * time.Second)}, []int{0, 4}},
+		{"above HintCap", policies.Constant(0, policies.Patience(time.Hour), policies.HintCap(time.Second)), []error{refuse(time.Hour), nil}, []int{0, 3600}},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			s := outcomes(c.outcomes...)
+			err := s.run(t.Context(), c.p)
+			for i := range s.at {
+				s.at[i] = s.at[i].Truncate(ms)
+			}
+			for i := range c.at {
+				c.at[i] *= 1000
+			}
+			s.wantAt(t, c.at...)
+			if last := c.outcomes[len(c.outcomes)-1]; err != last {
+				t.Errorf("got %v, want %v", err, last)
 			}
 		})
 	}
+}
+
+func TestLoopWaitsForRejections(t *testing.T) {
 	bubble(t, "unknown time beside a failure's hint", func(t *testing.T) {
 		s := outcomes(retry.After(errBoom, time.Second))
 		inner := policies.Constant(0, policies.Attempts(5), policies.WithBudget(policies.NewCostBudget(1, 1, 1)))
@@ -280,26 +348,183 @@ func TestLoopWaitsForRejections(t *testing.T) {
 	} {
 		bubble(t, name, func(t *testing.T) {
 			s := outcomes(c.refusal, nil)
-			if err := s.run(t.Context(), policies.Constant(0, policies.Attempts(2))); err != nil {
+			if err := s.run(t.Context(), policies.Constant(0, policies.Patience(time.Minute))); err != nil {
 				t.Error(err)
 			}
 			s.wantAt(t, 0, c.at)
 		})
 	}
-	bubble(t, "a time that does not fit", func(t *testing.T) {
-		err := outcomes(errBoom, refuse(time.Minute)).run(within(t, time.Second), policies.Constant(0))
+	bubble(t, "a time that would be waited for but for the deadline", func(t *testing.T) {
+		err := outcomes(errBoom, refuse(time.Minute)).run(within(t, time.Second), policies.Constant(0, policies.Patience(time.Hour)))
 		wantIs(t, err, errOpen, errBoom, context.DeadlineExceeded)
 		if e := wantError(t, err); e.Wait != time.Minute {
 			t.Errorf("wait %v", e.Wait)
 		}
-		err = outcomes(refuse(time.Hour)).run(t.Context(), policies.Constant(0))
-		wantIs(t, err, errOpen, retry.ErrExhausted)
+		p := retry.Chain(policies.Timeout(time.Second), policies.Constant(time.Minute))
+		wantIs(t, outcomes(refuse(time.Minute)).run(t.Context(), p), errOpen, context.DeadlineExceeded, policies.ErrTimeout)
 	})
 	bubble(t, "cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(ms, cancel)
-		wantIs(t, outcomes(refuse(time.Second)).run(ctx, policies.Constant(0)), errOpen, context.Canceled)
+		wantIs(t, outcomes(refuse(time.Second)).run(ctx, policies.Constant(time.Second)), errOpen, context.Canceled)
 	})
+}
+
+// What a loop's RetryIf denies ends that loop only: one further out decides for itself.
+func TestLoopDeclines(t *testing.T) {
+	busy, expired := status(503), status(401)
+	is := func(target error) policies.Option {
+		return policies.RetryIf(func(err error) bool { return errors.Is(err, target) })
+	}
+	bubble(t, "the inner loop's no is not the outer's", func(t *testing.T) {
+		s := outcomes(expired, busy, nil)
+		if err := s.run(t.Context(), retry.Chain(policies.Exponential(is(busy)), policies.Constant(0, policies.Attempts(2), is(expired)))); err != nil || len(s.at) != 3 {
+			t.Errorf("%d calls: %v", len(s.at), err)
+		}
+	})
+	bubble(t, "on the first attempt", func(t *testing.T) {
+		if err := outcomes(busy).run(t.Context(), policies.Constant(0, is(expired))); err != busy {
+			t.Errorf("got %v", err)
+		}
+	})
+	bubble(t, "later", func(t *testing.T) {
+		err := outcomes(expired, busy).run(t.Context(), policies.Constant(0, is(expired)))
+		wantIs(t, err, retry.ErrDeclined, busy)
+		if e := wantError(t, err); e.Reason != retry.ErrDeclined || retry.IsPermanent(err) {
+			t.Errorf("%#v", e)
+		}
+	})
+}
+
+func TestLoopKnowsCommandsThatCannotRun(t *testing.T) {
+	unexecutable := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(unexecutable, []byte("#!/no/such/interpreter\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string) error { return exec.CommandContext(t.Context(), name).Run() }
+	for name, c := range map[string]struct {
+		err  error
+		p    retry.Policy
+		want int
+	}{
+		"not in the path":      {run("no-such-command-anywhere"), policies.Constant(0), 1},
+		"no such file":         {run("/no/such/command"), policies.Constant(0), 1},
+		"a directory":          {run("/"), policies.Constant(0), 1},
+		"may not be run":       {run(unexecutable), policies.Constant(0), 1},
+		"bare":                 {fmt.Errorf("x: %w", exec.ErrNotFound), policies.Constant(0), 1},
+		"asked for":            {exec.ErrNotFound, policies.Constant(0, policies.RetryIf(func(error) bool { return true })), 3},
+		"behind Unmark":        {retry.Unmark(exec.ErrNotFound), policies.Constant(0), 3},
+		"a file of the callee": {&fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, policies.Constant(0), 3},
+	} {
+		s := outcomes(c.err)
+		if _ = s.run(t.Context(), c.p); len(s.at) != c.want {
+			t.Errorf("%s: %d calls, want %d: %v", name, len(s.at), c.want, c.err)
+		}
+	}
+}
+
+func TestLoopResetAfter(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		opts     []policies.Option
+		ran      []time.Duration // each attempt, then it fails
+		at       []int           // seconds
+		attempts []int           // their numbers
+	}{
+		{"a long attempt is the first of a new row", nil, []time.Duration{0, 0, time.Minute, 0, 0}, []int{0, 1, 3, 64, 66}, []int{1, 2, 3, 2, 3}},
+		{"of exactly the time", nil, []time.Duration{0, 10 * time.Second, 0, 0}, []int{0, 1, 12, 14}, []int{1, 2, 2, 3}},
+		{"a little less", nil, []time.Duration{0, 10*time.Second - 1, 0}, []int{0, 1, 13}, []int{1, 2, 3}},
+		{"for ever", nil, []time.Duration{time.Minute, time.Minute, time.Minute, time.Minute, 0, 0}, []int{0, 61, 122, 183, 244, 246}, []int{1, 2, 2, 2, 2, 3}},
+		{"MaxElapsed counts anew", []policies.Option{policies.MaxElapsed(time.Minute)}, []time.Duration{time.Hour, time.Hour, 0, 0}, []int{0, 3601, 7202, 7204}, []int{1, 2, 2, 3}},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			p := policies.Exponential(append(c.opts, policies.Initial(time.Second), policies.WithJitter(policies.NoJitter), policies.ResetAfter(10*time.Second))...)
+			start := time.Now()
+			var at, attempts []int
+			err := retry.Run(t.Context(), p, func(ctx context.Context) error {
+				n := len(at)
+				at, attempts = append(at, int((time.Since(start)+ms).Seconds())), append(attempts, retry.Attempt(ctx))
+				time.Sleep(c.ran[min(n, len(c.ran)-1)])
+				return errBoom
+			})
+			if !slices.Equal(at, c.at) || !slices.Equal(attempts, c.attempts) {
+				t.Errorf("attempts %v at %v s, want %v at %v", attempts, at, c.attempts, c.at)
+			}
+			if e := wantError(t, err); e.Attempts != len(c.at) || e.Reason != retry.ErrExhausted {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}
+
+func TestLoopStopOn(t *testing.T) {
+	bubble(t, "closed before: one attempt", func(t *testing.T) {
+		done := make(chan struct{})
+		close(done)
+		for _, s := range []*script{outcomes(errBoom), outcomes(refuse(ms))} {
+			err := s.run(t.Context(), policies.Constant(ms, policies.StopOn(done)))
+			wantIs(t, err, retry.ErrStopped, s.outcomes[0])
+			s.wantAt(t, 0)
+		}
+		if s := outcomes(nil); s.run(t.Context(), policies.Constant(ms, policies.StopOn(done))) != nil {
+			t.Error("the attempt that was made has succeeded")
+		}
+	})
+	for name, outcome := range map[string]error{"in a wait": errBoom, "in a wait for a refusal": refuse(time.Minute)} {
+		bubble(t, name, func(t *testing.T) {
+			done := make(chan struct{})
+			time.AfterFunc(50*ms, func() { close(done) })
+			start := time.Now()
+			err := outcomes(outcome).run(t.Context(), policies.Constant(time.Minute, policies.StopOn(done)))
+			wantIs(t, err, retry.ErrStopped, outcome)
+			wantNot(t, err, context.Canceled, retry.ErrExhausted)
+			if d := time.Since(start); d != 50*ms {
+				t.Errorf("returned after %v", d)
+			}
+		})
+	}
+	for name, outcome := range map[string]error{"what runs may succeed": nil, "what runs may fail": errBoom} {
+		bubble(t, name, func(t *testing.T) {
+			done := make(chan struct{})
+			time.AfterFunc(ms, func() { close(done) })
+			calls := 0
+			v, err := retry.Do(t.Context(), policies.Constant(0, policies.StopOn(done)), func(ctx context.Context) (int, error) {
+				calls++
+				time.Sleep(time.Second)
+				if ctx.Err() != nil {
+					t.Error("the attempt was cut off")
+				}
+				return 7, outcome
+			})
+			if calls != 1 || v != 7 || (err == nil) != (outcome == nil) {
+				t.Errorf("%d calls, %d, %v", calls, v, err)
+			}
+			if outcome != nil {
+				wantIs(t, err, retry.ErrStopped, errBoom)
+			}
+		})
+	}
+}
+
+func TestLoopTellsItself(t *testing.T) {
+	budget := policies.NewTokenBudget(10, 0.1, policies.Named("catalog"))
+	for want, p := range map[string]retry.Policy{
+		"exponential(4 attempts, 100ms x2, up to 30s, ±50 %)":                     policies.Exponential(policies.Attempts(4)),
+		"exponential(unlimited, 1s x1.5, up to 1m0s, full jitter, within 1h0m0s)": policies.Exponential(policies.Unlimited(), policies.Initial(time.Second), policies.Factor(1.5), policies.MaxDelay(time.Minute), policies.WithJitter(policies.Full), policies.MaxElapsed(time.Hour)),
+		"constant(1 attempt, 5ms)":                                                policies.Constant(5*ms, policies.Attempts(1)),
+		"fibonacci(3 attempts, 100ms x1, 2, 3, 5, up to 30s, ±50 %)":              policies.Fibonacci(),
+		"random(3 attempts, 1ms to 5ms)":                                          policies.Random(ms, 5*ms),
+		"delays(3 attempts, 1ms 5ms)":                                             policies.Delays([]time.Duration{ms, 5 * ms}),
+		"backoff(3 attempts, patience 1s)":                                        policies.Backoff(func() backoff.BackOff { return &backoff.ZeroBackOff{} }, policies.Patience(time.Second)),
+		"constant(3 attempts, 0s, budget catalog(10 of 10 tokens left))":          policies.Constant(0, policies.WithBudget(budget)),
+		"constant(misconfigured)":                                                 policies.Constant(-1),
+		"timeout(2s)":                                                             policies.Timeout(2 * time.Second),
+		"classify(1 rules)":                                                       policies.Classify(policies.On(policies.ServerErrors)),
+	} {
+		if got := retry.Describe(p); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
 }
 
 func TestLoopIsSharedWithoutSharingState(t *testing.T) {

@@ -1,8 +1,10 @@
 package policies
 
 import (
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -24,6 +26,7 @@ func Exponential(opts ...Option) retry.Policy {
 		b.Reset()
 		return b
 	}
+	l.plan = func() string { return fmt.Sprintf("%v x%v", l.initial, l.factor) }
 	return l.configured("Exponential", nil, opts)
 }
 
@@ -32,6 +35,7 @@ func Exponential(opts ...Option) retry.Policy {
 func Fibonacci(opts ...Option) retry.Policy {
 	l := growing("fibonacci", "Factor")
 	l.fresh = func() backoff.BackOff { return &fibonacci{unit: l.initial, a: l.initial, b: l.initial} }
+	l.plan = func() string { return fmt.Sprintf("%v x1, 2, 3, 5", l.initial) }
 	return l.configured("Fibonacci", nil, opts)
 }
 
@@ -41,6 +45,7 @@ func Constant(d time.Duration, opts ...Option) retry.Policy {
 	m.check(d >= 0, "d %v: must not be negative", d)
 	l := exact("constant", 3)
 	l.fresh = func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
+	l.plan = d.String
 	return l.configured("Constant", m, opts)
 }
 
@@ -54,6 +59,7 @@ func Random(low, high time.Duration, opts ...Option) retry.Policy {
 		top := min(high, l.maxDelay) // drawn within the cap
 		return random{min(low, top), top}
 	}
+	l.plan = func() string { return fmt.Sprintf("%v to %v", low, high) }
 	return l.configured("Random", m, opts)
 }
 
@@ -68,20 +74,21 @@ func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 	waits = slices.Clone(waits)
 	l := exact("delays", len(waits)+1)
 	l.fresh = func() backoff.BackOff { return &listed{waits: waits} }
+	l.plan = func() string { return strings.Trim(fmt.Sprint(waits), "[]") }
 	return l.configured("Delays", m, opts)
 }
 
 // growing is what Exponential and Fibonacci have in common: a first wait, a cap and jitter.
 func growing(name string, useless ...string) *loop {
 	return &loop{name: name, config: config{
-		attempts: 3, initial: 100 * time.Millisecond, factor: 2, jitter: Proportional, hintCap: defaultHintCap, useless: useless,
+		attempts: 3, initial: 100 * time.Millisecond, factor: 2, jitter: Proportional, hintCap: defaultHintCap, patience: -1, useless: useless,
 	}}
 }
 
 // exact is what the other schedules have in common: they wait as they say unless an option asks for a cap or jitter.
 func exact(name string, attempts int) *loop {
 	return &loop{name: name, config: config{
-		attempts: attempts, maxDelay: unbounded, jitter: NoJitter, hintCap: defaultHintCap, useless: []string{"Initial", "Factor"},
+		attempts: attempts, maxDelay: unbounded, jitter: NoJitter, hintCap: defaultHintCap, patience: -1, useless: []string{"Initial", "Factor"},
 	}}
 }
 

@@ -49,13 +49,10 @@ func TestJitterStaysInItsRange(t *testing.T) {
 		policies.NoJitter: {d, d}, policies.Proportional: {5 * ms, limit}, policies.Equal: {5 * ms, d},
 		policies.Full: {0, d}, policies.Decorrelated: {d, limit},
 	} {
-		b, err := policies.AsBackOff(policies.Exponential(policies.Initial(d), policies.Factor(1), policies.MaxDelay(limit), policies.WithJitter(j), policies.Unlimited()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		next := policies.Waits(policies.Exponential(policies.Initial(d), policies.Factor(1), policies.MaxDelay(limit), policies.WithJitter(j), policies.Unlimited()))
 		low, high, atCap := time.Duration(math.MaxInt64), time.Duration(0), 0
 		for range 50_000 {
-			x := b.NextBackOff()
+			x, _ := next()
 			low, high = min(low, x), max(high, x)
 			if x == limit {
 				atCap++
@@ -123,23 +120,6 @@ func TestBadOptionsAreToldBeforeAnyCall(t *testing.T) {
 	}
 }
 
-func TestCenkaltiInteroperates(t *testing.T) {
-	bubble(t, "ours in theirs", func(t *testing.T) {
-		b, err := policies.AsBackOff(policies.Delays([]time.Duration{ms, 5 * ms}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := outcomes(errBoom)
-		s.start = time.Now()
-		wantIs(t, backoff.Retry(func() error { _, err := s.call(t.Context()); return err }, b), errBoom)
-		s.wantAt(t, 0, 1, 6)
-	})
-	for _, p := range []retry.Policy{nil, policies.Timeout(1), policies.Constant(-1)} {
-		_, err := policies.AsBackOff(p)
-		wantIs(t, err, retry.ErrConfig)
-	}
-}
-
 // Whatever the numbers: a policy is refused, or no wait is negative or above its cap, and it saturates.
 func FuzzSchedules(f *testing.F) {
 	f.Add(int64(0), int64(1), 2.0, uint8(1))
@@ -159,14 +139,17 @@ func FuzzSchedules(f *testing.F) {
 			"fibonacci":   policies.Fibonacci(growing...), "constant": policies.Constant(d, opts...), "random": policies.Random(0, d, opts...),
 			"delays": policies.Delays([]time.Duration{d, 0, d}, opts...), "backoff": policies.Backoff(raw, opts...),
 		} {
-			b, err := policies.AsBackOff(p)
-			if err != nil {
-				wantIs(t, err, retry.ErrConfig)
+			next := policies.Waits(p)
+			if next == nil {
+				wantIs(t, retry.Validate(p), retry.ErrConfig)
 				continue
 			}
 			for n := range 300 {
-				x := b.NextBackOff()
-				if x < 0 && (name != "backoff" || d >= 0) || x > top {
+				x, ok := next()
+				if !ok {
+					break
+				}
+				if x < 0 || x > top {
 					t.Fatalf("%s: wait %d is %d, cap %d", name, n, x, top)
 				}
 			}
@@ -179,10 +162,10 @@ func TestSchedulesSaturate(t *testing.T) {
 		policies.Exponential(policies.Initial(1), policies.Factor(1.5), policies.MaxDelay(math.MaxInt64), policies.WithJitter(policies.NoJitter), policies.Unlimited()),
 		policies.Fibonacci(policies.Initial(1), policies.MaxDelay(math.MaxInt64), policies.WithJitter(policies.NoJitter), policies.Unlimited()),
 	} {
-		b, _ := policies.AsBackOff(p)
+		next := policies.Waits(p)
 		var last time.Duration
 		for range 10_000 {
-			d := b.NextBackOff()
+			d, _ := next()
 			if d < last {
 				t.Fatalf("%v after %v", d, last)
 			}

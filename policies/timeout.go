@@ -39,6 +39,7 @@ type timeout struct {
 
 func (t *timeout) Validate() error { return t.err }
 func (t *timeout) Idle() bool      { return true }
+func (t *timeout) String() string  { return fmt.Sprintf("timeout(%v)", t.d) }
 
 func (t *timeout) Do(ctx context.Context, next retry.Next) error {
 	if t.err != nil {

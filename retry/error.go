@@ -31,12 +31,18 @@ type Error struct {
 // Error is one line: the reason, what was tried, and the last failure.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v after %d %s in %v", e.Reason, e.Attempts, plural(e.Attempts, "attempt"), round(e.Elapsed))
+	attempts := fmt.Sprintf("%d %s", e.Attempts, plural(e.Attempts, "attempt"))
+	worded, ok := e.Reason.(interface{ GaveUp(attempts string) string }) // a reason that words the whole itself
+	if ok {
+		b.WriteString(worded.GaveUp(attempts))
+	} else {
+		fmt.Fprintf(&b, "%v after %s in %v", e.Reason, attempts, round(e.Elapsed))
+	}
 	switch {
-	case e.Wait <= 0:
+	case e.Wait <= 0 || ok:
 	case errors.Is(e.Reason, context.DeadlineExceeded):
 		fmt.Fprintf(&b, ", the next wait of %v does not fit", round(e.Wait))
-	default: // MaxElapsed, HintCap, or too many rejections in a row
+	default: // MaxElapsed
 		fmt.Fprintf(&b, ", the next wait would be %v", round(e.Wait))
 	}
 	if e.Last != nil {

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
 	"github.com/reprise-go/reprise/ratelimit/internal/pacing/sim"
 	"github.com/reprise-go/reprise/ratelimit/limitertest"
@@ -128,11 +127,12 @@ func backingOff() (r record) {
 	wait := make([]func() float64, workers)
 	fresh := func() func() float64 {
 		// The jitter is drawn here, the same +-50 %: the policy's own has no seed.
-		b, err := policies.AsBackOff(policies.Exponential(policies.Unlimited(), policies.WithJitter(policies.NoJitter)))
-		if err != nil {
-			panic(err)
+		next := .1
+		return func() float64 {
+			d := next
+			next = min(2*next, 30)
+			return d * (.5 + rng.Float64())
 		}
-		return func() float64 { return b.NextBackOff().Seconds() * (.5 + rng.Float64()) }
 	}
 	trip := func() float64 { return net * math.Exp(.18*rng.NormFloat64()) }
 	srv := server()
