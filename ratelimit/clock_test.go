@@ -161,7 +161,7 @@ func TestAShadowAndIdleFollowAClockThatGoesBack(t *testing.T) {
 	limiter.Pause(time.Minute)
 	bubble(t, 0, func(t *testing.T) {
 		_ = retry.Run(t.Context(), shadow, pass1)
-		if s := shadow.Stats(); s.Refused != 1 {
+		if s := shadow.Counts(); s.Refused != 1 {
 			t.Errorf("at once: %v", s)
 		}
 		idlers := map[string]retry.Idler{"From": other, "Limiter": limiter, "Pacer": pacer}
@@ -172,7 +172,7 @@ func TestAShadowAndIdleFollowAClockThatGoesBack(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		_ = retry.Run(t.Context(), shadow, pass1)
-		if s := shadow.Stats(); s.Immediate != 2 {
+		if s := shadow.Counts(); s.Immediate != 2 {
 			t.Errorf("later: %v", s)
 		}
 		for name, p := range idlers {

@@ -28,7 +28,7 @@ func ExampleNew() {
 // Several limits hold at once: a call takes from all of them or waits and takes from none.
 func ExampleAll() {
 	fmt.Println(ratelimit.All(ratelimit.New(10, 10), ratelimit.New(rate.Every(time.Minute/270), 30)))
-	// Output: limiter 10/s burst 10 and 4.5/s burst 30
+	// Output: limiter(10/s, burst 10; 4.5/s, burst 30)
 }
 
 // A shadow lets every call go and counts what the limit would have done.
@@ -37,6 +37,6 @@ func ExampleShadow() {
 	for range 5 {
 		_ = retry.Run(context.Background(), limit, func(context.Context) error { return nil })
 	}
-	fmt.Println(limit.Stats())
+	fmt.Println(limit.Counts())
 	// Output: 2 at once, 0 delayed by 0s in all, 3 refused, 0 abandoned
 }

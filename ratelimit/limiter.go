@@ -13,23 +13,30 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ErrLimited is the reason of a rejection by a [Limiter] or a [Pacer]: the wait would be longer than the context's deadline or
-// [MaxWait] allow, or no wait would ever be enough. The wait it would take is the rejection's RetryAfter, 0 if there is none.
+// ErrLimited is the reason of a rejection by a [Limiter] or a [Pacer]: the wait would be longer than
+// the context's deadline or [MaxWait] allow, no wait would ever be enough, or the context ended while
+// the call waited. The wait it would take is the rejection's RetryAfter, 0 if there is none.
 var ErrLimited = errors.New("rate limited")
 
-// errLimitedByDeadline is the reason when it was the context's deadline that the wait did not fit.
+// errLimitedByDeadline is the reason if it is the context's deadline that the wait does not fit.
 var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimited, context.DeadlineExceeded)
 
-// Limiter is a policy that lets calls go at a rate: a token bucket of [golang.org/x/time/rate], full at first. A call that finds
-// no token waits in line, first in first out; one whose wait cannot fit its deadline or [MaxWait] is refused at once and takes
-// nothing. An abandoned wait leaves no trace, and a call that was refused further in (an open breaker) gives its token back.
-// It counts from when it is back: where calls are held further in while the bucket fills again, and then refused, as many others as
-// tokens come back may go beyond the burst, though no more than the limit permits since those were let go.
+// Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full at
+// first. A call that finds no token waits in line, the higher priority first ([retry.WithPriority])
+// and first in first out within one. A call whose wait cannot fit its deadline or [MaxWait] is refused
+// at once and takes nothing; so is one in line that others overtake, at the moment it no longer fits.
+// An abandoned wait leaves no trace and is a rejection too, so that everybody further out knows that
+// the callee was not reached. A call that was refused further in (an open breaker) gives its token
+// back. It counts from when it is back: if calls are held further in while the bucket fills again, and
+// then refused, as many others as tokens come back may go beyond the burst, though no more than the
+// limit permits since those were let go.
 //
 // What a callee says of its patience pauses every caller: see [Limiter.Pause] for how a pause ends.
 //
-// A Limiter is safe for concurrent use. One limiter stands for one limit: share it among all who are under that limit. The
-// zero Limiter is a configuration error; make one with [New], [From] or [All].
+// Use [Limiter.N] for calls of several tokens and [Limiter.Charge] if the price is known only
+// afterwards. A Limiter is safe for concurrent use. One limiter stands for one limit: share it among
+// all who are under that limit. The zero Limiter is a configuration error; make one with [New], [From]
+// or [All].
 type Limiter struct {
 	sources []source   // a call takes its tokens from all of them or from none
 	members []*Limiter // of All: the owners of the sources
@@ -38,69 +45,84 @@ type Limiter struct {
 	invalid atomic.Pointer[error] // what is wrong with the configuration
 
 	mu      sync.Mutex // of All, it is taken before the members'
-	now     time.Time  // the latest moment seen
-	checked time.Time  // when those in line were last looked at, whether they fit
-	free    uint64     // the sources, as bits, that were without limit when last looked at
+	asked   asked
+	now     time.Time // the latest moment seen
+	checked time.Time // when those in line were last looked at, whether they fit
+	free    uint64    // the sources, as bits, that were without limit when last looked at
 	line    line[ticket]
 	pause   pause
-	fits    time.Time // a pause that ends then leaves all in line their turn in time
-	stats   Stats
+	latest  time.Time // a pause that ends then leaves all in line their turn in time
+	spent   int       // tokens taken and charged, and not given back
+	counts  Counts
 }
 
-// New makes a limiter that lets burst calls go at once and limit calls a second in the long run. rate.Inf lets all go, whatever
-// the burst, until something pauses them. A limit of 0 lets the first burst go and no other call. A limit that is negative or no
-// number, and a burst below 1, are configuration errors.
-func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
-	l := &Limiter{}
-	c, err := configure(policyName, forLimiter, opts)
-	l.config = c
-	if c.source == nil {
-		l.use(bucket{rate.NewLimiter(number(limit), max(burst, 0))}, err)
-	} else {
-		l.shared = true
-		l.use(c.source(number(limit), max(burst, 0)), err)
-	}
-	return l
-}
-
-// From makes a limiter of a bucket that is there already and that others may go on using. Those others are not in line: they
-// take their tokens when they come. What they change of the bucket is noticed by the next call, and within a second by those in
-// line, of whom those are refused then who can no longer be served in time.
-func From(b *rate.Limiter, opts ...Option) *Limiter {
-	l := &Limiter{shared: true}
-	c, err := configure(policyName, forLimiter, opts)
-	l.config = c
-	switch {
-	case err != nil:
-	case b == nil:
-		err = retry.ConfigErrorf(policyName, "nil bucket")
-	case c.source != nil:
-		err = retry.ConfigErrorf(policyName, "a bucket of its own beside a shared limit")
-	}
-	if err != nil {
-		l.judge(err)
-		return l
-	}
-	if math.IsInf(float64(b.Limit()), 1) {
-		b.SetLimit(rate.Inf)
-	}
-	l.use(bucket{b}, nil)
-	return l
-}
-
-// use gives a new limiter its source, and the error that its options made.
-func (l *Limiter) use(s source, err error) {
-	l.sources = []source{s}
-	l.free = l.unlimited()
-	if err == nil {
-		err = checkSource(s)
-	}
-	l.judge(err)
+// asked is the limit and burst as they were given, for errors.
+type asked struct {
+	limit rate.Limit
+	burst int
 }
 
 const policyName = "limiter"
 
-// number is limit as a bucket can bear it: one that counts with NaN or an infinity is left with NaN tokens, which let all go.
+// New makes a limiter that admits burst calls at once and limit calls a second in the long run.
+// [rate.Inf] admits all, whatever the burst, until something pauses them. A limit of 0 admits the
+// first burst and no other call. A negative or NaN limit and a burst below 1 are configuration errors.
+//
+// Options: [MaxWait], [HintCap], [Named], [Shadow]. Without them a call waits as long as its context
+// allows, and no hint of the callee pauses the callers for longer than an hour.
+func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
+	l := &Limiter{asked: asked{limit, burst}}
+	c, err := configure("ratelimit.New", forLimiter, opts)
+	l.config = c
+	if c.source != nil && err == nil {
+		l.shared = true
+		l.use(c.source(number(limit), max(burst, 0)))
+	} else {
+		l.use(bucket{rate.NewLimiter(number(limit), max(burst, 0))})
+	}
+	if err == nil {
+		err = l.check("ratelimit.New")
+	}
+	l.spoil(err)
+	return l
+}
+
+// From makes a limiter of a bucket that is there already and that others may go on using. Those others
+// are not in line: they take their tokens when they come. What they change of the bucket is noticed by
+// the next call, and within a second by those in line: those who can no longer be served in time are
+// refused then. The options are those of [New].
+func From(b *rate.Limiter, opts ...Option) *Limiter {
+	l := &Limiter{shared: true}
+	c, err := configure("ratelimit.From", forLimiter, opts)
+	l.config = c
+	switch {
+	case err != nil:
+	case b == nil:
+		err = retry.ConfigErrorf("ratelimit.From", "bucket nil: must be made by rate.NewLimiter")
+	case c.source != nil:
+		err = retry.ConfigErrorf("ratelimit.From", "a shared limit: must be made by New")
+	}
+	if err != nil {
+		l.spoil(err)
+		return l
+	}
+	l.asked = asked{b.Limit(), b.Burst()}
+	if math.IsInf(float64(b.Limit()), 1) {
+		b.SetLimit(rate.Inf)
+	}
+	l.use(bucket{b})
+	l.spoil(l.check("ratelimit.From"))
+	return l
+}
+
+// use gives a new limiter its source.
+func (l *Limiter) use(s source) {
+	l.sources = []source{s}
+	l.free = l.unlimited()
+}
+
+// number is limit as a bucket can bear it: one that counts with NaN or an infinity is left with NaN
+// tokens, which admit all.
 func number(limit rate.Limit) rate.Limit {
 	switch {
 	case math.IsNaN(float64(limit)):
@@ -111,22 +133,25 @@ func number(limit rate.Limit) rate.Limit {
 	return limit
 }
 
-func checkSource(s source) error {
+// check tells what is wrong with the limiter's own source. by is the function that made it so.
+func (l *Limiter) check(by string) error {
+	s := l.sources[0]
 	limit := s.limit()
 	switch {
 	case !(limit >= 0): // NaN too
-		return retry.ConfigErrorf(policyName, "a limit that is negative or no number is no rate")
+		return retry.ConfigErrorf(by, "limit %v: must be a number, not negative", l.asked.limit)
 	case limit == rate.Inf:
 		return nil
 	case s.burst() < 1:
-		return retry.ConfigErrorf(policyName, "a burst below 1 lets no call go")
+		return retry.ConfigErrorf(by, "burst %d: must be at least 1", l.asked.burst)
 	case math.IsNaN(s.tokens(time.Now())):
-		return retry.ConfigErrorf(policyName, "a bucket that was used with a limit that is no number is of no more use")
+		return retry.ConfigErrorf(by, "bucket with NaN tokens: must be a new one, since it was used with a limit of NaN")
 	}
 	return nil
 }
 
-func (l *Limiter) judge(err error) {
+// spoil has every call fail with err; nil: no longer.
+func (l *Limiter) spoil(err error) {
 	if err == nil {
 		l.invalid.Store(nil)
 		return
@@ -154,12 +179,13 @@ func (l *Limiter) Validate() error {
 }
 
 var (
-	errNil  = retry.ConfigErrorf(policyName, "a nil Limiter")
-	errZero = retry.ConfigErrorf(policyName, "the zero Limiter is not ready: use New, From or All")
+	errNil  = retry.ConfigErrorf("ratelimit", "nil Limiter: must be made by New, From or All")
+	errZero = retry.ConfigErrorf("ratelimit", "zero Limiter: must be made by New, From or All")
 )
 
-// Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is [ErrLimited] and, where the deadline is
-// the reason, Is context.DeadlineExceeded.
+// Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is [ErrLimited]
+// and tells the limiter's Quota. If the deadline is the reason it Is context.DeadlineExceeded, and if
+// the context ended during the wait it Is what ended it.
 func (l *Limiter) Do(ctx context.Context, next retry.Next) error { return l.do(ctx, next, 1) }
 
 func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
@@ -173,16 +199,28 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	if err != nil {
 		return err
 	}
-	returned := false
+	settled, o := false, unmade
 	defer func() {
-		if !returned { // a panic or Goexit: the token is spent, but a probe frees its place
-			l.settle(&t, void)
+		if !settled { // a panic or Goexit: of an observer, of the call, or of a method of its error
+			l.settle(&t, o)
 		}
 	}()
+	if retry.Observed(ctx) {
+		l.tellAdmitted(ctx)
+	}
+	o = void // its token is spent, but a probe frees its place
 	err = next.Do(ctx)
-	returned = true
-	if quota, ok := retry.Reported(ctx, t.at); ok || err != nil || t.probe != 0 {
-		l.hear(ctx, &t, quota, err)
+	quota, told := retry.Reported(ctx, t.at)
+	if err == nil && !told && t.probe == 0 {
+		settled = true
+		return nil
+	}
+	o, wait := classify(ctx, quota, err)
+	settled = true
+	if o == refused {
+		l.hint(ctx, &t, wait, err)
+	} else {
+		l.settle(&t, o)
 	}
 	return err
 }
@@ -196,29 +234,40 @@ type ticket struct {
 	probe  int32     // its number, if it is the one call that goes first after a pause; else 0
 }
 
-// hear settles a call that has returned: what became of its tokens, and what its callee said.
-func (l *Limiter) hear(ctx context.Context, t *ticket, quota retry.Quota, err error) {
-	if !made(err) {
-		l.settle(t, unmade)
-		return
+// outcome of a call, for the limiter.
+type outcome uint8
+
+const (
+	answered outcome = iota // by the callee
+	refused                 // the callee asked for patience
+	void                    // nobody knows: it panicked, or its context ended
+	unmade                  // rejected further in
+)
+
+// classify reads the outcome of a call, and how long the callee asked to be left alone if it refused.
+func classify(ctx context.Context, quota retry.Quota, err error) (outcome, time.Duration) {
+	v := retry.VerdictOf(err)
+	if v.Unreached {
+		return unmade, 0
 	}
-	if wait, refused := patience(err, quota); refused {
-		l.hint(ctx, t, wait, err)
-		return
+	wait := v.Hint
+	if wait == 0 && quota.Remaining <= 0 && quota.Reset > 0 {
+		wait = quota.Reset // many an API answers 429 with X-RateLimit-Reset and without Retry-After
 	}
-	if quota.Remaining <= 0 && quota.Reset > 0 {
-		l.hint(ctx, t, quota.Reset, err)
-		return
+	switch {
+	case v.Hinted || wait > 0:
+		return refused, wait
+	case err != nil && ctx.Err() != nil: // it says nothing of the callee
+		return void, 0
 	}
-	if err != nil && ctx.Err() != nil { // it says nothing of the callee
-		l.settle(t, void)
-		return
-	}
-	l.settle(t, answered)
+	return answered, 0
 }
 
 // Limit returns the limit in calls a second; of [All] the lowest one.
 func (l *Limiter) Limit() rate.Limit {
+	if l == nil || len(l.sources) == 0 {
+		return 0
+	}
 	low := rate.Inf
 	for _, s := range l.sources {
 		low = min(low, s.limit())
@@ -228,6 +277,9 @@ func (l *Limiter) Limit() rate.Limit {
 
 // Burst returns the burst; of [All] the lowest one.
 func (l *Limiter) Burst() int {
+	if l == nil || len(l.sources) == 0 {
+		return 0
+	}
 	low := math.MaxInt
 	for _, s := range l.sources {
 		low = min(low, s.burst())
@@ -235,51 +287,59 @@ func (l *Limiter) Burst() int {
 	return low
 }
 
-// SetLimit changes the limit. Those in line get their new turn, and who can no longer be served in time is refused. With a limit
-// that is no rate every call fails until it is set right.
+// SetLimit changes the limit. Waiting calls are rescheduled; those that would now miss their deadline
+// are rejected. With a limit that [New] would not take every call fails until it is set right.
 func (l *Limiter) SetLimit(limit rate.Limit) {
-	l.change(func(s source) { s.set(l.now, number(limit), s.burst()) })
+	l.change("SetLimit", func(s source) {
+		l.asked.limit = limit
+		s.set(l.now, number(limit), s.burst())
+	})
 }
 
 // SetBurst changes the burst as SetLimit changes the limit.
 func (l *Limiter) SetBurst(burst int) {
-	l.change(func(s source) { s.set(l.now, s.limit(), max(burst, 0)) })
+	l.change("SetBurst", func(s source) {
+		l.asked.burst = burst
+		s.set(l.now, s.limit(), max(burst, 0))
+	})
 }
 
-func (l *Limiter) change(set func(source)) {
+func (l *Limiter) change(method string, set func(source)) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case len(l.sources) == 0: // Validate tells
 	case l.members != nil:
-		l.judge(retry.ConfigErrorf(policyName, "a limiter made by All has no limit of its own to set: set that of a member"))
+		l.spoil(retry.ConfigErrorf("ratelimit.All", "%s: must be called on a member", method))
 	default:
 		l.tick()
 		set(l.sources[0])
-		l.inspect()
+		l.free = l.unlimited()
+		l.spoil(l.check("ratelimit." + method))
 	}
 	l.replan()
 }
 
-// inspect looks at the limiter's own source after a change. It requires that l.mu is held.
-func (l *Limiter) inspect() {
-	l.free = l.unlimited()
-	l.judge(checkSource(l.sources[0]))
-}
-
-// changed is what a source calls whose limit or burst was changed elsewhere. It must not be called with l.mu held.
+// changed is what a source calls whose limit or burst was changed elsewhere. It must not be called
+// with l.mu held.
 func (l *Limiter) changed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tick()
 	if l.members == nil {
-		l.inspect()
+		s := l.sources[0]
+		l.asked = asked{s.limit(), s.burst()}
+		l.free = l.unlimited()
+		l.spoil(l.check(l.label))
 	}
 	l.replan()
 }
 
-// Idle reports whether the limiter could be forgotten without changing a decision: nobody waits, nothing pauses it, and its bucket
-// is full.
+// Idle reports whether the limiter could be forgotten without changing a decision: nobody waits,
+// nothing pauses it, and its bucket is full.
 func (l *Limiter) Idle() bool {
 	if l == nil {
 		return true
@@ -298,28 +358,4 @@ func (l *Limiter) Idle() bool {
 		}
 	}
 	return true
-}
-
-// String is one readable line.
-func (l *Limiter) String() string {
-	if err := l.Validate(); err != nil {
-		return err.Error()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.tick()
-	s := policyName
-	for i, source := range l.sources {
-		if i > 0 {
-			s += " and"
-		}
-		s += " " + source.String()
-	}
-	if wait := l.opens(now).Sub(now); wait > 0 {
-		s += fmt.Sprintf(", paused for %v", wait)
-	}
-	if l.line.len > 0 {
-		s += fmt.Sprintf(", %d waiting", l.line.len)
-	}
-	return s
 }

@@ -88,7 +88,7 @@ func (b bucket) hold(time.Time)      {}
 
 func (b bucket) String() string {
 	if b.Limit() == rate.Inf {
-		return "without limit"
+		return "no limit"
 	}
-	return fmt.Sprintf("%.4g/s burst %d", float64(b.Limit()), b.Burst())
+	return fmt.Sprintf("%.4g/s, burst %d", float64(b.Limit()), b.Burst())
 }

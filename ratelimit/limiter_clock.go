@@ -23,6 +23,7 @@ func (l *Limiter) turnBack(now time.Time) {
 	l.pause.until = l.pause.until.Add(now.Sub(l.now))
 	l.now = now
 	l.line.forgetTimer()
+	l.line.forgetIndex()
 	if l.line.head != nil {
 		l.dispatch(now)
 	}

@@ -126,6 +126,9 @@ func (p *pause) pending(now time.Time) bool {
 // time named. After(err, 0), refused without a time, pauses for half a second, and twice as long each time the probe is refused so,
 // up to 30 s; answers to calls that went before the pause began do not count again.
 func (l *Limiter) Pause(d time.Duration) {
+	if l == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.tick()
@@ -160,11 +163,11 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	wait = min(wait, l.hintCap)
 	began := wait > 0 && l.shut(now, now.Add(wait))
 	if probe && !began && l.pause.phase == probing { // hints are ignored
-		l.answered(now)
+		l.follows(now)
 	}
 	l.mu.Unlock()
 	if began && !l.shadow {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: policyName, Wait: wait, Err: err, To: fmt.Sprintf("paused for %v", wait)})
+		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: l.label, Wait: wait, Err: err, To: fmt.Sprintf("paused for %v", wait)})
 	}
 }
 
@@ -183,20 +186,12 @@ func (l *Limiter) shut(now, until time.Time) (began bool) {
 func (l *Limiter) pauseUntil(now, until time.Time) (began bool) {
 	before := l.pause.until
 	began = l.pause.shut(now, until)
-	if began || l.pause.until.After(later(before, l.fits)) {
+	if began || l.pause.until.After(later(before, l.latest)) {
 		l.replan()
 	}
+	l.line.forgetIndex()
 	return began
 }
-
-// outcome of a call, for the limiter.
-type outcome uint8
-
-const (
-	answered outcome = iota // by the callee
-	void                    // nobody knows: it panicked, or its context ended
-	unmade                  // refused further in
-)
 
 // settle gives back the tokens of a call that was not made, and moves a pause on whose probe has come back.
 func (l *Limiter) settle(t *ticket, o outcome) {
@@ -208,10 +203,12 @@ func (l *Limiter) settle(t *ticket, o outcome) {
 	now := l.tick()
 	if o == unmade {
 		l.refund(now, l.sources, t.n, t.free)
+		l.spent -= min(t.n, l.spent)
+		l.line.forgetIndex()
 	}
 	if l.pause.phase == probing && t.probe == l.pause.probes {
 		if o == answered {
-			l.answered(now)
+			l.follows(now)
 		} else {
 			l.pause.phase, l.pause.until = shut, now
 		}
@@ -219,10 +216,11 @@ func (l *Limiter) settle(t *ticket, o outcome) {
 	l.dispatch(now)
 }
 
-// answered lets the line follow the probe. It requires that l.mu is held.
-func (l *Limiter) answered(now time.Time) {
+// follows lets the line follow the probe. It requires that l.mu is held.
+func (l *Limiter) follows(now time.Time) {
 	p := &l.pause
 	p.phase, p.until, p.released, p.rests = ramping, now, 0, 0
+	l.line.forgetIndex()
 	l.dispatch(now)
 }
 

@@ -112,7 +112,7 @@ func TestHalfOfTenThousandWaitersLeaveAndTheOthersTakeTheirPlaces(t *testing.T) 
 		if went != n/2 {
 			t.Errorf("%d went, want %d", went, n/2)
 		}
-		if s := l.Stats(); s.Abandoned != n/2 {
+		if s := l.Counts(); s.Abandoned != n/2 {
 			t.Errorf("%v", s)
 		}
 	})

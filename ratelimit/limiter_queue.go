@@ -8,46 +8,73 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// recheck is how often a line looks at buckets that others may change without a word.
+// recheck is how often a line looks at sources that others may change without a word.
 const recheck = time.Second
 
 // admit takes n tokens for a call, now or after a wait in line.
 func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
 	now := time.Now()
+	if l.shadow {
+		return l.pretend(ctx, now, n), nil
+	}
 	l.mu.Lock()
 	now = l.seen(now)
-	if l.shadow {
-		t := l.pretend(ctx, now, n)
-		l.mu.Unlock()
-		return t, nil
-	}
 	if l.line.head != nil {
 		l.dispatch(now)
 	}
 	if l.line.head == nil {
 		if t, ok := l.take(now, n); ok {
-			l.stats.Immediate++
+			l.counts.Immediate++
 			l.mu.Unlock()
 			return t, nil
 		}
 	}
-	w := &waiter[ticket]{n: n, arrived: now}
-	w.deadline, _ = ctx.Deadline()
-	wait, err := l.judgeWait(now, w, l.line.len, l.line.tokens)
-	if err != nil {
-		l.stats.Refused++
+	l.mu.Unlock()
+	return l.wait(ctx, now, n)
+}
+
+// wait is admit for a call that has found no token, or others in line.
+func (l *Limiter) wait(ctx context.Context, now time.Time, n int) (ticket, error) {
+	w, ended := newWaiter[ticket](ctx, n, now)
+	l.mu.Lock()
+	now = l.seen(now)
+	k, before := l.line.ahead(w, l)
+	at, reason := l.turn(w, k, before)
+	if reason != nil {
+		l.counts.Refused++
+		err := l.rejection(at, reason)
 		l.mu.Unlock()
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policyName, Err: err})
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: l.label, Err: err})
 		return ticket{}, err
 	}
-	w.done = make(chan error, 1)
-	l.line.push(w)
-	if l.line.head == w {
-		l.checked = now
-		l.plan(now)
+	if k == 0 && !at.After(now) { // it goes before all in line
+		if t, ok := l.take(now, n); ok {
+			l.counts.Immediate++
+			l.overtaken(func() { l.line.passed(n, l) })
+			l.mu.Unlock()
+			return t, nil
+		}
 	}
+	l.remember(w, at)
+	l.overtaken(func() { l.line.join(w, l) })
 	l.mu.Unlock()
-	return stand(ctx, l, w, policyName, wait)
+	return stand(ctx, l, w, ended, l.label, at.Sub(now))
+}
+
+// overtaken has somebody go before those in line, or join it, and plans for the head if that is
+// another one then. It requires that l.mu is held, as all below do unless they say otherwise.
+func (l *Limiter) overtaken(by func()) {
+	head := l.line.head
+	if head == nil {
+		l.checked = l.now
+	}
+	by()
+	if l.line.index != nil {
+		l.latest = time.Time{} // some have less room than it knows of
+	}
+	if l.line.head != head {
+		l.plan(l.now)
+	}
 }
 
 // leave takes w out of the line, unless its turn has come already.
@@ -57,14 +84,21 @@ func (l *Limiter) leave(w *waiter[ticket]) bool {
 	if !l.line.remove(w) {
 		return false
 	}
-	l.stats.Abandoned++
+	l.counts.Abandoned++
 	l.dispatch(l.tick())
 	return true
 }
 
 func (l *Limiter) giveBack(t *ticket) { l.settle(t, unmade) }
 
-// take lets a call go now, if the pause and all buckets permit. It requires that l.mu is held, as all below do.
+func (l *Limiter) gaveUp(reason error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tick()
+	return l.rejection(time.Time{}, reason)
+}
+
+// take admits a call now, if the pause and all sources permit.
 func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
 	if l.opens(now).After(now) {
 		return ticket{}, false
@@ -78,10 +112,12 @@ func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
 			return ticket{}, false
 		}
 	}
+	l.spend(n)
 	return ticket{n: n, free: l.free, at: now, probe: l.pause.pass(now), pauses: l.pause.begun}, true
 }
 
-// unlimited is the sources, as bits, that are without limit and so give no tokens. (Of more than 64 the rest counts as limited.)
+// unlimited is the sources, as bits, that are without limit and so give no tokens. (Of more than 64
+// the rest counts as limited.)
 func (l *Limiter) unlimited() (bits uint64) {
 	for i, s := range l.sources {
 		if s.limit() == rate.Inf {
@@ -99,8 +135,8 @@ func (l *Limiter) opens(now time.Time) time.Time {
 	return l.ended(now)
 }
 
-// ended is opens where there may be a pause. A member's becomes one of its own, so that here too one call goes first when it has
-// passed. One that has passed with nobody in line is forgotten after a while.
+// ended is opens if there may be a pause. A member's becomes one of its own, so that here too one call
+// goes first when it has passed. One that has passed with nobody in line is forgotten after a while.
 func (l *Limiter) ended(now time.Time) time.Time {
 	for _, m := range l.members {
 		if until := m.shutUntil(now); until.After(now) {
@@ -124,8 +160,8 @@ func (l *Limiter) shutUntil(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// refund gives n tokens back to each of the sources but to those that were free, which gave none. The members' own lines may have
-// missed just these.
+// refund gives n tokens back to each of the sources except those that were free, which gave none. The
+// members' own lines may have missed just these.
 func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
 	for i, s := range sources {
 		if free&(1<<i) == 0 {
@@ -137,78 +173,99 @@ func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
 	}
 }
 
-// look lets those go whose turn has come without a word. It must not be called with l.mu held.
+// look admits those whose turn has come without a word. It must not be called with l.mu held.
 func (l *Limiter) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.line.head != nil {
+		l.line.forgetIndex()
 		l.dispatch(l.tick())
 	}
 }
 
-// turn estimates when one goes who wants n tokens and has k others before him who want so many. It is false if he never goes, or is
-// not to wait; the time is then when it is worth coming back, zero if unknown.
-func (l *Limiter) turn(now time.Time, k, before, n int) (time.Time, bool) {
+// turn estimates when w goes behind k others who want so many tokens, and says why not if it is not
+// to wait: the time is then when it is worth coming back, zero if unknown.
+func (l *Limiter) turn(w *waiter[ticket], k, before int) (at time.Time, reason error) {
+	if at, reason = l.reach(w.n, k, before); reason == nil {
+		reason = w.misfit(at, l.maxWait)
+	}
+	return at, reason
+}
+
+// reach is turn for one of endless patience who wants n tokens.
+func (l *Limiter) reach(n, k, before int) (at time.Time, reason error) {
+	now := l.now
 	start := l.opens(now)
 	if l.pause.phase == probing {
 		start = now // counting on its answer
 	}
-	at := later(start, l.pause.next(now, k))
+	at = later(start, l.pause.next(now, k))
 	for _, s := range l.sources {
-		if s.limit() != rate.Inf && n > s.burst() {
-			return time.Time{}, false
+		if burst := s.burst(); n > burst && s.limit() != rate.Inf {
+			return time.Time{}, tooMany{n, burst}
 		}
 		there, ok := s.when(start, before+n)
 		if !ok {
-			return there, false
+			return there, ErrLimited
 		}
 		at = later(at, there)
 	}
-	return at, true
+	return at, nil
 }
 
-// judgeWait estimates the wait of w behind k others, and refuses it where it does not fit.
-func (l *Limiter) judgeWait(now time.Time, w *waiter[ticket], k, before int) (time.Duration, error) {
-	at, ok := l.turn(now, k, before, w.n)
-	if !ok {
-		return 0, l.refusal(now, at)
-	}
-	wait := at.Sub(now)
-	if reason := w.misfit(at, l.maxWait); reason != nil {
-		return wait, &retry.Rejection{Policy: policyName, Reason: reason, RetryAfter: wait}
-	}
-	const margin = time.Microsecond // for the error of a float
-	if latest := l.pause.until.Add(w.slack(at, l.maxWait) - margin); latest.Before(l.fits) {
-		l.fits = latest
-	}
-	return wait, nil
+// fits reports whether w can be served in time behind k others.
+func (l *Limiter) fits(w *waiter[ticket], k, before int) bool {
+	_, reason := l.turn(w, k, before)
+	return reason == nil
 }
 
-// refusal is of one who is not to wait. Coming back is worth it at the given time; zero: unknown.
-func (l *Limiter) refusal(now, at time.Time) error {
-	r := &retry.Rejection{Policy: policyName, Reason: ErrLimited}
+// reject is the rejection of one in line that does not fit any more.
+func (l *Limiter) reject(w *waiter[ticket], k, before int) error {
+	l.counts.Refused++
+	return l.rejection(l.turn(w, k, before))
+}
+
+// rejection is what a call is refused with. Coming back is worth it at the given time; zero: unknown.
+func (l *Limiter) rejection(at time.Time, reason error) error {
+	r := &retry.Rejection{Policy: l.label, Reason: reason, Quota: l.quota(l.now)}
 	if !at.IsZero() {
-		r.RetryAfter = at.Sub(now)
+		r.RetryAfter = at.Sub(l.now)
+	}
+	if _, ok := reason.(tooMany); ok {
+		return retry.Permanent(r)
 	}
 	return r
+}
+
+// remember keeps how much longer a pause may be with w still in time.
+func (l *Limiter) remember(w *waiter[ticket], at time.Time) {
+	const margin = time.Microsecond // for the error of a float
+	if latest := l.pause.until.Add(w.slack(at, l.maxWait) - margin); latest.Before(l.latest) {
+		l.latest = latest
+	}
 }
 
 // replan follows a change for the worse or the better: who no longer fits is refused, who is due goes.
 func (l *Limiter) replan() {
 	broken := l.Validate()
-	l.checked, l.fits = l.now, l.now.Add(forever)
+	l.checked, l.latest = l.now, l.now.Add(forever)
+	l.line.forgetIndex()
 	k, before := 0, 0
 	for w := l.line.head; w != nil; {
 		next := w.next
-		err := broken
-		if err == nil {
-			_, err = l.judgeWait(l.now, w, k, before)
+		at, reason := l.now, broken
+		if broken == nil {
+			at, reason = l.turn(w, k, before)
 		}
-		if err != nil {
-			l.turnAway(w, err)
-		} else {
+		switch {
+		case reason == nil:
+			l.remember(w, at)
 			k++
 			before += w.n
+		case broken != nil:
+			l.turnAway(w, broken)
+		default:
+			l.turnAway(w, l.rejection(at, reason))
 		}
 		w = next
 	}
@@ -216,19 +273,19 @@ func (l *Limiter) replan() {
 }
 
 func (l *Limiter) turnAway(w *waiter[ticket], err error) {
-	l.stats.Refused++
+	l.counts.Refused++
 	l.line.turnAway(w, err)
 }
 
-// dispatch lets those go whose turn has come, and sets the timer for the next one.
+// dispatch admits those whose turn has come, and sets the timer for the next one.
 func (l *Limiter) dispatch(now time.Time) {
 	for w := l.line.head; w != nil; w = l.line.head {
 		t, ok := l.take(now, w.n)
 		if !ok {
 			break
 		}
-		l.stats.Delayed++
-		l.stats.Waited += max(0, now.Sub(w.arrived))
+		l.counts.Delayed++
+		l.counts.Waited += max(0, now.Sub(w.arrived))
 		l.line.release(w, t)
 	}
 	l.plan(now)
@@ -241,23 +298,10 @@ func (l *Limiter) plan(now time.Time) {
 		l.follow()
 	}
 	for w := q.head; w != nil; w = q.head {
-		at, ok := l.turn(now, 0, 0, w.n)
-		if !ok {
-			err := l.Validate() // a member may be broken
-			if err == nil {
-				err = l.refusal(now, at)
-			}
+		at, err := l.due(now, w)
+		if err != nil {
 			l.turnAway(w, err)
 			continue
-		}
-		at = later(at, l.opens(now))
-		if latest := w.arrived.Add(l.maxWait); l.maxWait >= 0 && latest.Before(at) {
-			// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
-			if !now.Before(latest) {
-				l.turnAway(w, &retry.Rejection{Policy: policyName, Reason: ErrLimited, RetryAfter: at.Sub(now)})
-				continue
-			}
-			at = latest
 		}
 		if soon := l.checked.Add(recheck); l.shared && soon.Before(at) {
 			at = soon
@@ -271,6 +315,28 @@ func (l *Limiter) plan(now time.Time) {
 	if l.pause.phase == ramping {
 		l.pause.phase = open
 	}
+}
+
+// due is when to look at w, the head, again, or why it waits no longer. Its context's deadline ends
+// the wait by itself.
+func (l *Limiter) due(now time.Time, w *waiter[ticket]) (time.Time, error) {
+	at, reason := l.reach(w.n, 0, 0)
+	if reason != nil {
+		if err := l.Validate(); err != nil { // a member may be broken
+			return at, err
+		}
+		return at, l.rejection(at, reason)
+	}
+	at = later(at, l.opens(now))
+	latest := w.arrived.Add(l.maxWait)
+	switch {
+	case l.maxWait < 0 || !latest.Before(at):
+		return at, nil
+	case now.Before(latest):
+		return latest, nil
+	}
+	// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
+	return at, l.rejection(at, ErrLimited)
 }
 
 // wants tells the sources what the line waits for.

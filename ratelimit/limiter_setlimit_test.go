@@ -49,8 +49,8 @@ func TestSleepersAreReplannedInOrder(t *testing.T) {
 				err := s.call(bg, l, 1, nil)
 				spoil(l)
 				s.expect(0, never)
-				if want := (ratelimit.Stats{Immediate: 1, Refused: 1}); !errors.Is(*err, retry.ErrConfig) || s.now() != 0 || l.Stats() != want {
-					t.Errorf("got %v at %v, %v", *err, s.now(), l.Stats())
+				if want := (ratelimit.Counts{Immediate: 1, Refused: 1}); !errors.Is(*err, retry.ErrConfig) || s.now() != 0 || l.Counts() != want {
+					t.Errorf("got %v at %v, %v", *err, s.now(), l.Counts())
 				}
 			})
 		})
@@ -68,7 +68,7 @@ func TestSleepersAreReplannedInOrder(t *testing.T) {
 				t.Errorf("got %v at %v", *errs[2], s.now())
 			}
 			s.expect(0, 2000*ms, never, never)
-			if got := l.Stats().Refused; got != 2 {
+			if got := l.Counts().Refused; got != 2 {
 				t.Errorf("%d counted as refused, want 2", got)
 			}
 		})

@@ -17,15 +17,15 @@ func TestShadowCountsAndEnforcesNothing(t *testing.T) {
 			s.call(bg, l, i, nil)
 		}
 		s.expect(0, 0, 0, 0, 0, 0)
-		want := ratelimit.Stats{Immediate: 2, Delayed: 2, Refused: 2, Waited: 300 * ms}
-		if got := l.Stats(); got != want {
+		want := ratelimit.Counts{Immediate: 2, Delayed: 2, Refused: 2, Waited: 300 * ms}
+		if got := l.Counts(); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 		time.Sleep(400 * ms)
 		l.Pause(150 * ms)
 		s.call(bg, l, 6, nil)
 		want.Delayed, want.Waited = want.Delayed+1, want.Waited+150*ms
-		if got := l.Stats(); got != want || s.now() != 400*ms {
+		if got := l.Counts(); got != want || s.now() != 400*ms {
 			t.Errorf("got %v at %v, want %v", got, s.now(), want)
 		}
 	})
@@ -43,8 +43,8 @@ func TestShadowRefuses(t *testing.T) {
 		s.call(bg, l, 3, rejected) // this one has
 		s.call(bg, l, 4, nil)
 		s.expect(0, 0, 0, 0, 0)
-		want := ratelimit.Stats{Immediate: 1, Delayed: 2, Refused: 2, Waited: 200 * ms}
-		if got := l.Stats(); got != want {
+		want := ratelimit.Counts{Immediate: 1, Delayed: 2, Refused: 2, Waited: 200 * ms}
+		if got := l.Counts(); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})

@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,8 +25,8 @@ func TestStatsTellWhatBecameOfEachCall(t *testing.T) {
 		s.call(short, l, 3, nil)
 		cancel()
 		s.expect(0, 100*ms, never, never)
-		want := ratelimit.Stats{Immediate: 1, Delayed: 1, Refused: 1, Abandoned: 1, Waited: 100 * ms}
-		if got := l.Stats(); got != want {
+		want := ratelimit.Counts{Immediate: 1, Delayed: 1, Refused: 1, Abandoned: 1, Waited: 100 * ms}
+		if got := l.Counts(); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
@@ -73,7 +74,8 @@ func TestObserversHearOfWaitsRefusalsAndPauses(t *testing.T) {
 		if err := retry.Run(bg, p, nop); !errors.Is(err, ratelimit.ErrLimited) {
 			t.Errorf("got %v", err)
 		}
-		if len(kinds) != 3 || kinds[0] != retry.KindWait || kinds[1] != retry.KindChange || kinds[2] != retry.KindReject {
+		want := []retry.Kind{retry.KindAdmit, retry.KindWait, retry.KindAdmit, retry.KindChange, retry.KindReject}
+		if !slices.Equal(kinds, want) {
 			t.Errorf("heard of %v", kinds)
 		}
 		if waited.Wait != 100*ms || waited.Took != 100*ms {
@@ -110,15 +112,15 @@ func TestIdleAndStringSeeTheLine(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		is("limiter without limit")
+		is("limiter(no limit)")
 		l.Pause(time.Second)
-		is("limiter without limit, paused for 1s")
+		is("limiter(no limit, paused for 1s)")
 		for i := range 4 {
 			s.call(bg, l, i, nil)
 		}
-		is("limiter without limit, paused for 1s, 4 waiting")
+		is("limiter(no limit, paused for 1s, 4 waiting)")
 		time.Sleep(1050 * ms) // nothing but the line keeps the others
-		is("limiter without limit, paused for 50ms, 2 waiting")
+		is("limiter(no limit, paused for 50ms, 2 waiting)")
 		if l.Idle() {
 			t.Error("idle while two wait")
 		}
@@ -127,7 +129,7 @@ func TestIdleAndStringSeeTheLine(t *testing.T) {
 			t.Error("not idle when they have gone")
 		}
 		both := ratelimit.All(ratelimit.New(10, 5), ratelimit.New(rate.Inf, 1))
-		if got := both.String(); got != "limiter 10/s burst 5 and without limit" {
+		if got := both.String(); got != "limiter(10/s, burst 5; no limit)" {
 			t.Errorf("All: %q", got)
 		}
 	})

@@ -2,39 +2,68 @@ package ratelimit
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
 
-// line is the queue of those who wait at a [Limiter] or a [Pacer], first in first out. Nobody in it holds anything: what he waits
-// for, a T, is taken when the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be given back
-// (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set for its head.
+// line is the queue of those who wait at a [Limiter] or a [Pacer]: the higher priority first, and
+// first in first out within one. Nobody in it holds anything: what it waits for, a T, is taken when
+// the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be given back
+// (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set for its
+// head.
+//
+// While all in it have one priority the line is a plain list. The first who overtakes another makes
+// an index over it, which lasts until the line is empty.
 //
 // Its methods require that the owner's mutex is held.
 type line[T any] struct {
 	head, tail *waiter[T]
 	len        int
 	tokens     int // that they want
+	index      *index[T]
 	timer      *time.Timer
 	wakeAt     time.Time // what timer is set for; zero: nothing
 }
 
-// waiter is one of them. It is kept within 128 bytes, so that a wait costs no more than a timer of one's own would.
+// waiter is a call in a line. It is kept within 128 bytes, so that a wait costs no more than a timer
+// per call would.
 type waiter[T any] struct {
 	prev, next *waiter[T]
-	n          int // tokens he wants
+	seat       *seat[T] // in the index, if there is one
+	n          int      // tokens it wants
+	priority   retry.Priority
 	arrived    time.Time
-	deadline   time.Time  // of the context; zero: none
-	done       chan error // nil: go, with the ticket
+	patience   time.Duration // from arrived to the context's deadline; forever: it has none
+	done       chan error    // nil: go, with the ticket
 	ticket     T
 }
 
-// owner is who a line belongs to. Its methods must not be called with its mutex held.
+// newWaiter makes a waiter of the call of ctx, which arrived at the given time. It asks ctx, which may
+// be anybody's code, so it must not be called with a mutex held. ended is ctx's Done channel.
+func newWaiter[T any](ctx context.Context, n int, arrived time.Time) (w *waiter[T], ended <-chan struct{}) {
+	w = &waiter[T]{n: n, arrived: arrived, patience: forever}
+	if deadline, ok := ctx.Deadline(); ok {
+		w.patience = deadline.Sub(arrived)
+	}
+	w.priority = retry.PriorityOf(ctx)
+	return w, ctx.Done()
+}
+
+// owner is who a line belongs to.
 type owner[T any] interface {
-	leave(*waiter[T]) bool // takes him out of the line, and is false if he is not in it any more
-	giveBack(*T)           // of one whose turn came too late
-	wake()                 // the timer
+	// Called with the owner's mutex held:
+
+	fits(w *waiter[T], k, before int) bool    // whether w can be served in time behind k others, who want so many tokens
+	reject(w *waiter[T], k, before int) error // the rejection of one that does not fit, which is counted
+
+	// Called without it:
+
+	leave(*waiter[T]) bool     // takes it out of the line; false if it is not in it any more
+	giveBack(*T)               // of one whose turn came too late
+	gaveUp(reason error) error // the rejection of one that left
+	wake()                     // the timer
 }
 
 var (
@@ -42,23 +71,109 @@ var (
 	_ owner[pass]   = (*Pacer)(nil)
 )
 
-func (q *line[T]) push(w *waiter[T]) {
-	w.prev = q.tail
-	if q.tail == nil {
-		q.head = w
-	} else {
-		q.tail.next = w
+// ahead is how many in line would go before w, which is not in it yet, and what they want.
+func (q *line[T]) ahead(w *waiter[T], o owner[T]) (k, tokens int) {
+	if !q.overtakes(w) {
+		return q.len, q.tokens
 	}
-	q.tail = w
+	q.indexed(o)
+	return q.index.ahead(w.priority)
+}
+
+func (q *line[T]) overtakes(w *waiter[T]) bool { return q.tail != nil && w.priority > q.tail.priority }
+
+// join puts w into the line. Those behind wait longer, and who of them no longer fits is turned away.
+func (q *line[T]) join(w *waiter[T], o owner[T]) {
+	w.done = make(chan error, 1)
+	overtakes := q.overtakes(w)
+	if overtakes {
+		q.indexed(o)
+	}
+	after := q.tail
+	if q.index != nil {
+		after = q.index.join(w, o)
+	}
+	q.insert(w, after)
+	if overtakes {
+		q.reap(o)
+	}
+}
+
+// passed tells that a call went ahead of all in line. Those wait longer, and who of them no longer
+// fits is turned away.
+func (q *line[T]) passed(n int, o owner[T]) { q.longer(room{n, 1}, o) }
+
+// longer has all in line wait for so much more, and turns away who no longer fits.
+func (q *line[T]) longer(by room, o owner[T]) {
+	if q.head == nil {
+		return
+	}
+	q.indexed(o)
+	q.index.root.grow(by.times(-1))
+	q.reap(o)
+}
+
+// indexed makes the index.
+func (q *line[T]) indexed(o owner[T]) {
+	if q.index != nil {
+		return
+	}
+	q.index = &index[T]{}
+	for w := q.head; w != nil; w = w.next {
+		q.index.join(w, o)
+	}
+}
+
+// forgetIndex is for when waits have changed otherwise than by who is in line. The next who overtakes
+// makes a new one.
+func (q *line[T]) forgetIndex() { q.index = nil }
+
+// reap turns away those who no longer fit. Each makes the wait of those behind shorter again.
+func (q *line[T]) reap(o owner[T]) {
+	for q.index != nil {
+		s := q.index.root.overdue()
+		if s == nil {
+			return
+		}
+		k, before := q.index.before(s)
+		if o.fits(s.w, k, before) { // it has more room than the index knew of
+			q.index.amend(s, roomOf(o, s.w, k, before))
+			continue
+		}
+		q.turnAway(s.w, o.reject(s.w, k, before))
+	}
+}
+
+func (q *line[T]) insert(w, after *waiter[T]) {
+	w.prev, w.next = after, q.head
+	if after != nil {
+		w.next = after.next
+		after.next = w
+	} else {
+		q.head = w
+	}
+	if w.next != nil {
+		w.next.prev = w
+	} else {
+		q.tail = w
+	}
 	q.len++
 	q.tokens += w.n
 }
 
-// remove takes w out of the line, and is false if he is not in it.
+// remove takes w out of the line, and is false if it is not in it.
 func (q *line[T]) remove(w *waiter[T]) bool {
 	if w.prev == nil && q.head != w {
 		return false
 	}
+	if q.index != nil {
+		q.index.leave(w.seat)
+	}
+	q.unlink(w)
+	return true
+}
+
+func (q *line[T]) unlink(w *waiter[T]) {
 	if w.prev == nil {
 		q.head = w.next
 	} else {
@@ -69,15 +184,20 @@ func (q *line[T]) remove(w *waiter[T]) bool {
 	} else {
 		w.next.prev = w.prev
 	}
-	w.prev, w.next = nil, nil
+	w.prev, w.next, w.seat = nil, nil, nil
 	q.len--
 	q.tokens -= w.n
-	return true
+	if q.head == nil {
+		q.index = nil
+	}
 }
 
-// release lets w go.
+// release lets w, the head, go. The others have one less before them, and one less to come.
 func (q *line[T]) release(w *waiter[T], ticket T) {
-	q.remove(w)
+	if q.index != nil {
+		q.index.serve(w.seat)
+	}
+	q.unlink(w)
 	w.ticket = ticket
 	w.done <- nil
 }
@@ -106,56 +226,72 @@ func (q *line[T]) silence() {
 	}
 }
 
-// forgetTimer has the next alarm make a timer of its own. The old one is not stopped: it may be of another synctest bubble, and one
-// that comes for nothing does no harm.
+// forgetTimer has the next alarm make a timer of its own. The old one is not stopped: it may be of
+// another synctest bubble, and one that comes for nothing does no harm.
 func (q *line[T]) forgetTimer() { q.timer, q.wakeAt = nil, time.Time{} }
 
 // misfit is why a wait that ends at the given time is too long; nil if it is not.
 func (w *waiter[T]) misfit(at time.Time, maxWait time.Duration) error {
-	switch {
-	case !w.deadline.IsZero() && !at.Before(w.deadline):
+	switch wait := at.Sub(w.arrived); {
+	case w.patience != forever && wait >= w.patience:
 		return errLimitedByDeadline
-	case maxWait >= 0 && at.After(w.arrived.Add(maxWait)):
+	case maxWait >= 0 && wait > maxWait:
 		return ErrLimited
 	}
 	return nil
 }
 
-// slack is how much later than at the given time his turn may come.
+// slack is how much later than at the given time its turn may come.
 func (w *waiter[T]) slack(at time.Time, maxWait time.Duration) time.Duration {
-	d := forever
-	if !w.deadline.IsZero() {
-		d = w.deadline.Sub(at) - 1
+	d, wait := forever, at.Sub(w.arrived)
+	if w.patience != forever {
+		d = w.patience - wait - 1
 	}
 	if maxWait >= 0 {
-		d = min(d, w.arrived.Add(maxWait).Sub(at))
+		d = min(d, maxWait-wait)
 	}
 	return d
 }
 
-// stand waits until w, who has been put in line, is let go or refused, or ctx ends. Observers are told that wait was expected.
-func stand[T any](ctx context.Context, o owner[T], w *waiter[T], policy string, wait time.Duration) (ticket T, err error) {
+// stand waits until w, which has been put in line, is let go or refused, or its context ends.
+// Observers are told that wait was expected. Methods of ctx and observers may panic: whatever was
+// granted and is not handed on is given back.
+func stand[T any](ctx context.Context, o owner[T], w *waiter[T], ended <-chan struct{}, policy string, wait time.Duration) (ticket T, err error) {
 	granted, handed := false, false
 	defer func() {
-		if granted && !handed { // its context ended, or an observer panicked
+		if granted && !handed {
 			o.giveBack(&w.ticket)
 		}
 	}()
+	left := false
 	select {
 	case err = <-w.done:
-		granted = err == nil
-	case <-ctx.Done():
-		if !o.leave(w) {
+	case <-ended:
+		if left = o.leave(w); !left {
 			err = <-w.done
-			granted = err == nil
 		}
 	}
+	granted = !left && err == nil
 	if err == nil {
-		err = retry.Ended(ctx)
-	} else {
+		err = abandoned(ctx, o, left)
+	}
+	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policy, Err: err})
 	}
 	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: policy, Wait: wait, Took: time.Since(w.arrived), Err: err})
 	handed = err == nil
 	return w.ticket, err
+}
+
+// abandoned is the rejection of a waiter whose context has ended, so that everybody further out hears
+// that the callee was not reached; nil if it has not.
+func abandoned[T any](ctx context.Context, o owner[T], left bool) error {
+	end := retry.Ended(ctx)
+	if end == nil {
+		if !left {
+			return nil
+		}
+		end = context.Canceled // Done is closed, whatever Err says
+	}
+	return o.gaveUp(fmt.Errorf("%w: the wait was given up: %w", ErrLimited, end))
 }

@@ -33,7 +33,7 @@ func TestLineIsAQueueThatAnybodyMayLeave(t *testing.T) {
 		switch {
 		case len(want) == 0 || rng.IntN(2) == 0:
 			w := &waiter[int]{n: rng.IntN(4), done: make(chan error, 1)}
-			q.push(w)
+			q.join(w, boundlessOwner{})
 			want = append(want, w)
 		case rng.IntN(5) == 0 && len(gone) > 0:
 			if q.remove(gone[rng.IntN(len(gone))]) {
@@ -47,19 +47,7 @@ func TestLineIsAQueueThatAnybodyMayLeave(t *testing.T) {
 			}
 			want, gone = slices.Delete(want, i, i+1), append(gone, w)
 		}
-		var got, back []*waiter[int]
-		tokens := 0
-		for w := q.head; w != nil; w = w.next {
-			got = append(got, w)
-			tokens += w.n
-		}
-		for w := q.tail; w != nil; w = w.prev {
-			back = append(back, w)
-		}
-		slices.Reverse(back)
-		if !slices.Equal(got, want) || !slices.Equal(back, want) || q.len != len(want) || q.tokens != tokens {
-			t.Fatalf("step %d: %d in line, %d backwards, len %d, %d of %d tokens, want %d", step, len(got), len(back), q.len, q.tokens, tokens, len(want))
-		}
+		check(t, &q, want)
 	}
 }
 
@@ -82,17 +70,17 @@ func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
 					go func() { defer cancel(); _ = retry.Run(ctx, l.N(n), pass1) }()
 					synctest.Wait()
 				default:
-					waiting, refused := l.line.len, l.Stats().Refused
+					waiting, refused := l.line.len, l.Counts().Refused
 					l.Pause(time.Until(l.pause.until) + time.Duration(rng.IntN(500))*time.Millisecond)
 					synctest.Wait()
 					k, before := 0, 0
 					for w := l.line.head; w != nil; w = w.next {
-						if _, err := l.judgeWait(l.now, w, k, before); err != nil {
-							t.Fatalf("seed %d, step %d: waiter %d: %v", seed, step, k, err)
+						if _, reason := l.turn(w, k, before); reason != nil {
+							t.Fatalf("seed %d, step %d: waiter %d: %v", seed, step, k, reason)
 						}
 						k, before = k+1, before+w.n
 					}
-					if gone := l.Stats().Refused - refused; gone != waiting-k {
+					if gone := l.Counts().Refused - refused; gone != waiting-k {
 						t.Fatalf("seed %d, step %d: %d are gone, %d were refused", seed, step, waiting-k, gone)
 					}
 				}
@@ -126,3 +114,8 @@ func TestALongerPauseLooksAtTheLineOnlyWhereSomebodyMayHaveToGo(t *testing.T) {
 		}
 	})
 }
+
+// boundlessOwner is an owner at whom everybody has all the time in the world.
+type boundlessOwner struct{ owner[int] }
+
+func (boundlessOwner) fits(*waiter[int], int, int) bool { return true }

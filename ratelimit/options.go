@@ -1,7 +1,7 @@
 package ratelimit
 
 import (
-	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -10,15 +10,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Option tunes a [Limiter] or a [Pacer]. An option that does not fit the one it is given to, or whose value makes no sense,
-// is a configuration error.
+// Option tunes a [Limiter] or a [Pacer]. An option that is given to the wrong one, or whose value
+// makes no sense, is a configuration error.
 type Option struct {
-	name string
-	fits kind
-	set  func(*config) error // an error is worded to follow the option's name
+	name  string
+	value any // for the error; none: nothing
+	fits  kind
+	set   func(*config) (mustBe string) // empty: the value is fine
 }
 
-// kind is a set of constructors.
+// none is the value of an option that has none.
+type none struct{}
+
+// kind is a set of policies.
 type kind uint8
 
 const (
@@ -28,6 +32,8 @@ const (
 
 // config is what the options say together.
 type config struct {
+	name    string        // given by Named
+	label   string        // kind and name, for events and rejections
 	maxWait time.Duration // negative: as long as the context allows
 	hintCap time.Duration
 
@@ -45,58 +51,88 @@ const (
 	defaultHintCap = time.Hour
 )
 
-// configure applies opts in order, so that the last of a name counts. The error names policy and Is [retry.ErrConfig].
-func configure(policy string, k kind, opts []Option) (config, error) {
+// configure applies opts in order, so that the last of a name counts. An error is worded for the
+// constructor and Is [retry.ErrConfig].
+func configure(constructor string, k kind, opts []Option) (config, error) {
 	c := config{maxWait: noMaxWait, hintCap: defaultHintCap, maxRate: rate.Inf}
 	var wrong []string
 	for _, o := range opts {
 		switch {
 		case o.set == nil:
-			wrong = append(wrong, "an option is the zero Option")
+			wrong = append(wrong, "Option{}: must be made by a function of this package")
 		case o.fits&k == 0:
-			wrong = append(wrong, o.name+" is no option of this policy")
+			wrong = append(wrong, o.String()+": must not be given here")
 		default:
-			if err := o.set(&c); err != nil {
-				wrong = append(wrong, o.name+" "+err.Error())
+			if mustBe := o.set(&c); mustBe != "" {
+				wrong = append(wrong, o.String()+": "+mustBe)
 			}
 		}
 	}
+	c.label = label(policyName, c.name)
+	if k == forPacer {
+		c.label = label(pacerName, c.name)
+	}
 	if len(wrong) > 0 {
-		return c, retry.ConfigErrorf(policy, "%s", strings.Join(wrong, "; "))
+		return c, retry.ConfigErrorf(constructor, "%s", strings.Join(wrong, "; "))
 	}
 	return c, nil
 }
 
-// MaxWait refuses a call at once that would have to wait longer than d before it may go. 0 refuses every call that cannot go
-// now. Without it a call waits as long as its context allows.
+// label is who tells and refuses: "limiter catalog".
+func label(policy, name string) string {
+	if name == "" {
+		return policy
+	}
+	return policy + " " + name
+}
+
+// String is the option as it was written.
+func (o Option) String() string {
+	switch o.value {
+	case none{}:
+		return o.name + "()"
+	case nil:
+		return o.name + "(nil)"
+	}
+	return fmt.Sprintf("%s(%v)", o.name, o.value)
+}
+
+// Named names the policy in its events, rejections and String: "limiter catalog". The default is no
+// name.
+func Named(name string) Option {
+	return Option{"Named", name, forLimiter | forPacer, func(c *config) string { c.name = name; return "" }}
+}
+
+// MaxWait refuses a call at once that would have to wait longer than d before it may go. 0 refuses
+// every call that cannot go now. Without it a call waits as long as its context allows.
 func MaxWait(d time.Duration) Option {
-	return Option{"MaxWait", forLimiter | forPacer, func(c *config) error {
+	return Option{"MaxWait", d, forLimiter | forPacer, func(c *config) string {
 		c.maxWait = d
 		return notNegative(d)
 	}}
 }
 
-// HintCap bounds how long a hint of the callee (a Retry-After, a quota that is used up) may pause the callers; a longer one
-// counts as d. The default is an hour; 0 ignores hints. It does not bound Pause, nor the rest that a Pacer takes without a hint,
-// which is half a second at least.
+// HintCap bounds how long a hint of the callee (a Retry-After, a quota that is used up) may pause the
+// callers; a longer one counts as d. The default is an hour; 0 ignores hints. It does not bound
+// Pause, nor the rest that a Pacer takes without a hint, which is half a second at least.
 func HintCap(d time.Duration) Option {
-	return Option{"HintCap", forLimiter | forPacer, func(c *config) error {
+	return Option{"HintCap", d, forLimiter | forPacer, func(c *config) string {
 		c.hintCap = d
 		return notNegative(d)
 	}}
 }
 
-func notNegative(d time.Duration) error {
+func notNegative(d time.Duration) (mustBe string) {
 	if d < 0 {
-		return errors.New("is negative: " + d.String())
+		return "must not be negative"
 	}
-	return nil
+	return ""
 }
 
-// checkRate tells what is wrong with a rate: it is not positive, or no number. rate.Inf is fine.
-func checkRate(r rate.Limit) error {
+// positive is what a rate must be. rate.Inf is fine.
+func positive(r rate.Limit) (mustBe string) {
 	if !(r > 0) || math.IsInf(float64(r), 0) {
-		return errors.New("is no positive rate")
+		return "must be a positive number"
 	}
-	return nil
+	return ""
 }

@@ -58,7 +58,7 @@ func NewPacer(opts ...Option) *Pacer {
 }
 
 func newPacer(rng *rand.Rand, opts []Option) *Pacer {
-	c, err := configure(pacerName, forPacer, opts)
+	c, err := configure("ratelimit.NewPacer", forPacer, opts)
 	p := &Pacer{config: c, invalid: err, base: time.Now()}
 	var m pacing.Config
 	m.StartRate, m.MaxInFlight, m.MaxHint = float64(c.startRate), c.maxInFlight, c.hintCap.Seconds()

@@ -61,8 +61,7 @@ func (f *flight) takeBack() {
 // enterNested lets a call go that is made from inside of one. It is paced like any and waits for nothing but time: the place in
 // flight is the one of the call around it, or one that is free now. While it waits nobody else goes, so its turn is the next.
 func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
-	w := waiter[pass]{arrived: time.Now()}
-	w.deadline, _ = ctx.Deadline()
+	w, _ := newWaiter[pass](ctx, 1, time.Now())
 	lent := outer.lend()
 	sent, entered := false, false
 	defer func() {
@@ -73,7 +72,7 @@ func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender 
 			lent.takeBack()
 		}
 	}()
-	c, expected, err := p.untilTurn(ctx, lent != nil, &w)
+	c, expected, err := p.untilTurn(ctx, lent != nil, w)
 	sent = err == nil
 	if err != nil {
 		return c, nil, p.turnedAway(ctx, expected, err)

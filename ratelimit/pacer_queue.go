@@ -17,7 +17,6 @@ type pass struct {
 
 // admit lets a call go, now or after a wait in line.
 func (p *Pacer) admit(ctx context.Context) (pass, error) {
-	deadline, _ := ctx.Deadline() // not under the lock: it may be anybody's code
 	p.mu.Lock()
 	now := p.now()
 	p.used = true
@@ -26,25 +25,47 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 		p.mu.Unlock()
 		return c, nil
 	}
-	w := &waiter[pass]{n: 1, arrived: p.clock(now), deadline: deadline}
+	p.mu.Unlock()
+	w, ended := newWaiter[pass](ctx, 1, time.Now())
+	p.mu.Lock()
+	now = p.now()
 	f := p.forecast(now)
-	wait, err := p.judgeWait(now, w, f, p.line.len)
+	k, _ := p.line.ahead(w, p)
+	wait, err := p.judgeWait(now, w, f, k)
 	if err != nil {
 		p.mu.Unlock()
 		return pass{}, p.turnedAway(ctx, wait, err)
 	}
-	w.done = make(chan error, 1)
 	p.judged = max(p.judged, f.pace)
-	p.line.push(w)
+	p.line.join(w, p)
 	p.dispatch(now)
 	p.mu.Unlock()
-	return stand(ctx, p, w, p.who(), wait)
+	return stand(ctx, p, w, ended, p.who(), wait)
 }
 
 // turnedAway tells observers of a call that is refused at once, and returns err.
 func (p *Pacer) turnedAway(ctx context.Context, wait time.Duration, err error) error {
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: p.who(), Wait: wait, Err: err})
 	return err
+}
+
+// fits reports whether w can be served in time behind k others. It requires that p.mu is held.
+func (p *Pacer) fits(w *waiter[pass], k, _ int) bool {
+	_, err := p.judgeWait(p.latest, w, p.forecast(p.latest), k)
+	return err == nil
+}
+
+// reject is the rejection of one in line that does not fit any more. It requires that p.mu is held.
+func (p *Pacer) reject(w *waiter[pass], k, _ int) error {
+	_, err := p.judgeWait(p.latest, w, p.forecast(p.latest), k)
+	return err
+}
+
+// gaveUp is the rejection of one whose context ended in line.
+func (p *Pacer) gaveUp(reason error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rejection(reason, 0)
 }
 
 // leave takes w out of the line, unless its turn has come already.
@@ -127,6 +148,7 @@ func (p *Pacer) replan(now time.Duration, parked bool) {
 	f := p.forecast(now)
 	if parked || f.pace < slower*p.judged {
 		p.judged = f.pace
+		p.line.forgetIndex()
 		n := 0
 		for w := p.line.head; w != nil; {
 			next := w.next

@@ -13,7 +13,7 @@ import (
 func (p *Pacer) Rate() rate.Limit { return p.State().Rate }
 
 // who is how the pacer is called in events and rejections.
-func (p *Pacer) who() string { return pacerName }
+func (p *Pacer) who() string { return p.label }
 
 // PacerState is what a pacer is doing.
 type PacerState struct {

@@ -1,0 +1,153 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
+)
+
+// Counts is what became of the calls; in the shadow, what would have.
+type Counts struct {
+	Immediate int           // went at once
+	Delayed   int           // went after a wait
+	Refused   int           // were rejected
+	Abandoned int           // gave up the wait as their context ended
+	Waited    time.Duration // by the delayed ones, in all
+}
+
+// String is one readable line.
+func (c Counts) String() string {
+	return fmt.Sprintf("%d at once, %d delayed by %v in all, %d refused, %d abandoned", c.Immediate, c.Delayed, c.Waited, c.Refused, c.Abandoned)
+}
+
+// Counts returns the counts since the limiter was made; of a member of [All] only of the calls made
+// through itself.
+func (l *Limiter) Counts() Counts {
+	if l == nil {
+		return Counts{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counts
+}
+
+// Stats returns what the limiter is doing now, and the [Counts].
+func (l *Limiter) Stats() []retry.Stat {
+	if l.Validate() != nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	l.follow()
+	limit, tokens := retry.Stat{Name: "limit", Unit: "1/s"}, math.Inf(1)
+	for _, s := range l.sources {
+		if s.limit() != rate.Inf {
+			tokens = min(tokens, s.tokens(now))
+		}
+	}
+	if low := l.Limit(); low == rate.Inf {
+		limit.Text = "no limit"
+	} else {
+		limit.Value = float64(low)
+	}
+	stats := []retry.Stat{limit}
+	if limit.Text == "" {
+		stats = append(stats, retry.Stat{Name: "burst", Value: float64(l.Burst())}, retry.Stat{Name: "tokens", Value: tokens})
+	}
+	c := l.counts
+	return append(stats,
+		retry.Stat{Name: "waiting", Value: float64(l.line.len)},
+		retry.Stat{Name: "paused", Value: l.opens(now).Sub(now).Seconds(), Unit: "s"},
+		retry.Stat{Name: "immediate", Value: float64(c.Immediate)},
+		retry.Stat{Name: "delayed", Value: float64(c.Delayed)},
+		retry.Stat{Name: "refused", Value: float64(c.Refused)},
+		retry.Stat{Name: "abandoned", Value: float64(c.Abandoned)},
+		retry.Stat{Name: "waited", Value: c.Waited.Seconds(), Unit: "s"},
+	)
+}
+
+// Name returns the name given by [Named]; of [All] the names of its members, joined by "+".
+func (l *Limiter) Name() string {
+	if l == nil {
+		return ""
+	}
+	return l.name
+}
+
+// String is one readable line: limiter catalog(10/s, burst 5).
+func (l *Limiter) String() string {
+	if err := l.Validate(); err != nil {
+		return err.Error()
+	}
+	return l.describe("")
+}
+
+// describe is String with a remark.
+func (l *Limiter) describe(remark string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.tick()
+	var b strings.Builder
+	b.WriteString(l.label + "(")
+	for i, s := range l.sources {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(s.String())
+	}
+	b.WriteString(remark)
+	if wait := l.opens(now).Sub(now); wait > 0 {
+		fmt.Fprintf(&b, ", paused for %v", wait)
+	}
+	if l.line.len > 0 {
+		fmt.Fprintf(&b, ", %d waiting", l.line.len)
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// tellAdmitted tells observers what is left after an admission.
+func (l *Limiter) tellAdmitted(ctx context.Context) {
+	if l.shadow {
+		return
+	}
+	l.mu.Lock()
+	q := l.quota(l.tick())
+	l.mu.Unlock()
+	retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: q})
+}
+
+// quota is the limiter's own limit as a caller should hear it, of several the one that binds: a burst
+// in the time in which it fills again, what nobody in line waits for, and when there is more. It is
+// zero without a limit. It requires that l.mu is held.
+func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
+	held := max(0, l.opens(now).Sub(now))
+	for i, s := range l.sources {
+		limit, burst := s.limit(), s.burst()
+		if limit == rate.Inf {
+			continue
+		}
+		q := retry.Quota{Limit: burst}
+		left := s.tokens(now) - float64(l.line.tokens)
+		q.Remaining = max(0, int(math.Floor(left)))
+		if limit > 0 {
+			q.Window = timeFor(float64(burst), limit)
+			if q.Remaining < burst {
+				q.Reset = timeFor(float64(q.Remaining+1)-left, limit)
+			}
+		}
+		if held > 0 {
+			q.Remaining, q.Reset = 0, max(held, q.Reset)
+		}
+		if i == 0 || binding.Limit == 0 || q.Remaining < binding.Remaining || q.Remaining == binding.Remaining && q.Reset > binding.Reset {
+			binding = q
+		}
+	}
+	return binding
+}
