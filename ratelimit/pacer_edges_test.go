@@ -170,27 +170,30 @@ func (badError) Error() string { panic("boom") }
 // A context or an error whose methods panic costs its own call, not the pacer.
 func TestPacerSurvivesForeignCodeThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := steady(MaxRate(1))
-		for name, try := range map[string]func(){
-			"a context's Deadline": func() { _ = retry.Run(badContext{t.Context()}, p, ok) },
-			"an error's text": func() {
+		for name, try := range map[string]func(*Pacer){
+			"a context's Deadline": func(p *Pacer) { _ = retry.Run(badContext{t.Context()}, p, ok) }, // asked only if it has to wait
+			"an error's text": func(p *Pacer) {
 				_ = retry.Run(t.Context(), p, func(context.Context) error { return retry.After(badError{errPage}, 0) })
 			},
 		} {
+			p := steady(MaxRate(1))
+			if err := run(t.Context(), p, 0, nil); err != nil {
+				t.Error(err)
+			}
 			func() {
 				defer func() {
 					if recover() == nil {
 						t.Errorf("%s: no panic", name)
 					}
 				}()
-				try()
+				try(p)
 			}()
 			if s := p.State(); s.InFlight != 0 || s.Waiting != 0 {
 				t.Errorf("%s leaves behind: %v", name, p)
 			}
-		}
-		if err := run(t.Context(), p, 0, nil); err != nil {
-			t.Error(err)
+			if err := run(t.Context(), p, 0, nil); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }
