@@ -75,7 +75,8 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	// A rejection pays for nothing that a call needs. gobreaker would say the same, but not for how long.
+	// A rejection pays for nothing that a call needs. gobreaker would say the same, but not for how
+	// long.
 	if e := b.era.Load(); e.state == Open && !b.shadow {
 		now := b.now()
 		if left := e.left(now); left > 0 {
@@ -91,27 +92,37 @@ func (b *Breaker) call(ctx context.Context, next retry.Next) error {
 	if err != nil {
 		return err
 	}
-	// No recover: a panic keeps its value and its stack, and Goexit, which cannot be recovered, takes
-	// the same way out.
+	// No recover: a panic keeps its value and its stack, and Goexit, which cannot be recovered,
+	// takes the same way out.
 	result := errAborted
 	defer func() { b.settle(ctx, p, result) }()
 	if p.turns != nil {
 		b.announce(ctx, p.turns) // not earlier: an observer may panic, and the permit must come back
 	}
-	inside := ctx
-	if p.flight != nil && p.era.state == HalfOpen {
-		inside = &insideProbe{ctx, b, p.flight}
+	if p.held != nil {
+		result = holding(ctx, p, next)
+	} else {
+		result = next.Do(ctx)
 	}
-	result = next.Do(inside)
 	return result
+}
+
+// holding makes the call of a probe, or one inside a probe. Calls made with its context are part of
+// it.
+func holding(ctx context.Context, p permit, next retry.Next) error {
+	p.held.Enter(ctx, p.era)
+	defer p.held.Leave(ctx)
+	return next.Do(ctx)
 }
 
 // permit is the right to one call.
 type permit struct {
-	era    *era          // nil: a call that is let through in shadow mode
-	start  time.Duration // by raw, if the duration matters
-	flight *flight       // a probe, a call inside one, or a call that is counted while it runs
-	turns  []turn        // made by the admission
+	era     *era          // nil: a call that is let through in shadow mode
+	start   time.Duration // by raw, if the duration matters
+	flight  *flight       // a probe, or a call that is counted while it runs
+	held    *retry.Held   // a probe's place, or the part that a call inside a probe has of it
+	unshare func()        // gives back that part
+	turns   []turn        // made by the admission
 }
 
 // admit takes no lock in the two states that matter for cost: closed, and open with time left.
@@ -121,7 +132,7 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 	switch e.state {
 	case Closed:
 		if b.inFlight || e.until > 0 && b.now() < e.until {
-			return b.admitLocked(ctx, nil)
+			return b.admitLocked(ctx)
 		}
 		if b.slow > 0 {
 			p.start = b.raw()
@@ -135,12 +146,20 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 			b.touch(e, now)
 			return b.refuse(ctx, e, left)
 		}
+	case HalfOpen:
+		// A call from inside a probe needs no place: the probe that waits for it holds one.
+		inside, unshare := retry.Inside(ctx, e)
+		if unshare != nil {
+			return permit{era: e, held: new(retry.Held), unshare: unshare}, nil
+		}
+		if inside {
+			return b.refuse(ctx, e, max(1, e.openFor/10))
+		}
 	}
-	return b.admitLocked(ctx, b.probeAround(ctx))
+	return b.admitLocked(ctx)
 }
 
-// admitLocked admits by the state now. around is the probe that the call is made from, if any.
-func (b *Breaker) admitLocked(ctx context.Context, around *flight) (permit, error) {
+func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 	for first := true; ; first = false {
 		b.mu.Lock()
 		now := b.present(b.now())
@@ -149,7 +168,7 @@ func (b *Breaker) admitLocked(ctx context.Context, around *flight) (permit, erro
 		if e.state != Closed {
 			b.asked.Store(int64(now))
 		}
-		p, wait := b.take(e, around, now)
+		p, wait := b.take(e, now)
 		p.turns = b.fresh()
 		b.mu.Unlock()
 
@@ -168,7 +187,7 @@ func (b *Breaker) admitLocked(ctx context.Context, around *flight) (permit, erro
 const tick = 2 * time.Nanosecond
 
 // take gives a permit of the present era, or a time to wait for one. b.mu is held.
-func (b *Breaker) take(e *era, around *flight, now time.Duration) (p permit, wait time.Duration) {
+func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration) {
 	p = permit{era: e, start: now - b.shift()}
 	switch e.state {
 	case Closed:
@@ -180,21 +199,16 @@ func (b *Breaker) take(e *era, around *flight, now time.Duration) (p permit, wai
 		}
 		return p, 0
 	case HalfOpen:
-		if e.probing(around) {
-			if p.flight = around.nest(now, b.probeLimit); p.flight == nil {
-				return permit{}, b.untilProbe(e, now)
-			}
-			return p, 0
-		}
 		done, err := e.opening.Allow()
 		if err == gobreaker.ErrOpenState {
-			return permit{}, tick // restored with its time over, and the clock has stood still since
+			return permit{}, tick // restored with its time over, and the clock has not moved since
 		}
 		if err != nil {
 			return permit{}, b.untilProbe(e, now)
 		}
 		p.flight = e.flights.add(now)
-		p.flight.era, p.flight.done = e, done
+		p.flight.done = done
+		p.held = new(retry.Held)
 		return p, 0
 	case Open:
 		return permit{}, max(1, e.until-now)
@@ -202,8 +216,13 @@ func (b *Breaker) take(e *era, around *flight, now time.Duration) (p permit, wai
 	return permit{}, 0
 }
 
-// settle gives back what the call took and counts its outcome. It runs on every way out of the call.
+// settle gives back what the call took and counts its outcome. It runs on every way out of the
+// call.
 func (b *Breaker) settle(ctx context.Context, p permit, err error) {
+	if p.unshare != nil { // part of a probe, and not counted
+		p.unshare()
+		return
+	}
 	var now, took time.Duration
 	timed := b.slow > 0 || p.flight != nil || b.windowed()
 	if timed {
@@ -215,7 +234,9 @@ func (b *Breaker) settle(ctx context.Context, p permit, err error) {
 	o, err = b.classify(ctx, err, took)
 }
 
-func (b *Breaker) book(ctx context.Context, p permit, o outcome, err error, now time.Duration, timed bool) {
+func (b *Breaker) book(
+	ctx context.Context, p permit, o outcome, err error, now time.Duration, timed bool,
+) {
 	if p.era == nil {
 		b.shadowed.report(o)
 		return

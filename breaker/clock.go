@@ -9,8 +9,8 @@ import (
 )
 
 // clock is a breaker's time, counted from its making. Read with the breaker's lock held and passed
-// through present it never goes back, though what it is read from may: a testing/synctest bubble begins
-// in the year 2000, whatever was before.
+// through present it never goes back, though what it is read from may: a testing/synctest bubble
+// begins in the year 2000, whatever was before.
 type clock struct {
 	born time.Time
 	lag  atomic.Int64 // how far the clock has gone back in all, in nanoseconds
@@ -27,9 +27,9 @@ func (c *clock) wall(at time.Duration) time.Time { return c.born.Add(at - c.shif
 // after is the moment so much later than at, which is not negative, or the last one there is.
 func after(at, d time.Duration) time.Duration { return at + min(d, math.MaxInt64-at) }
 
-// present is now for the goroutine that holds the lock. If now was read before the lock was taken, and
-// others were faster, it is read again; if the clock has gone back, time goes on from the latest moment
-// seen.
+// present is now for the goroutine that holds the lock. If now was read before the lock was taken,
+// and others were faster, it is read again; if the clock has gone back, time goes on from the
+// latest moment seen.
 func (b *Breaker) present(now time.Duration) time.Duration {
 	if now < b.latest {
 		now = b.again()
@@ -44,7 +44,8 @@ func (b *Breaker) again() time.Duration {
 		return now
 	}
 	b.lag.Add(int64(b.latest - now))
-	if e := b.era.Load(); e.opening != nil && e.opening.State() == gobreaker.StateOpen { // it has a clock of its own
+	// gobreaker has a clock of its own.
+	if e := b.era.Load(); e.opening != nil && e.opening.State() == gobreaker.StateOpen {
 		e.opening = newOpening(b.probes, e.until-b.latest)
 	}
 	return b.latest

@@ -11,7 +11,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// A bubble begins in the year 2000. So a breaker that was used outside, or for an hour in another bubble, sees the clock go back.
+// A bubble begins in the year 2000. So a breaker that was used outside, or for an hour in another
+// bubble, sees the clock go back.
 
 func TestClockThatGoesBackLosesNothing(t *testing.T) {
 	const s = time.Second

@@ -13,18 +13,18 @@
 //
 // # What to put it around
 //
-// One breaker stands around one thing that fails as a whole: a service, a host, a database, one replica
-// of several. A breaker around two of them rejects calls to the one that works; one per URL or per
-// customer never sees enough calls to decide. With policies.Keyed each host gets its own.
+// One breaker stands around one thing that fails as a whole: a service, a host, a database, one
+// replica of several. A breaker around two of them rejects calls to the one that works; one per URL
+// or per customer never sees enough calls to decide. With policies.Keyed each host gets its own.
 //
 // It stands around a call that takes about as long as an answer: a request, a query, the attempt to
-// connect. A call that lives for hours is not one. As a probe it looks as if it hung, and its end says
-// little about its beginning. For a stream use [Breaker.Allow], which is told when the stream is
-// established or that it broke.
+// connect. A call that lives for hours is not one. As a probe it looks as if it hung, and its end
+// says little about its beginning. For a stream use [Breaker.Allow], which is told when the stream
+// is established or that it broke.
 //
 // Around the retry loop the breaker counts a call once, inside it every attempt, which is the usual
-// place: it opens sooner, and the loop makes no further attempt against an open breaker. Limiters and
-// bulkheads belong outside: waiting there is no slow call.
+// place: it opens sooner, and the loop makes no further attempt against an open breaker. Limiters
+// and bulkheads belong outside: waiting there is no slow call.
 //
 // # When to open by what
 //
@@ -38,9 +38,9 @@
 //     With [SlowInFlight] they count before they end: for callees that hang.
 //   - [Breaker.Trip]: for a health check that knows better.
 //
-// [OpenFor] should be about what a restart of the callee takes; with [OpenGrowth] an outage of hours is
-// probed less and less. [Ramp] is for callees that fall over when all traffic comes back at once. Try
-// the figures with [Shadow] first.
+// [OpenFor] should be about what a restart of the callee takes; with [OpenGrowth] an outage of
+// hours is probed less and less. [Ramp] is for callees that fall over when all traffic comes back
+// at once. Try the figures with [Shadow] first.
 //
 // # What counts
 //
@@ -50,21 +50,22 @@
 //   - no verdict: the caller cancelled, the error is marked Neutral, a policy further in rejected the
 //     call
 //
-// Configuration errors are not counted at all. A call that was admitted before the state last changed
-// changes nothing.
+// Configuration errors are not counted at all. A call that was admitted before the state last
+// changed changes nothing.
 //
-// A rejected call gets a [retry.Rejection] that Is [ErrOpen], with the failure that opened the breaker
-// and the time to the next probe.
+// A rejected call gets a [retry.Rejection] that Is [ErrOpen], with the failure that opened the
+// breaker and the time to the next probe.
 //
 // # Probes
 //
-// A probe that takes longer than [ProbeLimit] no longer holds its place: another call may go beside it.
-// Its own outcome still counts, so a callee that is slow can close the breaker and one that hangs cannot
-// hold it. A call made from inside a probe, with its context and through the same breaker, is part of
-// that probe: it is not counted and needs no place. One at a time goes through, others are rejected.
+// A probe that takes longer than [ProbeLimit] no longer holds its place: another call may go beside
+// it. Its own outcome still counts, so a callee that is slow can close the breaker and one that
+// hangs cannot hold it. A call made from inside a probe, with its context and through the same
+// breaker, is part of that probe: it is not counted and needs no place. One at a time goes through,
+// others are rejected.
 //
 // # gobreaker
 //
-// Each opening is a two-step breaker of github.com/sony/gobreaker/v2: it hands out the probes and says
-// closed or open again. [From] makes a policy of a gobreaker that one already has.
+// Each opening is a two-step breaker of github.com/sony/gobreaker/v2: it hands out the probes and
+// says closed or open again. [From] makes a policy of a gobreaker that one already has.
 package breaker

@@ -9,9 +9,9 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// era is a stretch of time in one state. Which era a call was admitted in is its generation: a result
-// that belongs to another one than the present changes nothing. Times are counted from the making of
-// the breaker.
+// era is a stretch of time in one state. Which era a call was admitted in is its generation: a
+// result that belongs to another one than the present changes nothing. Times are counted from the
+// making of the breaker.
 type era struct {
 	state   State
 	since   time.Duration
@@ -28,7 +28,8 @@ type era struct {
 	ramp    ramp
 }
 
-// left is how long an open era still lasts. It is 0 too if the clock has gone back: present sees to it.
+// left is how long an open era still lasts. It is 0 too if the clock has gone back: present sees to
+// it.
 func (e *era) left(now time.Duration) time.Duration {
 	if now < e.since {
 		return 0
@@ -36,9 +37,9 @@ func (e *era) left(now time.Duration) time.Duration {
 	return max(0, e.until-now)
 }
 
-// failed is the failure that opened the breaker. A failure may hold megabytes and the breaker keeps it
-// for long, so shrink replaces it by what retry.Brief leaves of it. That runs code of the error, so it
-// is done when the lock is free.
+// failed is the failure that opened the breaker. A failure may hold megabytes and the breaker keeps
+// it for long, so shrink replaces it by what retry.Brief leaves of it. That runs code of the error,
+// so it is done when the lock is free.
 type failed struct{ err atomic.Pointer[error] }
 
 func newFailed(err error) *failed {
@@ -71,10 +72,11 @@ func (f *failed) shrink() {
 
 var errUnreadable = errors.New("a failure that cannot be read")
 
-// catchUp brings the state up to now: what time has changed since anybody last looked. b.mu is held.
+// catchUp brings the state up to now: what time has changed since anybody last looked. b.mu is
+// held.
 //
-// It runs when a call comes or the state is asked for, and not by a timer: a breaker that nobody uses
-// costs nothing, and one that is dropped leaves nothing behind.
+// It runs when a call comes or the state is asked for, and not by a timer: a breaker that nobody
+// uses costs nothing, and one that is dropped leaves nothing behind.
 func (b *Breaker) catchUp(now time.Duration) {
 	switch e := b.era.Load(); e.state {
 	case Closed:
@@ -84,7 +86,9 @@ func (b *Breaker) catchUp(now time.Duration) {
 	case Open:
 		if now >= e.until {
 			e.opening.State() // so that it is half-open from now on, whatever its clock does
-			b.enter(&era{state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause, opening: e.opening}, e.cause.get())
+			b.enter(&era{
+				state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause, opening: e.opening,
+			}, e.cause.get())
 		}
 	}
 }
@@ -93,10 +97,11 @@ func (b *Breaker) catchUp(now time.Duration) {
 func (b *Breaker) open(openFor time.Duration, cause error) {
 	openFor = max(tick, openFor)
 	o := newOpening(b.probes, openFor)
-	now := b.present(b.now()) // not earlier: whoever waits until the end by our clock is past it by gobreaker's
+	now := b.present(b.now()) // after it: who waits until the end by our clock is past its end too
 	b.asked.Store(int64(now))
 	b.enter(&era{
-		state: Open, since: now, until: after(now, openFor), openFor: openFor, cause: newFailed(cause), opening: o,
+		state: Open, since: now, until: after(now, openFor), openFor: openFor,
+		cause: newFailed(cause), opening: o,
 	}, cause)
 }
 
@@ -149,8 +154,8 @@ type opening struct {
 	state gobreaker.State // after its last change; to ask would be too late if the open time is short
 }
 
-// newOpening makes one that is open from now on. gobreaker admits after more than its Timeout, and a
-// caller who waits exactly as long as it was told is to be admitted: so the Timeout is 1 ns less.
+// newOpening makes one that is open from now on. gobreaker admits after more than its Timeout, and
+// a caller who waits exactly as long as it was told is to be admitted: so the Timeout is 1 ns less.
 func newOpening(probes int, openFor time.Duration) *opening {
 	o := &opening{}
 	o.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{

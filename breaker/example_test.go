@@ -22,8 +22,8 @@ func Example() {
 	// true open
 }
 
-// A stream says more than once how its callee is: when it is established, and when it breaks. Here it
-// counts as one call, which is over when the first message has come.
+// A stream says more than once how its callee is: when it is established, and when it breaks. Here
+// it counts as one call, which is over when the first message has come.
 func ExampleBreaker_Allow() {
 	prices := breaker.New("prices", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Minute))
 	follow := func(ctx context.Context, stream func() (string, error)) (err error) {

@@ -2,8 +2,8 @@ package breaker
 
 import "time"
 
-// flight is a call under way that somebody has to find again: a probe, a call inside a probe, or any
-// call with SlowInFlight.
+// flight is a call under way that somebody has to find again: a probe, or any call with
+// SlowInFlight.
 type flight struct {
 	start      time.Duration
 	prev, next *flight
@@ -12,17 +12,13 @@ type flight struct {
 	counted bool  // as a failure, before its end
 	bucket  int64 // in which
 
-	// Of a probe, and of a call inside one: see probes.go.
-	era   *era
-	done  func(error) // gives its permit back to the opening
-	late  bool        // it holds no place any more
-	over  bool        // it has ended
-	outer *flight     // the probe that it is part of
-	inner *flight     // the call under way that is part of it
+	// Of a probe: see probes.go.
+	done func(error) // gives its permit back to the opening
+	late bool        // it holds no place any more
 }
 
-// flights is a list of them, the oldest first. Those that have landed are used again, so that a list
-// of steady length allocates nothing.
+// flights is a list of them, the oldest first. Those that have landed are used again, so that a
+// list of steady length allocates nothing.
 type flights struct{ first, last, free *flight }
 
 func (l *flights) add(now time.Duration) *flight {
@@ -59,8 +55,8 @@ func (l *flights) remove(f *flight) {
 // recycle is called when nobody looks at f any more.
 func (l *flights) recycle(f *flight) { f.next, l.free = l.free, f }
 
-// countOverdue counts the calls that have been running for longer than SlowCall as failures now, with
-// SlowInFlight. They leave the list: started in order, overdue in order. b.mu is held.
+// countOverdue counts the calls that have been running for longer than SlowCall as failures now,
+// with SlowInFlight. They leave the list: started in order, overdue in order. b.mu is held.
 func (b *Breaker) countOverdue(e *era, now time.Duration) {
 	for f := e.flights.first; f != nil && b.inFlight && now-f.start > b.slow; f = e.flights.first {
 		e.flights.remove(f)
@@ -72,8 +68,8 @@ func (b *Breaker) countOverdue(e *era, now time.Duration) {
 	}
 }
 
-// land ends a call that was counted as it ran, and reports whether its end needs no counting any more.
-// b.mu is held.
+// land ends a call that was counted as it ran, and reports whether its end needs no counting any
+// more. b.mu is held.
 func (b *Breaker) land(e *era, f *flight, o outcome, now time.Duration) bool {
 	defer e.flights.recycle(f)
 	if !f.counted {

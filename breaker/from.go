@@ -8,15 +8,15 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// From makes a policy of a gobreaker that one already has, with its own settings. It counts outcomes as
-// [Breaker] does: nil and final answers as successes; panics, runtime.Goexit and the caller's deadline
-// as failures; the caller's cancellation, Neutral errors and rejections from inside not at all. A
-// rejected call gets a [*retry.Rejection] that Is [ErrOpen] and the gobreaker's error; its RetryAfter
-// is 0, since gobreaker does not tell.
+// From makes a policy of a gobreaker that one already has, with its own settings. It counts
+// outcomes as [Breaker] does: nil and final answers as successes; panics, runtime.Goexit and the
+// caller's deadline as failures; the caller's cancellation, Neutral errors and rejections from
+// inside not at all. A rejected call gets a [*retry.Rejection] that Is [ErrOpen] and the
+// gobreaker's error; its RetryAfter is 0, since gobreaker does not tell.
 //
-// A half-open gobreaker must be told of every probe, also of one without a verdict. It is told an error
-// that is marked Neutral then: with the setting IsExcluded: retry.IsNeutral the probe's place is free
-// again and nothing else changes, without it the breaker opens again.
+// A half-open gobreaker must be told of every probe, also of one without a verdict. It is told an
+// error that is marked Neutral then: with the setting IsExcluded: retry.IsNeutral the probe's place
+// is free again and nothing else changes, without it the breaker opens again.
 //
 // A nil cb is a configuration error.
 func From[T any](cb *gobreaker.TwoStepCircuitBreaker[T]) retry.Policy {
@@ -69,9 +69,9 @@ func (a *adopted) Do(ctx context.Context, next retry.Next) error {
 	}
 	done, err := a.cb.Allow()
 	if err == gobreaker.ErrTooManyRequests {
-		if around, _ := ctx.Value(adoptedKey{a}).(*insideAdopted); around != nil && around.busy.CompareAndSwap(false, true) {
-			defer around.busy.Store(false)
-			return next.Do(ctx) // part of the probe that it is made from
+		if _, unshare := retry.Inside(ctx, a); unshare != nil { // part of the probe that it is made from
+			defer unshare()
+			return a.probe(ctx, next)
 		}
 	}
 	if err != nil {
@@ -79,12 +79,19 @@ func (a *adopted) Do(ctx context.Context, next retry.Next) error {
 	}
 	result := errAborted
 	defer func() { a.settle(ctx, done, result) }()
-	inside := ctx
 	if a.cb.State() == gobreaker.StateHalfOpen {
-		inside = &insideAdopted{Context: ctx, policy: a}
+		result = a.probe(ctx, next)
+	} else {
+		result = next.Do(ctx)
 	}
-	result = next.Do(inside)
 	return result
+}
+
+func (a *adopted) probe(ctx context.Context, next retry.Next) error {
+	var held retry.Held
+	held.Enter(ctx, a)
+	defer held.Leave(ctx)
+	return next.Do(ctx)
 }
 
 func (a *adopted) settle(ctx context.Context, done func(error), err error) {
@@ -123,19 +130,3 @@ type adoptedReason struct{ error }
 
 func (r *adoptedReason) Is(target error) bool { return target == ErrOpen }
 func (r *adoptedReason) Unwrap() error        { return r.error }
-
-// insideAdopted is the context of a probe: see insideProbe.
-type insideAdopted struct {
-	context.Context
-	policy *adopted
-	busy   atomic.Bool // a call inside the probe is under way
-}
-
-type adoptedKey struct{ *adopted }
-
-func (p *insideAdopted) Value(key any) any {
-	if key == any(adoptedKey{p.policy}) {
-		return p
-	}
-	return p.Context.Value(key)
-}

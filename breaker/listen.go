@@ -12,8 +12,8 @@ type turn struct {
 	cause *failed // of the new era
 }
 
-// fresh hands over the turns made under the lock that is held, and queues the changes for the listeners
-// in the order in which they happened.
+// fresh hands over the turns made under the lock that is held, and queues the changes for the
+// listeners in the order in which they happened.
 func (b *Breaker) fresh() []turn {
 	turns := b.turns
 	b.turns = nil
@@ -25,7 +25,8 @@ func (b *Breaker) fresh() []turn {
 	return turns
 }
 
-// announce tells the observers of the call that caused the changes, and the listeners. No lock is held.
+// announce tells the observers of the call that caused the changes, and the listeners. No lock is
+// held.
 func (b *Breaker) announce(ctx context.Context, turns []turn) {
 	if len(turns) == 0 {
 		return
@@ -37,15 +38,16 @@ func (b *Breaker) announce(ctx context.Context, turns []turn) {
 		}
 		if t.From != t.To {
 			retry.Emit(ctx, retry.Event{
-				Kind: retry.KindChange, Policy: b.policy, From: t.From.String(), To: t.To.String(), Err: t.Cause, Time: t.Time,
+				Kind: retry.KindChange, Policy: b.policy, Err: t.Cause, Time: t.Time,
+				From: t.From.String(), To: t.To.String(),
 			})
 		}
 	}
 }
 
-// tellListeners has one goroutine at a time tell, so that every listener sees the changes in order. A
-// goroutine that finds another one telling leaves its changes to it: waiting would deadlock a listener
-// that itself changes the state.
+// tellListeners has one goroutine at a time tell, so that every listener sees the changes in order.
+// A goroutine that finds another one telling leaves its changes to it: waiting would deadlock a
+// listener that itself changes the state.
 func (b *Breaker) tellListeners() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -18,7 +18,10 @@ func (b *Breaker) State() (s State) {
 func (b *Breaker) Counts() (c Counts) {
 	b.under(func(e *era, now time.Duration) {
 		e.tally.advance(now)
-		c = Counts{Successes: e.tally.ok, Failures: e.tally.failed, Neutral: e.neutral, ConsecutiveFailures: e.streak}
+		c = Counts{
+			Successes: e.tally.ok, Failures: e.tally.failed, Neutral: e.neutral,
+			ConsecutiveFailures: e.streak,
+		}
 	})
 	return c
 }
@@ -31,8 +34,8 @@ func (b *Breaker) Name() string {
 	return b.name
 }
 
-// String describes the breaker on one line, as "breaker catalog(open, next probe in 12s)". Unlike State
-// it changes nothing and tells no listener.
+// String describes the breaker on one line, as "breaker catalog(open, next probe in 12s)". Unlike
+// State it changes nothing and tells no listener.
 func (b *Breaker) String() string {
 	if b == nil || b.era.Load() == nil {
 		return errZero.Error()
@@ -66,10 +69,10 @@ func legible(d time.Duration) time.Duration {
 // unasked is after how many open times an open breaker that no call has come to protects nobody.
 const unasked = 10
 
-// Idle reports whether the breaker could be forgotten without harm: it is closed, not on its ramp, and
-// has seen no failure for as long as its open time and its window last; or it is open or half-open,
-// with no probe under way, and no call has come for ten times its present open time. An isolated
-// breaker is never idle.
+// Idle reports whether the breaker could be forgotten without harm: it is closed, not on its ramp,
+// and has seen no failure for as long as its open time and its window last; or it is open or
+// half-open, with no probe under way, and no call has come for ten times its present open time. An
+// isolated breaker is never idle.
 func (b *Breaker) Idle() bool {
 	if b == nil || b.era.Load() == nil {
 		return false
@@ -93,8 +96,8 @@ func (b *Breaker) Idle() bool {
 	return false
 }
 
-// touch notes that a call came. To write at each would have the cores that reject calls wait for each
-// other, so it is noted to a thousandth of the open time.
+// touch notes that a call came. To write at each would have the cores that reject calls wait for
+// each other, so it is noted to a thousandth of the open time.
 func (b *Breaker) touch(e *era, now time.Duration) {
 	if now-time.Duration(b.asked.Load()) > e.openFor>>10 {
 		b.asked.Store(int64(now))

@@ -8,7 +8,8 @@ import (
 	"github.com/reprise-go/reprise/breaker"
 )
 
-// In a bubble the clock stands still within a step. These run in real time, where it does not: nothing may hang on that.
+// In a bubble the clock stands still within a step. These run in real time, where it does not:
+// nothing may hang on that.
 func TestProbesWhileTheClockMoves(t *testing.T) {
 	t.Parallel()
 	halfOpen := func(opts ...breaker.Option) *breaker.Breaker {

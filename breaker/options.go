@@ -64,7 +64,8 @@ func configure(opts []Option) (config, error) {
 		c.probeLimit = max(c.openFor, leastProbeLimit)
 	}
 	if c.growth > 0 && c.openMax > 0 && c.openMax < c.openFor {
-		c.must(fmt.Sprintf("OpenGrowth(%v, %v)", c.growth, c.openMax), "have a max of at least the open time of %v", c.openFor)
+		option := fmt.Sprintf("OpenGrowth(%v, %v)", c.growth, c.openMax)
+		c.must(option, "have a max of at least the open time of %v", c.openFor)
 	}
 	if c.window != 0 && !c.windowed() {
 		c.must(fmt.Sprintf("Window(%v, %d)", c.window, c.buckets), "stand beside FailureRate or FailureCount")
@@ -79,7 +80,7 @@ func configure(opts []Option) (config, error) {
 		return c, nil
 	}
 	err := retry.ConfigErrorf("breaker.New", "%s", strings.Join(c.wrong, "; "))
-	return config{openFor: defaultOpenFor, probes: 1}, err // nothing runs, so nothing may depend on what is wrong
+	return config{openFor: defaultOpenFor, probes: 1}, err // nothing may depend on what is wrong
 }
 
 // must notes a mistake: the option as it was written, and what it must be.
@@ -99,15 +100,16 @@ func (c *config) atLeastOne(option string, n int) {
 	}
 }
 
-// ConsecutiveFailures opens the breaker after n failures without a success between them, however far
-// apart. It is the default, with n = 5, unless FailureRate or FailureCount is given.
+// ConsecutiveFailures opens the breaker after n failures without a success between them, however
+// far apart. It is the default, with n = 5, unless FailureRate or FailureCount is given.
 func ConsecutiveFailures(n int) Option {
 	return func(c *config) { c.consecutive = n; c.atLeastOne("ConsecutiveFailures", n) }
 }
 
-// FailureRate opens the breaker at a failure that brings their share to ratio or more, 0 < ratio <= 1,
-// of at least minimum calls that ended within the [Window]. Calls without a verdict are not among them.
-// It replaces the default rule of consecutive failures; of several rules that are given, any opens it.
+// FailureRate opens the breaker at a failure that brings their share to ratio or more, 0 < ratio <=
+// 1, of at least minimum calls that ended within the [Window]. Calls without a verdict are not
+// among them. It replaces the default rule of consecutive failures; of several rules that are
+// given, any opens it.
 func FailureRate(ratio float64, minimum int) Option {
 	return func(c *config) {
 		option := fmt.Sprintf("FailureRate(%v, %d)", ratio, minimum)
@@ -121,15 +123,16 @@ func FailureRate(ratio float64, minimum int) Option {
 	}
 }
 
-// FailureCount opens the breaker at the n-th failure within the [Window], whatever succeeded meanwhile.
-// It replaces the default rule of consecutive failures; of several rules that are given, any opens it.
+// FailureCount opens the breaker at the n-th failure within the [Window], whatever succeeded
+// meanwhile. It replaces the default rule of consecutive failures; of several rules that are given,
+// any opens it.
 func FailureCount(n int) Option {
 	return func(c *config) { c.failures = n; c.atLeastOne("FailureCount", n) }
 }
 
 // Window is the time that [FailureRate] and [FailureCount] look back, dropped bucket by bucket. The
-// default is 10 s in 10 buckets, as Hystrix had it. Without either rule it is a configuration error.
-// Choose it so that the usual traffic reaches the minimum in a fraction of it.
+// default is 10 s in 10 buckets, as Hystrix had it. Without either rule it is a configuration
+// error. Choose it so that the usual traffic reaches the minimum in a fraction of it.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		option := fmt.Sprintf("Window(%v, %d)", d, buckets)
@@ -145,8 +148,8 @@ func Window(d time.Duration, buckets int) Option {
 	}
 }
 
-// OpenFor is how long the breaker stays open before it sends a probe. The default is 30 s, the least
-// that it can be 2 ns.
+// OpenFor is how long the breaker stays open before it sends a probe. The default is 30 s, the
+// least that it can be 2 ns.
 func OpenFor(d time.Duration) Option {
 	return func(c *config) { c.openFor = d; c.positive("OpenFor", d) }
 }
@@ -166,12 +169,12 @@ func OpenGrowth(factor float64, max time.Duration) Option {
 	}
 }
 
-// Probes is how many calls a half-open breaker sends, and how many successes close it. The default is
-// 1, the most a million.
+// Probes is how many calls a half-open breaker sends, and how many successes close it. The default
+// is 1, the most a million.
 //
-// While all of them are out nobody knows when one returns. A call that comes then is rejected, and told
-// to come back in a tenth of the open time, or in as long again as the oldest probe has been out if
-// that is more, but no later than its [ProbeLimit].
+// While all of them are out nobody knows when one returns. A call that comes then is rejected, and
+// told to come back in a tenth of the open time, or in as long again as the oldest probe has been
+// out if that is more, but no later than its [ProbeLimit].
 func Probes(n int) Option {
 	return func(c *config) {
 		c.probes = n
@@ -182,48 +185,49 @@ func Probes(n int) Option {
 	}
 }
 
-// ProbeLimit is how long a probe holds its place. After that another may go beside it; its own outcome
-// still counts when it comes, as long as the breaker is half-open. The default is the time of
-// [OpenFor], at least 10 s.
+// ProbeLimit is how long a probe holds its place. After that another may go beside it; its own
+// outcome still counts when it comes, as long as the breaker is half-open. The default is the time
+// of [OpenFor], at least 10 s.
 func ProbeLimit(d time.Duration) Option {
 	return func(c *config) { c.probeLimit = d; c.positive("ProbeLimit", d) }
 }
 
-// SlowCall makes a call that takes longer than d a failure, however it ends and whoever ended it. Time
-// in a queue inside the breaker is part of it, so a limiter belongs outside. Without it no call is
-// slow.
+// SlowCall makes a call that takes longer than d a failure, however it ends and whoever ended it.
+// Time in a queue inside the breaker is part of it, so a limiter belongs outside. Without it no
+// call is slow.
 func SlowCall(d time.Duration) Option {
 	return func(c *config) { c.slow = d; c.positive("SlowCall", d) }
 }
 
-// SlowInFlight counts a call as failed as soon as it has been running for longer than [SlowCall], and
-// not only when it ends: a callee that hangs opens the breaker at the first call after that time.
-// Without it all calls come in until the first one gives up. It takes the lock on admission too.
+// SlowInFlight counts a call as failed as soon as it has been running for longer than [SlowCall],
+// and not only when it ends: a callee that hangs opens the breaker at the first call after that
+// time. Without it all calls come in until the first one gives up. It takes the lock on admission
+// too.
 func SlowInFlight() Option { return func(c *config) { c.inFlight = true } }
 
 // IgnoreDeadline does not count calls that hit the caller's deadline. Without it they are failures,
-// since a callee that hangs must open the breaker. A deadline that a policy of the chain has set still
-// counts; it is told by its cause (context.WithTimeoutCause), an error with a method ByPolicy() as that
-// of policies.Timeout.
+// since a callee that hangs must open the breaker. A deadline that a policy of the chain has set
+// still counts; it is told by its cause (context.WithTimeoutCause), an error with a method
+// ByPolicy() as that of policies.Timeout.
 func IgnoreDeadline() Option { return func(c *config) { c.ignoreDeadline = true } }
 
 // Ramp has the traffic come back over d once the probes have closed the breaker, as a share of the
-// calls that grows evenly from none to all, and not at once: a callee with cold caches falls over again
-// under full load. The rest are rejected as if the breaker were open, while State is [Closed] and the
-// usual rules open it.
+// calls that grows evenly from none to all, and not at once: a callee with cold caches falls over
+// again under full load. The rest are rejected as if the breaker were open, while State is [Closed]
+// and the usual rules open it.
 func Ramp(d time.Duration) Option {
 	return func(c *config) { c.rampFor = d; c.positive("Ramp", d) }
 }
 
 // Shadow runs everything and enforces nothing, not even [Breaker.Isolate]: what the breaker would
-// reject goes through, and [Breaker.ShadowCounts] tells how often that was and how often it would have
-// been wrong. It is for trying a breaker on live traffic.
+// reject goes through, and [Breaker.ShadowCounts] tells how often that was and how often it would
+// have been wrong. It is for trying a breaker on live traffic.
 func Shadow() Option { return func(c *config) { c.shadow = true } }
 
-// OnChange has f told of every change of state. Any number of listeners may be given; they are called
-// in order, after the change, without a lock, so f may call any method of the breaker. Changes come one
-// at a time and in the order in which they happened, hence sometimes from another goroutine than the
-// one that caused them.
+// OnChange has f told of every change of state. Any number of listeners may be given; they are
+// called in order, after the change, without a lock, so f may call any method of the breaker.
+// Changes come one at a time and in the order in which they happened, hence sometimes from another
+// goroutine than the one that caused them.
 func OnChange(f func(Change)) Option {
 	return func(c *config) {
 		if f == nil {

@@ -23,9 +23,9 @@ var errOverdue = errors.New("a call is still running after the slow limit")
 
 // classify makes an outcome of an error.
 //
-// Whether the caller went away is told by its context and not by the error, since a client library's
-// errors need not be context errors. So a failure that comes while the caller is leaving is no verdict
-// either: one is lost here and there, and none is invented.
+// Whether the caller went away is told by its context and not by the error, since a client
+// library's errors need not be context errors. So a failure that comes while the caller is leaving
+// is no verdict either: one is lost here and there, and none is invented.
 func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	switch err {
 	case nil:
@@ -63,8 +63,8 @@ func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (
 	return failure, err
 }
 
-// byPolicy reports whether a deadline was set by a policy around the breaker and not by the caller, who
-// may give a cause too.
+// byPolicy reports whether a deadline was set by a policy around the breaker and not by the caller,
+// who may give a cause too.
 func byPolicy(cause error) bool {
 	_, ok := errors.AsType[interface {
 		error

@@ -126,7 +126,8 @@ func TestPanickingObserverHoldsNeitherPlaceNorLock(t *testing.T) {
 	}
 }
 
-// ends wants that the breaker gets to closed by itself: no place in it is taken, and its lock is free.
+// ends wants that the breaker gets to closed by itself: no place in it is taken, and its lock is
+// free.
 func ends(t *testing.T, b *breaker.Breaker) {
 	t.Helper()
 	_ = b.String()

@@ -7,8 +7,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrOpen is the Reason of a [retry.Rejection] by a breaker, whether it is open, isolated, or has all
-// its probes out.
+// ErrOpen is the Reason of a [retry.Rejection] by a breaker, whether it is open, isolated, or has
+// all its probes out.
 var ErrOpen error = &reason{"circuit breaker is open", "open"}
 
 // errIsolated Is ErrOpen; only people tell the two apart.
@@ -43,7 +43,8 @@ func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) err
 	return r
 }
 
-// refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts only.
+// refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts
+// only.
 func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permit, error) {
 	if !b.shadow {
 		return permit{}, b.rejection(ctx, e, wait)
@@ -51,7 +52,9 @@ func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permi
 	b.shadowed.refused.Add(1)
 	if retry.Observed(ctx) {
 		r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get()}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, To: "let through: shadow"})
+		retry.Emit(ctx, retry.Event{
+			Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, To: "let through: shadow",
+		})
 	}
 	return permit{}, nil
 }

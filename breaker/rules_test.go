@@ -451,7 +451,8 @@ func TestCallInFlightIsNeverCountedTwice(t *testing.T) {
 	})
 }
 
-// The backend falls over when it gets more than 40 calls a second within 10 s of its recovery; the load is 100.
+// The backend falls over when it gets more than 40 calls a second within 10 s of its recovery; the
+// load is 100.
 func TestRampDoesNotFlapWhereAPlainBreakerDoes(t *testing.T) {
 	plain, ramp := flaps(t), flaps(t, breaker.Ramp(30*time.Second))
 	if plain < 3 || ramp != 0 {

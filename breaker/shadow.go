@@ -10,8 +10,8 @@ type ShadowCounts struct {
 	Wrong   int64 // of those, the ones that were let through and succeeded
 }
 
-// ShadowCounts tells what a breaker with [Shadow] would have refused since it was made, and how often
-// it would have been wrong. Refused calls that are still running are in Refused already.
+// ShadowCounts tells what a breaker with [Shadow] would have refused since it was made, and how
+// often it would have been wrong. Refused calls that are still running are in Refused already.
 func (b *Breaker) ShadowCounts() ShadowCounts {
 	if b == nil {
 		return ShadowCounts{}
@@ -20,7 +20,8 @@ func (b *Breaker) ShadowCounts() ShadowCounts {
 	return ShadowCounts{Refused: b.shadowed.refused.Load(), Wrong: wrong}
 }
 
-// report is told the outcome of a call that would have been refused. The state machine is not: it would not have seen it.
+// report is told the outcome of a call that would have been refused. The state machine is not: it
+// would not have seen it.
 func (s *shadowed) report(o outcome) {
 	if o == success {
 		s.wrong.Add(1)

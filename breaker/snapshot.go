@@ -7,9 +7,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Snapshot is what a breaker must remember over a restart: plain data for JSON or the like. Its times
-// are of the wall clock, since nothing else survives. Outcomes in a window are not kept: they would be
-// old by then.
+// Snapshot is what a breaker must remember over a restart: plain data for JSON or the like. Its
+// times are of the wall clock, since nothing else survives. Outcomes in a window are not kept: they
+// would be old by then.
 type Snapshot struct {
 	State               State         `json:"state"`
 	Since               time.Time     `json:"since"`              // when the state began
@@ -34,13 +34,13 @@ func (b *Breaker) Snapshot() (s Snapshot) {
 	return s
 }
 
-// Restore goes on where a snapshot was taken, whatever the breaker did so far. An open breaker sends
-// nothing before its time, and a half-open one, whose probes are lost, sends new ones.
+// Restore goes on where a snapshot was taken, whatever the breaker did so far. An open breaker
+// sends nothing before its time, and a half-open one, whose probes are lost, sends new ones.
 //
 // The snapshot may come from anywhere. One that makes no sense changes nothing and the error Is
-// [retry.ErrConfig]. Otherwise it makes the breaker do nothing that its options do not allow: an open
-// time is at most the one of [OpenFor] or the max of [OpenGrowth], also if the snapshot is from the
-// future, as after the clock was set back.
+// [retry.ErrConfig]. Otherwise it makes the breaker do nothing that its options do not allow: an
+// open time is at most the one of [OpenFor] or the max of [OpenGrowth], also if the snapshot is
+// from the future, as after the clock was set back.
 func (b *Breaker) Restore(s Snapshot) error {
 	if b == nil || b.era.Load() == nil {
 		return errZero
@@ -92,7 +92,8 @@ func (b *Breaker) restoreOpen(s Snapshot, age time.Duration, cause error) {
 	now := b.present(b.now()) // see open
 	b.asked.Store(int64(now))
 	b.enter(&era{
-		state: Open, since: now + left - openFor, until: after(now, left), openFor: openFor, cause: newFailed(cause), opening: o,
+		state: Open, since: now + left - openFor, until: after(now, left), openFor: openFor,
+		cause: newFailed(cause), opening: o,
 	}, cause)
 }
 

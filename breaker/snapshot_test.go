@@ -36,30 +36,28 @@ func TestSnapshotWithoutSenseIsRefusedAndChangesNothing(t *testing.T) {
 // A file may hold anything.
 func TestSnapshotDoesNotDoWhatTheOptionsDoNotAllow(t *testing.T) {
 	const forever = math.MaxInt64
-	ancient, future := time.Unix(-1<<40, 0), time.Now().Add(forever)
-	opened := func(s breaker.State, since time.Time, d time.Duration) breaker.Snapshot {
-		return breaker.Snapshot{State: s, Since: since, OpenFor: d}
-	}
+	growth, ramp := breaker.OpenGrowth(2, time.Hour), breaker.Ramp(time.Second)
 	for _, c := range []struct {
 		name  string
 		s     breaker.Snapshot
+		age   time.Duration
 		opts  []breaker.Option
-		waits time.Duration // until a call is admitted
+		waits time.Duration // at most, until a call is admitted
 	}{
-		{"open for ever", opened(breaker.Open, time.Now(), forever), nil, 30 * time.Second},
-		{"open for ever, growth allows an hour", opened(breaker.Open, time.Now(), forever), []breaker.Option{breaker.OpenGrowth(2, time.Hour)}, time.Hour},
-		{"open in the future", opened(breaker.Open, future, forever), nil, 30 * time.Second},
-		{"open in the stone age", opened(breaker.Open, ancient, 1), nil, 0},
-		{"half-open for ever", opened(breaker.HalfOpen, future, forever), nil, 0},
-		{"closed in the future, on its ramp", breaker.Snapshot{State: breaker.Closed, Since: future, Cause: "boom"}, []breaker.Option{breaker.Ramp(time.Second)}, time.Second},
+		{"open for ever", breaker.Snapshot{State: breaker.Open, OpenFor: forever}, 0, nil, 30 * time.Second},
+		{"open for ever, growth allows an hour", breaker.Snapshot{State: breaker.Open, OpenFor: forever}, 0,
+			[]breaker.Option{growth}, time.Hour},
+		{"open in the future", breaker.Snapshot{State: breaker.Open, OpenFor: forever}, -forever, nil, 30 * time.Second},
+		{"open in the stone age", breaker.Snapshot{State: breaker.Open, OpenFor: 1}, forever, nil, 0},
+		{"half-open in the future", breaker.Snapshot{State: breaker.HalfOpen, OpenFor: forever}, -forever, nil, 0},
+		{"half-open in the stone age", breaker.Snapshot{State: breaker.HalfOpen, OpenFor: 1}, forever, nil, 0},
+		{"on its ramp in the future", breaker.Snapshot{State: breaker.Closed, Cause: "boom"}, -forever,
+			[]breaker.Option{ramp}, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
 				b := breaker.New("x", c.opts...)
-				c.s.Since = c.s.Since.Add(time.Until(time.Now())) // a copy without the monotonic reading
-				if c.name == "open for ever" || c.name == "open for ever, growth allows an hour" {
-					c.s.Since = time.Now()
-				}
+				c.s.Since = time.Now().Add(-c.age)
 				if err := b.Restore(c.s); err != nil {
 					t.Fatal(err)
 				}

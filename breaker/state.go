@@ -46,10 +46,11 @@ type Change struct {
 	Cause    error // the failure that decided; nil where none did
 }
 
-// Counts is what a breaker has counted since its state last changed; where there is a failure rate, of the window only.
+// Counts is what a breaker has counted since its state last changed; where there is a failure rate,
+// of the window only.
 type Counts struct {
 	Successes           int
 	Failures            int // slow calls among them
-	Neutral             int // calls without a verdict; since the state last changed, also where there is a window
+	Neutral             int // calls without a verdict; since the state last changed, also with a Window
 	ConsecutiveFailures int // since the last success; they do not age
 }

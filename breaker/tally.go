@@ -2,11 +2,13 @@ package breaker
 
 import "time"
 
-// tally counts outcomes when they finish, whenever they began: of all time, or of a rolling window. The window is made of
-// buckets, of which the oldest is dropped as a new one begins; so it covers between d less one bucket and d.
+// tally counts outcomes when they finish, whenever they began: of all time, or of a rolling window.
+// The window is made of buckets, of which the oldest is dropped as a new one begins; so it covers
+// between d less one bucket and d.
 //
-// gobreaker's rolling counts are not used because they enter a result in the bucket in which its call began, and drop it
-// when that bucket is gone: a callee that has become slow vanishes from them.
+// gobreaker's rolling counts are not used because they enter a result in the bucket in which its
+// call began, and drop it when that bucket is gone: a callee that has become slow vanishes from
+// them.
 type tally struct {
 	bucket  // the sum
 	buckets []bucket
