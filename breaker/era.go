@@ -85,7 +85,6 @@ func (b *Breaker) catchUp(now time.Duration) {
 		b.freeOverdue(e, now)
 	case Open:
 		if now >= e.until {
-			e.opening.State() // so that it is half-open from now on, whatever its clock does
 			b.enter(&era{
 				state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause, opening: e.opening,
 			}, e.cause.get())

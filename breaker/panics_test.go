@@ -94,7 +94,16 @@ func TestBrittleErrorHoldsNeitherPlaceNorLock(t *testing.T) {
 			try(t.Context(), b, func(context.Context) error { return brittleError{method} })
 			ends(t, b)
 			b = breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second))
-			try(t.Context(), b, func(context.Context) error { return brittleError{method} })
+			failed := func(context.Context) error { return brittleError{method} }
+			if method == "Error" { // nobody has to read the text
+				if err := run(b, failed); err != (brittleError{method}) {
+					t.Fatalf("%T", err)
+				}
+			} else {
+				try(t.Context(), b, failed)
+			}
+			want(t, b, breaker.Open)
+			_ = run(b, succeed).Error() // that failure is of no concern to other calls
 			ends(t, b)
 		})
 	}
@@ -114,6 +123,12 @@ func TestPanickingObserverHoldsNeitherPlaceNorLock(t *testing.T) {
 				time.Sleep(time.Second / 2)
 			}
 			ends(t, b)
+			told := 0
+			b = probed(breaker.OnChange(func(breaker.Change) { told++ }))
+			try(t.Context(), retry.Chain(watch, b), succeed)
+			if told != 3 {
+				t.Errorf("listeners were told of %d changes", told)
+			}
 			b = probed()
 			try(t.Context(), watch, func(ctx context.Context) error {
 				if done, err := b.Allow(ctx); err == nil {

@@ -584,6 +584,9 @@ func TestIdleWhenNothingWouldBeForgotten(t *testing.T) {
 		idle(false)
 		time.Sleep(5 * time.Minute) // its probe hangs
 		idle(true)
+		_ = run(b, func(context.Context) error { return retry.Neutral(errBoom) })
+		time.Sleep(5*time.Minute - 1)
+		idle(false)
 		_ = run(b, succeed)
 		idle(true)
 		b.Isolate()
