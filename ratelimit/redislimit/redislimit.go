@@ -1,0 +1,103 @@
+package redislimit
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+//go:embed script.lua
+var source string
+
+var script = redis.NewScript(source)
+
+// New returns a Store on Redis or Valkey, of go-redis' Client, ClusterClient or Ring. It holds
+// nothing itself: any number of them may be made of one client. It is safe for concurrent use. A nil
+// client is a configuration error of each question.
+func New(c redis.Scripter) ratelimit.Store { return store{c} }
+
+type store struct{ c redis.Scripter }
+
+// Take is one EVALSHA. A server that does not know the script yet is sent it whole, with EVAL.
+func (s store) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+	if s.c == nil {
+		return ratelimit.Grant{}, retry.ConfigErrorf("redislimit.New", "nil client")
+	}
+	if err := a.Validate(); err != nil {
+		return ratelimit.Grant{}, err
+	}
+	answer, err := script.Run(ctx, s.c, keys(name), arguments(a)...).Slice()
+	if err != nil {
+		return ratelimit.Grant{}, fmt.Errorf("limit %s: %w", name, err)
+	}
+	g, err := grant(answer, a)
+	if err != nil {
+		return ratelimit.Grant{}, fmt.Errorf("limit %s: %w", name, err)
+	}
+	return g, nil
+}
+
+// keys of a limit: both in one slot of a cluster whatever bytes the name has, since the hash tag is
+// what stands between the first brace and the first closing one after it, and is never empty.
+func keys(name string) []string {
+	return []string{"{reprise:" + name + "}:b", "{reprise:" + name + "}:m"}
+}
+
+// arguments of the script. Numbers are plain digits: Lua itself would keep 14 of them.
+func arguments(a ratelimit.Ask) []any {
+	decimal := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+	learn := 0
+	if a.Learn {
+		learn = 1
+	}
+	return []any{
+		a.Member, decimal(a.Limit), a.Burst, a.Lease.Microseconds(), a.Need, a.Want, a.Back,
+		a.Floor.Microseconds(), a.Pause.Microseconds(), a.Since.Microseconds(),
+		learn, a.Answers, a.Refusals, decimal(a.Learned),
+	}
+}
+
+// grant reads the script's answer.
+func grant(answer []any, a ratelimit.Ask) (ratelimit.Grant, error) {
+	const integers = 10
+	var n [integers]int64
+	if len(answer) != integers+1 {
+		return ratelimit.Grant{}, fmt.Errorf("an answer of %d values, not %d", len(answer), integers+1)
+	}
+	for i := range n {
+		v, ok := answer[i].(int64)
+		if !ok {
+			return ratelimit.Grant{}, fmt.Errorf("value %d of the answer is %T(%v), not an integer", i, answer[i], answer[i])
+		}
+		n[i] = v
+	}
+	text, _ := answer[integers].(string)
+	limit, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return ratelimit.Grant{}, fmt.Errorf("the rate in the answer: %w", err)
+	}
+	g := ratelimit.Grant{
+		Tokens: int(n[0]), Now: int(n[1]), First: span(n[2]), Members: int(n[3]), Floor: span(n[4]), Pause: span(n[5]),
+		Lead: n[6] == 1, Answers: int(n[7]), Refusals: int(n[8]),
+	}
+	if limit != a.Limit {
+		g.Limit = limit
+	}
+	if burst := int(n[9]); burst != a.Burst {
+		g.Burst = burst
+	}
+	return g, nil
+}
+
+func span(us int64) time.Duration {
+	const most = int64(math.MaxInt64 / time.Microsecond)
+	return time.Duration(max(-most, min(us, most))) * time.Microsecond
+}
