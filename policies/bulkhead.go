@@ -1,47 +1,60 @@
 package policies
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrFull is the reason of the rejection when a [Bulkhead] has neither a free slot nor room in its queue.
-var ErrFull = errors.New("bulkhead full")
+// ErrFull is the reason of the rejection when a policy has neither a free slot nor room in its queue, or no slot became free
+// in time.
+var ErrFull = errors.New("full")
 
 // Bulkhead bounds how many calls run at once, so that one slow callee does not hold all of a program's goroutines. Calls
-// beyond its slots wait in a queue, first in first out, until a slot is free or their context ends; calls beyond the queue
-// are rejected at once with [ErrFull]. It is safe for concurrent use. The zero Bulkhead is a configuration error.
+// beyond its slots wait in a queue until a slot is free, [MaxWait] has passed or their context ends: higher priorities
+// first ([retry.WithPriority]), and first in, first out within one. Calls beyond the queue are rejected at once with
+// [ErrFull]. It is safe for concurrent use. The zero Bulkhead is a configuration error.
 //
-// A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know when a slot will be free,
-// so it waits as long as its context lives; a [Timeout] around bounds that. A wait that ends so is a rejection too, which Is
-// what ended the context: the callee was not reached, so no breaker counts it. No rejection of a bulkhead tells a time to come
-// back, so a retry loop around gives up at once.
+// A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know when a slot will be free.
+// A wait that its context ends is a rejection too, which Is what ended the context: the callee was not reached, so no
+// breaker counts it. No rejection of a bulkhead tells a time to come back, so a retry loop around gives up at once, unless
+// it has [Patience].
+//
+// A call that is made from inside a call through the same bulkhead, with its context, shares the slots of that one and does
+// not wait. So do not more than one at a time: others beside it need slots of their own, and are rejected if none is free.
 type Bulkhead struct {
-	slots, queue int
-	err          error
+	label
+	queue   int
+	maxWait time.Duration // negative: as long as the context allows
+	err     error
 
-	mu      sync.Mutex
-	running int
-	waiting list.List // of chan struct{}, closed when its slot is handed over
+	mu    sync.Mutex
+	slots int
+	taken int
+	line  line
 }
 
-// NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with 0 nobody waits.
-func NewBulkhead(slots, queue int) *Bulkhead {
-	b := &Bulkhead{slots: slots, queue: queue}
-	if slots < 1 || queue < 0 {
-		b.err = retry.ConfigErrorf("policies.NewBulkhead", "%d slots and a queue of %d: must be at least 1 and 0", slots, queue)
-	}
+// NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with 0 nobody waits. Its
+// options are [MaxWait] and [Named].
+func NewBulkhead(slots, queue int, opts ...Option) *Bulkhead {
+	b := &Bulkhead{label: label{kind: "bulkhead"}, slots: slots, queue: queue, maxWait: -1}
+	var m mistakes
+	m.check(slots >= 1, "slots %d: must be at least 1", slots)
+	m.check(queue >= 0, "queue %d: must not be negative", queue)
+	m.configure(b, opts)
+	b.err = m.in("NewBulkhead")
 	return b
 }
 
+func (b *Bulkhead) setMaxWait(d time.Duration) { b.maxWait = d }
+
 // Validate reports bad numbers, and a bulkhead that NewBulkhead has not made.
 func (b *Bulkhead) Validate() error {
-	if b == nil || b.slots == 0 && b.err == nil {
+	if b == nil || b.kind == "" {
 		return errZeroBulkhead
 	}
 	return b.err
@@ -49,88 +62,239 @@ func (b *Bulkhead) Validate() error {
 
 var errZeroBulkhead = retry.ConfigErrorf("policies.Bulkhead", "made without NewBulkhead")
 
-// Idle is true while no call runs or waits.
-func (b *Bulkhead) Idle() bool { running, _ := b.Load(); return running == 0 }
+// Name returns what [Named] gave, "" without it.
+func (b *Bulkhead) Name() string {
+	if b == nil {
+		return ""
+	}
+	return b.name
+}
 
-// Load returns how many calls run and how many wait.
-func (b *Bulkhead) Load() (running, waiting int) {
+// String is one line for people: "bulkhead catalog(3 of 10 running, 0 of 5 waiting)". It is safe while calls run.
+func (b *Bulkhead) String() string {
+	if b.Validate() != nil {
+		return "bulkhead(misconfigured)"
+	}
+	slots, running, waiting := b.load()
+	return fmt.Sprintf("%s(%d of %d running, %d of %d waiting)", b.who(), running, slots, waiting, b.queue)
+}
+
+// Stats are slots, running and waiting.
+func (b *Bulkhead) Stats() []retry.Stat {
+	slots, running, waiting := b.load()
+	return []retry.Stat{{Name: "slots", Value: float64(slots)}, {Name: "running", Value: float64(running)}, {Name: "waiting", Value: float64(waiting)}}
+}
+
+// Idle is true while no call runs or waits.
+func (b *Bulkhead) Idle() bool { return b.Running() == 0 }
+
+// Running returns how many slots are taken: one for each call that runs, and as many as it asked for for one of [Bulkhead.N].
+func (b *Bulkhead) Running() int { _, running, _ := b.load(); return running }
+
+// Waiting returns how many calls are in the queue.
+func (b *Bulkhead) Waiting() int { _, _, waiting := b.load(); return waiting }
+
+func (b *Bulkhead) load() (slots, running, waiting int) {
+	if b == nil {
+		return 0, 0, 0
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.running, b.waiting.Len()
+	return b.slots, b.taken, len(b.line.waiters)
+}
+
+// SetSlots changes the number of slots. More slots admit waiting calls; with fewer, running calls stay until they are over,
+// and waiting calls that need more than n are rejected. n below 1 is refused with an error that Is [retry.ErrConfig], and
+// changes nothing.
+func (b *Bulkhead) SetSlots(n int) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	if n < 1 {
+		return retry.ConfigErrorf("policies.Bulkhead", "SetSlots(%d): must be at least 1", n)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.slots = n
+	for _, w := range b.line.cut(func(w *waiter) bool { return w.place.size > n }) {
+		w.refused = b.tooMany(w.place.size, n)
+		close(w.turn)
+	}
+	b.admit()
+	return nil
 }
 
 // Do lets the call through when it has a slot, and gives the slot back on every way out.
-func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error {
+func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error { return b.do(ctx, next, 1) }
+
+// N is the bulkhead for calls that take n slots each, at least 1. One that asks for more than there are is rejected, and
+// marked permanent. A call that waits for several slots is not overtaken by later ones that need fewer.
+func (b *Bulkhead) N(n int) retry.Policy { return &heavy{b, n} }
+
+type heavy struct {
+	b *Bulkhead
+	n int
+}
+
+func (h *heavy) Do(ctx context.Context, next retry.Next) error {
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	return h.b.do(ctx, next, h.n)
+}
+
+// Validate reports an n below 1, and what is wrong with the bulkhead.
+func (h *heavy) Validate() error {
+	if err := h.b.Validate(); err != nil || h.n >= 1 {
+		return err
+	}
+	return retry.ConfigErrorf("policies.Bulkhead", "N(%d): must be at least 1", h.n)
+}
+
+func (h *heavy) Idle() bool           { return true } // what it could lose stays in the bulkhead
+func (h *heavy) Unwrap() retry.Policy { return h.b }
+
+func (h *heavy) String() string {
+	if h.Validate() != nil {
+		return "bulkhead(misconfigured)"
+	}
+	return fmt.Sprintf("%s(%d slots a call)", h.b.who(), h.n)
+}
+
+func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	if err := b.enter(ctx); err != nil {
-		return err
+	p := &place{Context: ctx, bulkhead: b, size: n}
+	around, _ := ctx.Value(placeKey{b}).(*place)
+	if !b.takeAtOnce(p, around) {
+		if err := b.enter(ctx, p, around); err != nil {
+			return err
+		}
 	}
-	defer b.leave()
-	return next.Do(ctx)
+	defer b.leave(p)
+	return next.Do(p)
 }
 
-func (b *Bulkhead) enter(ctx context.Context) error {
+// takeAtOnce is the usual case: a free slot, and nobody waits for it.
+func (b *Bulkhead) takeAtOnce(p, around *place) bool {
 	b.mu.Lock()
-	if b.running < b.slots {
-		b.running++
-		b.mu.Unlock()
+	defer b.mu.Unlock()
+	if around != nil || len(b.line.waiters) > 0 {
+		return false
+	}
+	return b.take(p, p.size)
+}
+
+// take gives p n slots if they are free. b.mu must be held.
+func (b *Bulkhead) take(p *place, n int) bool {
+	if n > b.slots-b.taken {
+		return false
+	}
+	b.taken += n
+	p.held += n
+	return true
+}
+
+// enter is for a call that is nested or may have to wait. If it returns an error nothing is held.
+func (b *Bulkhead) enter(ctx context.Context, p, around *place) (err error) {
+	w, err := b.join(p, around, retry.PriorityOf(ctx)) // the context is not asked anything under the lock
+	if err != nil {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
+		return err
+	}
+	if w == nil {
 		return nil
 	}
-	if b.waiting.Len() >= b.queue {
-		b.mu.Unlock()
-		full := &retry.Rejection{Policy: "bulkhead", Reason: ErrFull}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
-		return full
-	}
-	turn := make(chan struct{})
-	place := b.waiting.PushBack(turn)
-	b.mu.Unlock()
+	admitted := false
+	defer func() { // also after a panic of an observer, or of ctx
+		if !admitted {
+			b.leave(p)
+		}
+	}()
+	err = b.wait(ctx, w)
+	admitted = err == nil
+	return err
+}
 
+// join takes the slots for p, or a place in line, or says why neither.
+func (b *Bulkhead) join(p, around *place, priority retry.Priority) (*waiter, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	nested := around != nil && !around.over
+	switch {
+	case p.size > b.slots:
+		return nil, b.tooMany(p.size, b.slots)
+	case nested && around.inside == nil && b.share(p, around):
+		return nil, nil
+	case nested && around.inside != nil && b.take(p, p.size):
+		return nil, nil
+	case nested:
+		return nil, b.full("%w: a call from inside another one does not wait for a slot, and none is free", ErrFull)
+	case !b.line.before(priority) && b.take(p, p.size):
+		return nil, nil
+	case len(b.line.waiters) >= b.queue || b.maxWait == 0:
+		return nil, &retry.Rejection{Policy: b.who(), Reason: ErrFull}
+	}
+	return b.line.push(p, priority), nil
+}
+
+func (b *Bulkhead) full(format string, args ...any) error {
+	return &retry.Rejection{Policy: b.who(), Reason: fmt.Errorf(format, args...)}
+}
+
+func (b *Bulkhead) tooMany(n, slots int) error {
+	return retry.Permanent(b.full("%w: %d slots asked for, there are %d", ErrFull, n, slots))
+}
+
+// wait stands in line. Whatever it returns, p holds what it holds: see leave.
+func (b *Bulkhead) wait(ctx context.Context, w *waiter) error {
 	began := now()
+	var late <-chan time.Time
+	if b.maxWait > 0 {
+		timer := time.NewTimer(b.maxWait)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
-	case <-turn:
+	case <-w.turn:
 	case <-ctx.Done():
+	case <-late:
 	}
 	ended := retry.Ended(ctx)
-	if ended != nil {
-		b.abandon(place, turn)
+	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: b.who(), Took: now() - began, Err: ended})
+	err := b.outcome(w, ended)
+	if err != nil && ended == nil {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 	}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: "bulkhead", Took: now() - began, Err: ended})
-	if ended != nil {
-		return &retry.Rejection{Policy: "bulkhead", Reason: fmt.Errorf("no slot in time: %w", ended)}
+	return err
+}
+
+func (b *Bulkhead) outcome(w *waiter, ended error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case ended != nil:
+		return b.full("no slot in time: %w", ended)
+	case w.refused != nil:
+		return w.refused
+	case w.place.held == 0:
+		return b.full("%w: no slot within MaxWait (%v)", ErrFull, b.maxWait)
 	}
 	return nil
 }
 
-// abandon leaves the queue, or passes the slot on if it was handed over in the same moment.
-func (b *Bulkhead) abandon(place *list.Element, turn chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case <-turn:
-		b.pass()
-	default:
-		b.waiting.Remove(place)
+// admit lets waiters in as long as there are slots for the first. b.mu must be held.
+func (b *Bulkhead) admit() {
+	for len(b.line.waiters) > 0 {
+		w := b.line.waiters[0]
+		if !b.take(w.place, w.place.size) {
+			return
+		}
+		b.line.remove(w)
+		close(w.turn)
 	}
-}
-
-func (b *Bulkhead) leave() {
-	b.mu.Lock()
-	b.pass()
-	b.mu.Unlock()
-}
-
-// pass hands a slot that has become free to who waits longest. b.mu must be held.
-func (b *Bulkhead) pass() {
-	first := b.waiting.Front()
-	if first == nil {
-		b.running--
-		return
-	}
-	close(b.waiting.Remove(first).(chan struct{}))
 }

@@ -3,8 +3,10 @@ package policies
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
+	"github.com/reprise-go/reprise/policies/internal/keymap"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -13,17 +15,17 @@ var ErrKeys = errors.New("too many keys")
 
 // Keys is a policy that has a policy of its own for every key, as for each host, tenant or method: one that is down or slow
 // does not hold up the others. Make it with [Keyed]. It is safe for concurrent use. A hit allocates nothing and takes no lock,
-// but for the moment in which its part of the keys, one of 256, is moved to a larger or smaller table.
+// except while its shard (1 of 256) is resized.
 //
 // Keys are forgotten when that changes no decision: when no call of the key is running, it has not been used for a minute or
 // two, and its policy says that it is idle ([retry.Idler]; a chain is when all of its members are). So memory follows the
-// keys in use, and a flood of new keys cannot make it forget an open breaker. A policy that does not say is never forgotten.
+// keys in use, and a flood of new keys cannot make it forget an open breaker that somebody still asks. A stateful policy
+// that does not say is never forgotten.
 type Keys[K comparable] struct {
 	label
-	key   func(context.Context) K
-	err   error
-	store keyStore[K]
-	all   func(yield func(K, retry.Policy) bool) // the store's
+	key  func(context.Context) K
+	err  error
+	keys keymap.Map[K]
 }
 
 // MaxKeys bounds the keys that a [Keyed] knows at once. A call with another key, when none can be forgotten, is rejected with
@@ -53,14 +55,14 @@ func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Polic
 	m.check(create != nil, "nil create function")
 	m.configure(&c, opts)
 	k := &Keys[K]{label: c.label, key: key, err: m.in("Keyed")}
-	if ofText, ok := any(create).(func(string) retry.Policy); ok {
-		s := newStore(ofText, c, keepText, (*text).String, (*text).is)
-		k.store, k.all = any(s).(keyStore[K]), any(s.all).(func(func(K, retry.Policy) bool))
-	} else {
-		s := newStore(create, c, func(k K) K { return k }, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })
-		k.store, k.all = s, s.all
-	}
+	k.keys = keymap.New(create, c.max, k.full)
 	return k
+}
+
+func (k *Keys[K]) full(ctx context.Context) error {
+	r := &retry.Rejection{Policy: k.who(), Reason: ErrKeys}
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: r.Policy, Err: r})
+	return r
 }
 
 // Validate reports bad options, and a missing key function: who has none puts only what [Keys.For] returns into chains.
@@ -81,7 +83,7 @@ var (
 
 // usable is Validate for calls that bring their key.
 func (k *Keys[K]) usable() error {
-	if k == nil || k.store == nil {
+	if k == nil || k.keys == nil {
 		return errZeroKeys
 	}
 	return k.err
@@ -92,7 +94,7 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 	if err := k.Validate(); err != nil {
 		return err
 	}
-	return k.store.run(ctx, k.key(ctx), next)
+	return k.keys.Run(ctx, k.key(ctx), next)
 }
 
 // For is the policy of one key, whatever the context says: for a key that the caller knows, as a tenant or a gRPC method. It
@@ -111,18 +113,42 @@ func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
 	if err := o.keys.usable(); err != nil {
 		return err
 	}
-	return o.keys.store.run(ctx, o.key, next)
+	return o.keys.keys.Run(ctx, o.key, next)
+}
+
+func (o *oneKey[K]) Unwrap() retry.Policy { p, _ := o.keys.Get(o.key); return p }
+
+func (o *oneKey[K]) String() string {
+	if o.keys.usable() != nil {
+		return "keyed(misconfigured)"
+	}
+	return fmt.Sprintf("%s(key %v)", o.keys.who(), o.key)
+}
+
+// Get returns the policy of a key that is known, as create made it: to look at one breaker. That is not a use of the key.
+func (k *Keys[K]) Get(key K) (retry.Policy, bool) {
+	if k.usable() != nil {
+		return nil, false
+	}
+	return k.keys.Get(key)
 }
 
 // All yields every key that is known and its policy, as create made it: to print the states of breakers, or to save what they
 // learned before a restart. The order is random. It may run beside calls: keys that come or go meanwhile may be missing, none
-// comes twice. No lock is held while the loop's body runs, and being yielded is no use of a key.
-//
-// A chain does not show its members. So give each of those to be looked at a Keyed of its own.
+// comes twice. No lock is held while the loop's body runs, and being yielded is not a use of a key.
 func (k *Keys[K]) All() iter.Seq2[K, retry.Policy] {
 	return func(yield func(K, retry.Policy) bool) {
 		if k.usable() == nil {
-			k.all(yield)
+			k.keys.All(yield)
+		}
+	}
+}
+
+// Members yields the policies by their key's text, for retry.Walk.
+func (k *Keys[K]) Members(yield func(name string, p retry.Policy) bool) {
+	for key, p := range k.All() {
+		if !yield(fmt.Sprint(key), p) {
+			return
 		}
 	}
 }
@@ -135,8 +161,26 @@ func (k *Keys[K]) Name() string {
 	return k.name
 }
 
+// String is one line for people: "keyed hosts(3 keys)". It is safe while calls run.
+func (k *Keys[K]) String() string {
+	if k.usable() != nil {
+		return "keyed(misconfigured)"
+	}
+	return fmt.Sprintf("%s(%d keys)", k.who(), k.Len())
+}
+
+// Stats are how many keys are known.
+func (k *Keys[K]) Stats() []retry.Stat {
+	return []retry.Stat{{Name: "keys", Value: float64(k.Len())}}
+}
+
 // Len returns how many keys are known.
-func (k *Keys[K]) Len() int { return k.store.len() }
+func (k *Keys[K]) Len() int {
+	if k.usable() != nil {
+		return 0
+	}
+	return k.keys.Len()
+}
 
 // Idle is true when every policy of a key says so and none is in use.
-func (k *Keys[K]) Idle() bool { return k.store.idle() }
+func (k *Keys[K]) Idle() bool { return k.usable() != nil || k.keys.Idle() }

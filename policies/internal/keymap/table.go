@@ -1,4 +1,4 @@
-package policies
+package keymap
 
 import (
 	"sync/atomic"
@@ -52,8 +52,7 @@ func (p *place[S]) leave() bool { return p.state.Add(-call) >= 0 }
 
 // idle tells whether no call runs and the policy says that it is idle.
 func (p *place[S]) idle() bool {
-	i, ok := p.policy.(retry.Idler)
-	return ok && p.state.Load() < call && i.Idle()
+	return p.state.Load() < call && retry.Idle(p.policy)
 }
 
 // wasUsed tells whether there was a call since it was asked last.
@@ -61,8 +60,7 @@ func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }
 
 // forget takes the place out of use if that changes no decision. The shard's lock must be held, and wasUsed have been asked.
 func (p *place[S]) forget() (done bool) {
-	i, ok := p.policy.(retry.Idler)
-	if !ok || !i.Idle() || !p.state.CompareAndSwap(live, moved) {
+	if !retry.Idle(p.policy) || !p.state.CompareAndSwap(live, moved) {
 		return false
 	}
 	defer func() {
@@ -70,7 +68,7 @@ func (p *place[S]) forget() (done bool) {
 			p.state.Store(live)
 		}
 	}()
-	return i.Idle() // still, after the calls that have come and gone since
+	return retry.Idle(p.policy) // still, after the calls that have come and gone since
 }
 
 // newTable makes a table with room for so many keys. Half of its places are always empty: with a quarter, memory would be less by

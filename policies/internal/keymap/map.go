@@ -1,4 +1,7 @@
-package policies
+// Package keymap keeps a policy for each of many keys: the table of policies.Keyed. A hit allocates nothing and takes no lock,
+// except while its shard, 1 of 256, is resized. Keys are forgotten when they have not been used for a while, no call of theirs
+// runs, and their policy says that it is idle (retry.Idle).
+package keymap
 
 import (
 	"context"
@@ -12,28 +15,45 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// keyStore is a [store] of any form.
-type keyStore[K comparable] interface {
-	run(ctx context.Context, key K, next retry.Next) error
-	sweep(all bool)
-	len() int
-	idle() bool
+// Map is the policies of keys K. It is safe for concurrent use.
+type Map[K comparable] interface {
+	// Run runs next under the policy of key, which is made if there is none.
+	Run(ctx context.Context, key K, next retry.Next) error
+	// Get returns the policy of a key that is known. That is not a use of the key.
+	Get(key K) (retry.Policy, bool)
+	// All yields every key and its policy, in random order, and holds no lock meanwhile.
+	All(yield func(K, retry.Policy) bool)
+	// Sweep forgets idle keys that have not been used since the last sweep, as a timer does every minute.
+	Sweep()
+	Len() int
+	Idle() bool
+	// WhenFound has f called whenever a key is found, before it is used: for tests. Call it before there are keys.
+	WhenFound(f func())
+}
+
+// New makes a map of at most limit keys. create makes the policy of a key; it may run more than once for a key that many calls
+// bring at once, and one of its policies is kept. A call for which there is no room fails with what full returns.
+func New[K comparable](create func(K) retry.Policy, limit int, full func(context.Context) error) Map[K] {
+	if ofText, ok := any(create).(func(string) retry.Policy); ok {
+		return any(newStore(ofText, limit, full, keepText, (*text).String, (*text).is)).(Map[K])
+	}
+	return newStore(create, limit, full, func(k K) K { return k }, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })
 }
 
 // store is the policies of keys K, which it keeps in the form S.
 type store[K comparable, S any] struct {
 	make func(K) retry.Policy
+	full func(context.Context) error
 	keep func(K) S
 	key  func(*S) K // what keep made of it
 	same func(*S, K) bool
 	max  int64
-	who  string // in rejections
 
 	seed     maphash.Seed
 	shards   [shards]shard[K, S]
-	known    atomic.Int64
+	known    atomic.Int64 // and those for which room is reserved; at most max
 	ticking  atomic.Bool
-	crowded  sync.Mutex    // held while room is made at the cap
+	crowded  sync.Mutex    // held while room is made at the cap: see await
 	searched time.Duration // when that was last in vain. crowded must be held
 }
 
@@ -48,16 +68,25 @@ type shard[K, S any] struct {
 	_       [40]byte                    // a cache line each: a new key does not slow the hits of other shards
 }
 
-func newStore[K comparable, S any](create func(K) retry.Policy, c keysConfig, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
-	return &store[K, S]{make: create, keep: keep, key: key, same: same, max: int64(c.max), who: c.who(), seed: maphash.MakeSeed()}
+func newStore[K comparable, S any](create func(K) retry.Policy, limit int, full func(context.Context) error, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
+	return &store[K, S]{make: create, full: full, keep: keep, key: key, same: same, max: int64(limit), seed: maphash.MakeSeed()}
 }
 
-func (k *store[K, S]) run(ctx context.Context, key K, next retry.Next) error {
+// epoch makes reading the clock cheap: a difference needs the monotonic reading only.
+var epoch = time.Now()
+
+func now() time.Duration { return time.Since(epoch) }
+
+func (k *store[K, S]) shard(key K) (*shard[K, S], uint32) {
+	hash := maphash.Comparable(k.seed, key)
+	return &k.shards[hash%shards], uint32(hash >> 32)
+}
+
+func (k *store[K, S]) Run(ctx context.Context, key K, next retry.Next) error {
 	if ctx.Err() != nil {
 		return retry.Ended(ctx)
 	}
-	hash := maphash.Comparable(k.seed, key)
-	s, h := &k.shards[hash%shards], uint32(hash>>32)
+	s, h := k.shard(key)
 	p := s.table.Load().find(h, key)
 	if p == nil || !p.enter() {
 		var err error
@@ -70,6 +99,16 @@ func (k *store[K, S]) run(ctx context.Context, key K, next retry.Next) error {
 	}
 	defer s.leave(h, key) // not p: a long call would keep tables that are no longer used
 	return p.policy.Do(ctx, next)
+}
+
+func (k *store[K, S]) Get(key K) (retry.Policy, bool) {
+	s, h := k.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.table.Load().find(h, key); p != nil {
+		return p.policy, true
+	}
+	return nil, false
 }
 
 // leave counts a call out, wherever its key has moved in the meantime.
@@ -92,26 +131,27 @@ func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, k
 	if err := retry.Validate(policy); err != nil {
 		return nil, err // not kept: there is nothing to remember
 	}
-	if p := k.add(s, hash, key, policy); p != nil {
+	if key != key { // NaN, which nobody could find again
+		return &place[S]{policy: policy}, nil
+	}
+	room, err := k.makeRoom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p := k.add(s, hash, key, policy, room); p != nil {
 		return p, nil
 	}
-	full := &retry.Rejection{Policy: k.who, Reason: ErrKeys}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
-	return nil, full
+	return nil, k.full(ctx)
 }
 
-// add puts a new key in and counts the caller in; nil if there is no room.
-func (k *store[K, S]) add(s *shard[K, S], hash uint32, key K, policy retry.Policy) *place[S] {
-	if key != key { // NaN, which nobody could find again
-		return &place[S]{policy: policy}
-	}
-	room, added := k.known.Add(1) <= k.max, false
+// add puts a new key in and counts the caller in; nil if there is no room, which was reserved before.
+func (k *store[K, S]) add(s *shard[K, S], hash uint32, key K, policy retry.Policy, room bool) *place[S] {
+	added := false
 	defer func() { // also after a panic of what a sweep asks
-		if !added {
+		if room && !added {
 			k.known.Add(-1)
 		}
 	}()
-	room = room || k.makeRoom()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.table.Load().find(hash, key); p != nil { // another caller was faster
@@ -155,6 +195,8 @@ func (k *store[K, S]) sweepShard(s *shard[K, S], all bool) {
 	}
 }
 
+func (k *store[K, S]) Sweep() { k.sweep(false) }
+
 func (k *store[K, S]) sweep(all bool) {
 	for i := range k.shards {
 		s := &k.shards[i]
@@ -166,27 +208,56 @@ func (k *store[K, S]) sweep(all bool) {
 	}
 }
 
-// makeRoom forgets what it can at the cap, first of all what is not in use. A search in vain is not repeated for 1 µs per
-// key, about ten times what it takes: a flood of keys that find no room costs a tenth of a processor, not all of it. In that
-// time a few keys are tried, so that room which many of them would make is not refused.
-func (k *store[K, S]) makeRoom() bool {
-	k.crowded.Lock()
-	defer k.crowded.Unlock()
-	if k.known.Load() <= k.max {
-		return true
-	}
-	pause := time.Duration(k.max) * time.Microsecond
-	if since := now() - k.searched; k.max > 1000 && k.searched != 0 && since >= 0 && since < pause { // negative: see ratios.second
-		return k.tryFew() && k.known.Load() <= k.max
-	}
-	for _, all := range []bool{false, true} {
-		k.sweep(all)
-		if k.known.Load() <= k.max {
+// reserve counts a key that is about to come, if there is room for it.
+func (k *store[K, S]) reserve() bool {
+	for {
+		n := k.known.Load()
+		if n >= k.max {
+			return false
+		}
+		if k.known.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
+}
+
+// makeRoom reserves room for a new key. At the cap it forgets what it can, first of all what is not in use. A search in vain
+// is not repeated for 1 µs per key, about ten times what it takes: a flood of keys that find no room costs a tenth of a
+// processor, not all of it. In that time a few keys are tried, so that room which many of them would make is not refused.
+func (k *store[K, S]) makeRoom(ctx context.Context) (bool, error) {
+	if k.reserve() {
+		return true, nil
+	}
+	if err := k.await(ctx); err != nil {
+		return false, err
+	}
+	defer k.crowded.Unlock()
+	if k.reserve() { // another caller has made room
+		return true, nil
+	}
+	pause := time.Duration(k.max) * time.Microsecond
+	if since := now() - k.searched; k.max > 1000 && k.searched != 0 && since >= 0 && since < pause { // negative: another synctest bubble
+		return k.tryFew() && k.reserve(), nil
+	}
+	for _, all := range []bool{false, true} {
+		k.sweep(all)
+		if k.reserve() {
+			return true, nil
+		}
+	}
 	k.searched = now()
-	return false
+	return false, nil
+}
+
+// await locks crowded, or returns what ended ctx. It polls: who makes room does not wait for anything, and so is soon done.
+func (k *store[K, S]) await(ctx context.Context) error {
+	for pause := time.Microsecond; !k.crowded.TryLock(); pause = min(2*pause, time.Millisecond) {
+		if err := retry.Ended(ctx); err != nil {
+			return err
+		}
+		time.Sleep(pause)
+	}
+	return nil
 }
 
 // tryFew sweeps a shard if one of a few of its keys, taken at random, is idle.
@@ -210,8 +281,8 @@ func (k *store[K, S]) tryFew() bool {
 	return false
 }
 
-// all copies one shard after the other: a key stays in its shard, so none is seen twice.
-func (k *store[K, S]) all(yield func(K, retry.Policy) bool) {
+// All copies one shard after the other: a key stays in its shard, so none is seen twice.
+func (k *store[K, S]) All(yield func(K, retry.Policy) bool) {
 	type entry struct {
 		key    K
 		policy retry.Policy
@@ -233,9 +304,9 @@ func (k *store[K, S]) all(yield func(K, retry.Policy) bool) {
 	}
 }
 
-func (k *store[K, S]) len() int { return int(k.known.Load()) }
+func (k *store[K, S]) Len() int { return int(k.known.Load()) }
 
-func (k *store[K, S]) idle() bool {
+func (k *store[K, S]) Idle() bool {
 	for i := range k.shards {
 		if !k.shards[i].idle() {
 			return false
@@ -277,4 +348,15 @@ func (k *store[K, S]) tick() {
 			k.tick()
 		}
 	})
+}
+
+func (k *store[K, S]) WhenFound(f func()) {
+	same := k.same
+	k.same = func(kept *S, key K) bool {
+		found := same(kept, key)
+		if found {
+			f()
+		}
+		return found
+	}
 }
