@@ -24,3 +24,8 @@ const (
 	GuardKey     = attribute.Key("resilience.guard") // the name given to Watch
 	ErrorTypeKey = attribute.Key("error.type")
 )
+
+// Gauges are the instruments of [Watch] and their units.
+var Gauges = map[string]string{
+	BreakerState: "1",
+}
