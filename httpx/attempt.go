@@ -4,96 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
+	"github.com/reprise-go/reprise/httpx/internal/field"
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
 
+// attempt is what the chain guards: one request on the wire, from the permission to send it to its outcome.
+// The rest of this file are its steps, in their order.
 func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	x.drop()
-	x.status = nil
-	if err := retry.Ended(ctx); err != nil { // a chain without a loop may not have asked
+	if err := x.mayStart(ctx); err != nil {
 		return nil, err
 	}
-	if x.sent > 0 && !x.replayable {
-		return nil, notSent(errors.New("the body cannot be sent again without GetBody"))
-	}
-	if x.polite != nil {
-		if err := x.polite.admit(ctx, x); err != nil {
-			return nil, err
-		}
-	}
-	defer x.aim()
+	defer x.aim() // the next one
+	ctx, life := x.begin(ctx)
+	defer life.endUnlessHeld()
 
-	var life *lifetime
-	if x.limit > 0 || x.call == nil && ctx.Done() != x.Done() { // else ctx does: it is the caller's, or under Fetch lasts as long
-		life = begin(x, ctx, x.limit)
-		ctx = life
-	}
-	kept := false
-	defer func() {
-		if life != nil && !kept {
-			life.end()
-		}
-	}()
-
-	var wrote *wire
-	if x.standard != nil && !x.idempotent(x.req) {
-		wrote = &wire{}
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.headers.Store(true) }})
-	}
 	req, err := x.prepare(ctx)
 	if err != nil {
-		return nil, notSent(err)
-	}
-	if x.polite != nil {
-		if err := x.polite.readmit(ctx, x, req); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	x.sent++
-	if x.call != nil {
-		x.call.sent++
-	}
+	x.fetch.count()
 	resp, err := x.roundTrip(req)
-	if err != nil || resp == nil {
-		if err == nil {
-			err = errors.New("httpx: the transport gave neither a response nor an error")
-		}
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-		if x.stream != nil && x.stream.ended(err) {
-			return nil, answered(redactError(err))
-		}
-		return nil, x.failed(req, redactError(err), wrote != nil && !wrote.headers.Load())
+	if err != nil {
+		x.report(ctx, nil)
+		return nil, x.broken(ctx, req, err)
 	}
-	if resp.Body == nil {
-		resp.Body = http.NoBody
+	if !life.answered(x, resp) {
+		_ = resp.Body.Close()
+		return nil, x.failed(ctx, req, context.Cause(ctx), false)
 	}
-	if resp.Request == nil { // some RoundTrippers forget it
-		resp.Request = req
+	quotas := x.learn(ctx, req, resp)
+	if err := x.unpack(resp); err != nil {
+		return nil, err
 	}
-	if life != nil {
-		if inTime := x.call != nil && life.pace(resp, x.limit) || x.call == nil && life.answered(x); !inTime && ctx.Err() != nil {
-			_ = resp.Body.Close()
-			return nil, x.failed(req, context.Cause(ctx), false)
-		}
-		switch {
-		case x.call != nil: // it ends with the attempt
-		case resp.Body == http.NoBody: // there is nothing to close, and nobody may close it
-			life.end()
-			kept = true
-		default:
-			life.hold(resp)
-			kept = true
-		}
+	err = x.judge(ctx, req, resp, quotas)
+	if err == nil && x.fetch != nil && resp.StatusCode/100 == 2 {
+		return x.decode(ctx, req, resp)
 	}
-	return x.receive(ctx, req, resp)
+	if err != nil {
+		x.status.Body = prefetch(resp)
+	}
+	x.held = resp // a success too: the policies may still make something else of it
+	return resp, err
+}
+
+// mayStart tells why there is no attempt.
+func (x *exchange) mayStart(ctx context.Context) error {
+	x.status, x.turn = nil, retry.Quota{}
+	if err := retry.Ended(ctx); err != nil { // a chain without a loop may not have asked
+		return err
+	}
+	if x.sent > 0 && !x.reopens() {
+		return notSent(errNoReplay)
+	}
+	return x.polite.admit(ctx, x)
 }
 
 // wire is what httptrace told of an attempt. Without whole headers a server cannot act on a request.
@@ -101,9 +74,14 @@ type wire struct{ headers atomic.Bool }
 
 // prepare makes the request of this attempt: the caller's is not touched.
 func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
+	x.wire = nil
+	if x.standard != nil && !x.idempotent(x.req) {
+		w := &wire{}
+		x.wire = w
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { w.headers.Store(true) }})
+	}
 	var req *http.Request
-	moved := x.target != x.req.URL
-	if x.standard != nil && len(x.each) == 0 && x.jar == nil && !moved && (x.call == nil || x.call.resume == nil) {
+	if x.standard != nil && len(x.each) == 0 && len(x.alternates) == 0 && x.jar == nil && !x.fetch.resumes() {
 		req = x.req.WithContext(ctx) // net/http's transport does not change what it is given
 	} else {
 		req = x.req.Clone(ctx)
@@ -111,28 +89,17 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}
-	if moved {
-		u := *x.target
-		req.URL = &u
-		if hostOf(x.target) != hostOf(x.req.URL) {
-			req.Host = ""
-			for _, key := range []string{"Authorization", "Www-Authenticate", "Cookie", "Cookie2", "Proxy-Authorization", "Proxy-Authenticate"} {
-				req.Header.Del(key)
-			}
-		}
-		if user := u.User; user != nil { // http.Client does it for the request's own
-			password, _ := user.Password()
-			req.SetBasicAuth(user.Username(), password)
-		}
-	}
-	if x.req.GetBody != nil && hasBody(req) {
-		body, err := x.req.GetBody()
-		if err != nil {
-			return nil, err
-		}
-		req.Body = body
+	x.identify(req)
+	if err := x.body(req); err != nil {
+		return nil, notSent(err)
 	}
 	if err := x.hooks(req); err != nil {
+		return nil, notSent(err)
+	}
+	if err := x.mayGo(ctx, req); err != nil {
+		if req.Body != nil { // this attempt's own
+			_ = req.Body.Close()
+		}
 		return nil, err
 	}
 	if x.jar != nil {
@@ -146,17 +113,78 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		header["Accept-Encoding"] = []string{"gzip"}
 		req.Header = header
 	}
-	if !x.replayable && req.Body != nil {
-		x.stream = &upload{ReadCloser: req.Body}
-		req.Body = x.stream
+	if hasBody(req) {
+		x.upload = &upload{ReadCloser: req.Body}
+		req.Body = x.upload
 	}
 	return req, nil
 }
 
-func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+var credentials = []string{"Authorization", "Www-Authenticate", "Cookie", "Cookie2", "Proxy-Authorization", "Proxy-Authenticate"}
+
+// identify sends req to the attempt's target, with the credentials that are for it and no others.
+func (x *exchange) identify(req *http.Request) {
+	switch {
+	case len(x.alternates) == 0:
+		return
+	case x.req.Response != nil: // the hop of a redirect
+		x.identifyHop(req)
+		return
+	}
+	u := *x.target
+	req.URL = &u
+	elsewhere := hostOf(x.target) != hostOf(x.req.URL)
+	if elsewhere {
+		req.Host = ""
+	}
+	if elsewhere || x.req.URL.Scheme == "https" && u.Scheme != "https" {
+		for _, key := range credentials {
+			req.Header.Del(key)
+		}
+	}
+	if user := u.User; user != nil { // http.Client does it for the request's own
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+}
+
+// identifyHop is for the hop that a redirect leads to. http.Client does not know that it was an alternate that
+// answered: what is said of the page before, and the alternate's own credentials, are put right here.
+func (x *exchange) identifyHop(req *http.Request) {
+	before := req.Response.Request
+	if before == nil || before.URL == nil {
+		return
+	}
+	if referer := req.Header.Get("Referer"); referer != "" && referer != before.Header.Get("Referer") {
+		req.Header.Del("Referer")
+		if before.URL.Scheme != "https" || req.URL.Scheme == "https" {
+			u := *before.URL
+			u.User, u.Fragment = nil, ""
+			req.Header.Set("Referer", u.String())
+		}
+	}
+	if req.Header.Get("Authorization") != "" {
+		return
+	}
+	for _, a := range x.alternates {
+		if a.User != nil && a.Scheme == req.URL.Scheme && hostOf(a) == hostOf(req.URL) {
+			password, _ := a.User.Password()
+			req.SetBasicAuth(a.User.Username(), password)
+			return
+		}
+	}
+}
+
+// mayGo holds what an alternate or a hook has made of the request to the client's guards.
+func (x *exchange) mayGo(ctx context.Context, req *http.Request) error {
+	if x.secure && req.URL != nil && x.req.URL.Scheme == "https" && req.URL.Scheme != "https" {
+		return downgrade(req.URL)
+	}
+	return x.polite.readmit(ctx, x, req)
+}
 
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
-	base := x.base
+	base := x.transport()
 	if x.misdirected && x.standard != nil {
 		// 421: this connection is the wrong one. A transport without idle connections makes another.
 		fresh := x.standard.Clone()
@@ -164,8 +192,152 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 		fresh.IdleConnTimeout = time.Second // one that is cancelled before it is used closes by nothing else over HTTP/2
 		base = fresh
 	}
-	if x.call != nil && x.call.resume != nil {
-		return x.call.resume.roundTrip(req, base.RoundTrip)
+	resp, err := x.fetch.roundTrip(req, base)
+	if err != nil {
+		return nil, err
 	}
-	return base.RoundTrip(req)
+	if resp == nil {
+		return nil, errors.New("httpx: the transport gave neither a response nor an error")
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil { // some RoundTrippers forget it
+		resp.Request = req
+	}
+	return resp, nil
+}
+
+// broken makes the error of an attempt that brought no response.
+func (x *exchange) broken(ctx context.Context, req *http.Request, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	err = redact.Server(err)
+	if x.upload.failed(err) {
+		return answered(&retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("reading the request's body: %w", err)})
+	}
+	return x.failed(ctx, req, err, x.wire != nil && !x.wire.headers.Load())
+}
+
+// learn takes what the response says besides its answer: cookies, quotas, where it leads.
+func (x *exchange) learn(ctx context.Context, req *http.Request, resp *http.Response) []retry.Quota {
+	if x.fetch != nil { // else the call ends here
+		retry.Answered(ctx)
+	}
+	if x.jar != nil {
+		if cookies := resp.Cookies(); len(cookies) > 0 {
+			x.jar.SetCookies(req.URL, cookies)
+		}
+	}
+	x.resolve(req, resp)
+	quotas := field.Quotas(resp.Header, time.Now())
+	x.report(ctx, quotas)
+	return quotas
+}
+
+// resolve makes the Location of an attempt that went elsewhere absolute: http.Client would resolve it against the request it knows.
+// What the hop needs of an alternate's credentials, identifyHop adds.
+func (x *exchange) resolve(req *http.Request, resp *http.Response) {
+	location := resp.Header.Get("Location")
+	if location == "" || len(x.alternates)+len(x.each) == 0 || *req.URL == *x.req.URL {
+		return
+	}
+	base := *req.URL
+	base.User = nil
+	if base.Scheme == x.req.URL.Scheme && hostOf(&base) == hostOf(x.req.URL) {
+		base.User = x.req.URL.User
+	}
+	if u, err := base.Parse(location); err == nil {
+		resp.Header.Set("Location", u.String())
+	}
+}
+
+// report tells the limiters and pacers around of the quotas that the server speaks of, if they are stricter than the Crawl-delay,
+// and else of that.
+func (x *exchange) report(ctx context.Context, quotas []retry.Quota) {
+	told := x.turn == retry.Quota{}
+	for _, q := range quotas {
+		each := q.Reset / time.Duration(max(q.Remaining, 1))
+		if q.Limit > 0 {
+			each = max(each, q.Window/time.Duration(q.Limit))
+		}
+		if each > x.turn.Window || x.turn == (retry.Quota{}) {
+			retry.Report(ctx, q)
+			told = true
+		}
+	}
+	if !told {
+		retry.Report(ctx, x.turn)
+	}
+}
+
+// unpack undoes the response's Content-Encoding, where that is ours to do.
+func (x *exchange) unpack(resp *http.Response) error {
+	switch {
+	case x.fetch != nil: // before the predicates: they read what the decoder reads
+		if err := decodeBody(resp, x.maxBody, x.decoders); err != nil && resp.StatusCode/100 == 2 {
+			_ = resp.Body.Close()
+			return err
+		}
+		return nil
+	case x.unpacks:
+		gunzip(resp)
+	}
+	if x.maxBody > 0 && resp.StatusCode != http.StatusSwitchingProtocols && resp.Body != http.NoBody {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, x.maxBody)
+	}
+	return nil
+}
+
+// judge asks the predicates, and makes the error that the chain sees of a response; nil if it is a success.
+func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Response, quotas []retry.Quota) error {
+	if len(x.transient)+len(x.refused)+len(x.notProcessed) == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
+		return x.verdict(ctx, req, resp, resp, quotas)
+	}
+	raw := &rewinder{from: resp.Body}
+	judged := false
+	defer func() {
+		if !judged { // a predicate panicked
+			_ = raw.from.Close()
+		}
+	}()
+	resp.Body = raw
+	seen := *resp
+	if x.fetch == nil {
+		seen.Header = resp.Header.Clone()
+		_ = decodeBody(&seen, x.maxBody, x.decoders) // of an encoding nobody knows they see the bytes that came
+		if _, same := seen.Body.(*rewinder); !same {
+			seen.Body = &rewinder{from: seen.Body}
+		}
+	}
+	err := x.verdict(ctx, req, resp, &seen, quotas)
+	judged = true
+	resp.Body = raw.restored()
+	return err
+}
+
+// decode runs the Fetch's decoder inside the attempt. Nothing of the response is left open.
+func (x *exchange) decode(ctx context.Context, req *http.Request, resp *http.Response) (*http.Response, error) {
+	defer func() { _ = resp.Body.Close() }()
+	err := x.fetch.read(resp)
+	if err == nil {
+		// What a decoder leaves must not cost the connection, but no time either.
+		enough := time.AfterFunc(prefetchTime, func() { _ = resp.Body.Close() })
+		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes)
+		enough.Stop()
+		return resp, nil
+	}
+	return nil, x.garbled(ctx, req, err)
+}
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions. net/http
+// undoes it out of sight, so that nobody knows how much was sent; and closing a body that it is to undo waits
+// for the body to begin, by which a server could hold up the next attempt.
+func (x *exchange) asksForGzip(req *http.Request) bool {
+	web := req.URL != nil && (req.URL.Scheme == "https" || req.URL.Scheme == "http") // others are registered protocols
+	return web && x.standard != nil && !x.standard.DisableCompression && (!x.fetch.resumes() || !resumable(req)) &&
+		req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
 }

@@ -29,7 +29,7 @@ func BenchmarkGet1KiB(b *testing.B) {
 				{"http.Client", w.byHand(w.client)},
 				{"httpx", w.byHTTPX()},
 				{"http.Client with a limit", w.byHand(&limited)}, // as the default client has one
-				{"httpx without a limit", w.byHTTPX(httpx.WithPolicy(policies.Exponential()))},
+				{"httpx without a limit", w.byHTTPX(httpx.AttemptLimit(0))},
 			})
 		})
 	}
@@ -38,7 +38,7 @@ func BenchmarkGet1KiB(b *testing.B) {
 func BenchmarkUnavailableThenOK(b *testing.B) {
 	for _, w := range []*wire{loopback(b, 503, 200), memory(503, 200)} {
 		b.Run(w.name, func(b *testing.B) {
-			sideBySide(b, []way{{"by hand", w.byHand(w.client)}, {"httpx", w.byHTTPX(httpx.WithPolicy(policies.Constant(0)))}})
+			sideBySide(b, []way{{"by hand", w.byHand(w.client)}, {"httpx", w.byHTTPX(httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0))}})
 		})
 	}
 }
@@ -156,7 +156,7 @@ func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
-	constant, exponential := httpx.WithPolicy(policies.Constant(0)), httpx.WithPolicy(policies.Exponential())
+	constant, unlimited := httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0)
 	for _, c := range []struct {
 		name string
 		w    *wire
@@ -165,10 +165,10 @@ func TestAllocations(t *testing.T) {
 	}{
 		{"a GET", loopback(t, 200), nil, 12.5},
 		{"a GET", memory(200), nil, 9},
-		{"a GET without a limit", loopback(t, 200), []httpx.Option{exponential}, 4.5},
-		{"a GET without a limit", memory(200), []httpx.Option{exponential}, 4},
-		{"503, then 200", loopback(t, 503, 200), []httpx.Option{constant}, 12.5},
-		{"503, then 200", memory(503, 200), []httpx.Option{constant}, 12},
+		{"a GET without a limit", loopback(t, 200), []httpx.Option{unlimited}, 4.5},
+		{"a GET without a limit", memory(200), []httpx.Option{unlimited}, 4},
+		{"503, then 200", loopback(t, 503, 200), []httpx.Option{constant, unlimited}, 12.5},
+		{"503, then 200", memory(503, 200), []httpx.Option{constant, unlimited}, 12},
 	} {
 		bare, ours := c.w.byHand(c.w.client), c.w.byHTTPX(c.opts...)
 		byHand := testing.AllocsPerRun(500, func() { bare(t) })

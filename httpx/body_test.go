@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"testing/iotest"
+
+	"github.com/reprise-go/reprise/httpx"
 )
 
 // A rejected body of up to 64 KiB is read ahead and closed, whatever length was announced; a longer one stays open until the
@@ -73,7 +75,7 @@ func TestTheCallersContextReachesTheTransport(t *testing.T) {
 			t.Error("a context of its own")
 		}
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
-	}))
+	}), httpx.AttemptLimit(0))
 	resp, err := c.Get(t.Context(), "http://h/")
 	read(t, resp, err)
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -16,7 +17,8 @@ import (
 // concurrent use and never changes. [Client.With] derives others from it that share its connections.
 type Client struct {
 	cfg *config
-	hc  http.Client
+	hop *hop        // hc's transport
+	hc  http.Client // sends the requests
 	err error
 }
 
@@ -39,20 +41,21 @@ func (c *Client) With(opts ...Option) *Client {
 
 func build(cfg *config) *Client {
 	c := &Client{cfg: cfg, hc: cfg.client, err: cfg.err()}
+	c.hop = &hop{settings: &cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar}
 	if cfg.public && c.err == nil {
 		if t, err := publicOnly(cfg.client.Transport); err != nil {
 			c.err = err
 		} else {
-			cfg.client.Transport, cfg.public = t, false // so that a derived client shares it
+			c.hop.base = t
 		}
 	}
-	t := &hop{settings: cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar}
-	t.strict, t.maxBytes = cfg.raise, cfg.maxBody
 	if cfg.logger != nil {
-		t.policy = retry.Chain(retry.Observe(logTo(cfg.logger)), t.policy)
+		s := cfg.settings
+		s.policy = retry.Chain(retry.Observe(logTo(cfg.logger)), s.policy)
+		c.hop.settings = &s
 	}
-	c.hc.Transport = t
-	if t.jar != nil {
+	c.hc.Transport = c.hop
+	if c.hop.jar != nil {
 		c.hc.Jar = noJar{} // each attempt deals with its own cookies; net/http is still to know that there is a jar
 	}
 	if cfg.secure {
@@ -105,8 +108,9 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 
 // Post sends a POST; its type is said with Header("Content-Type", ...). It is sent again only where the server cannot have
 // acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]; an Idempotency-Key or X-Idempotency-Key in its header makes it
-// one that is retried like a GET. A body that is no bytes.Buffer, bytes.Reader or
-// strings.Reader gets one attempt.
+// one that is retried like a GET. A body is sent again if it is a bytes.Buffer, a
+// bytes.Reader, a strings.Reader, an *os.File or another io.ReaderAt that tells its size, which are sent with their length from
+// where they stand; any other only while nothing was read of it.
 func (c *Client) Post(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
 	return c.send(ctx, http.MethodPost, url, body, opts)
 }
@@ -138,7 +142,7 @@ func newRequest(ctx context.Context, method, url string, body io.Reader) (*http.
 		if req, err = http.NewRequestWithContext(ctx, method, url, body); err == nil {
 			return req, nil
 		}
-		err = unsendable(redactError(err))
+		err = unsendable(redact.Error(err))
 	}
 	if closer, ok := body.(io.Closer); ok {
 		_ = closer.Close()
@@ -149,7 +153,7 @@ func newRequest(ctx context.Context, method, url string, body io.Reader) (*http.
 // CloseIdleConnections closes those of the transport underneath, which other clients may share.
 func (c *Client) CloseIdleConnections() {
 	if c != nil && c.cfg != nil {
-		closeIdle(c.cfg.client.Transport)
+		c.hop.CloseIdleConnections()
 	}
 }
 
@@ -161,6 +165,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer release(req)
 	resp, err := c.hc.Do(req)
 	if err != nil {
 		if resp != nil { // http.Client gives both where a redirect failed, with the body closed
@@ -197,7 +202,8 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 		}
 		return nil, err
 	}
-	key := c.cfg.keyHeader && !(&exchange{settings: &settings{}}).idempotent(req)
+	req = replayable(req)
+	key := c.cfg.keyHeader && !idempotent(req)
 	name := c.cfg.polite != nil && req.Header["User-Agent"] == nil
 	if len(c.cfg.header) == 0 && !key && !name {
 		return req, nil
@@ -226,27 +232,14 @@ func plainError(err error) error {
 	if outer, ok := err.(*url.Error); ok {
 		inner := outer.Err
 		if !outer.Timeout() && errors.Is(inner, context.DeadlineExceeded) {
-			inner = &timedOutError{inner}
+			inner = redact.Timeout(inner)
 		}
 		if err = inner; !errors.As(err, new(*StatusError)) && !errors.As(err, new(*RobotsError)) {
 			err = &url.Error{Op: outer.Op, URL: outer.URL, Err: inner}
 		}
 	}
-	return redactError(err)
+	return redact.Error(err)
 }
-
-// hop is the transport under a Client: it sees each redirect's hop as a request of its own.
-type hop struct {
-	settings
-	base http.RoundTripper
-	jar  http.CookieJar
-}
-
-func (h *hop) RoundTrip(req *http.Request) (*http.Response, error) {
-	return send(req, h.base, h.jar, &h.settings)
-}
-
-func (h *hop) CloseIdleConnections() { closeIdle(h.base) }
 
 type noJar struct{}
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -83,7 +84,7 @@ var defaultBounds = crawlBounds{pages: 10_000, depth: 50}
 func MaxPages(n int) Option {
 	return func(c *config) {
 		if n < 1 {
-			c.problem(fmt.Sprintf("MaxPages(%d): must be at least 1", n))
+			c.problem("MaxPages(%d): must be at least 1", n)
 			return
 		}
 		c.crawl.pages = n
@@ -95,7 +96,7 @@ func MaxPages(n int) Option {
 func MaxDepth(n int) Option {
 	return func(c *config) {
 		if n < 0 {
-			c.problem(fmt.Sprintf("MaxDepth(%d): must not be negative", n))
+			c.problem("MaxDepth(%d): must not be negative", n)
 			return
 		}
 		c.crawl.depth = n
@@ -177,7 +178,7 @@ type crawl[T any] struct {
 	places  map[string]place // of the URLs in the queue
 	dropped LeftOutError     // to be read when out is closed
 	landed  chan page[T]     // from the workers
-	out     chan page[T]     // with room for all of them; closed after the last
+	out     chan page[T]     // closed after the last
 	taken   chan string      // the host of each that was taken from out
 	hosts   struct {         // where links may lead
 		sync.Mutex
@@ -226,7 +227,7 @@ func newCrawl[T any](ctx context.Context, c *Client, seeds []string, decode Deco
 		queue:       queue{waiting: map[string][]string{}, busy: map[string]int{}, over: true},
 		crawlBounds: c.cfg.crawl, client: c, decode: decode, links: links, workers: c.cfg.workers,
 		left: make(chan struct{}), seen: map[pageKey]bool{}, places: map[string]place{},
-		landed: make(chan page[T]), out: make(chan page[T], c.cfg.workers), taken: make(chan string),
+		landed: make(chan page[T]), out: make(chan page[T], min(c.cfg.workers, readAhead)), taken: make(chan string),
 	}
 	f.dropped.bounds = f.crawlBounds
 	f.ctx, f.cancel = context.WithCancel(ctx)
@@ -372,7 +373,7 @@ func (f *crawl[T]) keep(l link, depth int) {
 
 func (f *crawl[T]) drop(count *int, raw string) {
 	if *count++; f.dropped.First == "" {
-		f.dropped.First = redactText(raw[:min(len(raw), 200)])
+		f.dropped.First = redact.Text(raw[:min(len(raw), 200)])
 	}
 }
 

@@ -1,47 +1,72 @@
 package httpx
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"time"
+	"sync/atomic"
+
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 )
 
 // Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is undone before. An error
 // from it is retried unless it is marked [retry.Permanent], as one of your own may mark what will not get better.
 type Decoder[T any] func(*http.Response) (T, error)
 
-// JSON decodes a body that is one JSON value. An empty one, as of a 204, is an error and is retried; where that is an answer, or
-// an error of decoding is to be final, wrap it in a Decoder that looks at the status or marks the error.
+// JSON decodes a body that is one JSON value, after a byte order mark if there is one. An empty one, as of a 204, is
+// an error and is retried like one that is cut short; a whole body that is not the JSON it should be is asked for
+// once more, and no oftener. The error then says what came instead: the status, the type, and the first bytes. If
+// such a body is an answer, or its error is to be final, wrap JSON in a Decoder that looks at the status or marks
+// the error.
 func JSON[T any](r *http.Response) (T, error) {
 	var v T
-	d := json.NewDecoder(r.Body)
-	if err := d.Decode(&v); err != nil {
-		return v, fmt.Errorf("decoding JSON: %w", unexpected(err))
+	head := &opening{from: r.Body}
+	body := bufio.NewReader(head)
+	if bom, _ := body.Peek(3); string(bom) == "\ufeff" {
+		_, _ = body.Discard(3)
 	}
-	if _, err := d.Token(); err != io.EOF { // also: was the body all there?
-		if err == nil {
-			err = errors.New("more than one value")
+	d := json.NewDecoder(body)
+	err := d.Decode(&v)
+	if err == nil {
+		if _, err = d.Token(); err == io.EOF { // also: was the body all there?
+			return v, nil
 		}
-		return v, fmt.Errorf("decoding JSON: %w", err)
+		if err == nil || errors.As(err, new(*json.SyntaxError)) {
+			err = errMoreJSON
+		}
 	}
-	return v, nil
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return v, fmt.Errorf("decoding JSON: %w (%s, %s: %q)", err, redact.Cut(r.Status), cmp.Or(redact.Cut(r.Header.Get("Content-Type")), "no type"), head.kept)
 }
 
-func unexpected(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+var errMoreJSON = errors.New("more than one value")
+
+// opening keeps the first bytes of what is read.
+type opening struct {
+	from io.Reader
+	kept []byte
+}
+
+func (o *opening) Read(p []byte) (int, error) {
+	n, err := o.from.Read(p)
+	if room := 64 - len(o.kept); room > 0 {
+		o.kept = append(o.kept, p[:min(n, room)]...)
 	}
-	return err
+	return n, err
 }
 
 // Bytes reads the whole body.
 func Bytes(r *http.Response) ([]byte, error) { return io.ReadAll(r.Body) }
 
-// Text reads the whole body. It does not look at the charset.
+// Text reads the whole body as it is: of a page that is not UTF-8 (windows-1251, Shift_JIS) it makes a string that
+// is not either. The module httpx/htmlpage has a Text that decodes by the response's charset.
 func Text(r *http.Response) (string, error) {
 	b, err := io.ReadAll(r.Body)
 	return string(b), err
@@ -82,26 +107,22 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 	if req, err = c.ready(req); err != nil {
 		return value, 0, err
 	}
-	k := &call{Context: req.Context(), maxBody: c.cfg.maxBody, decoders: c.cfg.decoders}
-	k.decode = func(r *http.Response) (err error) {
+	defer release(req)
+	k := &fetching{decode: func(r *http.Response) (err error) {
 		value, err = decode(r)
 		return err
-	}
+	}}
 	if c.cfg.resume {
-		k.resume = &resumption{keep: resumeBytes}
-		if c.cfg.maxBody > 0 {
-			k.resume.keep = c.cfg.maxBody
-		}
+		k.resume = &resumption{keep: cmp.Or(c.cfg.maxBody, resumeBytes)}
 	}
-	resp, err := c.hc.Do(req.WithContext(k))
-	if err != nil {
-		if resp != nil {
-			_ = resp.Body.Close()
-		}
+	resp, err := k.client(c).Do(req)
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	switch {
+	case err != nil:
 		return value, k.sent, plainError(err)
-	}
-	_ = resp.Body.Close()
-	if !k.done { // a redirect that was not followed, or a 304
+	case !k.done: // a redirect that was not followed, or a 304
 		return value, k.sent, final(resp)
 	}
 	return value, k.sent, nil
@@ -109,51 +130,67 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 
 const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
 
-// call is the node in the context by which the hops of a Fetch know that they are to decode, and tell what they did.
-type call struct {
-	context.Context
-	decode   func(*http.Response) error
-	done     bool
-	sent     int
-	maxBody  int64
-	decoders map[string]expander
-	resume   *resumption
+// fetching is one Fetch. It is in the transport of the http.Client that is made for it, and not in its context, so
+// that a request which a hook, a policy or a decoder makes with that context is a request of its own. A nil
+// *fetching is none.
+type fetching struct {
+	decode  func(*http.Response) error
+	resume  *resumption
+	body    *wireBody // of the present attempt
+	done    bool      // the decoder has made the value
+	sent    int       // attempts, of all hops
+	garbled int       // whole bodies that were not JSON
 }
 
-type callKey struct{}
-
-func (k *call) Value(key any) any {
-	if key == (callKey{}) {
-		return k
-	}
-	return k.Context.Value(key)
+func (k *fetching) client(c *Client) *http.Client {
+	hc, h := c.hc, *c.hop
+	h.fetch = k
+	hc.Transport = &h
+	return &hc
 }
 
-// decode runs inside the attempt. Nothing of the response is left open.
-func (x *exchange) decode(req *http.Request, resp *http.Response) (*http.Response, error) {
-	defer func() { _ = resp.Body.Close() }()
-	err := x.call.decode(resp)
-	var tooLong *http.MaxBytesError
-	switch {
-	case err == nil:
-		x.call.done = true
-		// What a decoder leaves must not cost the connection, but no time either.
-		enough := time.AfterFunc(prefetchTime, func() { _ = resp.Body.Close() })
-		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes)
-		enough.Stop()
-		return resp, nil
-	case errors.As(err, &tooLong):
-		err = answered(fmt.Errorf("%w (the response has more than %d bytes, see MaxBody)", err, tooLong.Limit))
+func (k *fetching) count() {
+	if k != nil {
+		k.sent++
 	}
-	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) { // net/http's HTTP/2 does not tell it
-		err = fmt.Errorf("%w: %w", cause, err)
-	}
-	return nil, x.failed(req, redactError(err), false) // http.Client says of which request
 }
 
-func methodOf(req *http.Request) string {
-	if req.Method == "" {
-		return http.MethodGet
+func (k *fetching) resumes() bool { return k != nil && k.resume != nil }
+
+func (k *fetching) roundTrip(req *http.Request, base http.RoundTripper) (*http.Response, error) {
+	if k.resumes() {
+		return k.resume.roundTrip(req, base.RoundTrip)
 	}
-	return req.Method
+	return base.RoundTrip(req)
+}
+
+// watch has each read of resp's body be one of l, and its failure known.
+func (k *fetching) watch(resp *http.Response, l *lifetime) {
+	k.body = &wireBody{ReadCloser: resp.Body, life: l}
+	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
+		resp.Body = k.body
+	}
+}
+
+func (k *fetching) read(resp *http.Response) error {
+	err := k.decode(resp)
+	k.done = err == nil
+	return err
+}
+
+// wireBody is a body as it comes from the connection.
+type wireBody struct {
+	io.ReadCloser
+	life *lifetime
+	err  atomic.Pointer[error]
+}
+
+func (b *wireBody) Read(p []byte) (int, error) {
+	b.life.reading()
+	defer b.life.done()
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.err.Store(&err)
+	}
+	return n, err
 }

@@ -335,7 +335,7 @@ func TestFetchAllSaysWhatIsWrongOnce(t *testing.T) {
 
 func TestFetchReadsACodingThatTheUserBrings(t *testing.T) {
 	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Encoding", "X-Rot")
+		w.Header().Set("Content-Encoding", "Br")
 		_, _ = io.WriteString(w, "uryyb")
 	})
 	rot := func(r io.Reader) (io.Reader, error) {
@@ -349,7 +349,7 @@ func TestFetchReadsACodingThatTheUserBrings(t *testing.T) {
 	if _, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); !errors.Is(err, httpx.ErrEncoding) || s.hits.Load() != 1 {
 		t.Errorf("without a decoder: %v after %d", err, s.hits.Load())
 	}
-	if v, err := httpx.Fetch(t.Context(), c.With(httpx.Decompress("x-rot", rot)), s.URL, httpx.Text); v != "hello" || err != nil {
+	if v, err := httpx.Fetch(t.Context(), c.With(httpx.Decompress("br", rot)), s.URL, httpx.Text); v != "hello" || err != nil {
 		t.Errorf("with one: %q, %v", v, err)
 	}
 	if _, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); !errors.Is(err, httpx.ErrEncoding) {

@@ -54,7 +54,7 @@ func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], deco
 		left := make(chan struct{})
 		f := &fleet[T]{
 			client: c, ctx: ctx, left: left, decode: decode, workers: c.cfg.workers,
-			feed: make(chan string), out: make(chan landed[T], c.cfg.workers), taken: make(chan string),
+			feed: make(chan string), out: make(chan landed[T]), taken: make(chan string),
 			queue: queue{waiting: map[string][]string{}, busy: map[string]int{}},
 		}
 		fed := make(chan any, 1)
@@ -97,7 +97,7 @@ type fleet[T any] struct {
 	workers int
 	running int            // under way, or over and not taken yet
 	feed    chan string    // closed when there are no more
-	out     chan landed[T] // with room for all of them; closed after the last
+	out     chan landed[T] // closed after the last
 	taken   chan string    // the host of each that was taken from out
 }
 

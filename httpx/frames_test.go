@@ -158,7 +158,7 @@ func TestHTTP2Frames(t *testing.T) {
 		{"connection lost", 0, script(hangUp, ok200), 2, 2, 1, 1, false},
 		{"not seen before leaving", 0, script(goAway(1, noError), ok200), 1, 2, 1, 2, true},
 		{"not seen, later stream", 1, script(ok200, goAway(1, enhanceYourCalm), ok200), 1, 2, 1, 2, true},
-		{"not seen, and an error for the first", 0, script(goAway(1, enhanceYourCalm), ok200), 2, 2, 1, 1, false}, // see http2StreamError in decide.go
+		{"not seen, and an error for the first", 0, script(goAway(1, enhanceYourCalm), ok200), 2, 2, 1, 1, false}, // see http2StreamError in verdict.go
 		{"seen before leaving", 0, script(goAway(0, noError), ok200), 2, 2, 1, 1, false},
 		{"seen, and answered", 0, script(goAway(0, noError, ok200), ok200), 1, 1, 1, 1, true},
 	} {
@@ -177,7 +177,7 @@ func TestHTTP2Frames(t *testing.T) {
 				tr := &http.Transport{DialContext: net.dial, TLSClientConfig: clientTLS, ForceAttemptHTTP2: true}
 				var attempts int
 				count := httpx.EachAttempt(func(n int, _ *http.Request) error { attempts = n; return nil })
-				client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0)), count)
+				client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0), count)
 				ask := func(body io.Reader) (string, error) {
 					req, _ := http.NewRequestWithContext(t.Context(), method, "https://example.com/", body)
 					return httpx.FetchRequest(client, req, httpx.Text)

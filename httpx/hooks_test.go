@@ -80,7 +80,7 @@ func TestAHookMayDoWithTheBodyWhatItLikes(t *testing.T) {
 			switch {
 			case c.want == "none":
 				want = nil
-			case again:
+			case again, c.name != "nothing" && c.name != "read" && c.name != "wrapped": // of the own one nothing was read
 				want = []string{c.want, c.want, c.want}
 			}
 			if !slices.Equal(sent, want) {

@@ -18,7 +18,9 @@ type lifetime struct {
 	attempt         context.Context
 	cancel          context.CancelCauseFunc
 	stop            func() bool // no longer follow the attempt, later: the caller
+	limit           time.Duration
 	timer           *time.Timer
+	held            bool
 	body            livingBody // here, to be one allocation with the rest
 }
 
@@ -34,61 +36,85 @@ func (l *lifetime) Err() error {
 	return err
 }
 
-// begin makes the context for a request. caller is the context of the whole exchange, attempt one below it.
-func begin(caller, attempt context.Context, limit time.Duration) *lifetime {
-	l := &lifetime{attempt: attempt}
-	if attempt.Done() == caller.Done() { // nothing ends the attempt but the caller
-		l.Context, l.cancel = context.WithCancelCause(attempt)
+// begin gives the attempt in ctx a lifetime if it needs one; else it is nil, and has no effect.
+func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
+	if x.limit == 0 && (x.fetch != nil || ctx.Done() == x.Done()) {
+		return ctx, nil // it is the caller's, or under Fetch lasts as long
+	}
+	l := &lifetime{attempt: ctx, limit: x.limit}
+	if ctx.Done() == x.Done() { // nothing ends the attempt but the caller
+		l.Context, l.cancel = context.WithCancelCause(ctx)
 	} else {
-		l.Context, l.cancel = context.WithCancelCause(context.WithoutCancel(attempt))
-		l.stop = context.AfterFunc(attempt, func() { l.cancel(context.Cause(attempt)) })
+		l.Context, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+		l.stop = context.AfterFunc(ctx, func() { l.cancel(context.Cause(ctx)) })
 	}
-	if limit > 0 {
-		l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeoutError{limit: limit}) })
+	if l.limit > 0 {
+		l.timer = time.AfterFunc(l.limit, func() { l.cancel(&attemptTimeoutError{limit: l.limit}) })
 	}
-	return l
+	return l, l
 }
 
-// answered lets go of the attempt: the headers are there. It is false if the attempt ended first.
-func (l *lifetime) answered(caller context.Context) bool {
+// answered is told that the headers of resp are there. It is false if the attempt ended first. From now on the
+// body of resp keeps l alive; under Fetch the attempt goes on until the body is decoded.
+func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
+	if x.fetch != nil {
+		inTime := l.pace()
+		x.fetch.watch(resp, l)
+		return inTime || l.Err() == nil
+	}
+	if l == nil {
+		return true
+	}
 	inTime := l.timer == nil || l.timer.Stop()
 	if l.stop != nil {
 		inTime = l.stop() && inTime
-		l.stop = context.AfterFunc(caller, func() { l.cancel(context.Cause(caller)) })
+		l.stop = context.AfterFunc(x, func() { l.cancel(context.Cause(x)) })
 	}
-	return inTime
-}
-
-// pace is answered under Fetch, where the attempt lasts until it is decoded: the limit is now for each read of the body. What
-// the decoder does between them takes as long as it takes.
-func (l *lifetime) pace(resp *http.Response, limit time.Duration) bool {
-	if !l.timer.Stop() {
+	if !inTime && l.Err() != nil {
 		return false
 	}
-	l.timer = time.AfterFunc(limit, func() { l.cancel(&attemptTimeoutError{limit: limit, body: true}) })
-	l.timer.Stop()
-	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
-		resp.Body = &pacedBody{resp.Body, l.timer, limit}
+	if resp.Body != http.NoBody { // else there is nothing to close, and nobody may close it
+		l.hold(resp)
 	}
 	return true
 }
 
-type pacedBody struct {
-	io.ReadCloser
-	timer *time.Timer
-	limit time.Duration
+// pace makes the limit one for each read of the body. What the decoder does between them takes as long as it
+// takes.
+func (l *lifetime) pace() bool {
+	if l == nil || l.timer == nil {
+		return true
+	}
+	if !l.timer.Stop() {
+		return false
+	}
+	l.timer = time.AfterFunc(l.limit, func() { l.cancel(&attemptTimeoutError{limit: l.limit, body: true}) })
+	l.timer.Stop()
+	return true
 }
 
-func (b *pacedBody) Read(p []byte) (int, error) {
-	b.timer.Reset(b.limit)
-	defer b.timer.Stop()
-	return b.ReadCloser.Read(p)
+// reading begins to count the time of one read, done ends it.
+func (l *lifetime) reading() {
+	if l != nil && l.timer != nil {
+		l.timer.Reset(l.limit)
+	}
+}
+
+func (l *lifetime) done() {
+	if l != nil && l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// endUnlessHeld ends l if no body keeps it alive.
+func (l *lifetime) endUnlessHeld() {
+	if l != nil && !l.held {
+		l.end()
+	}
 }
 
 func (l *lifetime) end() {
-	if l.timer != nil {
-		l.timer.Stop()
-	}
+	l.done()
 	if l.stop != nil {
 		l.stop()
 	}
@@ -140,6 +166,7 @@ type switchedBody struct {
 }
 
 func (l *lifetime) hold(resp *http.Response) {
+	l.held = true
 	b := &l.body
 	b.ReadCloser, b.life = resp.Body, l
 	if w, ok := resp.Body.(io.Writer); ok {

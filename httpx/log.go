@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -12,7 +13,7 @@ import (
 func logTo(l *slog.Logger) retry.Observer {
 	log := retry.LogTo(slog.New(named{l.Handler()}))
 	return func(ctx context.Context, e retry.Event) {
-		e.Err = redactError(e.Err)
+		e.Err = redact.Error(e.Err)
 		log(ctx, e)
 	}
 }
@@ -26,7 +27,7 @@ func (h named) Handle(ctx context.Context, r slog.Record) error {
 		return h.Handler.Handle(ctx, r)
 	}
 	line := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	line.AddAttrs(slog.String("method", methodOf(x.req)), slog.String("url", redactURL(x.req.URL)))
+	line.AddAttrs(slog.String("method", methodOf(x.req)), slog.String("url", redact.URL(x.req.URL)))
 	r.Attrs(func(a slog.Attr) bool {
 		line.AddAttrs(a)
 		return true

@@ -1,7 +1,7 @@
 package httpx
 
 import (
-	"cmp"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
 )
@@ -23,19 +24,16 @@ type Option func(*config)
 type config struct {
 	settings
 	client    http.Client
-	header    []field
+	header    []headerField
 	keyHeader bool // an automatic Idempotency-Key
-	raise     bool
-	maxBody   int64 // 0: no bound
 	workers   int
 	resume    bool
 	crawl     crawlBounds
 	public    bool
-	decoders  map[string]expander
 	problems  []string
 }
 
-type field struct{ key, value string }
+type headerField struct{ key, value string }
 
 // settings are what a single exchange needs to know.
 type settings struct {
@@ -43,17 +41,18 @@ type settings struct {
 	limit         time.Duration // of each attempt, until the headers are there; 0: none
 	transient     []Predicate   // nil: Transient
 	refused       []Predicate
+	notProcessed  []Predicate
 	nonIdempotent bool
-	strict        bool // a final 4xx is an error too
+	raise         bool // RaiseForStatus
 	each          []func(int, *http.Request) error
 	alternates    []*url.URL
-	maxBytes      int64
+	maxBody       int64 // 0: no bound
+	decoders      map[string]expander
 	secure        bool        // NoDowngrade
 	polite        *politeness // nil: no robots.txt
 	logger        *slog.Logger
 }
 
-// The default client: policies.Exponential() and 30 s for each attempt until the headers are there.
 var defaultPolicy = policies.Exponential()
 
 const (
@@ -64,14 +63,16 @@ const (
 func (c *config) apply(opts []Option) {
 	for _, o := range opts {
 		if o == nil {
-			c.problem("nil option")
+			c.problem("Option(nil): must not be nil")
 			continue
 		}
 		o(c)
 	}
 }
 
-func (c *config) problem(text string) { c.problems = append(slices.Clip(c.problems), text) }
+func (c *config) problem(format string, args ...any) {
+	c.problems = append(slices.Clip(c.problems), fmt.Sprintf(format, args...))
+}
 
 func (c *config) err() error {
 	if len(c.problems) > 0 {
@@ -80,16 +81,28 @@ func (c *config) err() error {
 	return retry.Validate(c.policy)
 }
 
-// WithPolicy sends every request through p, instead of the default: policies.Exponential() and 30 s for each attempt until
-// the headers are there. With retry.Chain() there is one attempt. Under p no attempt has a time limit but p's own: put a
-// policies.Timeout innermost.
+// WithPolicy sends every request through p instead of the default, policies.Exponential(). With
+// retry.Chain() there is one attempt. [AttemptLimit] holds under p too.
 func WithPolicy(p retry.Policy) Option {
 	return func(c *config) {
 		if p == nil {
-			c.problem("WithPolicy: nil; see retry.Chain()")
+			c.problem("WithPolicy(nil): must not be nil; retry.Chain() is one attempt")
 			return
 		}
-		c.policy, c.limit = p, 0
+		c.policy = p
+	}
+}
+
+// AttemptLimit bounds each attempt to d until the response's headers are there, under every policy; 30 s by
+// default. 0 takes the limit off. Under [Fetch] the same d then bounds each wait for more of the body. An
+// attempt that ran into it fails with an error that Is policies.ErrTimeout and Is context.DeadlineExceeded.
+func AttemptLimit(d time.Duration) Option {
+	return func(c *config) {
+		if d < 0 {
+			c.problem("AttemptLimit(%v): must not be negative", d)
+			return
+		}
+		c.limit = d
 	}
 }
 
@@ -98,7 +111,7 @@ func WithPolicy(p retry.Policy) Option {
 func WithClient(hc *http.Client) Option {
 	return func(c *config) {
 		if hc == nil {
-			c.problem("WithClient: nil")
+			c.problem("WithClient(nil): must not be nil")
 			return
 		}
 		c.client = *hc
@@ -110,7 +123,7 @@ func WithClient(hc *http.Client) Option {
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
-			c.problem("WithLogger: nil")
+			c.problem("WithLogger(nil): must not be nil")
 			return
 		}
 		c.logger = l
@@ -142,11 +155,18 @@ func Refused(ps ...Predicate) Option {
 	return predicates("Refused", ps, func(c *config) { c.refused = append(slices.Clip(c.refused), ps...) })
 }
 
+// NotProcessed names responses by which the server says that it has not acted on the request: they are
+// retried whatever the method, also a POST without an Idempotency-Key, where a lost connection still is not.
+// So is a 401 whose token [EachAttempt] refreshes, or a proxy's 407. The body must be replayable.
+func NotProcessed(ps ...Predicate) Option {
+	return predicates("NotProcessed", ps, func(c *config) { c.notProcessed = append(slices.Clip(c.notProcessed), ps...) })
+}
+
 func predicates(name string, ps []Predicate, set func(*config)) Option {
 	bad := len(ps) == 0 || slices.ContainsFunc(ps, func(p Predicate) bool { return p == nil })
 	return func(c *config) {
 		if bad {
-			c.problem(name + ": needs predicates, none of them nil")
+			c.problem("%s(): needs predicates, none of them nil", name)
 			return
 		}
 		set(c)
@@ -176,7 +196,7 @@ func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true }
 func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	return func(c *config) {
 		if f == nil {
-			c.problem("EachAttempt: nil")
+			c.problem("EachAttempt(nil): must not be nil")
 			return
 		}
 		c.each = append(slices.Clip(c.each), f)
@@ -190,22 +210,22 @@ func Alternates(urls ...string) Option {
 	var parsed []*url.URL
 	problem := ""
 	if len(urls) == 0 {
-		problem = "Alternates: no URLs"
+		problem = "Alternates(): needs at least one URL"
 	}
 	for _, raw := range urls {
 		u, err := url.Parse(raw)
 		switch {
 		case err != nil:
-			problem = "Alternates: " + redactError(err).Error()
+			problem = "Alternates(): " + redact.Error(err).Error()
 		case u.Scheme == "" || u.Host == "":
-			problem = "Alternates: needs absolute URLs"
+			problem = fmt.Sprintf("Alternates(%s): must be absolute URLs", redact.URL(u))
 		default:
 			parsed = append(parsed, u)
 		}
 	}
 	return func(c *config) {
 		if problem != "" {
-			c.problem(problem)
+			c.problem("%s", problem)
 			return
 		}
 		c.alternates = parsed
@@ -217,7 +237,7 @@ func Alternates(urls ...string) Option {
 func MaxBody(n int64) Option {
 	return func(c *config) {
 		if n <= 0 {
-			c.problem("MaxBody: must be positive")
+			c.problem("MaxBody(%d): must be positive", n)
 			return
 		}
 		c.maxBody = n
@@ -228,10 +248,10 @@ func MaxBody(n int64) Option {
 func Header(key, value string) Option {
 	return func(c *config) {
 		if !validHeader(key, value) {
-			c.problem("Header: not a legal field: " + cmp.Or(strings.Trim(strings.ToValidUTF8(key, "?"), "\r\n"), "no name"))
+			c.problem("Header(%.40q): must be a legal field", key) // without its value, which may be a secret
 			return
 		}
-		c.header = append(slices.Clip(c.header), field{http.CanonicalHeaderKey(key), value})
+		c.header = append(slices.Clip(c.header), headerField{http.CanonicalHeaderKey(key), value})
 	}
 }
 
@@ -239,7 +259,7 @@ func Header(key, value string) Option {
 func Workers(n int) Option {
 	return func(c *config) {
 		if n < 1 {
-			c.problem("Workers: must be at least 1")
+			c.problem("Workers(%d): must be at least 1", n)
 			return
 		}
 		c.workers = n
@@ -258,7 +278,7 @@ func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 	coding = strings.ToLower(coding)
 	return func(c *config) {
 		if open == nil || !validHeader(coding, "") {
-			c.problem("Decompress: needs the name of a content coding and a function")
+			c.problem("Decompress(%.40q): needs the name of a content coding and a function", coding)
 			return
 		}
 		c.decoders = maps.Clone(c.decoders)

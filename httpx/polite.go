@@ -1,24 +1,30 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/robots"
+	"github.com/reprise-go/reprise/httpx/internal/field"
+	"github.com/reprise-go/reprise/httpx/internal/redact"
+	"github.com/reprise-go/reprise/httpx/internal/robots"
+	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrDisallowed is the family of [RobotsError]. A site whose robots.txt cannot be read, for the site is down, is disallowed as a
-// whole for the time being (RFC 9309, 2.3.1.4): then RobotsError.Cause is not nil.
+// ErrDisallowed is the family of a [RobotsError] that a rule of robots.txt is the reason of.
 var ErrDisallowed = errors.New("disallowed by robots.txt")
 
-// RobotsError is why a [Polite] client did not send a request. It Is [ErrDisallowed] and is the Reason of a [*retry.Rejection],
-// which is also marked Permanent and Neutral: no loop retries it, no breaker counts it. The rejection's RetryAfter is how long
-// a robots.txt that could not be read counts as such; else 0.
+// RobotsError is why a [Polite] client did not send a request, and the Reason of a [*retry.Rejection]. If a rule
+// disallows the page it Is [ErrDisallowed], and the rejection is marked Permanent and Neutral: no loop retries it, no
+// breaker counts it. If robots.txt could not be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for
+// patience, nobody knows what it allows: that is not ErrDisallowed but a rejection with a time, RetryAfter, for which a
+// loop with policies.Patience waits.
 type RobotsError struct {
 	URL   string // of the request, without secrets
 	Agent string // the product token that rules were looked for
@@ -29,7 +35,7 @@ type RobotsError struct {
 // Error is one line: the URL and the rule.
 func (e *RobotsError) Error() string {
 	if e.Cause != nil {
-		return e.URL + " is " + ErrDisallowed.Error() + ", which could not be read: " + e.Cause.Error()
+		return e.URL + ": robots.txt could not be read: " + e.Cause.Error()
 	}
 	rule := e.Rule
 	if len(rule) > 80 { // it is the site's text
@@ -38,7 +44,12 @@ func (e *RobotsError) Error() string {
 	return e.URL + " is " + ErrDisallowed.Error() + " (" + rule + ", for " + e.Agent + ")"
 }
 
-func (e *RobotsError) Unwrap() error { return ErrDisallowed }
+func (e *RobotsError) Unwrap() error {
+	if e.Cause != nil {
+		return nil
+	}
+	return ErrDisallowed
+}
 
 // Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know it, "examplebot", of letters,
 // digits, - and _, or a whole User-Agent that begins with it, "examplebot/1.0 (+https://example.com/bot)": rules are looked for by
@@ -49,9 +60,10 @@ func (e *RobotsError) Unwrap() error { return ErrDisallowed }
 // and of those that [Client.With] derives from it, through the same transport and policies, but without cookies, credentials
 // and the hooks of EachAttempt. (Where it turns out only within an attempt that a robots.txt is needed, an alternate's, it is
 // fetched as a part of that attempt.) It is kept for 24 hours, or for its Cache-Control's max-age if that is less, but no less than
-// a minute. No file (4xx, or more than five redirects) means no rules. A server or a network that fails means that nothing is
-// allowed; a minute later, or after its Retry-After, the next request looks again. After 30 days of that the rules that were
-// last read hold again. Where a policy refuses the fetch (a breaker, a limiter) its rejection is the error.
+// a minute. No file (4xx but 429, or more than five redirects) means no rules. While a server or a network fails nothing is
+// allowed, but nothing is disallowed for good either: requests are rejected with the time at which the next will look again, a
+// minute later or after the server's Retry-After, and a loop with policies.Patience waits for that. After 30 days of it the rules
+// that were last read hold again. Where a policy refuses the fetch (a breaker, a limiter) its rejection is the error.
 //
 // A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after robots.txt too, whatever the
 // policies are. A limiter or a pacer in the chain hears of it, and is the better place to wait in: otherwise attempts wait for
@@ -64,20 +76,28 @@ func (e *RobotsError) Unwrap() error { return ErrDisallowed }
 func Polite(agent string) Option {
 	token, rest := robots.Token(agent)
 	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") || !validHeader("User-Agent", agent)
-	p := &politeness{agent: agent, token: token, sites: make(map[string]*site)}
+	p := &politeness{agent: agent, token: token, cache: robots.NewCache()}
 	return func(c *config) {
 		if bad {
-			c.problem("Polite: needs a name of letters, digits, - and _, as examplebot, examplebot/1.0 or examplebot (+https://example.com)")
+			c.problem("Polite(%.40q): must be a name of letters, digits, - and _, as examplebot, examplebot/1.0 or examplebot (+https://example.com)", agent)
 			return
 		}
 		c.polite = p
 	}
 }
 
+// politeness is a [Polite] option, and what it knows of the sites it has met. A nil *politeness obeys nothing.
+type politeness struct {
+	agent, token string
+	cache        *robots.Cache
+}
+
 // applies tells whether u is subject to robots.txt, which itself is always allowed.
 func (p *politeness) applies(u *url.URL) bool {
-	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.EscapedPath() != "/robots.txt"
+	return p != nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.EscapedPath() != "/robots.txt"
 }
+
+func originOf(u *url.URL) string { return u.Scheme + "://" + hostOf(u) }
 
 // ask comes before the chain: robots.txt is fetched through it as a call of its own, and would wait in vain for a bulkhead's only
 // slot if its caller held that.
@@ -85,30 +105,33 @@ func (p *politeness) ask(x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
 	}
-	s, err := p.learn(x)
+	s, err := p.cache.Learn(x, originOf(x.target), robots.Chain, func() robots.Fetch { return p.fetch(x, x.target, x.policy) })
 	if err != nil || len(x.each) > 0 { // which may change the URL
 		return err
 	}
-	err = p.judge(x, s, x.target)
+	err = p.disallow(x, s, x.target)
 	if err != nil && x.logger != nil { // it listens within the chain
-		logTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: politePolicy, Attempt: 1, Err: err, Time: time.Now()})
+		logTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: robots.Policy, Attempt: 1, Err: err, Time: time.Now()})
 	}
 	return err
 }
 
-// admit comes in every attempt, before its time is counted: it may be another URL by now, and has to wait for its turn.
+// admit comes in every attempt, before its time is counted: it may be another URL by now, the file may be out of date, and the
+// attempt has to wait for its turn.
 func (p *politeness) admit(ctx context.Context, x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
 	}
-	s, err := p.recall(ctx, x, x.target)
-	if err == nil && len(x.alternates) > 0 && len(x.each) == 0 {
-		err = p.judge(ctx, s, x.target)
+	s, err := p.within(ctx, x, x.target)
+	if err == nil && len(x.each) == 0 {
+		if err = p.unknown(ctx, s, x.target); err == nil && len(x.alternates) > 0 {
+			err = p.disallow(ctx, s, x.target)
+		}
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		x.turn, err = p.cache.Turn(ctx, s)
 	}
-	return p.turn(ctx, s)
+	return err
 }
 
 // readmit is admit for what EachAttempt has made of the request.
@@ -116,128 +139,145 @@ func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) 
 	if len(x.each) == 0 || !p.applies(r.URL) {
 		return nil
 	}
-	s, err := p.recall(ctx, x, r.URL)
+	s, err := p.within(ctx, x, r.URL)
 	if err == nil {
-		err = p.judge(ctx, s, r.URL)
+		err = p.unknown(ctx, s, r.URL)
+	}
+	if err == nil {
+		err = p.disallow(ctx, s, r.URL)
 	}
 	if err == nil && originOf(r.URL) != originOf(x.target) {
-		err = p.turn(ctx, s)
-	}
-	if err != nil && r.Body != nil { // this attempt's own
-		_ = r.Body.Close()
+		x.turn, err = p.cache.Turn(ctx, s)
 	}
 	return err
 }
 
-// unreadable is how long a robots.txt that cannot be read disallows everything: section 2.3.1.4.
-const unreadable = 30 * 24 * time.Hour
-
-// judge is nil if the site allows u.
-func (p *politeness) judge(ctx context.Context, s *site, u *url.URL) error {
-	p.mu.Lock()
-	f := s.file
-	p.mu.Unlock()
-	e := &RobotsError{Agent: p.token}
-	refused := &retry.Rejection{Policy: politePolicy, Reason: e}
-	if now := time.Now(); f.failure != nil && now.Sub(f.since) < unreadable {
-		e.Cause, refused.RetryAfter = f.failure, max(0, f.until.Sub(now))
-	} else {
-		var allowed bool
-		if allowed, e.Rule = f.rules.Match(u); allowed {
-			return nil
+// within learns in an attempt, which may hold what a call through the chain would wait for. So what is not there is fetched without
+// the chain, as a part of this attempt.
+func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robots.Site, error) {
+	if u == x.req.URL && len(x.alternates) == 0 { // ask has seen to it: what is out of date since is the next request's business
+		if s := p.cache.Known(originOf(u)); s != nil {
+			return s, nil
 		}
 	}
-	e.URL = redactURL(u)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: politePolicy, Err: refused})
-	return retry.Permanent(retry.Neutral(refused))
+	return p.cache.Learn(ctx, originOf(u), robots.Attempt, func() robots.Fetch { return p.fetch(x, u, retry.Chain()) })
 }
 
-const politePolicy = "robots.txt"
-
-// turn waits until the site's Crawl-delay has passed since the last attempt. Those who wait are in line for the channel, and
-// leave no trace there when they give up.
-func (p *politeness) turn(ctx context.Context, s *site) error {
-	p.mu.Lock()
-	delay := s.file.delay()
-	if delay == 0 {
-		p.mu.Unlock()
+// unknown rejects u while nobody knows what its site allows.
+func (p *politeness) unknown(ctx context.Context, s *robots.Site, u *url.URL) error {
+	f := p.cache.File(s)
+	cause, wait := f.Unreadable(time.Now())
+	if cause == nil {
 		return nil
 	}
-	began := time.Now()
-	wait := max(0, s.sent.Add(delay).Sub(began)) + time.Duration(s.line)*delay
-	if wait > 0 && !retry.Fits(ctx, wait) {
-		p.mu.Unlock()
-		err := &retry.Rejection{Policy: "crawl-delay", Reason: errNoTurn, RetryAfter: wait}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: err.Policy, Wait: wait, Err: err})
-		return err
-	}
-	s.line++
-	p.mu.Unlock()
-
-	err := p.stand(ctx, s, delay)
-	if took := time.Since(began); wait > 0 {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: "crawl-delay", Wait: wait, Took: took, Err: err})
-	}
-	if err == nil { // to the next, the turn is free when those in line have had theirs
-		p.mu.Lock()
-		next := delay * time.Duration(1+s.line)
-		p.mu.Unlock()
-		retry.Report(ctx, retry.Quota{Limit: 1, Window: delay, Reset: next})
-	}
-	return err
+	return reject(ctx, &retry.Rejection{Policy: robots.Policy, RetryAfter: wait,
+		Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Cause: cause}})
 }
 
-// yields tells whether q, which u's server says of its limit, leaves less than its Crawl-delay, which was reported already: of
-// two reports the newer counts.
-func (p *politeness) yields(u *url.URL, q retry.Quota) bool {
-	if p == nil {
-		return true
+// disallow rejects u if a rule disallows it.
+func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) error {
+	f := p.cache.File(s)
+	if cause, _ := f.Unreadable(time.Now()); cause != nil {
+		return nil // unknown says so, in the attempt
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.sites[originOf(u)]
-	if s == nil || s.file.delay() == 0 {
-		return true
+	allowed, rule := f.Rules.Match(u)
+	if allowed {
+		return nil
 	}
-	each := q.Reset / time.Duration(max(q.Remaining, 1))
-	if q.Limit > 0 {
-		each = max(each, q.Window/time.Duration(q.Limit))
-	}
-	return each > s.file.delay()
+	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: rule}}))
 }
 
-var errNoTurn = &noTurnError{}
+func reject(ctx context.Context, r *retry.Rejection) error {
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: r.Policy, Wait: r.RetryAfter, Err: r})
+	return r
+}
 
-// noTurnError is the reason of a rejection by a Crawl-delay.
-type noTurnError struct{}
+const (
+	keepMost  = 24 * time.Hour // a copy of robots.txt: RFC 9309, section 2.4
+	keepLeast = time.Minute    // whatever its Cache-Control says, or there would be two requests for each page
+	lookAgain = time.Minute    // after a failure
+	waitMost  = time.Hour      // after a failure, whatever its Retry-After says
 
-func (*noTurnError) Error() string        { return "the wait for the next turn does not fit the deadline" }
-func (*noTurnError) Is(target error) bool { return target == context.DeadlineExceeded }
+	mostRedirects = 5 // section 2.3.1.2
+)
 
-func (p *politeness) stand(ctx context.Context, s *site, delay time.Duration) error {
-	defer func() {
-		p.mu.Lock()
-		s.line--
-		p.mu.Unlock()
-	}()
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return retry.Ended(ctx)
+// fetch makes the function that reads the robots.txt of u's origin, in a call of its own through policy. It takes from x what
+// it needs, not x: the flight may outlive it.
+func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.Fetch {
+	check := func(_ *http.Request, via []*http.Request) error {
+		if len(via) > mostRedirects {
+			return http.ErrUseLastResponse
+		}
+		return nil
 	}
-	defer func() { <-s.turn }()
-	p.mu.Lock()
-	due := s.sent.Add(delay)
-	p.mu.Unlock()
-	timer := time.NewTimer(time.Until(due))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return retry.Ended(ctx)
+	if x.secure {
+		check = noDowngrade(check)
 	}
-	p.mu.Lock()
-	s.sent = time.Now()
-	p.mu.Unlock()
-	return nil
+	policy = retry.Chain(policy, policies.Timeout(cmp.Or(x.limit, defaultLimit))) // also of a file that drips
+	s := &settings{policy: policy, refused: x.refused}
+	base := x.base
+	target := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/robots.txt"}).String()
+	agent := cmp.Or(x.req.UserAgent(), p.agent)
+
+	return func(ctx context.Context) (f robots.File, err error) {
+		k := &fetching{decode: func(r *http.Response) error {
+			text, err := io.ReadAll(io.LimitReader(r.Body, robots.Limit+1))
+			if err == nil {
+				f.Rules, f.Until = robots.Parse(text, p.token), time.Now().Add(lifetimeOf(r.Header))
+			}
+			return err
+		}}
+		client := &http.Client{Transport: &hop{settings: s, base: base, fetch: k}, CheckRedirect: check}
+		req, err := newRequest(ctx, http.MethodGet, target, nil)
+		if err != nil {
+			return f, err
+		}
+		req.Header.Set("User-Agent", agent)
+		resp, err := client.Do(req)
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		if err != nil {
+			return withoutFile(ctx, plainError(err))
+		}
+		if !k.done { // one redirect too many, or one to nowhere
+			f.Until = time.Now().Add(keepMost)
+		}
+		return f, nil
+	}
+}
+
+// withoutFile is what it means that robots.txt could not be read. Only what a policy or the context decided says nothing of it.
+func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
+	var status *StatusError
+	_, rejected := retry.Rejected(err)
+	now := time.Now()
+	switch {
+	case !errors.As(err, &status) && (rejected || errors.Is(err, retry.ErrConfig) || ctx.Err() != nil):
+		return f, err
+	case status != nil && status.Code/100 == 4 && !untouched(status.Code, status.Header):
+		f.Until = now.Add(lifetimeOf(status.Header))
+		return f, nil
+	}
+	hint, _ := retry.RetryAfter(err)
+	f.Until = now.Add(min(max(hint, lookAgain), waitMost))
+	f.Failure = err
+	return f, nil
+}
+
+// lifetimeOf is how long a file with these fields is kept.
+func lifetimeOf(h http.Header) time.Duration {
+	life := keepMost
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		key, value, _ := strings.Cut(strings.ToLower(field.Trim(directive)), "=")
+		switch key {
+		case "no-cache", "no-store":
+			life = 0
+		case "max-age":
+			if age, ok := field.Seconds(strings.Trim(value, `"`)); ok {
+				life = min(life, age)
+			}
+		}
+	}
+	return max(life, keepLeast)
 }

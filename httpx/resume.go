@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/reprise-go/reprise/httpx/internal/field"
 )
 
 // resumption lets the attempts of one GET continue each other (RFC 9110, sections 13.1.5 and 14): what an attempt has read of
@@ -104,8 +106,8 @@ func (r *resumption) watch(resp *http.Response, asked string) {
 
 // continueWith makes the 206 the whole response.
 func (r *resumption) continueWith(resp *http.Response, old *recorded, have []byte) {
-	span, _ := parseContentRange(resp.Header.Get("Content-Range"))
-	now := &recorded{asked: old.asked, url: old.url, etag: old.etag, total: span.size, status: old.status, proto: old.proto, header: old.header, body: have}
+	span, _ := field.ParseContentRange(resp.Header.Get("Content-Range"))
+	now := &recorded{asked: old.asked, url: old.url, etag: old.etag, total: span.Size, status: old.status, proto: old.proto, header: old.header, body: have}
 	r.last = now
 	rest := &recorder{ReadCloser: resp.Body, to: now, limit: r.keep, off: int64(len(have)), end: now.total}
 	resp.Status, resp.StatusCode, resp.Header, resp.ContentLength = now.status, http.StatusOK, now.header.Clone(), now.total
@@ -134,11 +136,11 @@ func (k *recorded) kept() []byte {
 // than was asked for, and without a total that would pass for the end. A server may leave the encoding out of an answer
 // to If-Range (RFC 9110, section 15.3.7), but not the ETag.
 func (k *recorded) continuedBy(resp *http.Response, offset int64) bool {
-	span, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	span, ok := field.ParseContentRange(resp.Header.Get("Content-Range"))
 	encoding := resp.Header.Get("Content-Encoding")
-	return ok && span.first == offset && len(resp.Header.Values("Content-Range")) == 1 &&
-		span.size >= 0 && (k.total < 0 || span.size == k.total) &&
-		(resp.ContentLength < 0 || resp.ContentLength == span.last-span.first+1) &&
+	return ok && span.First == offset && len(resp.Header.Values("Content-Range")) == 1 &&
+		span.Size >= 0 && (k.total < 0 || span.Size == k.total) &&
+		(resp.ContentLength < 0 || resp.ContentLength == span.Last-span.First+1) &&
 		resp.Header.Get("ETag") == k.etag && urlOf(resp) == k.url && !resp.Uncompressed &&
 		(encoding == "" || encoding == k.header.Get("Content-Encoding"))
 }

@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 )
+
+var errBoom = errors.New("boom")
 
 // cutter serves data, but each response breaks after a few bytes.
 type cutter struct {

@@ -9,10 +9,14 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
+	"weak"
 
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -86,28 +90,60 @@ func PublicControl(_ context.Context, network, address string, _ syscall.RawConn
 }
 
 func refusePrivate(address string) error {
-	return &retry.Rejection{Policy: "httpx.PublicOnly", Reason: fmt.Errorf("%w: %s", ErrPrivateAddress, address)}
+	return answered(&retry.Rejection{Policy: "httpx.PublicOnly", Reason: fmt.Errorf("%w: %s", ErrPrivateAddress, address)})
 }
 
-// publicOnly returns a clone of base whose connections go to public addresses only: requests, redirects and retries alike.
-// base is http.DefaultTransport if nil. A transport that cannot be watched is a configuration error: a RoundTripper that is
-// no *http.Transport, or one with Dial, DialTLS or DialTLSContext. So is a proxy: it would resolve and dial, out of reach of the
-// check. One that is named by the environment, or for some requests only, fails those requests.
-//
-// A DialContext of the caller's stays in use: names are resolved here, each address is checked and handed to it as a
-// literal, one after the other, and where it really connected to is checked again.
+// pools are the public-only transports that were made, by their base.
+var pools struct {
+	sync.Mutex
+	of map[weak.Pointer[http.Transport]]*http.Transport
+}
+
+// publicOnly returns the transport over base that connects to public addresses only. There is one for each base, so
+// that no client that is derived from another, and no request with the option, makes connections of its own.
 func publicOnly(base http.RoundTripper) (*http.Transport, error) {
-	const name = "httpx.PublicOnly"
-	standard := base == nil || base == http.DefaultTransport
-	if standard {
+	if base == nil {
 		base = http.DefaultTransport
 	}
 	t, ok := base.(*http.Transport)
 	if !ok || t == nil {
-		return nil, retry.ConfigErrorf(name, "needs an *http.Transport to watch, not %T", base)
+		return nil, retry.ConfigErrorf(publicName, "needs an *http.Transport to watch, not %T", base)
 	}
+	key := weak.Make(t)
+	pools.Lock()
+	defer pools.Unlock()
+	if made := pools.of[key]; made != nil {
+		return made, nil
+	}
+	made, err := makePublic(t)
+	if err != nil {
+		return nil, err
+	}
+	if pools.of == nil {
+		pools.of = make(map[weak.Pointer[http.Transport]]*http.Transport)
+	}
+	pools.of[key] = made
+	runtime.AddCleanup(t, func(key weak.Pointer[http.Transport]) {
+		pools.Lock()
+		defer pools.Unlock()
+		pools.of[key].CloseIdleConnections()
+		delete(pools.of, key)
+	}, key)
+	return made, nil
+}
+
+const publicName = "httpx.PublicOnly"
+
+// makePublic returns a clone of base whose connections go to public addresses only: requests, redirects and retries alike.
+// A transport that cannot be watched, one with Dial, DialTLS or DialTLSContext, is a configuration error. So is a proxy: it would
+// resolve and dial, out of reach of the check. One that is named by the environment, or for some requests only, fails those requests.
+//
+// A DialContext of the caller's stays in use: names are resolved here, each address is checked and handed to it as a
+// literal, one after the other, and where it really connected to is checked again.
+func makePublic(t *http.Transport) (*http.Transport, error) {
+	standard := t == http.DefaultTransport
 	if t.Dial != nil || t.DialTLS != nil || t.DialTLSContext != nil { //nolint:staticcheck // deprecated, but obeyed by net/http
-		return nil, retry.ConfigErrorf(name, "cannot watch a transport with its own Dial, DialTLS or DialTLSContext")
+		return nil, retry.ConfigErrorf(publicName, "cannot watch a transport with its own Dial, DialTLS or DialTLSContext")
 	}
 	t = t.Clone()
 	switch dial := t.DialContext; {
@@ -127,7 +163,7 @@ func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 		t.Proxy = func(r *http.Request) (*url.URL, error) {
 			u, err := proxy(r)
 			if err == nil && u != nil {
-				err = retry.ConfigErrorf(name, "the proxy %s would dial, out of reach of the check", u.Host)
+				err = retry.ConfigErrorf(publicName, "the proxy %s would dial, out of reach of the check", u.Host)
 			}
 			return nil, err
 		}
@@ -177,6 +213,10 @@ func dialPublic(dial dialFunc) dialFunc {
 	}
 }
 
+func downgrade(u *url.URL) error {
+	return answered(&retry.Rejection{Policy: "httpx.NoDowngrade", Reason: fmt.Errorf("%w: %s", ErrDowngrade, redact.URL(u))})
+}
+
 // noDowngrade is a CheckRedirect that refuses to leave https for http and otherwise asks next, or net/http's rule of ten.
 func noDowngrade(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(r *http.Request, via []*http.Request) error {
@@ -185,7 +225,7 @@ func noDowngrade(next func(*http.Request, []*http.Request) error) func(*http.Req
 			secure = secure || from.Request.URL.Scheme == "https"
 		}
 		if secure && r.URL.Scheme != "https" {
-			return &retry.Rejection{Policy: "httpx.NoDowngrade", Reason: fmt.Errorf("%w: %s", ErrDowngrade, redactURL(r.URL))}
+			return downgrade(r.URL)
 		}
 		if next != nil {
 			return next(r, via)

@@ -1,51 +1,205 @@
 package httpx
 
 import (
+	"context"
+	"errors"
+	"hash/maphash"
 	"net/http"
+	"net/url"
+	"time"
 
+	"github.com/reprise-go/reprise/httpx/internal/hostname"
+	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Transport is an http.RoundTripper that sends each request through a chain of policies, for any net/http client or proxy:
+// Transport is an http.RoundTripper that sends each request through a chain of policies, for any net/http
+// client or proxy:
 //
 //	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}
 //
-// The zero Transport is ready, and retries like the default client. A response whose retries are exhausted is returned as it
-// is, without an error. It is safe for concurrent use if its fields are not changed meanwhile.
+// The zero Transport is ready, and retries like the default client. A response whose retries are exhausted
+// is returned as it is, without an error. It is safe for concurrent use if its fields are not changed
+// meanwhile.
 //
-// Its errors show no secrets of URLs, but an http.Client writes the URL it was given before them, of which it hides the password
-// only. To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose request it is.
+// An http.Client around it does what a [Client] does but for two things. Its Jar gets the cookies of the
+// response that comes back, not those of the responses that were retried: give the jar to [WithClient]
+// instead. And it writes the URL it was given before each error, of which it hides the password only; the
+// Transport's own errors show no secrets of URLs.
+//
+// To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose request it is.
 type Transport struct {
 	Base          http.RoundTripper // nil: http.DefaultTransport
-	Policy        retry.Policy      // nil: policies.Exponential(), and 30 s for each attempt until the headers are there
+	Policy        retry.Policy      // nil: policies.Exponential()
 	Retry         Predicate         // which responses are rejected; nil: Transient
 	Refused       Predicate         // which are the server's refusal whatever their status; nil: none
+	NotProcessed  Predicate         // after which the request may be sent again whatever its method; nil: none
 	NonIdempotent bool              // retry POST and PATCH like GET
+	AttemptLimit  time.Duration     // of each attempt, until the headers are there; 0: 30 s; negative: none
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	s := settings{policy: t.Policy, nonIdempotent: t.NonIdempotent}
+	s := settings{policy: t.Policy, nonIdempotent: t.NonIdempotent, limit: max(t.AttemptLimit, 0)}
 	if s.policy == nil {
-		s.policy, s.limit = defaultPolicy, defaultLimit
+		s.policy = defaultPolicy
 	}
-	if t.Retry != nil {
-		s.transient = []Predicate{t.Retry}
+	if t.AttemptLimit == 0 {
+		s.limit = defaultLimit
 	}
-	if t.Refused != nil {
-		s.refused = []Predicate{t.Refused}
+	s.transient, s.refused, s.notProcessed = one(t.Retry), one(t.Refused), one(t.NotProcessed)
+	req = replayable(req)
+	defer release(req)
+	return (&hop{settings: &s, base: t.Base}).RoundTrip(req)
+}
+
+func one(p Predicate) []Predicate {
+	if p == nil {
+		return nil
 	}
-	return send(req, t.Base, nil, &s)
+	return []Predicate{p}
 }
 
 // CloseIdleConnections closes those of Base; http.Client's method of that name calls it.
-func (t *Transport) CloseIdleConnections() { closeIdle(t.Base) }
+func (t *Transport) CloseIdleConnections() { (&hop{base: t.Base}).CloseIdleConnections() }
 
-func closeIdle(base http.RoundTripper) {
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	if c, ok := base.(interface{ CloseIdleConnections() }); ok {
+// hop is the transport under a Client: each hop of a redirect is a request of its own to it.
+type hop struct {
+	*settings
+	base  http.RoundTripper // nil: http.DefaultTransport
+	jar   http.CookieJar    // nil: none
+	fetch *fetching         // nil: not for a Fetch
+}
+
+// CloseIdleConnections closes those of the transport underneath.
+func (h *hop) CloseIdleConnections() {
+	if c, ok := h.transport().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
+}
+
+func (h *hop) transport() http.RoundTripper {
+	if h.base == nil {
+		return http.DefaultTransport
+	}
+	return h.base
+}
+
+// exchange is one request on its way through the chain. It is the node in the context that Host reads. Its
+// attempts follow each other, so it needs no lock.
+type exchange struct {
+	context.Context // the caller's
+	*hop
+	req         *http.Request   // the caller's
+	standard    *http.Transport // the transport, if it is net/http's
+	target      *url.URL        // where the next attempt goes
+	sent        int             // attempts
+	turn        retry.Quota     // what the present attempt has used of a Crawl-delay; zero: there is none
+	stream      *stream         // the body, if there is no GetBody
+	upload      *upload         // the present attempt's
+	wire        *wire           // what httptrace told of the present attempt; nil: not asked
+	misdirected bool            // there was a 421
+	unpacks     bool            // the present attempt asked for gzip by itself
+	held        *http.Response  // the last one: closed before the next attempt
+	status      *StatusError    // made of held
+}
+
+var errNoCall = errors.New("httpx: a policy returned without a response and without an error")
+
+// RoundTrip sends req through the chain.
+func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+	x := &exchange{Context: req.Context(), hop: h, req: req, target: req.URL}
+	x.standard, _ = h.transport().(*http.Transport)
+	if hasBody(req) && req.GetBody == nil {
+		x.stream = &stream{from: req.Body}
+	}
+	x.aim()
+	returned := false
+	defer func() {
+		x.closeBody()
+		if !returned { // a panic is on its way
+			x.drop()
+		}
+	}()
+	if err := x.polite.ask(x); err != nil {
+		return nil, err
+	}
+	resp, err = retry.Do(x, x.policy, x.attempt)
+	returned = true
+	switch {
+	case err == nil && resp == nil:
+		return nil, errNoCall
+	case err == nil:
+		return resp, nil
+	case !x.mustSucceed() && resp != nil && handsBack(err, x.status):
+		return resp, nil
+	}
+	x.drop()
+	return nil, redact.Error(retry.WithEnd(x, err))
+}
+
+// aim chooses where the next attempt goes. Alternates are for the request itself, not for where it is
+// redirected to. A hedge or a loop around the whole call counts on.
+func (x *exchange) aim() {
+	if n := len(x.alternates); n > 0 && x.req.Response == nil {
+		x.target = x.alternates[min(retry.Attempt(x.Context)-1+x.sent, n-1)]
+	}
+}
+
+// drop closes a response that nobody is going to read.
+func (x *exchange) drop() {
+	if x.held != nil {
+		_ = x.held.Body.Close()
+		x.held = nil
+	}
+}
+
+// mustSucceed tells whether a response that is not a success is to come out as an error.
+func (x *exchange) mustSucceed() bool { return x.raise || x.fetch != nil }
+
+func (x *exchange) Value(key any) any {
+	switch key.(type) {
+	case hostKey, retry.PageKey:
+		return x
+	}
+	return x.Context.Value(key)
+}
+
+type hostKey struct{}
+
+// Host returns the host that the request in ctx goes to, with the port unless it is the scheme's own, in one
+// spelling: lower case, IDNA's ASCII form, no trailing dot. It is empty outside of a request. It is a key for
+// policies.Keyed: each redirect hop and each of the [Alternates] has its own.
+func Host(ctx context.Context) string {
+	x, _ := ctx.Value(hostKey{}).(*exchange)
+	if x == nil {
+		return ""
+	}
+	return hostOf(x.target)
+}
+
+func hostOf(u *url.URL) string { return hostname.Of(u) }
+
+var pageSeed = maphash.MakeSeed()
+
+// Page is a hash of the method and URL for retry.PageOf; 0 for a request that its URL alone does not name.
+func (x *exchange) Page() uint64 {
+	if method := methodOf(x.req); method != http.MethodGet && method != http.MethodHead {
+		return 0
+	}
+	var h maphash.Hash
+	h.SetSeed(pageSeed)
+	u := x.req.URL
+	for _, part := range [...]string{x.req.Method, u.Scheme, u.Host, u.Path, u.RawPath, u.RawQuery} {
+		_, _ = h.WriteString(part)
+		_ = h.WriteByte(0)
+	}
+	return max(1, h.Sum64())
+}
+
+func methodOf(req *http.Request) string {
+	if req.Method == "" {
+		return http.MethodGet
+	}
+	return req.Method
 }

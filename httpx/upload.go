@@ -3,11 +3,117 @@ package httpx
 import (
 	"errors"
 	"io"
+	"net/http"
+	"os"
+	"sync"
 	"sync/atomic"
 )
 
-// upload is a request's body that can be read once only: a stream, which may break off by itself. That is no fault of the
-// server's: a proxy's clients, who go away as they like, must not open the breaker of what is behind it.
+// errNoReplay is why there is no second attempt.
+var errNoReplay = errors.New("the body cannot be sent again without GetBody")
+
+// body gives req the body of this attempt.
+func (x *exchange) body(req *http.Request) error {
+	x.upload = nil
+	switch {
+	case !hasBody(x.req):
+	case x.stream != nil:
+		req.Body = x.stream.open()
+	default:
+		body, err := x.req.GetBody()
+		if err != nil {
+			return err
+		}
+		req.Body = body
+	}
+	return nil
+}
+
+// reopens tells whether there is a body for another attempt.
+func (x *exchange) reopens() bool { return x.stream == nil || x.stream.unread() }
+
+// closeBody closes the caller's body, if no attempt has taken it over.
+func (x *exchange) closeBody() {
+	switch {
+	case x.req.Body == nil:
+	case x.stream != nil:
+		x.stream.end()
+	case x.sent == 0 || x.req.GetBody != nil: // attempts send what GetBody gives
+		_ = x.req.Body.Close()
+	}
+}
+
+// stream is a request's body that can be read once only. While nothing was read of it, it can be sent again.
+type stream struct {
+	from io.ReadCloser
+
+	mu     sync.Mutex
+	last   *opened // the newest
+	reader *opened // the one that has begun to read; nil: none
+	over   bool    // no attempt will follow
+	closed bool    // from is
+}
+
+// opened is the stream in one attempt.
+type opened struct {
+	stream *stream
+	closed bool // under stream.mu
+}
+
+func (s *stream) unread() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reader == nil
+}
+
+// open takes the stream away from the attempt before. If that has begun to read meanwhile, the new one fails.
+func (s *stream) open() *opened {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = &opened{stream: s}
+	return s.last
+}
+
+// end closes the stream if it was not read. An attempt that has begun to read closes it.
+func (s *stream) end() {
+	s.mu.Lock()
+	s.over = true
+	mine := !s.closed && s.reader == nil && (s.last == nil || s.last.closed)
+	s.closed = s.closed || mine
+	s.mu.Unlock()
+	if mine {
+		_ = s.from.Close()
+	}
+}
+
+func (o *opened) Read(p []byte) (int, error) {
+	s := o.stream
+	s.mu.Lock()
+	if o.closed || o != s.last || s.reader != nil && s.reader != o {
+		s.mu.Unlock()
+		return 0, http.ErrBodyReadAfterClose
+	}
+	s.reader = o
+	s.mu.Unlock()
+	return s.from.Read(p)
+}
+
+// Close leaves a stream open of which nothing was read: another attempt may want it.
+func (o *opened) Close() error {
+	s := o.stream
+	s.mu.Lock()
+	o.closed = true
+	mine := !s.closed && (s.reader == o || s.reader == nil && s.over)
+	s.closed = s.closed || mine
+	s.mu.Unlock()
+	if mine {
+		return s.from.Close()
+	}
+	return nil
+}
+
+// upload is a body on the wire, which may break off by itself. That is not the fault of the server: a proxy's
+// clients, who go away as they like, must not open the breaker of what is behind it.
 type upload struct {
 	io.ReadCloser
 	err atomic.Pointer[error] // net/http may still read when it has answered
@@ -21,8 +127,152 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// ended tells whether err, of an attempt, is the body's own.
-func (u *upload) ended(err error) bool {
+// failed tells whether err, of an attempt, is the body's own.
+func (u *upload) failed(err error) bool {
+	if u == nil {
+		return false
+	}
 	own := u.err.Load()
 	return own != nil && errors.Is(err, *own)
+}
+
+// hooks runs those of EachAttempt. The body that they are given is closed with the one that they put in its
+// place, which may be around it, or here if nothing will be sent. To tell the two apart it is in a pointer: not
+// all bodies can be compared.
+func (x *exchange) hooks(req *http.Request) error {
+	if len(x.each) == 0 {
+		return nil
+	}
+	var given *givenBody
+	if hasBody(req) {
+		given = &givenBody{req.Body}
+		req.Body = given
+	}
+	passed := false
+	defer func() {
+		switch {
+		case given != nil && req.Body == given:
+			req.Body = given.ReadCloser
+		case given != nil && hasBody(req):
+			req.Body = &replacedBody{req.Body, given}
+		case given != nil:
+			_ = given.Close()
+		}
+		if !passed && req.Body != nil {
+			_ = req.Body.Close()
+		}
+	}()
+	for _, f := range x.each {
+		if err := f(x.sent+1, req); err != nil {
+			return err
+		}
+	}
+	passed = true
+	return nil
+}
+
+type givenBody struct{ io.ReadCloser }
+
+type replacedBody struct {
+	io.ReadCloser
+	given io.Closer
+}
+
+func (b *replacedBody) Close() error {
+	err := b.ReadCloser.Close()
+	_ = b.given.Close()
+	return err
+}
+
+// replayable returns req, or if its body is a file, or another io.ReaderAt of known size, a copy that has the
+// body's length and can open it again.
+func replayable(req *http.Request) *http.Request {
+	if req == nil || !hasBody(req) || req.GetBody != nil {
+		return req
+	}
+	at, ok := req.Body.(io.ReaderAt)
+	if !ok {
+		return req
+	}
+	from, size := int64(0), int64(-1)
+	switch b := req.Body.(type) {
+	case interface{ Stat() (os.FileInfo, error) }:
+		if info, err := b.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+	case interface{ Size() int64 }:
+		size = b.Size()
+	}
+	if s, ok := req.Body.(io.Seeker); ok && size >= 0 { // where it stands: only what follows is sent
+		var err error
+		if from, err = s.Seek(0, io.SeekCurrent); err != nil {
+			return req
+		}
+	}
+	if size -= from; size < 0 {
+		return req
+	}
+	if req.ContentLength > 0 {
+		size = min(size, req.ContentLength)
+	}
+	r := *req
+	r.ContentLength = size
+	if size == 0 {
+		_ = req.Body.Close()
+		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return &r
+	}
+	f := &replay{at: at, from: from, size: size, closer: req.Body}
+	r.Body, r.GetBody = f.open(), func() (io.ReadCloser, error) { return f.open(), nil }
+	return &r
+}
+
+// replay is a body that is read from its beginning as often as needed. It is closed when the call is over and the
+// last reader is: a transport may read on when it has a response.
+type replay struct {
+	at         io.ReaderAt
+	from, size int64
+	closer     io.Closer
+
+	mu      sync.Mutex
+	readers int
+	over    bool
+}
+
+type replayed struct {
+	*io.SectionReader
+	of     *replay
+	closed sync.Once
+}
+
+func (f *replay) open() *replayed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers++
+	return &replayed{SectionReader: io.NewSectionReader(f.at, f.from, f.size), of: f}
+}
+
+func (r *replayed) Close() (err error) {
+	r.closed.Do(func() { err = r.of.less(1, false) })
+	return err
+}
+
+func (f *replay) less(readers int, over bool) error {
+	f.mu.Lock()
+	was := f.over && f.readers == 0
+	f.readers -= readers
+	f.over = f.over || over
+	is := f.over && f.readers == 0
+	f.mu.Unlock()
+	if is && !was {
+		return f.closer.Close()
+	}
+	return nil
+}
+
+// release lets go of what replayable has made of req's body: the call is over.
+func release(req *http.Request) {
+	if r, ok := req.Body.(*replayed); ok {
+		_ = r.of.less(0, true)
+	}
 }

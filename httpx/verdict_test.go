@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -55,7 +56,15 @@ func TestWhatABreakerIsTold(t *testing.T) {
 		{"hook fails", answers(200, "ok"), "http://h/", text, []httpx.Option{hook}, none},
 		{"too large", answers(200, "longer"), "http://h/", text, []httpx.Option{httpx.MaxBody(3)}, good},
 		{"unreadable coding", answers(200, "ok", "Content-Encoding", "br"), "http://h/", text, nil, good},
-		{"decoder fails", answers(200, "ok"), "http://h/", func(*http.Response) (string, error) { return "", errBang }, nil, bad},
+		{"decoder fails", answers(200, "ok"), "http://h/", func(*http.Response) (string, error) { return "", errBang }, nil, none},
+		{"body breaks off", func(r *http.Request) (*http.Response, error) {
+			return answer(r, 200, io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))), nil
+		}, "http://h/", text, nil, bad},
+		{"404 that is retried", answers(404, ""), "http://h/", text, []httpx.Option{httpx.RetryOn(httpx.Status(404))}, none},
+		{"202 while polling", answers(202, ""), "http://h/", text, []httpx.Option{httpx.RetryOn(httpx.Status(202))}, none},
+		{"401 that is retried", answers(401, ""), "http://h/", text, []httpx.Option{httpx.NotProcessed(httpx.Status(401))}, none},
+		{"408", answers(408, ""), "http://h/", text, nil, none},
+		{"503 that is a refusal", answers(503, ""), "http://h/", text, []httpx.Option{httpx.Refused(httpx.Status(503))}, none},
 		{"decoder has its answer", answers(200, "ok"), "http://h/", func(*http.Response) (string, error) {
 			return "", retry.Permanent(retry.Neutral(errBang))
 		}, nil, good},

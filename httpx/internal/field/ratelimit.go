@@ -1,4 +1,4 @@
-package httpx
+package field
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// parseQuota reads what a response says of the server's limit. The first of these forms that says what is left counts:
+// Quota reads what a response says of the server's limit. The first of these forms that says what is left counts:
 //
 //	RateLimit: "default";r=50;t=30          RateLimit-Policy: "default";q=100;w=60    draft-ietf-httpapi-ratelimit-headers-08 on
 //	RateLimit: limit=100, remaining=50, reset=30          RateLimit-Policy: 100;w=60  -07
@@ -20,7 +20,7 @@ import (
 // Of several policies the one with the least left binds, of equal ones the one that is restored last. What is malformed is
 // ignored. In each form the reset may be an instant: servers mix them. A quota whose reset is already over says nothing, and
 // neither does a limit without window or remainder.
-func parseQuota(h http.Header, now time.Time) (retry.Quota, bool) {
+func Quota(h http.Header, now time.Time) (retry.Quota, bool) {
 	policies, _ := parseList(h.Values("RateLimit-Policy"))
 	now = serverTime(h, now)
 	if items, ok := parseList(h.Values("RateLimit")); ok && len(items) > 0 {
@@ -38,8 +38,8 @@ func parseQuota(h http.Header, now time.Time) (retry.Quota, bool) {
 			s.limit, s.hasLimit = parseCount(limits[0].value)
 			s.window = windowOf(s.limit, append(limits[1:], policies...))
 		}
-		s.remaining, s.hasRemaining = parseCount(trimOWS(h.Get(prefix + "Remaining")))
-		s.reset, s.hasReset = parseReset(trimOWS(h.Get(prefix+"Reset")), now)
+		s.remaining, s.hasRemaining = parseCount(Trim(h.Get(prefix + "Remaining")))
+		s.reset, s.hasReset = parseReset(Trim(h.Get(prefix+"Reset")), now)
 		if q, ok := s.quota(); ok {
 			return q, true
 		}
@@ -82,7 +82,7 @@ func structuredQuota(items, policies []item, now time.Time) (tightest retry.Quot
 		for _, p := range policies {
 			if p.named() && p.name() == it.name() {
 				s.limit, s.hasLimit = parseCount(p.param("q"))
-				s.window, _ = parseSeconds(p.param("w"))
+				s.window, _ = Seconds(p.param("w"))
 				counts = p.countsRequests()
 				break
 			}
@@ -120,7 +120,7 @@ func policyQuota(policies []item) (slowest retry.Quota, found bool) {
 		if !p.named() {
 			limit, ok = parseCount(p.value)
 		}
-		window, okWindow := parseSeconds(p.param("w"))
+		window, okWindow := Seconds(p.param("w"))
 		if !ok || !okWindow || limit == 0 || window == 0 || !p.countsRequests() {
 			continue
 		}
@@ -136,7 +136,7 @@ func policyQuota(policies []item) (slowest retry.Quota, found bool) {
 func windowOf(limit int, policies []item) time.Duration {
 	for _, p := range policies {
 		n, ok := parseCount(p.value)
-		if w, okWindow := parseSeconds(p.param("w")); ok && okWindow && n == limit {
+		if w, okWindow := Seconds(p.param("w")); ok && okWindow && n == limit {
 			return w
 		}
 	}
@@ -144,7 +144,7 @@ func windowOf(limit int, policies []item) time.Duration {
 }
 
 func parseCount(s string) (int, bool) {
-	n, ok := parseDigits(s)
+	n, ok := Digits(s)
 	return int(min(n, math.MaxInt)), ok
 }
 
@@ -207,14 +207,14 @@ func parseList(fields []string) (items []item, ok bool) {
 	var part strings.Builder
 	params, quoted := false, false
 	endPart := func() {
-		s := trimOWS(part.String())
+		s := Trim(part.String())
 		part.Reset()
 		if !params {
 			it.value = s
 			return
 		}
 		k, v, _ := strings.Cut(s, "=")
-		it.params = append(it.params, param{strings.ToLower(trimOWS(k)), trimOWS(v)})
+		it.params = append(it.params, param{strings.ToLower(Trim(k)), Trim(v)})
 	}
 	endItem := func() bool {
 		endPart()
@@ -224,7 +224,7 @@ func parseList(fields []string) (items []item, ok bool) {
 		return full
 	}
 	s := strings.Join(fields, ",")
-	if trimOWS(s) == "" {
+	if Trim(s) == "" {
 		return nil, false
 	}
 	for i := 0; i < len(s); i++ {
@@ -253,4 +253,17 @@ func parseList(fields []string) (items []item, ok bool) {
 		return nil, false
 	}
 	return items, true
+}
+
+// Quotas reads what a response says of the server's limits.
+func Quotas(h http.Header, now time.Time) []retry.Quota {
+	for key := range h { // nearly no response has such a field, and looking each of them up costs more than this
+		if strings.HasPrefix(key, "Ratelimit") || strings.HasPrefix(key, "X-Rate") {
+			if q, ok := Quota(h, now); ok {
+				return []retry.Quota{q}
+			}
+			return nil
+		}
+	}
+	return nil
 }

@@ -1,4 +1,4 @@
-package httpx
+package field
 
 import (
 	"math"
@@ -65,7 +65,7 @@ func TestRetryAfterReadsEveryFormAndNothingElse(t *testing.T) {
 		if c.date != "" {
 			h.Set("Date", c.date)
 		}
-		got, ok := ParseRetryAfter(h, noon)
+		got, ok := RetryAfter(h, noon)
 		if !ok {
 			got--
 		}
@@ -76,11 +76,11 @@ func TestRetryAfterReadsEveryFormAndNothingElse(t *testing.T) {
 }
 
 func TestRetryAfterTakesTheFirstOfTwoFields(t *testing.T) {
-	d, ok := ParseRetryAfter(http.Header{"Retry-After": {"7", "9"}}, noon)
+	d, ok := RetryAfter(http.Header{"Retry-After": {"7", "9"}}, noon)
 	if d != 7*time.Second || !ok {
 		t.Error(d, ok)
 	}
-	if d, ok := ParseRetryAfter(nil, noon); d != 0 || ok {
+	if d, ok := RetryAfter(nil, noon); d != 0 || ok {
 		t.Error("no field:", d, ok)
 	}
 }
@@ -92,7 +92,7 @@ func FuzzParseRetryAfter(f *testing.F) {
 		f.Add(s, s, int64(1)<<40)
 	}
 	f.Fuzz(func(t *testing.T, value, date string, unix int64) {
-		d, ok := ParseRetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, time.Unix(unix, 0))
+		d, ok := RetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, time.Unix(unix, 0))
 		if d < 0 || !ok && d != 0 {
 			t.Errorf("%q, %q at %d: %v, %v", value, date, unix, d, ok)
 		}

@@ -1,4 +1,4 @@
-package httpx
+package redact
 
 import (
 	"context"
@@ -32,11 +32,11 @@ func TestRedactedURLKeepsNoSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := redactURL(u); got != want {
+		if got := URL(u); got != want {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}
 	}
-	if redactURL(nil) != "" {
+	if URL(nil) != "" {
 		t.Error("nil")
 	}
 }
@@ -67,7 +67,7 @@ func TestRedactedErrorKeepsItsMeaningAndNoSecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := err.Error()
-			got := redactError(err)
+			got := Error(err)
 			if s := fmt.Sprintf("%v %+v %q", got, got, got); strings.Contains(s, "SECRET") {
 				t.Error("text:", s)
 			}
@@ -96,22 +96,22 @@ func TestRedactedErrorKeepsItsMeaningAndNoSecret(t *testing.T) {
 func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
 	inner := &url.Error{Op: "Get", URL: "http://h/?k=SECRET", Err: context.DeadlineExceeded}
 	var c *custom
-	if err := redactError(&custom{inner}); !errors.As(err, &c) || !errors.Is(err, context.DeadlineExceeded) {
+	if err := Error(&custom{inner}); !errors.As(err, &c) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error("custom type or deadline lost")
 	}
 	var timeout interface{ Timeout() bool }
-	if err := redactError(fmt.Errorf("x: %w", inner)); !errors.As(err, &timeout) || !timeout.Timeout() {
+	if err := Error(fmt.Errorf("x: %w", inner)); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Error("timeout lost")
 	}
 	marked := retry.Neutral(retry.Permanent(retry.After(inner, time.Second)))
-	got := redactError(fmt.Errorf("x: %w", marked))
+	got := Error(fmt.Errorf("x: %w", marked))
 	if d, ok := retry.RetryAfter(got); !ok || d != time.Second || !retry.IsPermanent(got) || !retry.IsNeutral(got) {
 		t.Error("marks lost:", got)
 	}
-	if got := redactError(retry.Unmark(marked)); retry.IsPermanent(got) || retry.IsNeutral(got) {
+	if got := Error(retry.Unmark(marked)); retry.IsPermanent(got) || retry.IsNeutral(got) {
 		t.Error("marks came back from below Unmark")
 	}
-	if r, ok := retry.Rejected(redactError(&retry.Rejection{Policy: "p", Reason: inner, RetryAfter: time.Second})); !ok || r.RetryAfter != time.Second {
+	if r, ok := retry.Rejected(Error(&retry.Rejection{Policy: "p", Reason: inner, RetryAfter: time.Second})); !ok || r.RetryAfter != time.Second {
 		t.Error("rejection lost")
 	}
 }
@@ -122,7 +122,7 @@ func TestErrorWithoutSecretsComesBackAsItIs(t *testing.T) {
 		errors.New("GET http://h.example/?k=xxxxx: 503"), errors.New("(see http://h.example/?k=xxxxx), again"), errors.New("at http://h.example/?xxxxx."),
 		errors.New(`malformed MIME header line: "Set-Cookie:xxxxx"`), errors.New(`failed to parse Location header "xxxxx"`),
 	} {
-		if got := redactError(err); got != err {
+		if got := Error(err); got != err {
 			t.Errorf("%v became %v", err, got)
 		}
 	}
@@ -145,7 +145,7 @@ func TestParseErrorsKeepNoSecret(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%q parses", raw)
 		}
-		got := redactError(err)
+		got := Error(err)
 		var u *url.Error
 		if strings.Contains(got.Error(), "SECRET") || !errors.As(got, &u) || u.Op != "parse" || strings.Contains(u.URL, "SECRET") {
 			t.Errorf("%q: %v", raw, got)
@@ -157,7 +157,7 @@ func TestQuotedLocationKeepsNoSecret(t *testing.T) {
 	for _, location := range []string{"/%zz?token=SECRET", ":foo?token=SECRET", "//user:SECRET@ho st/", "//user:SECRET@h:port/?token=SECRET", "http://[::1/?SECRET"} {
 		_, why := url.Parse(location)
 		err := &url.Error{Op: "Get", URL: "http://h.example/", Err: fmt.Errorf("failed to parse Location header %q: %v", location, why)}
-		if got := redactError(err); strings.Contains(got.Error(), "SECRET") || why == nil {
+		if got := Error(err); strings.Contains(got.Error(), "SECRET") || why == nil {
 			t.Error(got)
 		}
 	}
@@ -169,7 +169,7 @@ func TestQuotedHeaderKeepsNoSecret(t *testing.T) {
 		`malformed MIME header: missing colon: "Set-Cookie k=SECRET"; retrying`: `malformed MIME header: missing colon: "xxxxx"; retrying`,
 		`malformed MIME header initial line: " SECRET"`:                         `malformed MIME header initial line: "xxxxx"`,
 	} {
-		if got := redactError(errors.New(text)).Error(); got != want {
+		if got := Error(errors.New(text)).Error(); got != want {
 			t.Errorf("%s: %s", text, got)
 		}
 	}
@@ -177,12 +177,12 @@ func TestQuotedHeaderKeepsNoSecret(t *testing.T) {
 
 // http.Client makes a text of the error that its Timeout cut off.
 func TestATimeoutIsOneWithoutItsSecrets(t *testing.T) {
-	err := redactError(&url.Error{Op: "Get", URL: "http://h.example/", Err: &slowError{"GET http://u:SECRET@h.example/ (Client.Timeout exceeded)"}})
+	err := Error(&url.Error{Op: "Get", URL: "http://h.example/", Err: &slowError{"GET http://u:SECRET@h.example/ (Client.Timeout exceeded)"}})
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() || strings.Contains(err.Error()+timeout.Error(), "SECRET") {
 		t.Errorf("%v, %v", err, timeout)
 	}
-	err = redactError(fmt.Errorf("x: %w", &slowError{"at http://u:SECRET@h.example/"}))
+	err = Error(fmt.Errorf("x: %w", &slowError{"at http://u:SECRET@h.example/"}))
 	if !errors.As(err, &timeout) || !timeout.Timeout() || strings.Contains(timeout.Error(), "SECRET") {
 		t.Errorf("%v, %v", err, timeout)
 	}
@@ -206,7 +206,7 @@ func FuzzRedact(f *testing.F) {
 			return // a key
 		}
 		raw := before + "S3CR3T" + after
-		got := redactError(fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: raw, Err: errBoom}))
+		got := Error(fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: raw, Err: errBoom}))
 		if strings.Contains(got.Error(), "S3CR3T") {
 			t.Errorf("%q: %v", raw, got)
 		}

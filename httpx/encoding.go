@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/reprise-go/reprise/retry"
+	"github.com/reprise-go/reprise/httpx/internal/field"
 )
 
 // ErrEncoding is a response in a Content-Encoding that nobody here can read. It is final: the next attempt would bring the
@@ -80,15 +80,6 @@ func unpacked(resp *http.Response, body io.ReadCloser) {
 	resp.Uncompressed = true
 }
 
-// asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions. net/http undoes it out of
-// sight, so that nobody knows how much was sent; and closing a body that it is to undo waits for the body to begin, by which a
-// server could hold up the next attempt.
-func (x *exchange) asksForGzip(req *http.Request) bool {
-	web := req.URL != nil && (req.URL.Scheme == "https" || req.URL.Scheme == "http") // others are registered protocols
-	return web && x.standard != nil && !x.standard.DisableCompression && (x.call == nil || x.call.resume == nil || !resumable(req)) &&
-		req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
-}
-
 // gunzip is what net/http does where it has asked itself.
 func gunzip(resp *http.Response) {
 	if resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
@@ -123,6 +114,12 @@ func (m *measured) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// packs are the content codings that IANA has registered, but for identity.
+var packs = map[string]bool{
+	"aes128gcm": true, "br": true, "compress": true, "dcb": true, "dcz": true, "deflate": true, "exi": true, "gzip": true,
+	"pack200-gzip": true, "x-compress": true, "x-gzip": true, "zstd": true,
+}
+
 type coding struct {
 	name string
 	open expander
@@ -131,11 +128,11 @@ type coding struct {
 // codingsOf lists the encodings in the order they were applied.
 func codingsOf(h http.Header, more map[string]expander) (codings []coding, err error) {
 	for name := range strings.SplitSeq(strings.Join(h.Values("Content-Encoding"), ","), ",") {
-		name = strings.ToLower(trimOWS(name))
+		name = strings.ToLower(field.Trim(name))
 		open := more[name]
 		switch {
 		case open != nil:
-		case name == "" || name == "identity":
+		case !packs[name]: // "utf-8", "none", "binary": what some servers write there packs nothing
 			continue
 		case name == "gzip" || name == "x-gzip":
 			open = openGzip
@@ -151,9 +148,6 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 	}
 	return codings, nil
 }
-
-// answered marks what is wrong with the answer of a server that is well, and will give it again: what is final and not its fault.
-func answered(err error) error { return retry.Permanent(retry.Neutral(err)) }
 
 // inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC 1951), told apart by the
 // checksum in zlib's first two bytes.

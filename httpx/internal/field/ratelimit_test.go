@@ -1,4 +1,4 @@
-package httpx
+package field
 
 import (
 	"net/http"
@@ -72,7 +72,7 @@ func TestQuotaIsReadInEveryForm(t *testing.T) {
 		"fractional remaining":    {fields("RateLimit", `"a";r=1.5;t=1`), none},
 		"policy without a window": {fields("RateLimit-Policy", `"a";q=5`), none},
 	} {
-		got, ok := parseQuota(c.h, noon)
+		got, ok := Quota(c.h, noon)
 		if got != c.want || ok != (c.want != none) {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, ok, c.want)
 		}
@@ -85,7 +85,7 @@ func FuzzParseQuota(f *testing.F) {
 	f.Add(`"a\"`, ";;", ",", "99999999999999999999999", "1e400")
 	f.Fuzz(func(t *testing.T, all, policy, limit, remaining, reset string) {
 		for _, prefix := range []string{"RateLimit-", "X-Rate-Limit-"} {
-			q, ok := parseQuota(fields("RateLimit", all, "RateLimit-Policy", policy, prefix+"Limit", limit,
+			q, ok := Quota(fields("RateLimit", all, "RateLimit-Policy", policy, prefix+"Limit", limit,
 				prefix+"Remaining", remaining, prefix+"Reset", reset), noon)
 			if q.Limit < 0 || q.Remaining < 0 || q.Window < 0 || q.Reset < 0 {
 				t.Errorf("negative: %+v", q)

@@ -1,4 +1,5 @@
-package httpx
+// Package redact takes the secrets of URLs out of errors and texts.
+package redact
 
 import (
 	"errors"
@@ -13,9 +14,9 @@ import (
 
 const hidden = "xxxxx" // as url.URL.Redacted writes it
 
-// redactURL prints u for errors and logs: without userinfo and fragment, and with the values of its query hidden. A query
+// URL prints u for errors and logs: without userinfo and fragment, and with the values of its query hidden. A query
 // part without a value is hidden whole: it may be a token, as in ?c2VjcmV0.
-func redactURL(u *url.URL) string {
+func URL(u *url.URL) string {
 	if u == nil {
 		return ""
 	}
@@ -37,12 +38,12 @@ func redactURL(u *url.URL) string {
 	return c.String()
 }
 
-// redactText is redactURL for an URL that may be malformed. Where it cannot be told apart, everything after the scheme goes.
-func redactText(raw string) string {
+// Text is URL for an URL that may be malformed. Where it cannot be told apart, everything after the scheme goes.
+func Text(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
 	case err == nil:
-		return redactURL(u)
+		return URL(u)
 	case !strings.ContainsAny(raw, "@?#"):
 		return raw
 	case !strings.Contains(raw, "@"):
@@ -62,11 +63,11 @@ var (
 	unparsed   = regexp.MustCompile(`(failed to parse Location header).*`)
 )
 
-// redactError removes the secrets of URLs from err, at every depth of its tree, for printing and for errors.As alike: each
+// Error removes the secrets of URLs from err, at every depth of its tree, for printing and for errors.As alike: each
 // *url.Error becomes one with a redacted URL, and texts that quote an URL are rewritten. Everything else that errors.Is and
 // errors.As found they still find, and the marks of package retry stay. An error without secrets comes back as it is, and
 // err itself is never changed: it may be another call's too.
-func redactError(err error) error {
+func Error(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -78,7 +79,7 @@ func secrets(err error) (pairs []string) {
 	walk(err, func(e error) {
 		var u *url.Error
 		if errors.As(e, &u) { // and not a type assertion: retry.Unmark hides its tree from a walk
-			if clean := redactText(u.URL); clean != u.URL {
+			if clean := Text(u.URL); clean != u.URL {
 				quoted, cleanQuoted := strconv.Quote(u.URL), strconv.Quote(clean)
 				pairs = append(pairs, quoted[1:len(quoted)-1], cleanQuoted[1:len(cleanQuoted)-1], u.URL, clean)
 			}
@@ -112,7 +113,7 @@ func redactTree(err error, pairs []string) error {
 	}
 	text := err.Error()
 	clean := strings.NewReplacer(pairs...).Replace(text)
-	clean = urlInText.ReplaceAllStringFunc(clean, redactText)
+	clean = urlInText.ReplaceAllStringFunc(clean, Text)
 	clean = quotedText.ReplaceAllString(clean, `$1 "${2}`+hidden+`"`)
 	clean = unparsed.ReplaceAllString(clean, `$1 "`+hidden+`"`)
 	if clean == text && len(secrets(err)) == 0 { // this part of the tree holds none
@@ -120,7 +121,7 @@ func redactTree(err error, pairs []string) error {
 	}
 	switch e := err.(type) {
 	case *url.Error:
-		return &url.Error{Op: e.Op, URL: redactText(e.URL), Err: redactTree(e.Err, pairs)}
+		return &url.Error{Op: e.Op, URL: Text(e.URL), Err: redactTree(e.Err, pairs)}
 	case *retry.Error:
 		c := *e
 		c.Reason, c.Last = redactTree(e.Reason, pairs), redactTree(e.Last, pairs)
@@ -137,17 +138,19 @@ func redactTree(err error, pairs []string) error {
 		}
 	}
 	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
-		return remark(&timedOutError{r}, err)
+		return remark(Timeout(r), err)
 	}
 	return remark(r, err)
 }
 
-// timedOutError is a net.Error, which *url.Error looks for in what it holds and no further.
-type timedOutError struct{ error }
+// Timeout makes a net.Error of err, which is what *url.Error looks for in what it holds and no further.
+func Timeout(err error) error { return &timedOut{err} }
 
-func (t *timedOutError) Unwrap() error   { return t.error }
-func (t *timedOutError) Timeout() bool   { return true }
-func (t *timedOutError) Temporary() bool { return true }
+type timedOut struct{ error }
+
+func (t *timedOut) Unwrap() error   { return t.error }
+func (t *timedOut) Timeout() bool   { return true }
+func (t *timedOut) Temporary() bool { return true }
 
 // remark puts onto clean the marks that err itself carries: they live in a type that only package retry can make.
 func remark(clean, err error) error {
@@ -195,7 +198,21 @@ func (r *redacted) As(target any) bool {
 		return false
 	}
 	if u, ok := target.(**url.Error); ok { // from below a node that hides its tree
-		*u, _ = redactError(*u).(*url.Error)
+		*u, _ = Error(*u).(*url.Error)
 	}
 	return true
 }
+
+// Most is how much text of a server an error shows, in bytes.
+const Most = 1 << 10
+
+// Cut bounds a text of a server to Most bytes.
+func Cut(text string) string {
+	if len(text) <= Most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:Most-3], "") + "..."
+}
+
+// Server is Error for an error that holds text of a server.
+func Server(err error) error { return Error(err) }

@@ -1,0 +1,80 @@
+// Package hostname spells the hosts of URLs in one way.
+package hostname
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// Of returns u's host in its canonical spelling: lower case, in IDNA's ASCII form, without a trailing dot; an IP address as netip
+// writes it; the port without leading zeros, and only if it is not the scheme's own. Two URLs that net/http would send to the same
+// host and port have the same.
+func Of(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	name, port := u.Hostname(), strings.TrimLeft(u.Port(), "0")
+	name = Name(name)
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	switch {
+	case port == "", port == "80" && u.Scheme == "http", port == "443" && u.Scheme == "https":
+		return name
+	}
+	return name + ":" + port
+}
+
+// Name is Of for a host without a port.
+func Name(name string) string {
+	if addr, ok := address(name); ok {
+		return addr
+	}
+	for i := range len(name) {
+		if name[i] >= 0x80 {
+			name = ascii(name)
+			break
+		}
+	}
+	name = strings.ToLower(name)
+	if addr, ok := address(strings.TrimSuffix(name, ".")); ok { // fullwidth digits
+		return addr
+	}
+	return strings.TrimSuffix(name, ".")
+}
+
+func address(name string) (string, bool) {
+	if name == "" || name[0] > '9' && !strings.Contains(name, ":") { // no IP address begins so
+		return "", false
+	}
+	addr, err := netip.ParseAddr(name)
+	if err != nil {
+		return "", false
+	}
+	return addr.Unmap().String(), true
+}
+
+// ascii asks net/http for what it would dial: the standard library has IDNA's tables (UTS 46) there and does not show them. A name
+// that is not legal stays as it is.
+func ascii(name string) string {
+	dialled := errors.New("dialled")
+	to := make(chan string, 1)
+	t := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+		to <- addr
+		return nil, dialled
+	}}
+	_, err := t.RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: name}, Header: http.Header{}})
+	if !errors.Is(err, dialled) {
+		return name
+	}
+	host, _, err := net.SplitHostPort(<-to)
+	if err != nil {
+		return name
+	}
+	return host
+}
