@@ -2,8 +2,10 @@ package policies_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -510,5 +512,105 @@ func TestKeyedTellsFloatsApart(t *testing.T) {
 	}
 	if floats.Len() != 1 {
 		t.Errorf("%d keys", floats.Len())
+	}
+}
+
+// At its cap, under a flood of new keys, nearly all of which are idle, a key in steady use gets every call through.
+func TestKeyedServesAKeyInUseUnderAFloodOfNewOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(1000))
+		var flood sync.WaitGroup
+		var refused atomic.Int32
+		for g := range 3000 {
+			flood.Go(func() {
+				for i := range 10 {
+					if err := retry.Run(t.Context(), keys.For(1+g*10+i), succeed); err != nil {
+						refused.Add(1)
+					}
+					time.Sleep(ms)
+				}
+			})
+		}
+		for i := range 47 {
+			if err := retry.Run(t.Context(), keys.For(0), succeed); err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+			time.Sleep(ms / 4)
+		}
+		flood.Wait()
+		if refused.Load() > 0 || keys.Len() > 1000 {
+			t.Errorf("%d calls of new keys refused, %d keys", refused.Load(), keys.Len())
+		}
+	})
+}
+
+// A call that waits until another one has made room heeds its context.
+func TestKeyedWaitsForRoomNoLongerThanItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, begun := make(chan bool), false
+		keys := policies.Keyed(nil, func(int) retry.Policy {
+			return &asked{idle: func() bool { begun = true; <-release; return true }}
+		}, policies.MaxKeys(1))
+		_ = retry.Run(t.Context(), keys.For(0), succeed)
+		var all sync.WaitGroup
+		all.Go(func() { _ = retry.Run(t.Context(), keys.For(1), succeed) }) // asks whether 0 is idle
+		synctest.Wait()
+		if !begun {
+			t.Fatal("nobody makes room")
+		}
+		start := time.Now()
+		err := retry.Run(within(t, 50*ms), keys.For(2), succeed)
+		wantIs(t, err, context.DeadlineExceeded)
+		if d := time.Since(start); d > 52*ms {
+			t.Errorf("returned after %v", d)
+		}
+		close(release)
+		all.Wait()
+	})
+}
+
+func TestKeyedShowsItsKeys(t *testing.T) {
+	keys := policies.Keyed(keyIn, func(string) retry.Policy { return policies.NewBulkhead(1, 0) }, policies.Named("hosts"))
+	_ = retry.Run(t.Context(), keys.For("a"), succeed)
+	p, ok := keys.Get("a")
+	if b, is := p.(*policies.Bulkhead); !ok || !is || !b.Idle() {
+		t.Errorf("got %v, %v", p, ok)
+	}
+	if p, ok := keys.Get("b"); ok || p != nil || keys.Len() != 1 {
+		t.Errorf("got %v, %v: looking makes no key", p, ok)
+	}
+	var paths []string
+	retry.Walk(retry.Chain(policies.Constant(0), keys), func(path string, _ retry.Policy) bool { paths = append(paths, path); return true })
+	if want := []string{"constant", "keyed hosts", "keyed hosts/a"}; !slices.Equal(paths, want) {
+		t.Errorf("walked %q, want %q", paths, want)
+	}
+	for p, want := range map[retry.Policy]string{keys: "keyed hosts(1 keys)", keys.For("a"): "keyed hosts(key a)", keys.For("b"): "keyed hosts(key b)"} {
+		if got := retry.Describe(p); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for range 2 {
+		policies.Sweep(keys)
+		_, _ = keys.Get("a") // not a use
+	}
+	if keys.Len() != 0 {
+		t.Errorf("%d keys", keys.Len())
+	}
+}
+
+func TestZeroKeysAnswer(t *testing.T) {
+	for _, k := range []*policies.Keys[string]{nil, {}, policies.Keyed[string](nil, nil), policies.Keyed(keyIn, func(string) retry.Policy { return nil }, policies.MaxKeys(0))} {
+		if _, ok := k.Get("a"); ok || k.Len() != 0 || k.Name() != "" || !k.Idle() || k.String() != "keyed(misconfigured)" || k.For("a").(fmt.Stringer).String() != "keyed(misconfigured)" {
+			t.Errorf("%v", k)
+		}
+		for range k.All() {
+			t.Error("a key")
+		}
+		for range k.Members {
+			t.Error("a member")
+		}
+		wantIs(t, retry.Run(t.Context(), k, succeed), retry.ErrConfig)
+		wantIs(t, retry.Run(t.Context(), k.For("a"), succeed), retry.ErrConfig)
+		retry.Walk(k.For("a"), func(string, retry.Policy) bool { return true })
 	}
 }
