@@ -1,30 +1,35 @@
-// Package policies has the policies that need no state of the callee: retry loops and their schedules, classification of
-// errors, time limits, retry budgets, a bulkhead, one policy per key, and the typed wrappers Hedge and Fallback.
+// Package policies has the policies that know nothing of the callee but how its calls end: retry loops and their schedules,
+// classification of errors, time limits, retry budgets, limits on calls at once, one policy per key, and the typed wrappers.
 //
 //	guard := retry.Chain(
-//		policies.Timeout(10*time.Second),                        // for all attempts together
-//		policies.Exponential(policies.Attempts(4)),              // 100ms, 200ms, 400ms, each +-50 %
-//		policies.Timeout(2*time.Second),                         // for each attempt
-//		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))),   // an answer, not a failure
+//		policies.Timeout(10*time.Second),                               // for all attempts together
+//		policies.Exponential(policies.Attempts(4)),                     // 100ms, 200ms, 400ms, each +-50 %
+//		policies.Timeout(2*time.Second),                                // for each attempt
+//		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))),  // an answer, not a failure
 //	)
 //
 // # Retry loops
 //
-// [Exponential], [Fibonacci], [Constant], [Random], [Delays] and [Backoff] differ in how long they wait; the [Option] values
-// are the same for all. A loop
+// [Exponential], [Fibonacci], [Constant], [Random], [Delays] and [Backoff] differ in how long they wait; their options are the
+// same. A loop
 //
 //   - makes no further attempt after a permanent error ([retry.Permanent]), one that [RetryIf] denies, or the end of its context;
-//   - waits at least as long as the callee asks ([retry.After]);
-//   - burns no attempt on a rejection ([retry.Rejection]), but waits until the time it names, at most Attempts times in a row;
-//   - gives up at once on a rejection that names no time (a bulkhead is full, a breaker isolated, a budget spent), and where
-//     the callee or a rejection asks for more than [HintCap];
+//   - waits at least as long as the callee asks ([retry.After]), and gives up at once if that is more than [HintCap];
+//   - fails fast on a rejection ([retry.Rejection]): it burns no attempt, and waits only if that takes no longer than the wait
+//     that would follow on a failure, or fits the [Patience] it was given;
 //   - begins no wait that cannot end before the deadline or within [MaxElapsed];
 //   - asks its [Budget] before every further attempt.
 //
-// Loops inside each other multiply: see [OutermostOnly] and [MaxCalls].
+// Loops inside each other multiply: see [OutermostOnly] and [MaxCalls]. For streams see [ResetAfter], for a graceful shutdown
+// [StopOn].
 //
 // # What wraps a call
 //
 // A policy does not see results. What must see them wraps the call itself, and composes with retry.Wrap and retry.Check:
-// [Hedge] makes a second call where the first is slow, [Fallback] an other one where it failed.
+// [Hedge] makes a second call if the first is slow, [Fallback] another one if it failed, [Failover] asks the next replica,
+// [Coalesce] makes one call for many callers, [Detach] leaves a call behind that knows no context.
+//
+// # Names
+//
+// Every stateful policy takes [Named], and tells itself by String, which is safe while calls run.
 package policies

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
@@ -30,7 +29,8 @@ import (
 // no caller left: it ends the program, as in any goroutine.
 //
 // after 0 makes all calls at once. The only option is [WithBudget]: a hedge then asks the budget as a retry does, and is not
-// made if that refuses. A hedge is no attempt of a loop, so a [MaxCalls] around does not bound it; max does.
+// made if that refuses. retry.Attempt counts hedges and the attempts of a loop around them together, 1, 2, 3, so that each
+// can go to another replica. A [MaxCalls] around does not bound hedges; max does.
 //
 // A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
 func Hedge[T any](call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option) func(context.Context) (T, error) {
@@ -49,8 +49,7 @@ func Hedge[T any](call func(context.Context) (T, error), after time.Duration, ma
 		if err := retry.Ended(ctx); err != nil {
 			return zero, err
 		}
-		r := &race[T]{call: call, discard: discard, outcomes: make(chan outcome[T]), over: make(chan struct{})}
-		return r.run(ctx, after, max, c.budget)
+		return newRace(call, discard).hedge(ctx, after, max, c.budget)
 	}
 }
 
@@ -58,29 +57,7 @@ type hedgeConfig struct{ budget *Budget }
 
 func (c *hedgeConfig) setBudget(b *Budget) { c.budget = b }
 
-// race is one call of a Hedge.
-type race[T any] struct {
-	call    func(context.Context) (T, error)
-	discard func(T)
-
-	outcomes chan outcome[T] // has no room, as max may be any number
-	over     chan struct{}   // closed when there is no one left to receive
-
-	winner *outcome[T] // what the caller is about to get
-}
-
-// outcome is how one call ended.
-type outcome[T any] struct {
-	value    T
-	err      error
-	first    bool // of the calls, not to arrive
-	paid     int64
-	panicked bool
-	with     any
-	exited   bool
-}
-
-func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget *Budget) (T, error) {
+func (r *race[T]) hedge(ctx context.Context, after time.Duration, most int, budget *Budget) (T, error) {
 	began := now()
 	inner, cancel := context.WithCancel(ctx)
 	defer r.end()
@@ -91,9 +68,9 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 	timer := time.NewTimer(after)
 	defer timer.Stop()
 	for {
-		hedge := timer.C
+		next := timer.C
 		if made == most || ctx.Err() != nil {
-			hedge = nil
+			next = nil
 		}
 		select {
 		case o := <-r.outcomes:
@@ -106,14 +83,15 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 				r.winner = &o
 				return o.value, nil
 			}
-			final := retry.IsPermanent(o.err) || errors.Is(o.err, retry.ErrConfig)
-			if _, rejected := retry.Rejected(o.err); budget != nil && !final && !rejected {
+			v := retry.VerdictOf(o.err)
+			final := v.Permanent || v.Config
+			if budget != nil && !final && v.Rejection == nil {
 				budget.failed(o.first)
 			}
 			if running == 0 || final {
 				return o.value, hedged(ctx, o.err, made, began)
 			}
-		case <-hedge:
+		case <-next:
 			if ctx.Err() != nil {
 				continue
 			}
@@ -122,73 +100,13 @@ func (r *race[T]) run(ctx context.Context, after time.Duration, most int, budget
 				made = most
 				continue
 			}
+			beside := retry.Hedged(inner, made)
 			made++
 			running++
 			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", To: fmt.Sprintf("no answer in %v: one more call beside", after)})
-			go r.make(inner, false, paid)
+			go r.make(beside, false, paid)
 			timer.Reset(after)
 		}
-	}
-}
-
-// make is one of the calls, in its own goroutine.
-func (r *race[T]) make(ctx context.Context, first bool, paid int64) {
-	o := outcome[T]{first: first, paid: paid, exited: true}
-	defer func() {
-		if o.exited { // it did not return. The panic goes on in the caller's goroutine
-			if with := recover(); with != nil {
-				o.exited, o.panicked, o.with = false, true, with
-			}
-		}
-		select {
-		case r.outcomes <- o:
-		case <-r.over:
-			r.lost(o)
-		}
-	}()
-	o.value, o.err = r.call(ctx)
-	o.exited = false
-}
-
-// raise repeats in the caller's goroutine how a call ended its own.
-func (r *race[T]) raise(o outcome[T]) {
-	if o.panicked {
-		panic(o.with)
-	}
-	if o.exited {
-		runtime.Goexit()
-	}
-}
-
-// end closes the race; what has arrived and was not received yet is dealt with.
-func (r *race[T]) end() {
-	var aborted outcome[T]
-	for arrived := true; arrived; {
-		select {
-		case o := <-r.outcomes:
-			if o.panicked || o.exited {
-				aborted = o
-				continue
-			}
-			go r.lost(o)
-		default:
-			arrived = false
-		}
-	}
-	close(r.over)
-	if r.winner != nil && (aborted.panicked || aborted.exited) { // the caller gets that instead
-		go r.lost(*r.winner)
-	}
-	r.raise(aborted)
-}
-
-// lost takes what a loser still has.
-func (r *race[T]) lost(o outcome[T]) {
-	if o.panicked {
-		panic(o.with)
-	}
-	if !o.exited && o.err == nil && r.discard != nil {
-		r.discard(o.value)
 	}
 }
 

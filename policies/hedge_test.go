@@ -116,6 +116,27 @@ func TestHedge(t *testing.T) {
 			t.Errorf("got\n%s\nwithout %q", got, want)
 		}
 	})
+	bubble(t, "hedges and attempts are counted together", func(t *testing.T) {
+		var attempts []int
+		var mu sync.Mutex
+		call := func(ctx context.Context) (int, error) {
+			mu.Lock()
+			attempts = append(attempts, retry.Attempt(ctx))
+			mu.Unlock()
+			time.Sleep(25 * ms)
+			return 0, errBoom
+		}
+		hedged := policies.Hedge(call, 10*ms, 3, nil)
+		_, _ = retry.Do(t.Context(), policies.Constant(0, policies.Attempts(2)), hedged)
+		if want := []int{1, 2, 3, 4, 5, 6}; !slices.Equal(attempts, want) {
+			t.Errorf("in a loop: %v, want %v", attempts, want)
+		}
+		attempts = nil
+		_, _ = hedged(t.Context())
+		if want := []int{1, 2, 3}; !slices.Equal(attempts, want) {
+			t.Errorf("alone: %v, want %v", attempts, want)
+		}
+	})
 	bubble(t, "the caller's end is told", func(t *testing.T) {
 		_, err := policies.Hedge(func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errBoom }, ms, 2, nil)(within(t, 5*ms))
 		wantIs(t, err, errBoom, context.DeadlineExceeded)

@@ -1,0 +1,139 @@
+package policies
+
+import (
+	"context"
+	"runtime"
+	"sync"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Coalesce makes one call for all who ask the same at once: a cache that is filled by a thousand requests at a time asks its
+// source once. key says what is asked for; whoever may see the answer belongs into it too, as a tenant or a user does,
+// because all callers of a key get the same one.
+//
+// The call runs in a goroutine of its own, with the context values of the caller that came first and without any caller's
+// deadline or cancellation. Each caller leaves when its own context ends; when the last one has left the call's context ends,
+// and the next caller begins a new one.
+//
+// All get the same value and the same error. So nobody may change the value, and what can be read only once, as an
+// *http.Response, cannot be shared. A panic, or runtime.Goexit, in call reaches all of them; if all have left a panic ends the
+// program, as in any goroutine.
+//
+// A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
+func Coalesce[K comparable, T any](key func(context.Context) K, call func(context.Context) (T, error)) func(context.Context) (T, error) {
+	g := &flights[K, T]{call: call, running: map[K]*flight[T]{}}
+	return func(ctx context.Context) (T, error) {
+		var zero T
+		if key == nil || call == nil {
+			return zero, retry.ConfigErrorf("policies.Coalesce", "nil function")
+		}
+		if err := retry.Ended(ctx); err != nil {
+			return zero, err
+		}
+		k := key(ctx)
+		if k != k { // NaN, which nobody else asks for
+			return call(ctx)
+		}
+		return g.ask(ctx, k)
+	}
+}
+
+type flights[K comparable, T any] struct {
+	call func(context.Context) (T, error)
+
+	mu      sync.Mutex
+	running map[K]*flight[T]
+}
+
+// flight is one call and those who wait for it.
+type flight[T any] struct {
+	callers int // guarded by the lock of flights
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when out is there
+	out     outcome[T]
+}
+
+func (g *flights[K, T]) ask(ctx context.Context, key K) (T, error) {
+	f := g.join(ctx, key)
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		if g.leave(key, f) {
+			var zero T
+			return zero, retry.Ended(ctx)
+		}
+	}
+	if f.out.panicked {
+		panic(f.out.with)
+	}
+	if f.out.exited {
+		runtime.Goexit()
+	}
+	return f.out.value, f.out.err
+}
+
+func (g *flights[K, T]) join(ctx context.Context, key K) *flight[T] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.running[key]
+	if f == nil {
+		f = &flight[T]{done: make(chan struct{})}
+		var inner context.Context
+		inner, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		g.running[key] = f
+		go g.fly(inner, key, f)
+	}
+	f.callers++
+	return f
+}
+
+// leave is false if the outcome has come in the same moment.
+func (g *flights[K, T]) leave(key K, f *flight[T]) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-f.done:
+		return false
+	default:
+	}
+	if f.callers--; f.callers == 0 {
+		f.cancel()
+		g.forget(key, f)
+	}
+	return true
+}
+
+// forget has the next caller begin a new call. g.mu must be held.
+func (g *flights[K, T]) forget(key K, f *flight[T]) {
+	if g.running[key] == f {
+		delete(g.running, key)
+	}
+}
+
+func (g *flights[K, T]) fly(ctx context.Context, key K, f *flight[T]) {
+	defer f.cancel()
+	out := outcome[T]{exited: true}
+	defer func() {
+		if out.exited { // it did not return. The panic goes on in the callers' goroutines
+			if with := recover(); with != nil {
+				out.exited, out.panicked, out.with = false, true, with
+			}
+		}
+		if g.land(key, f, out) == 0 && out.panicked {
+			panic(out.with)
+		}
+	}()
+	out.value, out.err = g.call(ctx)
+	out.exited = false
+}
+
+// land hands the outcome to those who wait, and tells how many they are.
+func (g *flights[K, T]) land(key K, f *flight[T], out outcome[T]) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.out = out
+	close(f.done)
+	g.forget(key, f)
+	return f.callers
+}

@@ -1,0 +1,87 @@
+package policies
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Detach makes a call that returns when its context ends although call goes on: for a callee that knows no context, as an old
+// driver or a computation. Under a [Timeout] the caller then gets its [ErrTimeout] in time, and the failure counts.
+//
+// The call that is left behind runs to its end in a goroutine of its own; a value that it still returns with a nil error goes
+// to discard, which may be nil. It keeps what it uses, so put a [Bulkhead] that is to count it inside, by retry.Wrap.
+// While [MaxDetached] calls are left behind, further ones are rejected with [ErrFull].
+//
+// A panic, or runtime.Goexit, in call reaches the caller with its value. Once the call is left behind there is no caller: a
+// panic ends the program, as in any goroutine.
+//
+// Options are [MaxDetached] and [Named]. A mistake is a [retry.ErrConfig] of every call. retry.Validate sees policies only,
+// so not this.
+func Detach[T any](call func(context.Context) (T, error), discard func(T), opts ...Option) func(context.Context) (T, error) {
+	d := detachConfig{label: label{kind: "detach"}, most: 64}
+	var m mistakes
+	m.check(call != nil, "nil function")
+	m.configure(&d, opts)
+	bad := m.in("Detach")
+	var behind atomic.Int64
+	return func(ctx context.Context) (T, error) {
+		var zero T
+		if bad != nil {
+			return zero, bad
+		}
+		if err := retry.Ended(ctx); err != nil {
+			return zero, err
+		}
+		if behind.Load() >= d.most {
+			full := &retry.Rejection{Policy: d.who(), Reason: ErrFull}
+			retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
+			return zero, full
+		}
+		return detached(ctx, call, discard, &behind)
+	}
+}
+
+type detachConfig struct {
+	label
+	most int64
+}
+
+// MaxDetached bounds how many calls of a [Detach] may be left behind at once. The default is 64.
+func MaxDetached(n int) Option {
+	return option("MaxDetached", n, n >= 1, "be at least 1", func(d *detachConfig) { d.most = int64(n) })
+}
+
+func detached[T any](ctx context.Context, call func(context.Context) (T, error), discard func(T), behind *atomic.Int64) (T, error) {
+	var apart atomic.Bool // the caller has left, or the call is over, whichever came first
+	r := newRace(func(ctx context.Context) (T, error) {
+		defer func() {
+			if !apart.CompareAndSwap(false, true) {
+				behind.Add(-1)
+			}
+		}()
+		return call(ctx)
+	}, discard)
+	defer r.end()
+	go r.make(ctx, true, 0)
+	select {
+	case o := <-r.outcomes:
+		return r.take(o)
+	case <-ctx.Done():
+	}
+	behind.Add(1)
+	if !apart.CompareAndSwap(false, true) { // it is over in the same moment
+		behind.Add(-1)
+		return r.take(<-r.outcomes)
+	}
+	var zero T
+	return zero, retry.Ended(ctx)
+}
+
+// take is what the caller gets of o.
+func (r *race[T]) take(o outcome[T]) (T, error) {
+	r.raise(o)
+	r.winner = &o
+	return o.value, o.err
+}

@@ -1,0 +1,93 @@
+package policies
+
+import (
+	"context"
+	"runtime"
+)
+
+// race is one or more calls in goroutines of their own, of which one outcome is received at a time: for Hedge and Detach.
+type race[T any] struct {
+	call    func(context.Context) (T, error)
+	discard func(T)
+
+	outcomes chan outcome[T] // has no room, as there may be any number of calls
+	over     chan struct{}   // closed when there is no one left to receive
+
+	winner *outcome[T] // what the caller is about to get
+}
+
+func newRace[T any](call func(context.Context) (T, error), discard func(T)) *race[T] {
+	return &race[T]{call: call, discard: discard, outcomes: make(chan outcome[T]), over: make(chan struct{})}
+}
+
+// outcome is how one call ended.
+type outcome[T any] struct {
+	value    T
+	err      error
+	first    bool  // of the calls, not to arrive
+	paid     int64 // to a budget
+	panicked bool
+	with     any
+	exited   bool
+}
+
+// make is one of the calls, in its own goroutine.
+func (r *race[T]) make(ctx context.Context, first bool, paid int64) {
+	o := outcome[T]{first: first, paid: paid, exited: true}
+	defer func() {
+		if o.exited { // it did not return. The panic goes on in the caller's goroutine
+			if with := recover(); with != nil {
+				o.exited, o.panicked, o.with = false, true, with
+			}
+		}
+		select {
+		case r.outcomes <- o:
+		case <-r.over:
+			r.lost(o)
+		}
+	}()
+	o.value, o.err = r.call(ctx)
+	o.exited = false
+}
+
+// raise repeats in the caller's goroutine how a call ended its own.
+func (r *race[T]) raise(o outcome[T]) {
+	if o.panicked {
+		panic(o.with)
+	}
+	if o.exited {
+		runtime.Goexit()
+	}
+}
+
+// end closes the race; what has arrived and was not received yet is dealt with.
+func (r *race[T]) end() {
+	var aborted outcome[T]
+	for arrived := true; arrived; {
+		select {
+		case o := <-r.outcomes:
+			if o.panicked || o.exited {
+				aborted = o
+				continue
+			}
+			go r.lost(o)
+		default:
+			arrived = false
+		}
+	}
+	close(r.over)
+	if r.winner != nil && (aborted.panicked || aborted.exited) { // the caller gets that instead
+		go r.lost(*r.winner)
+	}
+	r.raise(aborted)
+}
+
+// lost takes what a loser still has.
+func (r *race[T]) lost(o outcome[T]) {
+	if o.panicked {
+		panic(o.with)
+	}
+	if !o.exited && o.err == nil && r.discard != nil {
+		r.discard(o.value)
+	}
+}
