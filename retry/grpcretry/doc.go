@@ -1,0 +1,38 @@
+// Package grpcretry binds a chain of policies to gRPC, on both sides of the wire. It is a module of
+// its own, so that only those who use it require gRPC.
+//
+//	guard := retry.Chain(
+//		policies.Exponential(policies.Attempts(4)),
+//		policies.Keyed(grpcretry.Method, func(method string) retry.Policy { return breaker.New(method) }),
+//	)
+//	conn, err := grpc.NewClient(target,
+//		grpc.WithChainUnaryInterceptor(grpcretry.UnaryClient(guard)),
+//		grpc.WithChainStreamInterceptor(grpcretry.StreamClient(guard)),
+//	)
+//	server := grpc.NewServer(grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(limiter)))
+//
+// # What a code means
+//
+//	OK, Canceled                                  as ever: a success, the caller's own doing
+//	Unavailable, DeadlineExceeded, Internal,      the callee's failure. Retried for idempotent methods
+//	Unknown, DataLoss                             (not DataLoss)
+//	ResourceExhausted, Aborted                    not the callee's fault, not acted on: retried for any method;
+//	                                              ResourceExhausted is a refusal, which pacers hear
+//	all others: InvalidArgument, NotFound, ...    the final answer of a healthy callee
+//
+// A method is idempotent if its idempotency_level in the proto file says so (NO_SIDE_EFFECTS or
+// IDEMPOTENT), or [Idempotent] does. grpc-retry-pushback-ms in the trailers is the callee's wish for
+// patience, as is the RetryInfo detail of a status; a negative or malformed pushback forbids a
+// further attempt (gRFC A6). Each further attempt carries grpc-previous-rpc-attempts.
+//
+// # Errors
+//
+// What comes back is the error of the chain: errors.Is and errors.As find breaker.ErrOpen, a
+// *retry.Rejection, a *retry.Error, and status.Code the code of the last failure. A call that was
+// rejected before any attempt has the code Unavailable, or ResourceExhausted by a limiter.
+//
+// # gRPC's own retries
+//
+// grpc-go retries by service config, and without asking a stream that the server has not seen. Use
+// either that or this, not both: disable it with grpc.WithDisableRetry. grpc-go does not hedge; [Hedge] does.
+package grpcretry
