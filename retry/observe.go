@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,6 +38,7 @@ type Event struct {
 	Depth   int           // retry loops around; 0 outside of any
 	Wait    time.Duration // how long the policy wanted to wait
 	Took    time.Duration // how long the call or the wait really took
+	Calls   int           // KindDone: calls made inside the Observe, of all loops and hedges
 	Err     error
 	From    string    // KindChange: the state before, "closed", "10/s"
 	To      string    // KindChange: the state now. Of other kinds: a remark on what was done
@@ -61,14 +63,18 @@ func (o observe) Do(ctx context.Context, next Next) error {
 	}
 	around := scopeOf(ctx).load()
 	st := *around
-	st.watch, st.at = &watch{Observer(o), around.watch}, beside
+	w := &watch{observer: Observer(o), outer: around.watch}
+	st.watch, st.at = w, beside
 	in := within(ctx, st)
 
 	start := time.Now()
 	err := errAborted
 	defer func() {
 		end := time.Now()
-		o(ctx, Event{Kind: KindDone, Attempt: Attempt(ctx), Depth: around.depth, Took: end.Sub(start), Err: err, Time: end})
+		o(ctx, Event{
+			Kind: KindDone, Attempt: Attempt(ctx), Depth: around.depth,
+			Took: end.Sub(start), Calls: int(w.calls.Load()), Err: err, Time: end,
+		})
 	}()
 	if ended := Ended(ctx); ended != nil {
 		err = ended
@@ -94,6 +100,7 @@ func (o observe) String() string { return "observe" }
 type watch struct {
 	observer Observer
 	outer    *watch
+	calls    atomic.Int64
 }
 
 func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
@@ -119,6 +126,9 @@ func Emit(ctx context.Context, e Event) {
 		e.Time = time.Now()
 	}
 	for w := st.watch; w != nil; w = w.outer {
+		if e.Kind == KindCall {
+			w.calls.Add(1)
+		}
 		w.observer(ctx, e)
 	}
 }

@@ -167,3 +167,14 @@ func TestLookingWhileCallsRun(t *testing.T) {
 		t.Errorf("%d calls, %d failed", g.Calls, g.Failed)
 	}
 }
+func TestManyMembersAreNotShown(t *testing.T) {
+	debug := retrydebug.New()
+	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return breaker.New("b") })
+	for i := range 3000 {
+		_ = retry.Run(t.Context(), keys.For(i), fail)
+	}
+	debug.Watch("hosts", keys)
+	if g := debug.Page().Guards[0]; len(g.Members) != 100 || len(g.Members)+g.LeftOut < 1000 {
+		t.Errorf("%d shown, %d left out", len(g.Members), g.LeftOut)
+	}
+}
