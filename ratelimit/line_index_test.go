@@ -1,12 +1,17 @@
 package ratelimit
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
 )
 
 // plainQueue is a line that looks at everybody at each step: the oracle. A waiter fits while no more
@@ -143,4 +148,81 @@ func check(t *testing.T, q *line[int], want []*waiter[int]) {
 	if q.index != nil && (q.index.root == nil || q.index.root.len != len(want) || q.index.root.tokens != tokens) {
 		t.Fatal("the index has lost count")
 	}
+}
+
+// Whatever comes, leaves, overtakes, pauses, is charged, given back or changed: after each step everybody
+// in line can be served in time, nobody is admitted after its deadline, and in the end nothing is left.
+func TestWhoeverIsInLineCanBeServedInTime(t *testing.T) {
+	refused := 0
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 2))
+			var opts []Option
+			if rng.IntN(2) == 0 {
+				opts = append(opts, MaxWait(time.Duration(1+rng.IntN(8000))*time.Millisecond))
+			}
+			burst := 1 + rng.IntN(6)
+			slow := New(rate.Limit(1+rng.Float64()*20), burst, opts...)
+			l := slow
+			if seed%3 == 0 {
+				l = All(slow, New(rate.Limit(1+rng.Float64()*20), burst+rng.IntN(6)))
+			}
+			var wg sync.WaitGroup
+			for step := range 400 {
+				switch op := rng.IntN(14); {
+				case op == 0:
+					time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
+				case op == 1:
+					l.Pause(time.Duration(rng.IntN(1500)) * time.Millisecond)
+				case op == 2:
+					l.Charge(rng.IntN(2*burst+2) - burst/2)
+				case op == 3 && l == slow:
+					l.SetLimit(rate.Limit(1 + rng.Float64()*20))
+				default:
+					join(t, rng, l, &wg)
+				}
+				synctest.Wait()
+				l.mu.Lock()
+				k, before := 0, 0
+				for w := l.line.head; w != nil; w = w.next {
+					if _, reason := l.turn(w, k, before); reason != nil {
+						t.Errorf("seed %d, step %d: waiter %d of %d: %v", seed, step, k, l.line.len, reason)
+					}
+					k, before = k+1, before+w.n
+				}
+				l.mu.Unlock()
+			}
+			wg.Wait()
+			refused += l.Counts().Refused
+			time.Sleep(2 * time.Hour)
+			if !l.Idle() {
+				t.Errorf("seed %d: something is left: %v", seed, l)
+			}
+		})
+	}
+	if refused < 1000 {
+		t.Errorf("only %d were refused: the test shows nothing", refused)
+	}
+}
+
+// join makes a call of random priority, patience, price and outcome.
+func join(t *testing.T, rng *rand.Rand, l *Limiter, wg *sync.WaitGroup) {
+	ctx := retry.WithPriority(t.Context(), retry.Priority(rng.IntN(4)))
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(1+rng.IntN(6000))*time.Millisecond)
+	n, rejected := 1+rng.IntN(l.Burst()), rng.IntN(8) == 0
+	if rng.IntN(6) == 0 {
+		time.AfterFunc(time.Duration(rng.IntN(3000))*time.Millisecond, cancel)
+	}
+	wg.Go(func() {
+		defer cancel()
+		_ = retry.Run(ctx, l.N(n), func(ctx context.Context) error {
+			if ctx.Err() != nil {
+				t.Error("a call was made after its context had ended")
+			}
+			if rejected {
+				return &retry.Rejection{Policy: "breaker"}
+			}
+			return nil
+		})
+	})
 }
