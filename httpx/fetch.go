@@ -115,17 +115,23 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 	if c.cfg.resume {
 		k.resume = &resumption{keep: cmp.Or(c.cfg.maxBody, resumeBytes)}
 	}
+	err = k.do(c, req)
+	return value, k.sent, err
+}
+
+// do sends req, and returns when it is decoded.
+func (k *fetching) do(c *Client, req *http.Request) error {
 	resp, err := k.client(c).Do(req)
 	if resp != nil {
 		_ = resp.Body.Close()
 	}
 	switch {
 	case err != nil:
-		return value, k.sent, plainError(err)
+		return plainError(err)
 	case !k.done: // a redirect that was not followed, or a 304
-		return value, k.sent, final(resp)
+		return final(resp)
 	}
-	return value, k.sent, nil
+	return nil
 }
 
 const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
@@ -135,11 +141,16 @@ const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
 // *fetching is none.
 type fetching struct {
 	decode  func(*http.Response) error
-	resume  *resumption
+	resume  resumer   // nil: each attempt reads the body from its beginning
 	body    *wireBody // of the present attempt
 	done    bool      // the decoder has made the value
 	sent    int       // attempts, of all hops
 	garbled int       // whole bodies that were not JSON
+}
+
+// resumer lets the attempts of a Fetch continue each other's body.
+type resumer interface {
+	roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error)
 }
 
 func (k *fetching) client(c *Client) *http.Client {

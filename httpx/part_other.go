@@ -1,0 +1,32 @@
+//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd || windows)
+
+package httpx
+
+import (
+	"io/fs"
+	"os"
+)
+
+const renamesOpenFiles = true
+
+// openLocked has no lock to offer to other processes here: only those of this process are refused.
+func openLocked(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // EXCL follows no link
+	if err == nil {
+		return f, nil
+	}
+	info, statErr := os.Lstat(path)
+	if statErr != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+		return nil, err
+	}
+	if opened, err := f.Stat(); err != nil || !os.SameFile(info, opened) { // a link by now
+		_ = f.Close()
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrInvalid}
+	}
+	return f, nil
+}
+
+func ownAlone(info os.FileInfo) bool { return info.Mode().Perm()&0o077 == 0 }
