@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,36 +178,36 @@ func TestCrawl_a_refused_redirect_says_so(t *testing.T) {
 	t.Error("no result for the page that redirects")
 }
 
+// counting counts the requests that are under way.
+type counting struct{ under, most atomic.Int64 }
+
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.most.Store(max(c.most.Load(), c.under.Add(1)))
+	defer c.under.Add(-1)
+	return http.DefaultTransport.RoundTrip(r)
+}
+
 func TestCrawl_leaving_the_loop_cancels_and_waits(t *testing.T) {
-	before := runtime.NumGoroutine()
-	var under sync.WaitGroup
+	hung := make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/" {
-			fmt.Fprint(w, numbered(100))
+		if r.URL.Path == "/" || r.URL.Path == "/quick" {
+			fmt.Fprint(w, "/quick ", numbered(100))
 			return
 		}
-		under.Add(1)
-		defer under.Done()
+		hung <- struct{}{}
 		<-r.Context().Done()
 	}))
 	defer s.Close()
-	decoding := 0
-	for range Crawl(t.Context(), once(), []string{s.URL + "/"}, func(r *http.Response) (string, error) {
-		decoding++
-		defer func() { decoding-- }()
-		return Text(r)
-	}, fieldsOf, Workers(4)) {
-		break
-	}
-	if decoding != 0 {
-		t.Errorf("%d decoders still run", decoding)
-	}
-	under.Wait()
-	s.CloseClientConnections()
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before+3; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+	var c counting
+	client := New(WithPolicy(retry.Chain()), WithClient(&http.Client{Transport: &c}))
+	for r := range Crawl(t.Context(), client, []string{s.URL + "/"}, Text, fieldsOf, Workers(4)) {
+		if strings.HasSuffix(r.URL, "/quick") {
+			<-hung
+			break
 		}
+	}
+	if c.under.Load() != 0 || c.most.Load() < 2 {
+		t.Errorf("%d requests still run, of at most %d", c.under.Load(), c.most.Load())
 	}
 }
 
