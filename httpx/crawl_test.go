@@ -178,10 +178,10 @@ func TestCrawl_a_refused_redirect_says_so(t *testing.T) {
 	t.Error("no result for the page that redirects")
 }
 
-// counting counts the requests that are under way.
-type counting struct{ under, most atomic.Int64 }
+// inFlight counts the requests that are under way.
+type inFlight struct{ under, most atomic.Int64 }
 
-func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *inFlight) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.most.Store(max(c.most.Load(), c.under.Add(1)))
 	defer c.under.Add(-1)
 	return http.DefaultTransport.RoundTrip(r)
@@ -198,7 +198,7 @@ func TestCrawl_leaving_the_loop_cancels_and_waits(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer s.Close()
-	var c counting
+	var c inFlight
 	client := New(WithPolicy(retry.Chain()), WithClient(&http.Client{Transport: &c}))
 	for r := range Crawl(t.Context(), client, []string{s.URL + "/"}, Text, fieldsOf, Workers(4)) {
 		if strings.HasSuffix(r.URL, "/quick") {
