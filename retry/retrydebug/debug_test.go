@@ -55,7 +55,7 @@ func TestThePageShowsWhatGuardsDo(t *testing.T) {
 		}
 		html := get(t, debug, "GET", "/").Body.String()
 		for _, want := range []string{
-			`<meta http-equiv="refresh" content="2">`, "1 calls, 1 failed", "limiter slots", `rate <b>12.35 1/s</b>`, `state <b class="open">open</b>`,
+			`<meta http-equiv="refresh" content="2">`, "1 calls, 1 failed", "limiter slots", `rate <b>12.35/s</b>`, `state <b class="open">open</b>`,
 			"3 calls in 2s", "&lt;down&gt;", "must be at least 1", "give up",
 		} {
 			if !strings.Contains(html, want) {

@@ -116,10 +116,21 @@ var pageHTML string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"seconds": func(s float64) string {
-		return time.Duration(s * float64(time.Second)).Round(time.Microsecond).String()
+		d := time.Duration(s * float64(time.Second))
+		unit := time.Microsecond
+		for d/unit >= 10000 { // four digits are enough to read
+			unit *= 10
+		}
+		return d.Round(unit).String()
 	},
-	"clock":  func(t time.Time) string { return t.Format("15:04:05.000") },
-	"figure": func(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) },
+	"clock": func(t time.Time) string { return t.Format("15:04:05.000") },
+	"figure": func(v float64, unit string) string {
+		text := strconv.FormatFloat(v, 'g', 4, 64)
+		if rate, ok := strings.CutPrefix(unit, "1/"); ok {
+			return text + "/" + rate
+		}
+		return strings.TrimSpace(text + " " + unit)
+	},
 }).Parse(pageHTML))
 
 const defaultRefresh = 2 // s
