@@ -87,8 +87,8 @@ func (r *run) metered() error {
 	if !r.meter.take(end) {
 		return r.giveUp(errNoCalls, 0)
 	}
-	if err := r.try(); err != nil {
-		return r.rest(err)
+	if v, err := r.try(); err != nil {
+		return r.rest(err, v)
 	}
 	return nil
 }

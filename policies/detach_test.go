@@ -36,6 +36,7 @@ func TestDetach(t *testing.T) {
 			t.Errorf("got %d after %v", v, d)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(discarded) != 1 || discarded[0] != 7 {
 			t.Errorf("discarded %v", discarded)
 		}

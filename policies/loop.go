@@ -53,7 +53,7 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	err := next.Try(ctx, 1)
 	if err != nil {
 		r := l.begin(ctx, next, begun)
-		return r.rest(err)
+		return r.rest(err, retry.VerdictOf(err))
 	}
 	if l.budget != nil {
 		l.budget.succeeded(true, 0)
@@ -98,10 +98,10 @@ func (l *loop) begin(ctx context.Context, next retry.Next, begun time.Duration) 
 }
 
 // rest goes on after err, the outcome of an attempt that failed.
-func (r *run) rest(err error) error {
+func (r *run) rest(err error, v retry.Verdict) error {
 	defer r.giveBack()
 	for {
-		wait, over := r.decide(err)
+		wait, over := r.decide(err, v)
 		if over == nil {
 			over = r.wait(wait, err)
 		}
@@ -109,14 +109,14 @@ func (r *run) rest(err error) error {
 			retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindGiveUp, Err: over}))
 			return over
 		}
-		if err = r.try(); err == nil {
+		if v, err = r.try(); err == nil {
 			return nil
 		}
 	}
 }
 
 // try makes one attempt. What was taken for it is spent, unless a policy further in did not let it through.
-func (r *run) try() error {
+func (r *run) try() (v retry.Verdict, err error) {
 	ctx, paid := r.ctx, r.paid
 	var c *credit
 	if r.meter != nil {
@@ -127,16 +127,16 @@ func (r *run) try() error {
 	if r.resetAfter > 0 {
 		r.row.started = now()
 	}
-	err := r.next.Try(ctx, r.number()+1)
+	err = r.next.Try(ctx, r.number()+1)
 	switch {
 	case err != nil:
-		if _, rejected := retry.Rejected(err); rejected {
+		if v = retry.VerdictOf(err); v.Unreached {
 			r.paid, r.called = paid, c != nil && c.take()
 		}
 	case r.budget != nil:
 		r.budget.succeeded(r.made == 0, paid)
 	}
-	return err
+	return v, err
 }
 
 func (r *run) giveBack() {
@@ -153,10 +153,9 @@ func (r *run) giveBack() {
 func (r *run) number() int { return r.made - r.row.before }
 
 // decide says what follows on err: a wait, or the error that ends the call.
-func (r *run) decide(err error) (wait time.Duration, over error) {
-	v := retry.VerdictOf(err)
+func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error) {
 	if v.Config {
-		return 0, r.asItIs(err)
+		return 0, r.asItIs(err, r.made == 0)
 	}
 	if v.Rejection != nil {
 		return r.rejected(err, v)
@@ -244,20 +243,28 @@ func (r *run) pay(v retry.Verdict) error {
 	return nil
 }
 
-// rejected is for an attempt that a policy further in refused: no failure, no attempt used. Where it is not waited for, the
-// loop adds nothing to the rejection but its own last failure.
+// rejected is for an attempt that a policy further in refused: no failure, no attempt used, unless a loop further in had made
+// calls before. Where it is not waited for, the loop adds nothing to the rejection but its own last failure.
 func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over error) {
-	if ended := retry.Ended(r.ctx); ended != nil {
-		return 0, r.asItIs(both(err, ended))
+	first := r.made == 0
+	if !v.Unreached {
+		r.made++
 	}
 	wait = v.Rejection.RetryAfter
-	if _, inner := errors.AsType[*retry.Error](err); wait > 0 && !inner { // an inner loop has waited for what its failure asked
+	if inner, ok := errors.AsType[*retry.Error](err); ok {
+		if inner.Last != nil {
+			r.last = inner.Last
+		}
+	} else if wait > 0 { // an inner loop has waited for what its failure asked
 		wait = v.After
+	}
+	if ended := retry.Ended(r.ctx); ended != nil {
+		return 0, r.asItIs(both(err, ended), first)
 	}
 	wait, worth := r.patient(wait)
 	switch {
-	case v.Permanent || !worth || r.tooLate(wait):
-		return 0, r.asItIs(err)
+	case v.Permanent || !worth || r.tooLate(wait) || r.attempts > 0 && r.number() >= r.attempts:
+		return 0, r.asItIs(err, first)
 	case !retry.Fits(r.ctx, wait):
 		return 0, r.giveUp(both(err, context.DeadlineExceeded), wait)
 	}
@@ -355,9 +362,10 @@ func (r *run) final(err, reason error) error {
 	return r.giveUp(reason, 0)
 }
 
-// asItIs ends the call with err, which is not a failure of the callee; what it had failed with before comes along.
-func (r *run) asItIs(err error) error {
-	if r.made == 0 {
+// asItIs ends the call with err, which is not a failure of the callee. If it is not the first outcome, what the callee failed
+// with before comes along.
+func (r *run) asItIs(err error, first bool) error {
+	if first {
 		return err
 	}
 	return r.giveUp(err, 0)
