@@ -88,7 +88,8 @@ func (f flight) text() string {
 			left := fmt.Sprintf("%10s  (%d %s left out)", "", f.leftOut, plural(f.leftOut, "event"))
 			lines = append(lines, line{f.events[i-1].Time.Sub(f.zero), left, false})
 		}
-		if e.Kind == KindCall || e.Kind == KindWait || e.Kind == KindDone {
+		switch e.Kind {
+		case KindCall, KindWait, KindDone, KindAdmit: // spans, the end of the record, and no news
 			continue
 		}
 		text := fmt.Sprintf("%10s  %s%s", "", strings.Repeat("  ", f.around(e)), e.text())
@@ -171,7 +172,7 @@ func (e Event) text() string {
 		text += ": " + e.To
 	}
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		text += ": " + strings.TrimPrefix(e.Err.Error(), e.Policy+": ") // a rejection names its policy itself
 	}
 	return text
 }
