@@ -25,6 +25,9 @@ func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
 	if err := retry.Ended(ctx); err != nil {
 		return nil, err
 	}
+	if b.member != nil && b.member.attention.Load() {
+		b.attend(ctx)
+	}
 	p, err := b.admit(ctx)
 	if err != nil {
 		return nil, err

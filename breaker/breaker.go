@@ -75,6 +75,9 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
+	if b.member != nil && b.member.attention.Load() {
+		b.attend(ctx)
+	}
 	// A rejection pays for nothing that a call needs. gobreaker would say the same, but not for how
 	// long.
 	if e := b.era.Load(); e.state == Open && !b.shadow {
@@ -123,6 +126,7 @@ type permit struct {
 	held    *retry.Held   // a probe's place, or the part that a call inside a probe has of it
 	unshare func()        // gives back that part
 	turns   []turn        // made by the admission
+	ask     bool          // the fleet, before the call is made
 }
 
 // admit takes no lock in the two states that matter for cost: closed, and open with time left.
@@ -172,6 +176,9 @@ func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 		p.turns = b.fresh()
 		b.mu.Unlock()
 
+		if p.ask {
+			p, wait = b.askFleet(ctx, p)
+		}
 		if p.era != nil {
 			return p, nil
 		}
@@ -199,6 +206,9 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 		}
 		return p, 0
 	case HalfOpen:
+		if wait := b.deniedFor(e, now); wait > 0 {
+			return permit{}, wait
+		}
 		done, err := e.opening.Allow()
 		if err == gobreaker.ErrOpenState {
 			return permit{}, tick // restored with its time over, and the clock has not moved since
@@ -209,6 +219,7 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 		p.flight = e.flights.add(now)
 		p.flight.done = done
 		p.held = new(retry.Held)
+		p.ask = b.sendsForFleet(e, now)
 		return p, 0
 	case Open:
 		return permit{}, max(1, e.until-now)
@@ -248,6 +259,9 @@ func (b *Breaker) book(
 		now, timed = b.now(), true
 	}
 	b.mu.Lock()
+	if b.member != nil {
+		b.member.calls++
+	}
 	if timed {
 		now = b.present(now)
 	}
@@ -316,7 +330,9 @@ func (b *Breaker) Isolate() {
 		if e.state != Isolated {
 			b.enter(&era{state: Isolated, since: now, cause: e.cause}, nil)
 		}
+		b.byHand(true, now)
 	})
+	b.tellByHand()
 }
 
 // Release ends an isolation: the breaker is closed and clean, without a ramp. It does nothing to a
@@ -327,7 +343,9 @@ func (b *Breaker) Release() {
 			b.failedAt = -1
 			b.enter(b.newClosed(now), nil)
 		}
+		b.byHand(false, now)
 	})
+	b.tellByHand()
 }
 
 // Trip opens the breaker for [OpenFor] from now, as if a call had failed with cause: for a health

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,9 @@ type era struct {
 	cause   *failed       // what opened the breaker
 
 	// All below is guarded by Breaker.mu; all above never changes.
-	opening *opening // Open and HalfOpen
+	opening *opening      // Open and HalfOpen
+	fleet   uint64        // the era of the fleet that it follows; 0: none
+	votes   time.Duration // Open: until when by the breaker's own failures, 0 if only the fleet's
 	tally   tally
 	streak  int // consecutive failures
 	neutral int
@@ -58,6 +61,14 @@ func (f *failed) get() error {
 	return *f.err.Load()
 }
 
+// text is safe also if the error's own method panics.
+func (f *failed) text() string {
+	if f.get() == nil {
+		return ""
+	}
+	return fmt.Sprint(f.get())
+}
+
 func (f *failed) shrink() {
 	if f == nil {
 		return
@@ -87,6 +98,7 @@ func (b *Breaker) catchUp(now time.Duration) {
 		if now >= e.until {
 			b.enter(&era{
 				state: HalfOpen, since: now, openFor: e.openFor, cause: e.cause, opening: e.opening,
+				fleet: e.fleet,
 			}, e.cause.get())
 		}
 	}
@@ -100,7 +112,7 @@ func (b *Breaker) open(openFor time.Duration, cause error) {
 	b.asked.Store(int64(now))
 	b.enter(&era{
 		state: Open, since: now, until: after(now, openFor), openFor: openFor,
-		cause: newFailed(cause), opening: o,
+		cause: newFailed(cause), opening: o, votes: after(now, openFor),
 	}, cause)
 }
 
@@ -126,9 +138,12 @@ func (b *Breaker) newClosed(now time.Duration) *era {
 // enter begins a new era and notes the turn. b.mu is held.
 func (b *Breaker) enter(e *era, cause error) {
 	from := b.era.Swap(e).state
-	b.turns = append(b.turns, turn{
-		Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause}, e.cause,
-	})
+	t := turn{Change: Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause}, cause: e.cause}
+	if b.member != nil && !b.member.following && e.state != HalfOpen {
+		b.member.changes++
+		t.own = true
+	}
+	b.turns = append(b.turns, t)
 }
 
 // grown is the open time after one more failed half-open.

@@ -15,6 +15,7 @@ type flight struct {
 	// Of a probe: see probes.go.
 	done func(error) // gives its permit back to the opening
 	late bool        // it holds no place any more
+	sent bool        // for the fleet
 }
 
 // flights is a list of them, the oldest first. Those that have landed are used again, so that a

@@ -10,6 +10,7 @@ import (
 type turn struct {
 	Change
 	cause *failed // of the new era
+	own   bool    // the fleet is to hear of it
 }
 
 // fresh hands over the turns made under the lock that is held, and queues the changes for the
@@ -33,6 +34,9 @@ func (b *Breaker) announce(ctx context.Context, turns []turn) {
 	}
 	defer b.tellListeners() // also if an observer panics
 	for _, t := range turns {
+		if t.own {
+			enroll(b, 0)
+		}
 		if t.To == Open {
 			t.cause.shrink()
 		}

@@ -40,16 +40,28 @@ func (b *Breaker) String() string {
 	if b == nil || b.era.Load() == nil {
 		return errZero.Error()
 	}
-	b.mu.Lock()
 	e, now := b.era.Load(), b.now()
-	b.mu.Unlock()
 	text := e.state.String()
 	if left := e.left(now); e.state == Open && left > 0 {
 		text += ", next probe in " + legible(left).String()
 	} else if e.state == Open {
 		text = HalfOpen.String()
 	}
-	return b.policy + "(" + text + ")"
+	return b.policy + "(" + text + b.inFleet() + ")"
+}
+
+// inFleet is what String says of the fleet.
+func (b *Breaker) inFleet() string {
+	if b.member == nil {
+		return ""
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.member.away != nil {
+		return ", alone: the store is away"
+	}
+	f := b.member.fleet
+	return fmt.Sprintf(", %d of %d members voted", f.Votes, f.Members)
 }
 
 // Format makes every verb print String, since the others would read fields that calls are writing.
@@ -119,6 +131,19 @@ func (b *Breaker) Stats() (stats []retry.Stat) {
 		if e.state == Open {
 			stats = append(stats, retry.Stat{Name: "next_probe", Value: e.left(now).Seconds(), Unit: "s"})
 		}
+		if m := b.member; m != nil {
+			stats = append(stats,
+				retry.Stat{Name: "fleet_members", Value: float64(m.fleet.Members)},
+				retry.Stat{Name: "fleet_votes", Value: float64(m.fleet.Votes)},
+				m.storeStat())
+		}
 	})
 	return stats
+}
+
+func (m *member) storeStat() retry.Stat {
+	if m.away != nil {
+		return retry.Stat{Name: "store_away", Value: 1, Text: "away"}
+	}
+	return retry.Stat{Name: "store_away"}
 }

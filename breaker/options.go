@@ -31,6 +31,7 @@ type config struct {
 	rampFor        time.Duration
 	shadow         bool
 	listeners      []func(Change)
+	member         *member // nil: it is not shared
 
 	wrong []string
 }

@@ -40,9 +40,15 @@ func (b *Breaker) probeEnds(e *era, f *flight, o outcome, err error, now time.Du
 	}
 	switch e.opening.state {
 	case gobreaker.StateClosed:
+		b.tellFleet(e, success)
 		b.close(now)
 	case gobreaker.StateOpen:
+		b.tellFleet(e, failure)
 		b.open(b.grown(e.openFor), err)
+	default:
+		if f.sent && o != success { // one of several that succeeded keeps the fleet's probe
+			b.tellFleet(e, neutral)
+		}
 	}
 }
 

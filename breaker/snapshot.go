@@ -28,9 +28,7 @@ func (b *Breaker) Snapshot() (s Snapshot) {
 		}
 		cause = e.cause
 	})
-	if err := cause.get(); err != nil {
-		s.Cause = err.Error()
-	}
+	s.Cause = cause.text()
 	return s
 }
 

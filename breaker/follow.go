@@ -1,0 +1,231 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// hear takes the answer of the store: what holds for the fleet, or why it does not say. told is the
+// outcome of a probe that the store knows now; changes is the number of the breaker's own changes
+// that it was asked with.
+func (b *Breaker) hear(f Fleet, told *result, changes uint64, err error) {
+	sane := f.Name == b.name && f.State >= Closed && f.State <= Isolated && f.Era <= maxEra
+	if sane {
+		err = nil
+	} else if err == nil {
+		err = errSenseless
+	}
+	again := false
+	defer func() {
+		if p := recover(); p != nil { // a listener: it has no caller here, and must not end the process
+			b.mu.Lock()
+			b.noteNews("listener", "panicked", fmt.Errorf("breaker: a listener has panicked: %v", p))
+			b.mu.Unlock()
+		}
+		if again {
+			enroll(b, 0)
+		}
+	}()
+	b.under(func(_ *era, now time.Duration) {
+		m := b.member
+		if told != nil && m.done == told {
+			m.done = nil
+		}
+		b.storeIs(err)
+		if err != nil {
+			return
+		}
+		outdated := f.Era != m.fleet.Era
+		m.fleet = f
+		if m.changes != changes {
+			return // it was asked before the last one: the next answer counts
+		}
+		m.isolate = m.isolate && f.State != Isolated
+		m.release = m.release && f.State == Isolated
+		if m.isolate || m.release {
+			return
+		}
+		m.following = true
+		b.follow(f, now)
+		m.following = false
+		e := b.era.Load()
+		again = outdated && e.votes > now && e.fleet == 0 // the vote was of another era, and did not count
+	})
+}
+
+// storeIs notes that the store answers, or why not.
+func (b *Breaker) storeIs(err error) {
+	m := b.member
+	if (m.away == nil) == (err == nil) {
+		m.away = err
+		return
+	}
+	m.away = err
+	if err != nil {
+		b.noteNews("shared", "alone", err)
+	} else {
+		b.noteNews("alone", "shared", nil)
+	}
+}
+
+// noteNews has the observers of the next call told. b.mu is held.
+func (b *Breaker) noteNews(from, to string, err error) {
+	m := b.member
+	m.news = append(m.news, retry.Event{
+		Kind: retry.KindChange, Policy: b.policy, From: from, To: to, Err: err, Time: time.Now(),
+	})
+	if len(m.news) > maxNews { // nobody calls
+		m.news = m.news[len(m.news)-maxNews:]
+	}
+	m.attention.Store(true)
+}
+
+const maxNews = 8
+
+// follow does what the fleet does. b.mu is held.
+func (b *Breaker) follow(f Fleet, now time.Duration) {
+	e := b.era.Load()
+	switch {
+	case f.State == Isolated:
+		if e.state != Isolated {
+			e = &era{state: Isolated, since: now, cause: fleetCause(f)}
+			b.enter(e, nil)
+		}
+		e.fleet = f.Era
+	case e.state == Isolated && e.fleet == 0: // by Restore, for this breaker alone
+	case f.State == Closed && e.fleet == 0: // its own opening, if any, is its own
+	case f.State == Closed && f.Era <= e.fleet: // the store has forgotten: the opening goes on without it
+		if e.state == Isolated {
+			b.byHand(true, now)
+			return
+		}
+		e.fleet = 0
+	case f.State == Closed && e.state == Isolated:
+		b.failedAt = -1
+		b.enter(b.newClosed(now), nil)
+	case f.State == Closed && e.state != Closed:
+		b.close(now)
+	case f.State != Closed && f.Era > b.member.settled:
+		b.followOpen(e, f)
+	}
+}
+
+// followOpen opens the breaker for as long as the fleet is open still, but no longer than its
+// options allow. b.mu is held.
+func (b *Breaker) followOpen(e *era, f Fleet) {
+	left := max(0, min(f.Left, max(b.openFor, b.openMax)))
+	if f.State == HalfOpen {
+		left = 0
+	}
+	now := b.present(b.now())
+	until := after(now, left)
+	if e.fleet == f.Era && until <= after(max(e.until, now), b.member.every) {
+		return // as it is already, but for the time that the answer took
+	}
+	next := &era{state: Open, since: now, openFor: b.openFor, cause: fleetCause(f), fleet: f.Era}
+	if e.state == Open || e.state == HalfOpen {
+		next.openFor, next.cause = e.openFor, e.cause
+	}
+	if e.state == Open {
+		next.votes, until = e.votes, max(until, e.votes)
+	}
+	next.opening = newOpening(b.probes, until-now)
+	next.until = until
+	b.asked.Store(int64(now))
+	b.enter(next, next.cause.get())
+}
+
+func fleetCause(f Fleet) *failed {
+	if f.Cause == "" {
+		return nil
+	}
+	if len(f.Cause) > maxCause {
+		f.Cause = f.Cause[:maxCause]
+	}
+	return newFailed(errors.New(f.Cause))
+}
+
+// byHand notes what the fleet is to do. b.mu is held.
+func (b *Breaker) byHand(isolate bool, now time.Duration) {
+	if m := b.member; m != nil && !b.shadow {
+		m.isolate, m.release, m.noted = isolate, !isolate, now
+		m.changes++
+	}
+}
+
+func (b *Breaker) tellByHand() {
+	if b != nil && b.member != nil && b.era.Load() != nil {
+		enroll(b, 0)
+	}
+}
+
+// sendsForFleet reports whether a probe of this era is the whole fleet's, so that the store is to
+// be asked. b.mu is held.
+func (b *Breaker) sendsForFleet(e *era, now time.Duration) bool {
+	if b.member == nil || e.fleet == 0 || b.member.away != nil || b.shadow {
+		return false
+	}
+	b.member.denied = after(now, b.member.every)
+	return true
+}
+
+// deniedFor is how long the store need not be asked again for a probe, after it has said no. b.mu
+// is held.
+func (b *Breaker) deniedFor(e *era, now time.Duration) time.Duration {
+	if b.member == nil || e.fleet == 0 || b.member.away != nil || e.flights.first != nil {
+		return 0
+	}
+	return b.member.denied - now
+}
+
+// askFleet asks the store whether the probe may go. If not, p comes back empty with a time to wait.
+// If the store cannot be asked the member goes on alone. No lock is held.
+func (b *Breaker) askFleet(ctx context.Context, p permit) (permit, time.Duration) {
+	m := b.member
+	granted, err := asking(ctx, func(ctx context.Context) (bool, error) {
+		granted, err := m.store.Probe(ctx, b.name, m.id, p.era.fleet, b.probeLimit)
+		if granted && ctx.Err() != nil { // nobody waits for it any more
+			_, err = m.store.Probe(context.WithoutCancel(ctx), b.name, m.id, p.era.fleet, 0)
+		}
+		return granted, err
+	}, func(bool) {})
+	if err == nil && !granted || err != nil && ctx.Err() != nil {
+		b.book(ctx, permit{era: p.era, flight: p.flight}, none, nil, b.now(), true)
+		enroll(b, 0) // to hear what has become of the fleet
+		return permit{turns: p.turns}, m.every
+	}
+	b.mu.Lock()
+	p.flight.sent = granted
+	m.denied = 0
+	if err != nil {
+		b.storeIs(err)
+	}
+	b.mu.Unlock()
+	return p, 0
+}
+
+// tellFleet has the outcome of a probe told. b.mu is held.
+func (b *Breaker) tellFleet(e *era, o outcome) {
+	m := b.member
+	if m == nil || e.fleet == 0 || b.shadow {
+		return
+	}
+	m.done, m.noted = &result{e.fleet, o}, b.latest
+	if o == neutral {
+		b.turns = append(b.turns, turn{Change: Change{From: e.state, To: e.state}, own: true})
+		return
+	}
+	m.settled = max(m.settled, e.fleet)
+}
+
+// next is the era of the fleet once the store knows of r.
+func (r *result) next() uint64 {
+	if r.outcome == neutral {
+		return r.era
+	}
+	return r.era + 1
+}
