@@ -77,6 +77,9 @@ func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 	if c.source != nil && err == nil {
 		l.shared = true
 		l.use(c.source(number(limit), max(burst, 0)))
+		if m, ok := l.sources[0].(*member); ok {
+			m.owner = l
+		}
 	} else {
 		l.use(bucket{rate.NewLimiter(number(limit), max(burst, 0))})
 	}
@@ -137,15 +140,19 @@ func number(limit rate.Limit) rate.Limit {
 func (l *Limiter) check(by string) error {
 	s := l.sources[0]
 	limit := s.limit()
+	m, fleet := s.(*member)
 	switch {
 	case !(limit >= 0): // NaN too
 		return retry.ConfigErrorf(by, "limit %v: must be a number, not negative", l.asked.limit)
-	case limit == rate.Inf:
+	case limit == rate.Inf && !fleet:
 		return nil
 	case s.burst() < 1:
 		return retry.ConfigErrorf(by, "burst %d: must be at least 1", l.asked.burst)
 	case math.IsNaN(s.tokens(time.Now())):
 		return retry.ConfigErrorf(by, "bucket with NaN tokens: must be a new one, since it was used with a limit of NaN")
+	}
+	if fleet {
+		return m.check(by, limit, m.burst())
 	}
 	return nil
 }
@@ -196,6 +203,9 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 		return err
 	}
 	t, err := l.admit(ctx, n)
+	if l.shared && retry.Observed(ctx) {
+		l.tellNews(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -231,6 +231,11 @@ func (l *Limiter) rejection(at time.Time, reason error) error {
 	if !at.IsZero() {
 		r.RetryAfter = at.Sub(l.now)
 	}
+	for _, s := range l.sources {
+		if m, ok := s.(*member); ok && r.Cause == nil {
+			r.Cause = m.cause()
+		}
+	}
 	if _, ok := reason.(tooMany); ok {
 		return retry.Permanent(r)
 	}

@@ -61,7 +61,7 @@ func (l *Limiter) Stats() []retry.Stat {
 		stats = append(stats, retry.Stat{Name: "burst", Value: float64(l.Burst())}, retry.Stat{Name: "tokens", Value: tokens})
 	}
 	c := l.counts
-	return append(stats,
+	stats = append(stats,
 		retry.Stat{Name: "waiting", Value: float64(l.line.len)},
 		retry.Stat{Name: "paused", Value: l.opens(now).Sub(now).Seconds(), Unit: "s"},
 		retry.Stat{Name: "immediate", Value: float64(c.Immediate)},
@@ -70,6 +70,12 @@ func (l *Limiter) Stats() []retry.Stat {
 		retry.Stat{Name: "abandoned", Value: float64(c.Abandoned)},
 		retry.Stat{Name: "waited", Value: c.Waited.Seconds(), Unit: "s"},
 	)
+	for _, s := range l.sources {
+		if m, ok := s.(*member); ok {
+			stats = append(stats, m.stats()...)
+		}
+	}
+	return stats
 }
 
 // Name returns the name given by [Named]; of [All] the names of its members, joined by "+".
@@ -121,6 +127,20 @@ func (l *Limiter) tellAdmitted(ctx context.Context) {
 	q := l.quota(l.tick())
 	l.mu.Unlock()
 	retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: q})
+}
+
+// tellNews tells observers what has become of the stores that its sources ask.
+func (l *Limiter) tellNews(ctx context.Context) {
+	for _, s := range l.sources {
+		m, ok := s.(*member)
+		if !ok {
+			continue
+		}
+		for _, e := range m.told() {
+			e.Policy = l.label
+			retry.Emit(ctx, e)
+		}
+	}
 }
 
 // quota is the limiter's own limit as a caller should hear it, of several the one that binds: a burst

@@ -1,0 +1,211 @@
+package ratelimit
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
+)
+
+// Shared makes a limiter a member of a fleet: all limiters of one name at one store, in whatever
+// process, keep one limit together.
+//
+//	limit := ratelimit.New(10, 5, ratelimit.Shared(store, "catalog"))   // 10 a second for the whole fleet
+//
+// A member asks the store for a block of dated tokens and spends them itself, each within a lease after
+// its time (see [Lease]): a call that finds one asks nobody. At saturation all members get equal
+// parts, whatever the number of their callers. What they use is what counts, not how many they are.
+//
+// In any time w the fleet makes at most burst + limit*(w + lease) calls, with [Strict] burst + limit*w.
+// A store that has forgotten the limit adds nothing, and costs two leases without tokens: so long the
+// first call of a new limit waits. A member that dies adds nothing. A jump forward of the store's clock
+// adds up to burst + 2*limit*lease, and a store that falls back to what it knew a time d ago at most as
+// much, and no more than limit*d. What [OnLoss] says holds while the store cannot be asked.
+//
+// A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them within a
+// lease and a round trip. If members are given different figures, as in a rolling deploy or by
+// SetLimit, all follow the figures set last; of two set within a lease the smaller. The limit must be a
+// number from 1e-6 to 1e9 a second.
+//
+// A limiter asks in the background, at most one question at a time, and none while it is idle. The name
+// is the default of [Named].
+func Shared(s Store, name string, opts ...SharedOption) Option {
+	return Option{"Shared", shown{s, name, opts}, forLimiter, func(c *config) string {
+		f := fleet{store: s, name: name}
+		if s == nil {
+			return "the store must not be nil"
+		}
+		for _, o := range opts {
+			if o.set == nil {
+				return "a SharedOption must be made by a function of this package"
+			}
+			if mustBe := o.set(&f); mustBe != "" {
+				return o.name + ": " + mustBe
+			}
+		}
+		if f.member == "" {
+			f.member = newMemberID()
+		}
+		if c.name == "" {
+			c.name = name
+		}
+		c.source = func(limit rate.Limit, burst int) source { return newMember(f, limit, burst) }
+		return ""
+	}}
+}
+
+// shown is how Shared is written in an error.
+type shown struct {
+	store Store
+	name  string
+	opts  []SharedOption
+}
+
+func (s shown) String() string {
+	if s.store == nil {
+		return fmt.Sprintf("nil, %q", s.name)
+	}
+	return fmt.Sprintf("%T, %q", s.store, s.name)
+}
+
+// fleet is what Shared and its options say.
+type fleet struct {
+	store  Store
+	name   string
+	member string
+	onLoss Loss
+	strict bool
+	lease  time.Duration // 0: by the limit
+}
+
+// SharedOption tunes [Shared].
+type SharedOption struct {
+	name string
+	set  func(*fleet) (mustBe string)
+}
+
+// Strict has the fleet make no more than burst + limit*w calls in any time w: its bucket is smaller by
+// what a lease lets members spend late, and the lease is at most (burst-1)/limit. That must be 20 ms at
+// least, and the burst 2, or it is a configuration error.
+func Strict() SharedOption {
+	return SharedOption{"Strict()", func(f *fleet) string { f.strict = true; return "" }}
+}
+
+// Lease is how long after its time a token may still be spent, and the time for which a member asks. The
+// default is that of 20 calls, and from 100 ms to 1 s. A longer one costs fewer questions and lets more
+// calls come late. It must be from 20 ms to a minute, and should be the same for all members.
+func Lease(d time.Duration) SharedOption {
+	return SharedOption{fmt.Sprintf("Lease(%v)", d), func(f *fleet) string {
+		if d < leastLease || d > time.Minute {
+			return fmt.Sprintf("must be from %v to 1m0s", leastLease)
+		}
+		f.lease = d
+		return ""
+	}}
+}
+
+// Member names the member. The default is a random name. No two members may have one name at once: they
+// would count as one.
+func Member(id string) SharedOption {
+	return SharedOption{fmt.Sprintf("Member(%q)", id), func(f *fleet) string {
+		if id == "" {
+			return "must not be empty"
+		}
+		f.member = id
+		return ""
+	}}
+}
+
+// Loss is what a member does while its store cannot be asked.
+type Loss uint8
+
+const (
+	// Share goes on with the part of the limit that the member had in the time of the last ten leases, or
+	// with limit/members if it had none; it is the default. A member that was never granted anything
+	// rejects its calls as with Closed. All parts together are the limit. Members that are cut off from a
+	// store which others still reach use their parts besides what the others get.
+	Share Loss = iota
+	// Open admits every call.
+	Open
+	// Closed rejects every call that finds no token: [ErrLimited], with the time of the next question.
+	Closed
+)
+
+var losses = [...]string{Share: "Share", Open: "Open", Closed: "Closed"}
+
+func (l Loss) String() string {
+	if int(l) < len(losses) {
+		return losses[l]
+	}
+	return fmt.Sprintf("Loss(%d)", uint8(l))
+}
+
+// OnLoss says what the member does while the store cannot be asked: [Share], [Open] or [Closed].
+func OnLoss(l Loss) SharedOption {
+	return SharedOption{fmt.Sprintf("OnLoss(%v)", l), func(f *fleet) string {
+		if int(l) >= len(losses) {
+			return "must be Share, Open or Closed"
+		}
+		f.onLoss = l
+		return ""
+	}}
+}
+
+func newMemberID() string {
+	var b [9]byte
+	_, _ = rand.Read(b[:]) // it never fails: see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+const leastLease = 20 * time.Millisecond
+
+// figures are a limit and a burst, and what a member makes of them.
+type figures struct {
+	limit  rate.Limit
+	burst  int           // as given
+	lease  time.Duration // how long after its time a token may be spent
+	bucket int           // the store's burst
+	step   float64       // ns from one token to the next
+}
+
+// figures are those of a limit and burst that make sense: see check.
+func (f *fleet) figures(limit rate.Limit, burst int) figures {
+	step := float64(time.Second) / float64(limit)
+	lease := f.lease
+	if lease == 0 {
+		lease = time.Duration(min(max(20*step, float64(100*time.Millisecond)), float64(time.Second)))
+	}
+	g := figures{limit, burst, lease, burst, step}
+	if f.strict {
+		g.lease = min(lease, time.Duration(float64(burst-1)*step))
+		g.bucket = max(1, int(float64(burst)-g.late()+1e-9))
+	}
+	return g
+}
+
+// late is how many tokens a lease lets members spend late.
+func (g figures) late() float64 { return float64(g.lease) / g.step }
+
+// check tells what is wrong with the figures for a fleet. by is the function that made it so.
+func (f *fleet) check(by string, limit rate.Limit, burst int) error {
+	switch {
+	case !(limit >= minShared && limit <= maxShared):
+		return retry.ConfigErrorf(by, "limit %v: must be from 1e-06 to 1e+09 a second if it is Shared", float64(limit))
+	case burst > maxCount:
+		return retry.ConfigErrorf(by, "burst %d: must be at most %d if it is Shared", burst, maxCount)
+	case !f.strict:
+		return nil
+	case burst < 2:
+		return retry.ConfigErrorf(by, "burst %d: must be at least 2 with Strict()", burst)
+	}
+	if g := f.figures(limit, burst); g.lease < leastLease {
+		least := 1 + int(math.Ceil(float64(limit)*leastLease.Seconds()))
+		return retry.ConfigErrorf(by, "burst %d: must be at least %d at a limit of %v with Strict(), for a lease of %v",
+			burst, least, float64(limit), leastLease)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package ratelimit
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+const (
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = time.Second
+)
+
+// loss is what a member knows of a store that cannot be asked.
+type loss struct {
+	away     bool
+	since    time.Duration // when it was lost
+	next     time.Duration // the next question
+	err      error         // of the last question
+	failures int           // in a row
+	losses   int           // questions without an answer, in all
+	borrowed time.Duration // the member's own part is used up to there
+	news     []retry.Event // that no call has told yet
+}
+
+// lost notes that a question has failed.
+func (m *member) lost(q *question, now time.Duration, err error) {
+	m.losses++
+	m.err = err
+	m.debt += q.debt // what was to be given back may have been, so it is not given twice
+	m.untold = m.untold || q.pause > now
+	wait := min(lastRetry, firstRetry<<min(m.failures, 10))
+	m.next = now + wait/2 + rand.N(wait/2)
+	m.failures++
+	if !m.away {
+		m.away, m.since = true, now
+		m.borrowed = max(now, m.stock.last())
+		m.tell("shared", "store away, "+m.onLoss.String(), err)
+	}
+}
+
+// found notes that the store has answered.
+func (m *member) found() {
+	if m.failures = 0; !m.away {
+		return
+	}
+	m.away, m.err = false, nil
+	m.stock.drop(func(b *block) bool { return b.borrowed })
+	m.tell("store away", "shared", nil)
+}
+
+// tell has the next call that somebody observes tell of it.
+func (m *member) tell(from, to string, err error) {
+	const most = 8
+	if len(m.news) < most {
+		m.news = append(m.news, retry.Event{Kind: retry.KindChange, From: from, To: to, Err: err})
+	}
+}
+
+// told returns the news. It must not be called with m.mu held.
+func (m *member) told() []retry.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	news := m.news
+	m.news = nil
+	return news
+}
+
+// cause is why the store cannot be asked, nil if it can. It must not be called with m.mu held.
+func (m *member) cause() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.away {
+		return nil
+	}
+	return m.err
+}
+
+// lends tells whether the member goes on with its own part.
+func (m *member) lends() bool { return m.away && m.onLoss == Share && m.granted }
+
+// step is the time, in ns, between two tokens of the member's own part.
+func (m *member) step(f *figures) float64 { return f.step / m.part.of(m.latest, m.members, *f) }
+
+// borrow puts a lease's tokens of the member's own part into stock, or the n that one call needs.
+func (m *member) borrow(t time.Duration, n int) {
+	f := m.inUse.Load()
+	step := m.step(f)
+	start := max(m.borrowed, t)
+	k := int(max(1, math.Floor(float64(f.lease)/step)))
+	b := block{due: start + time.Duration(step), step: step, end: k, borrowed: true}
+	if n > k {
+		b = block{due: start + time.Duration(float64(n)*step), end: n, borrowed: true}
+		k = n
+	}
+	b.void = b.due + f.lease
+	m.borrowed = start + time.Duration(float64(k)*step)
+	m.stock.put(b)
+}

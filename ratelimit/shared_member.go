@@ -1,0 +1,307 @@
+package ratelimit
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
+)
+
+// member is the source of a [Shared] limit: one member's stock of tokens, and the questions that fill
+// it. Its times are durations since base, which moves when the clock goes back.
+type member struct {
+	fleet
+	owner *Limiter
+	inUse atomic.Pointer[figures] // the limit and burst that hold
+
+	mu     sync.Mutex
+	base   time.Time
+	latest time.Duration // the latest moment seen
+	usable bool          // the figures make sense
+
+	// Limit and burst.
+	figuresAt time.Duration // when they were set here
+	epoch     int           // how often
+
+	// Tokens.
+	stock   stock
+	demand  demand
+	unspent int           // to give back with the next question
+	debt    int           // to settle with the next question
+	opened  int           // admitted without a token while the store was away
+	guard   time.Duration // the moment up to which granted tokens are used up if the limit is kept
+
+	// Questions.
+	asking  *question
+	hung    *question     // given up, and not back yet
+	asked   time.Duration // when the last one was sent
+	rest    time.Duration // none before, after less than was wanted
+	trip    time.Duration // smoothed
+	bulk    bool          // the call at the head needs more than a quantum: pay first
+	giving  bool          // tokens that others wait for are to be given back
+	trips   int
+	timer   *time.Timer
+	timerAt time.Duration
+
+	// What the store has said.
+	known   bool // it has answered once
+	granted bool // and granted something
+	members int
+	tat     time.Duration // the bucket has no token before
+	part    part
+
+	// Pauses.
+	pause  time.Duration // that this member has heard of
+	untold bool          // and not told yet
+	held   time.Duration // that others have heard of
+
+	loss
+}
+
+var _ source = (*member)(nil)
+
+func newMember(f fleet, limit rate.Limit, burst int) *member {
+	m := &member{fleet: f, base: time.Now(), members: 1}
+	m.use(limit, burst)
+	return m
+}
+
+// use has limit and burst hold from now on.
+func (m *member) use(limit rate.Limit, burst int) {
+	f := figures{limit: limit, burst: burst}
+	if m.usable = m.check("", limit, burst) == nil; m.usable {
+		f = m.figures(limit, burst)
+	}
+	m.inUse.Store(&f)
+}
+
+func (m *member) limit() rate.Limit { return m.inUse.Load().limit }
+func (m *member) burst() int        { return m.inUse.Load().burst }
+
+// at is now in the member's time, which does not go back. It requires that m.mu is held, as all below
+// do unless they say otherwise.
+func (m *member) at(now time.Time) time.Duration {
+	m.latest = max(m.latest, now.Sub(m.base))
+	return m.latest
+}
+
+func (m *member) follow(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	const another = time.Second // so much is another clock, and not another call that was quicker
+	if back := m.latest - now.Sub(m.base); back > another {
+		m.base = m.base.Add(-back)
+		m.asking, m.timer = nil, nil // they belong to the other clock
+	}
+	m.at(now)
+}
+
+func (m *member) take(now time.Time, n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.at(now)
+	if m.away && m.onLoss == Open {
+		m.opened += n
+		m.spent(t, n)
+		return true
+	}
+	ok, void := m.stock.take(t, n)
+	m.giveBack(void)
+	if !ok && m.lends() && m.stock.left == 0 {
+		m.borrow(t, n)
+		ok, _ = m.stock.take(t, n)
+	}
+	if ok {
+		m.spent(t, n)
+		return true
+	}
+	if m.demand.waiting == 0 {
+		m.demand.missed = min(m.demand.missed+n, maxCount)
+	}
+	m.demand.at = t
+	m.demand.largest = n
+	m.consider(t)
+	return false
+}
+
+// spent counts tokens as used, and asks for more in time.
+func (m *member) spent(t time.Duration, n int) {
+	m.demand.used(t, m.inUse.Load().lease, n)
+	if m.stock.left < m.demand.low && m.asking == nil {
+		m.consider(t)
+	}
+}
+
+func (m *member) giveBack(n int) { m.unspent = min(m.unspent+n, maxCount) }
+
+func (m *member) add(now time.Time, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.at(now)
+	if n < 0 {
+		m.owe(t, -n)
+		return
+	}
+	free := min(n, m.opened)
+	m.opened -= free
+	n -= free
+	for n > 0 && m.stock.undo(t) {
+		n--
+	}
+	m.giveBack(n)
+}
+
+// owe takes n tokens, due or not, and makes a debt of those that are not there.
+func (m *member) owe(t time.Duration, n int) {
+	taken := m.stock.seize(n)
+	f := m.inUse.Load()
+	m.debt = min(m.debt+n-taken, int(min(float64(f.limit)*time.Hour.Seconds(), maxCount)))
+	if m.away {
+		m.borrowed = max(m.borrowed, t) + f.timeOf(n-taken)
+	}
+	m.spent(t, taken)
+	m.consider(t)
+}
+
+// timeOf is how long the limit takes for n tokens.
+func (f *figures) timeOf(n int) time.Duration {
+	return time.Duration(min(float64(n)*f.step, float64(maxSpan*micro)))
+}
+
+func (m *member) when(start time.Time, n int) (time.Time, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := start.Sub(m.base)
+	if m.away && m.onLoss == Open {
+		return start, true
+	}
+	at, missing := m.stock.when(s, n)
+	f := m.inUse.Load()
+	switch {
+	case missing == 0:
+	case !m.usable:
+		return time.Time{}, false
+	case m.away && !m.lends():
+		return m.base.Add(max(s, m.next)), false
+	case m.away:
+		at = max(at, s, m.borrowed, m.latest) + time.Duration(float64(missing)*m.step(f))
+	default:
+		at = max(at, m.expect(s, missing, f))
+	}
+	return m.base.Add(max(at, s)), true
+}
+
+// expect is when that many tokens will be there that are not asked for yet. While the bucket is ahead
+// of the clock the others take their parts too.
+func (m *member) expect(start time.Duration, missing int, f *figures) time.Duration {
+	trip := max(m.trip, 100*time.Microsecond)
+	answer := max(start, m.latest, m.rest) + trip
+	if q := m.asking; q != nil {
+		late := m.latest - q.sent - trip // an answer that is late will be later
+		answer = max(start, m.latest+max(late, 0)/2, q.sent) + trip
+	}
+	if !m.known {
+		return answer
+	}
+	each := f.step
+	if m.tat > m.latest {
+		each *= float64(m.members)
+	}
+	return max(answer, m.tat+time.Duration(min(float64(missing)*each, float64(maxSpan*micro))))
+}
+
+func (m *member) tokens(now time.Time) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.at(now)
+	f := m.inUse.Load()
+	if !m.usable || !m.known {
+		return float64(f.burst)
+	}
+	bucket := max(0, min(float64(f.bucket), float64(t-m.tat)/f.step))
+	void := m.stock.expire(t)
+	m.giveBack(void)
+	return min(float64(f.burst), bucket+float64(m.stock.due(t)+m.unspent)) - float64(m.debt)
+}
+
+func (m *member) set(now time.Time, limit rate.Limit, burst int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.figuresAt = m.at(now)
+	m.epoch++
+	m.use(limit, burst)
+	m.untold = m.untold || m.known // the others should hear of it
+	m.consider(m.figuresAt)
+}
+
+func (m *member) wants(l *Limiter, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.demand.waiting
+	m.demand.wants(l, n)
+	if m.demand.waiting == 0 {
+		m.bulk = false
+		if before == 0 {
+			return
+		}
+		if k := m.stock.cut(m.latest + m.inUse.Load().lease); k > 0 { // nobody waits that long any more
+			m.giveBack(k)
+			m.giving = true
+		}
+	}
+	m.consider(m.latest)
+}
+
+func (m *member) hold(until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := until.Sub(m.base); t > m.pause {
+		m.pause, m.untold = t, true
+		m.consider(m.at(time.Now()))
+	}
+}
+
+func (m *member) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.inUse.Load()
+	s := fmt.Sprintf("%.4g/s, burst %d, shared", float64(f.limit), f.burst)
+	if m.known {
+		s += fmt.Sprintf(" by %d", m.members)
+	}
+	if m.away {
+		s += fmt.Sprintf(", store away for %v (%v): %v", (m.latest - m.since).Round(time.Millisecond), m.onLoss, m.err)
+	}
+	return s
+}
+
+// stats are figures besides those that every source has.
+func (m *member) stats() []retry.Stat {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	away := retry.Stat{Name: "store", Text: "answers"}
+	if m.away {
+		away.Value, away.Text = 1, "away"
+	}
+	return []retry.Stat{
+		{Name: "members", Value: float64(m.members)},
+		{Name: "stock", Value: float64(m.stock.left)},
+		{Name: "trips", Value: float64(m.trips)},
+		{Name: "trip", Value: m.trip.Seconds(), Unit: "s"},
+		{Name: "losses", Value: float64(m.losses)},
+		away,
+	}
+}
+
+// cover is how many of n tokens a limit that is kept can have at the given time, and counts them. No
+// store can grant a member more than the whole fleet may spend.
+func (m *member) cover(at time.Duration, n int, f *figures) int {
+	room := math.Floor(float64(f.burst) + f.late() - float64(max(0, m.guard-at))/f.step)
+	n = int(max(0, min(float64(n), room)))
+	m.guard = max(m.guard, at) + f.timeOf(n)
+	return n
+}

@@ -1,0 +1,56 @@
+package ratelimit
+
+import (
+	"time"
+)
+
+// part measures which part of all that the store grants this member gets, over the last ten leases. Its
+// members' parts together are at most 1: what the fleet got is taken from how far the bucket moved on,
+// which is as much or more.
+type part struct {
+	began  bool
+	first  time.Duration // when it was
+	begin  time.Duration // of the newest slot
+	slots  [alive]struct{ mine, all float64 }
+	newest int
+	tat    time.Duration // of the bucket when last heard of
+}
+
+func (p *part) roll(now, lease time.Duration) {
+	if gone := now - p.begin; gone >= alive*lease {
+		clear(p.slots[:])
+		p.begin = now
+	}
+	for now-p.begin >= lease {
+		p.begin += lease
+		p.newest = (p.newest + 1) % alive
+		p.slots[p.newest].mine, p.slots[p.newest].all = 0, 0
+	}
+}
+
+// heard counts a grant of n tokens, after which the bucket stood at tat.
+func (p *part) heard(now, tat time.Duration, n int, f figures) {
+	p.roll(now, f.lease)
+	s := &p.slots[p.newest]
+	s.mine += float64(n)
+	if !p.began {
+		p.began, p.first = true, now
+		s.all += float64(n)
+	} else {
+		s.all += max(float64(n), float64(tat-p.tat)/f.step)
+	}
+	p.tat = tat
+}
+
+// of is the member's part, of as many members; a young or idle one counts as one of them.
+func (p *part) of(now time.Duration, members int, f figures) float64 {
+	mine, all := 0.0, 0.0
+	for _, s := range p.slots {
+		mine += s.mine
+		all += s.all
+	}
+	if mine == 0 || now-p.first < alive*f.lease {
+		return 1 / float64(max(1, members))
+	}
+	return min(1, mine/all)
+}

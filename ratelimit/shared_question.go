@@ -1,0 +1,347 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// question is one that a member puts to its store.
+type question struct {
+	sent    time.Duration
+	figures figures
+	epoch   int
+	need    int
+	want    int
+	unspent int
+	debt    int
+	ahead   int           // tokens that the call at the head pays before it goes
+	pause   time.Duration // told with it
+	late    bool          // given up, though no other may be put
+}
+
+// consider puts a question now, or sets the timer for it, if there is something to ask.
+func (m *member) consider(now time.Duration) {
+	if m.asking != nil || !m.usable {
+		return
+	}
+	switch at := m.due(now); {
+	case at <= now:
+		m.ask(now)
+	case at < forever:
+		m.alarm(now, at)
+	}
+}
+
+// due is when the next question is; forever: none.
+func (m *member) due(now time.Duration) time.Duration {
+	d, f := &m.demand, m.inUse.Load()
+	use := d.plan(now, f.lease)
+	at := forever
+	rested := max(now, m.rest)
+	if m.stock.left < d.low {
+		at = rested
+	}
+	if d.waiting > 0 && (d.waiting > m.stock.left || use > m.stock.left || m.bulkWaits()) {
+		last := now
+		if m.stock.left > 0 {
+			last = m.stock.last() - 2*m.trip
+		}
+		at = min(at, max(rested, last))
+	}
+	if d.waiting == 0 && d.missed > 0 && m.stock.left == 0 {
+		at = min(at, rested)
+	}
+	if held := max(m.pause, m.held) - f.lease/2; held > now { // nothing is to be had before
+		at = max(at, min(held, forever))
+	}
+	if m.giving || m.debt > 0 {
+		at = min(at, max(now, m.asked+f.lease/4))
+	}
+	if m.untold {
+		at = now
+	}
+	if m.failures > 0 {
+		at = max(at, m.next)
+		if now-d.at < max(alive*f.lease, 2*lastRetry) {
+			at = min(at, max(now, m.next))
+		}
+	}
+	return at
+}
+
+// bulkWaits tells whether the call at the head wants more than there is in stock, though the line as a
+// whole may not.
+func (m *member) bulkWaits() bool { return m.demand.largest > m.stock.left }
+
+// alarm has the question considered again at the given time.
+func (m *member) alarm(now, at time.Duration) {
+	if m.timer != nil && m.timerAt > now && m.timerAt <= at {
+		return // it comes earlier, and looks again
+	}
+	m.timerAt = at
+	if m.timer == nil {
+		m.timer = time.AfterFunc(at-now, m.wake)
+		return
+	}
+	m.timer.Reset(at - now)
+}
+
+// wake is what the timer does. One that comes for nothing does no harm.
+func (m *member) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.timerAt = 0
+	m.consider(m.at(time.Now()))
+}
+
+// ask puts a question.
+func (m *member) ask(now time.Duration) {
+	f := *m.inUse.Load()
+	m.giveBack(m.stock.expire(now))
+	q := &question{sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause}
+	m.want(q, now)
+	q.unspent = m.unspent
+	a := Ask{
+		Member: m.member, Limit: float64(f.limit), Burst: f.bucket, Since: max(micro, now-m.figuresAt), Lease: f.lease,
+		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
+	}
+	if m.known {
+		a.Floor = m.tat - now - m.trip
+	}
+	m.unspent, m.debt, m.untold, m.giving = 0, 0, false, false
+	m.demand.missed = 0
+	m.asking, m.asked = q, now
+	m.trips++
+	go m.put(q, a, max(50*time.Millisecond, 4*m.trip))
+}
+
+// want decides how many tokens a question asks for.
+func (m *member) want(q *question, now time.Duration) {
+	d := &m.demand
+	left, use := m.stock.left, d.plan(now, q.figures.lease)
+	held := max(m.pause, m.held)-q.figures.lease > now
+	switch {
+	case held:
+	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
+		// It needs more than a quantum, which no stock would keep until it is complete. So it pays for all
+		// first, and goes when the bucket is no longer in debt for it.
+		m.giveBack(m.stock.drop(func(b *block) bool { return !b.borrowed }))
+		q.ahead = d.largest
+	case d.waiting > 0:
+		q.need, q.want = max(1, d.waiting-left, d.largest-left), use
+	case d.missed > 0:
+		q.need, q.want = d.missed, use
+	default:
+		q.want = max(0, use-left)
+	}
+	q.need, q.want = min(q.need, maxCount), min(q.want, maxCount)
+}
+
+var (
+	errLate   = errors.New("no answer in time")
+	errExited = errors.New("the store's goroutine exited")
+)
+
+// put asks the store. It must not be called with m.mu held.
+func (m *member) put(q *question, a Ask, patience time.Duration) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errLate)
+	timer := time.AfterFunc(patience, func() { m.overdue(q) })
+	var g Grant
+	err := errExited
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the store panicked: %v", r)
+		}
+		timer.Stop()
+		cancel()
+		m.answered(q, g, err)
+	}()
+	g, err = m.store.Take(ctx, m.name, a)
+}
+
+// overdue gives up a question that has outlived its time, whatever the store does with its context. It
+// must not be called with m.mu held.
+func (m *member) overdue(q *question) {
+	m.mu.Lock()
+	if m.asking != q || q.late {
+		m.mu.Unlock()
+		return
+	}
+	if m.hung == nil {
+		m.hung, m.asking = q, nil
+	} else {
+		q.late = true // one such goroutine is enough: no other question until one of the two is back
+	}
+	now := m.at(time.Now())
+	m.lost(q, now, errLate)
+	m.consider(now)
+	tell := m.listeners()
+	m.mu.Unlock()
+	tell(true)
+}
+
+// answered takes a store's answer. It must not be called with m.mu held.
+func (m *member) answered(q *question, g Grant, err error) {
+	m.mu.Lock()
+	now := m.at(time.Now())
+	late := m.asking != q || q.late
+	if m.asking == q {
+		m.asking = nil
+	}
+	if m.hung == q {
+		m.hung = nil
+	}
+	var changed bool
+	var held time.Time
+	if err == nil {
+		m.measure(now - q.sent)
+		if err = m.nonsense(q, g); err == nil && !late {
+			err = m.stale(q, g, now)
+		}
+	}
+	tell := m.listeners()
+	switch {
+	case late: // its times count from long ago; what it granted is gone
+	case err != nil:
+		m.lost(q, now, err)
+		changed = true
+	default:
+		changed, held = m.accept(q, g, now)
+	}
+	m.consider(now)
+	owner := m.owner
+	m.mu.Unlock()
+	if !held.IsZero() && owner != nil {
+		owner.held(held)
+	}
+	tell(changed)
+}
+
+// measure smooths the time of a round trip.
+func (m *member) measure(trip time.Duration) {
+	if m.trip == 0 {
+		m.trip = trip
+		return
+	}
+	m.trip += (trip - m.trip) / 8
+}
+
+// listeners returns what tells those who wait that there may be tokens, or that all may be different
+// now. It must be called without m.mu held.
+func (m *member) listeners() (tell func(changed bool)) {
+	limiters := make([]*Limiter, len(m.demand.waiters))
+	for i, w := range m.demand.waiters {
+		limiters[i] = w.l
+	}
+	return func(changed bool) {
+		for _, l := range limiters {
+			if changed {
+				l.changed()
+			} else {
+				l.look()
+			}
+		}
+	}
+}
+
+// nonsense tells what no store can mean by its answer.
+func (m *member) nonsense(q *question, g Grant) error {
+	f := q.figures
+	ahead := maxAhead + f.timeOf(max(g.Members, 0)+max(q.need, q.want)) + max(m.pause, m.held, 0) + max(g.Pause, 0)
+	switch {
+	case g.Tokens < 0 || g.Now < 0 || g.Now > g.Tokens || g.Members < 0 || g.Members > maxCount || g.Burst < 0,
+		g.First < 0 || g.First > ahead || g.Floor > ahead || g.Pause < 0,
+		!(g.Limit >= 0 && g.Limit <= maxShared):
+		return fmt.Errorf("the store's answer makes no sense: %+v", g)
+	}
+	return nil
+}
+
+// stale tells that an answer took so long that its tokens are void already. They are given back.
+func (m *member) stale(q *question, g Grant, now time.Duration) error {
+	if trip := now - q.sent; trip >= q.figures.lease {
+		m.giveBack(min(g.Tokens, max(q.need, q.want)) + q.ahead)
+		return fmt.Errorf("an answer took %v, longer than the lease of %v", trip, q.figures.lease)
+	}
+	return nil
+}
+
+// accept takes an answer into account. It tells whether waits have become longer, and until when the
+// fleet holds, if that is news.
+func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, held time.Time) {
+	away := m.away
+	m.found()
+	changed = m.figuresOf(q, g) || away || !m.known
+	f := m.inUse.Load()
+	m.members = max(1, g.Members)
+	tat := q.sent + g.Floor
+	changed = changed || tat > m.tat+f.lease
+	m.part.heard(now, tat, g.Tokens, *f)
+	m.known, m.tat = true, tat
+	m.fill(q, g, now, f)
+	if asked := max(q.need, q.want); g.Tokens < asked {
+		m.rest = now + f.lease/4
+	}
+	pause := g.Pause
+	if m.owner != nil {
+		pause = min(pause, m.owner.hintCap)
+	}
+	const slack = 5 * time.Millisecond // what an echo of one's own pause is later
+	if until := now + pause; pause > 0 && until > max(m.held, m.pause)+m.trip+slack {
+		m.held = until
+		held = m.base.Add(until)
+	}
+	return changed, held
+}
+
+// fill puts what was granted into stock.
+func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) {
+	if q.ahead > 0 {
+		m.bulk = false
+		due := max(0, g.Floor)
+		if due < maxDebt*micro && m.cover(now+due, q.ahead, f) == q.ahead {
+			m.granted = true
+			m.stock.put(block{due: now + due, void: q.sent + due + f.lease, end: q.ahead})
+		} else {
+			m.giveBack(q.ahead)
+		}
+		return
+	}
+	most := max(q.need, q.want, f.bucket)
+	at := m.cover(now, min(g.Now, most), f)
+	later := m.cover(now+g.First, min(g.Tokens-g.Now, most), f)
+	m.giveBack(min(max(0, g.Tokens-at-later), most))
+	m.granted = m.granted || at+later > 0
+	m.stock.put(block{due: now, void: q.sent + f.lease, end: at})
+	m.stock.put(block{due: now + g.First, void: q.sent + g.First + f.lease, step: f.step, end: later})
+	m.bulk = m.demand.waiting > 0 && m.demand.largest > m.stock.left
+}
+
+// figuresOf follows a limit and a burst that another member has set, and tells whether it did.
+func (m *member) figuresOf(q *question, g Grant) bool {
+	if q.epoch != m.epoch || g.Limit == 0 && g.Burst == 0 {
+		return false
+	}
+	f := q.figures
+	limit, bucket := f.limit, f.bucket
+	if g.Limit != 0 {
+		limit = rate.Limit(g.Limit)
+	}
+	if g.Burst != 0 {
+		bucket = g.Burst
+	}
+	burst := bucket
+	if m.strict {
+		burst += int(math.Ceil(m.figures(limit, bucket).late()))
+	}
+	if limit == f.limit && burst == f.burst || m.check("", limit, burst) != nil {
+		return false
+	}
+	m.use(limit, burst)
+	return true
+}
