@@ -10,7 +10,7 @@ import (
 
 const (
 	firstRetry = 10 * time.Millisecond
-	lastRetry  = time.Second
+	lastRetry  = time.Second // and a lease, if that is shorter
 )
 
 // loss is what a member knows of a store that cannot be asked.
@@ -22,6 +22,8 @@ type loss struct {
 	failures int           // in a row
 	losses   int           // questions without an answer, in all
 	borrowed time.Duration // the member's own part is used up to there
+	lent     int           // tokens used besides the store's, in all since it was lost
+	lentAt   int           // lent when the last question that failed was sent
 	news     []retry.Event // that no call has told yet
 }
 
@@ -31,7 +33,10 @@ func (m *member) lost(q *question, now time.Duration, err error) {
 	m.err = err
 	m.debt += q.debt // what was to be given back may have been, so it is not given twice
 	m.untold = m.untold || q.pause > now
-	wait := min(lastRetry, firstRetry<<min(m.failures, 10))
+	m.lentAt = q.lent
+	// While some members are back and others not, these use their parts besides all that the store
+	// gives, so a lease is the longest that they may take to notice.
+	wait := min(lastRetry, max(leastLease, q.figures.lease), firstRetry<<min(m.failures, 10))
 	m.next = now + wait/2 + rand.N(wait/2)
 	m.failures++
 	if !m.away {
@@ -41,13 +46,19 @@ func (m *member) lost(q *question, now time.Duration, err error) {
 	}
 }
 
-// found notes that the store has answered.
-func (m *member) found() {
+// found notes that the store has answered, with its bucket's next token at floor from now on.
+func (m *member) found(floor time.Duration, f *figures) {
 	if m.failures = 0; !m.away {
 		return
 	}
 	m.away, m.err = false, nil
 	m.stock.drop(func(b *block) bool { return b.borrowed })
+	// What was used meanwhile the store has saved up, if it has not forgotten all. So it is paid from
+	// what is there; only of the time since the last question, in which the store may have given as
+	// much to others, all is paid.
+	saved := int(max(0, min(-float64(floor)/f.step, maxCount)))
+	m.debt = min(m.debt+max(min(m.lent, saved), m.lent-m.lentAt), maxCount)
+	m.lent, m.lentAt = 0, 0
 	m.tell("store away", "shared", nil)
 }
 
@@ -82,7 +93,7 @@ func (m *member) cause() error {
 func (m *member) lends() bool { return m.away && m.onLoss == Share && m.granted }
 
 // step is the time, in ns, between two tokens of the member's own part.
-func (m *member) step(f *figures) float64 { return f.step / m.part.of(m.latest, m.members, *f) }
+func (m *member) step(f *figures) float64 { return f.step / m.part.of(m.latest, *f) }
 
 // borrow puts a lease's tokens of the member's own part into stock, or the n that one call needs.
 func (m *member) borrow(t time.Duration, n int) {

@@ -105,7 +105,7 @@ func (m *member) take(now time.Time, n int) bool {
 	defer m.mu.Unlock()
 	t := m.at(now)
 	if m.away && m.onLoss == Open {
-		m.opened += n
+		m.opened, m.lent = min(m.opened+n, maxCount), min(m.lent+n, maxCount)
 		m.spent(t, n)
 		return true
 	}
@@ -116,6 +116,9 @@ func (m *member) take(now time.Time, n int) bool {
 		ok, _ = m.stock.take(t, n)
 	}
 	if ok {
+		if m.away { // some may be of the store
+			m.lent = min(m.lent+n, maxCount)
+		}
 		m.spent(t, n)
 		return true
 	}

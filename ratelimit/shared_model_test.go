@@ -300,11 +300,15 @@ func storm(t *testing.T, seed uint64) {
 		stop()
 	}
 	all.wg.Wait()
-	time.Sleep(10 * time.Second)
+	time.Sleep(time.Minute)
+	asked := n.trips
+	time.Sleep(time.Minute)
+	if n.trips > asked {
+		t.Errorf("seed %d: %d questions in an idle minute", seed, n.trips-asked)
+	}
 	need := needed(all.times, limit)
 	if need > bound {
 		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, loss %v, %v: needed %.1f, the bound is %.1f",
 			seed, limit, burst, members, latency, n.loss, story, need, bound)
 	}
-	t.Logf("seed %d: limit %v burst %d members %d latency %v loss %v needed %.0f of %.0f, %d calls", seed, limit, burst, members, latency, n.loss, need, bound, len(all.times))
 }

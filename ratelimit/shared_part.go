@@ -11,7 +11,7 @@ type part struct {
 	began  bool
 	first  time.Duration // when it was
 	begin  time.Duration // of the newest slot
-	slots  [alive]struct{ mine, all float64 }
+	slots  [alive]struct{ mine, all, members float64 }
 	newest int
 	tat    time.Duration // of the bucket when last heard of
 }
@@ -24,15 +24,16 @@ func (p *part) roll(now, lease time.Duration) {
 	for now-p.begin >= lease {
 		p.begin += lease
 		p.newest = (p.newest + 1) % alive
-		p.slots[p.newest].mine, p.slots[p.newest].all = 0, 0
+		p.slots[p.newest].mine, p.slots[p.newest].all, p.slots[p.newest].members = 0, 0, 0
 	}
 }
 
-// heard counts a grant of n tokens, after which the bucket stood at tat.
-func (p *part) heard(now, tat time.Duration, n int, f figures) {
+// heard counts a grant of n tokens to one of so many members, after which the bucket stood at tat.
+func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	p.roll(now, f.lease)
 	s := &p.slots[p.newest]
 	s.mine += float64(n)
+	s.members = max(s.members, float64(members))
 	if !p.began {
 		p.began, p.first = true, now
 		s.all += float64(n)
@@ -42,15 +43,17 @@ func (p *part) heard(now, tat time.Duration, n int, f figures) {
 	p.tat = tat
 }
 
-// of is the member's part, of as many members; a young or idle one counts as one of them.
-func (p *part) of(now time.Duration, members int, f figures) float64 {
-	mine, all := 0.0, 0.0
+// of is the member's part. A young or idle one counts as one of the most members that were there at
+// once: a store that has just forgotten all knows of few.
+func (p *part) of(now time.Duration, f figures) float64 {
+	mine, all, members := 0.0, 0.0, 1.0
 	for _, s := range p.slots {
 		mine += s.mine
 		all += s.all
+		members = max(members, s.members)
 	}
 	if mine == 0 || now-p.first < alive*f.lease {
-		return 1 / float64(max(1, members))
+		return 1 / members
 	}
 	return min(1, mine/all)
 }

@@ -21,6 +21,7 @@ type question struct {
 	debt    int
 	ahead   int           // tokens that the call at the head pays before it goes
 	pause   time.Duration // told with it
+	lent    int           // without the store, when it was put
 	late    bool          // given up, though no other may be put
 }
 
@@ -103,7 +104,7 @@ func (m *member) wake() {
 func (m *member) ask(now time.Duration) {
 	f := *m.inUse.Load()
 	m.giveBack(m.stock.expire(now))
-	q := &question{sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause}
+	q := &question{sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause, lent: m.lent}
 	m.want(q, now)
 	q.unspent = m.unspent
 	a := Ask{
@@ -127,6 +128,7 @@ func (m *member) want(q *question, now time.Duration) {
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
 	case held:
+	case m.failures > 0: // only to see whether it answers: what times out may yet be granted, to nobody
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// It needs more than a quantum, which no stock would keep until it is complete. So it pays for all
 		// first, and goes when the bucket is no longer in debt for it.
@@ -275,13 +277,13 @@ func (m *member) stale(q *question, g Grant, now time.Duration) error {
 // fleet holds, if that is news.
 func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, held time.Time) {
 	away := m.away
-	m.found()
+	m.found(g.Floor, &q.figures)
 	changed = m.figuresOf(q, g) || away || !m.known
 	f := m.inUse.Load()
 	m.members = max(1, g.Members)
 	tat := q.sent + g.Floor
 	changed = changed || tat > m.tat+f.lease
-	m.part.heard(now, tat, g.Tokens, *f)
+	m.part.heard(now, tat, g.Tokens, m.members, *f)
 	m.known, m.tat = true, tat
 	m.fill(q, g, now, f)
 	if asked := max(q.need, q.want); g.Tokens < asked {

@@ -90,7 +90,9 @@ func (l *ledger) turnBack(now float64) {
 	l.pause -= d
 	l.set -= d
 	l.until -= d
-	l.members = nil
+	for m := range l.members {
+		l.members[m] -= d
+	}
 }
 
 // meet notes that the member has asked, and counts those that have lately.

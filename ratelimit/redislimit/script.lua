@@ -27,7 +27,9 @@ if now < last then
 	local d = last - now
 	if tat then tat = tat - d end
 	pause, set, till = pause - d, set - d, till - d
-	redis.call('DEL', seen)
+	for _, m in ipairs(redis.call('ZRANGE', seen, 0, -1)) do
+		redis.call('ZINCRBY', seen, string.format('%.0f', -d), m)
+	end
 end
 
 -- Which figures hold.
