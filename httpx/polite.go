@@ -184,7 +184,7 @@ func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) e
 	if allowed {
 		return nil
 	}
-	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: rule}}))
+	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: redact.Cut(rule)}}))
 }
 
 func reject(ctx context.Context, r *retry.Rejection) error {

@@ -167,7 +167,7 @@ func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) er
 	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) { // net/http's HTTP/2 does not tell it
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return x.failed(ctx, req, redact.Error(err), false) // http.Client says of which request
+	return x.failed(ctx, req, redact.Server(err), false) // http.Client says of which request
 }
 
 // sameAgain tells of what encoding/json says of a text that is whole and not the JSON it should be.

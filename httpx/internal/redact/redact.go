@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,19 +15,29 @@ import (
 
 const hidden = "xxxxx" // as url.URL.Redacted writes it
 
-// URL prints u for errors and logs: without userinfo and fragment, and with the values of its query hidden. A query
-// part without a value is hidden whole: it may be a token, as in ?c2VjcmV0.
+// How much text an error shows, in bytes.
+const (
+	Most     = 1 << 10  // of a server's, and of a URL
+	mostText = 16 << 10 // of anything
+)
+
+// URL prints u for errors and logs: without userinfo and fragment, with the values of its query hidden, and at most [Most] bytes of
+// it. A query part without a value is hidden whole: it may be a token, as in ?c2VjcmV0.
 func URL(u *url.URL) string {
 	if u == nil {
 		return ""
 	}
 	c := *u
+	misread(&c)
 	c.User, c.Fragment, c.RawFragment = nil, "", ""
 	if c.Opaque != "" && (c.Host == "" || strings.ContainsAny(c.Opaque, "@?")) {
 		c.Opaque = hidden
 	}
+	if len(c.Path) > Most {
+		c.Path, c.RawPath = c.Path[:Most], ""
+	}
 	if c.RawQuery != "" {
-		parts := strings.Split(c.RawQuery, "&")
+		parts := strings.Split(c.RawQuery[:min(len(c.RawQuery), Most)], "&")
 		for i, p := range parts {
 			key, value, _ := strings.Cut(p, "=")
 			if parts[i] = hidden; strings.Trim(value, "=") != "" { // only padding: the "key" is the end of a base64 token
@@ -35,7 +46,27 @@ func URL(u *url.URL) string {
 		}
 		c.RawQuery = strings.Join(parts, "&")
 	}
-	return c.String()
+	return Cut(c.String())
+}
+
+// misread hides what is taken for a host or a path in an URL whose password holds a / or ? or # that is not escaped, as in
+// https://user:12#34@host/: for the parser the host is "user" with port 12.
+func misread(u *url.URL) {
+	suspect := u.Host == "" && strings.Contains(u.Path, "@") // http:/user:password@host
+	if u.Path == "" {
+		before, _, at := strings.Cut(u.RawQuery, "@")
+		suspect = strings.Contains(u.Fragment, "@") || at && (u.Port() != "" || !strings.Contains(before, "="))
+	}
+	for rest := u.Path[:min(len(u.Path), 64<<10)]; !suspect && rest != ""; {
+		var segment string
+		segment, rest, _ = strings.Cut(rest, "/")
+		before, _, at := strings.Cut(segment, "@")
+		suspect = at && before != "" && (u.Port() != "" || strings.Contains(before, ":"))
+	}
+	if suspect {
+		u.Host, u.Path, u.RawPath = hidden, "", ""
+		u.RawQuery, u.ForceQuery = "", false
+	}
 }
 
 // Text is URL for an URL that may be malformed. Where it cannot be told apart, everything after the scheme goes.
@@ -44,48 +75,123 @@ func Text(raw string) string {
 	switch {
 	case err == nil:
 		return URL(u)
+	case badHost(raw): // before a # net/url has cut off what comes after it, in https://user:secret#1@host/ too
+		scheme, _, _ := strings.Cut(raw, "://")
+		return cut(scheme, Most) + "://" + hidden
 	case !strings.ContainsAny(raw, "@?#"):
-		return raw
+		return cut(raw, Most)
 	case !strings.Contains(raw, "@"):
-		return raw[:strings.IndexAny(raw, "?#")] + "?" + hidden
+		return cut(raw[:strings.IndexAny(raw, "?#")], Most) + "?" + hidden
 	}
-	if i := strings.Index(raw, "://"); i > 0 && !strings.ContainsAny(raw[:i], "@?#") {
+	if i := strings.Index(raw[:min(len(raw), Most)], "://"); i > 0 && !strings.ContainsAny(raw[:i], "@?#") {
 		return raw[:i+3] + hidden
 	}
 	return hidden
+}
+
+// badHost tells of a malformed URL whose host is the reason: it may be the beginning of its userinfo.
+func badHost(raw string) bool {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || strings.ContainsAny(scheme, "@?#/") {
+		return false
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	_, err := url.Parse("//" + rest)
+	return err != nil
+}
+
+// Cut bounds a text of a server to [Most] bytes.
+func Cut(text string) string { return cut(text, Most) }
+
+// cut bounds text. A URL that goes on behind the cut is hidden: what is left of it may end within a password.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	text = text[:most-3]
+	if word := strings.LastIndexAny(text, " \t\r\n\"<>") + 1; word < len(text) {
+		if i := strings.Index(text[word:], "://"); i >= 0 {
+			text = text[:word+i+3] + hidden
+		}
+	}
+	return strings.ToValidUTF8(text, "") + "..."
 }
 
 // What the text of an error may hold that carries no *url.Error: an URL (the punctuation after it is not its), what net/url quotes
 // of a password and net/textproto of a header, a Location that does not parse together with the reason.
 var (
 	urlInText  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"<>]*[^\s"<>:;,.)]`)
-	quotedText = regexp.MustCompile(`(invalid port|malformed MIME header[a-z :]*) "([\w-]+:)?(?:[^"\\]|\\.)*"`)
+	quotedText = regexp.MustCompile(`(invalid port|malformed MIME header[a-z :]*) "([\w-]+:)?(?:[^"\\]|\\.)*(?:"|\\?$)`)
 	unparsed   = regexp.MustCompile(`(failed to parse Location header).*`)
 )
 
 // Error removes the secrets of URLs from err, at every depth of its tree, for printing and for errors.As alike: each
-// *url.Error becomes one with a redacted URL, and texts that quote an URL are rewritten. Everything else that errors.Is and
-// errors.As found they still find, and the marks of package retry stay. An error without secrets comes back as it is, and
-// err itself is never changed: it may be another call's too.
-func Error(err error) error {
+// *url.Error becomes one with a redacted URL, and texts that quote an URL are rewritten and cut to 16 KiB. Everything else that
+// errors.Is and errors.As found they still find, and the marks of package retry stay. An error without secrets comes back as it
+// is, and err itself is never changed: it may be another call's too.
+func Error(err error) error { return bounded(err, mostText) }
+
+// Server is Error for an error that holds text of a server, of which it shows [Most] bytes.
+func Server(err error) error { return bounded(err, Most) }
+
+func bounded(err error, most int) error {
 	if err == nil {
 		return nil
 	}
-	return redactTree(err, secrets(err))
+	clean, _ := (&cleaner{root: err, most: most}).tree(err)
+	return clean
 }
 
-// secrets are the raw URLs in err's tree, each followed by its replacement.
-func secrets(err error) (pairs []string) {
+// cleaner rewrites the texts of one tree.
+type cleaner struct {
+	root   error
+	most   int
+	urls   []quote // those with secrets, found when first needed
+	looked bool
+}
+
+// quote is a URL that a text may quote, and what is to stand there.
+type quote struct{ raw, clean string }
+
+func (q quote) replace(text string) string {
+	if len(text) < len(q.raw) {
+		return text
+	}
+	raw, clean := strconv.Quote(q.raw), strconv.Quote(q.clean)
+	text = strings.ReplaceAll(text, raw[1:len(raw)-1], clean[1:len(clean)-1])
+	return strings.ReplaceAll(text, q.raw, q.clean)
+}
+
+func (c *cleaner) text(text string) string {
+	if !c.looked {
+		c.urls, c.looked = quotes(c.root), true
+	}
+	for _, q := range c.urls {
+		text = q.replace(text)
+	}
+	if len(text) > c.most { // before the patterns, which take their time
+		text = cut(unparsed.ReplaceAllString(cut(text, 2*c.most), `$1 "`+hidden+`"`), c.most)
+	}
+	if strings.Contains(text, "://") {
+		text = urlInText.ReplaceAllStringFunc(text, Text)
+	}
+	text = quotedText.ReplaceAllString(text, `$1 "${2}`+hidden+`"`)
+	return unparsed.ReplaceAllString(text, `$1 "`+hidden+`"`)
+}
+
+func quotes(err error) (found []quote) {
 	walk(err, func(e error) {
 		var u *url.Error
-		if errors.As(e, &u) { // and not a type assertion: retry.Unmark hides its tree from a walk
+		if errors.As(e, &u) && !slices.ContainsFunc(found, func(q quote) bool { return q.raw == u.URL }) {
+			// errors.As and not a type assertion: retry.Unmark hides its tree from a walk
 			if clean := Text(u.URL); clean != u.URL {
-				quoted, cleanQuoted := strconv.Quote(u.URL), strconv.Quote(clean)
-				pairs = append(pairs, quoted[1:len(quoted)-1], cleanQuoted[1:len(cleanQuoted)-1], u.URL, clean)
+				found = append(found, quote{u.URL, clean})
 			}
 		}
 	})
-	return pairs
+	return found
 }
 
 func walk(err error, visit func(error)) {
@@ -107,40 +213,65 @@ func children(err error) []error {
 	return nil
 }
 
-func redactTree(err error, pairs []string) error {
-	if err == nil {
-		return nil
-	}
-	text := err.Error()
-	clean := strings.NewReplacer(pairs...).Replace(text)
-	clean = urlInText.ReplaceAllStringFunc(clean, Text)
-	clean = quotedText.ReplaceAllString(clean, `$1 "${2}`+hidden+`"`)
-	clean = unparsed.ReplaceAllString(clean, `$1 "`+hidden+`"`)
-	if clean == text && len(secrets(err)) == 0 { // this part of the tree holds none
-		return err
-	}
+// tree returns err without secrets, and whether that is another error.
+func (c *cleaner) tree(err error) (error, bool) {
 	switch e := err.(type) {
+	case nil:
+		return nil, false
 	case *url.Error:
-		return &url.Error{Op: e.Op, URL: Text(e.URL), Err: redactTree(e.Err, pairs)}
+		raw := Text(e.URL)
+		inner, changed := c.tree(e.Err)
+		if !changed && raw == e.URL {
+			return err, false
+		}
+		return &url.Error{Op: e.Op, URL: raw, Err: inner}, true
 	case *retry.Error:
-		c := *e
-		c.Reason, c.Last = redactTree(e.Reason, pairs), redactTree(e.Last, pairs)
-		return &c
+		r := *e
+		var reason, last bool
+		r.Reason, reason = c.tree(e.Reason)
+		r.Last, last = c.tree(e.Last)
+		if !reason && !last {
+			return err, false
+		}
+		return &r, true
 	case *retry.Rejection:
-		c := *e
-		c.Reason, c.Cause = redactTree(e.Reason, pairs), redactTree(e.Cause, pairs)
-		return &c
+		r := *e
+		var reason, cause bool
+		r.Reason, reason = c.tree(e.Reason)
+		r.Cause, cause = c.tree(e.Cause)
+		if !reason && !cause {
+			return err, false
+		}
+		return &r, true
 	}
-	r := &redacted{err: err, text: clean}
+	return c.node(err)
+}
+
+// node is tree for an error of any type, which is replaced by one that stands for it.
+func (c *cleaner) node(err error) (error, bool) {
+	r := &redacted{err: err}
+	changed := false
 	for _, child := range children(err) {
 		if child != nil {
-			r.tree = append(r.tree, redactTree(child, pairs))
+			clean, other := c.tree(child)
+			r.tree, changed = append(r.tree, clean), changed || other
 		}
 	}
-	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
-		return remark(Timeout(r), err)
+	text := err.Error()
+	if r.text = c.text(text); r.text != text {
+		changed = true
 	}
-	return remark(r, err)
+	if !changed && len(r.tree) == 0 { // it may hide its tree, as retry.Unmark does
+		var u *url.Error
+		changed = errors.As(err, &u) && Text(u.URL) != u.URL
+	}
+	if !changed {
+		return err, false
+	}
+	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
+		return remark(Timeout(r), err), true
+	}
+	return remark(r, err), true
 }
 
 // Timeout makes a net.Error of err, which is what *url.Error looks for in what it holds and no further.
@@ -202,17 +333,3 @@ func (r *redacted) As(target any) bool {
 	}
 	return true
 }
-
-// Most is how much text of a server an error shows, in bytes.
-const Most = 1 << 10
-
-// Cut bounds a text of a server to Most bytes.
-func Cut(text string) string {
-	if len(text) <= Most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:Most-3], "") + "..."
-}
-
-// Server is Error for an error that holds text of a server.
-func Server(err error) error { return Error(err) }

@@ -27,6 +27,20 @@ func TestRedactedURLKeepsNoSecret(t *testing.T) {
 		"https://h.example/a%2Fb":                    "https://h.example/a%2Fb",
 		"mailto:SECRET@h.example":                    "mailto:xxxxx",
 		"/a?b=SECRET":                                "/a?b=xxxxx",
+		// A password that holds a # or ? or / ends the host for a parser.
+		"https://user:12#34@h.example/":         "https://xxxxx",
+		"https://user:12?34@h.example/":         "https://xxxxx",
+		"https://user:12/34@h.example/":         "https://xxxxx",
+		"https://SECRET#1@h.example/":           "https://xxxxx",
+		"https://SECRET?1@h.example/":           "https://xxxxx",
+		"http:/user:SECRET@h.example/":          "http://xxxxx",
+		"http:///user:SECRET@h.example/":        "http://xxxxx",
+		"https://h.example/http://a:SECRET@b/c": "https://xxxxx",
+		// What only looks like it stays readable.
+		"https://h.example:8443/@scope/pkg":      "https://h.example:8443/@scope/pkg",
+		"https://h.example/a@b":                  "https://h.example/a@b",
+		"https://h.example?mail=SECRET@b":        "https://h.example?mail=xxxxx",
+		"https://h.example:8443/x?mail=SECRET@b": "https://h.example:8443/x?mail=xxxxx",
 	} {
 		u, err := url.Parse(raw)
 		if err != nil {
@@ -140,6 +154,11 @@ func TestParseErrorsKeepNoSecret(t *testing.T) {
 		"http://h.example/\x7f?token=SECRET",
 		"://user:SECRET@h.example",
 		"http://[::1/?k=SECRET",
+		"https://user:SECRET#1@h.example/",
+		"https://SEC RET#1@h.example/",
+		"https://user:SECRET[#1@h.example/",
+		"https://user:SECRET%#1@h.example/",
+		"https://user:SECRET /1@h.example/",
 	} {
 		_, err := http.NewRequest(http.MethodGet, raw, nil)
 		if err == nil {
@@ -147,7 +166,7 @@ func TestParseErrorsKeepNoSecret(t *testing.T) {
 		}
 		got := Error(err)
 		var u *url.Error
-		if strings.Contains(got.Error(), "SECRET") || !errors.As(got, &u) || u.Op != "parse" || strings.Contains(u.URL, "SECRET") {
+		if strings.Contains(got.Error(), "SECRET") || strings.Contains(got.Error(), "SEC RET") || !errors.As(got, &u) || u.Op != "parse" || strings.Contains(u.URL, "SECRET") {
 			t.Errorf("%q: %v", raw, got)
 		}
 	}
@@ -211,4 +230,47 @@ func FuzzRedact(f *testing.F) {
 			t.Errorf("%q: %v", raw, got)
 		}
 	})
+}
+
+// A megabyte of a server's costs no time and no memory in an error, and what is left of it holds no secret.
+func TestLongTextsAreCut(t *testing.T) {
+	long := strings.Repeat("SECRET%20/", 100_000)
+	parts := strings.Repeat("k=SECRET&", 100_000)
+	for name, tc := range map[string]struct {
+		err    error
+		server bool
+	}{
+		"location":          {fmt.Errorf("failed to parse Location header %q: %w", ":"+long, errBoom), false},
+		"URL":               {&url.Error{Op: "Get", URL: "http://h.example/" + strings.Repeat("a/", 1<<19), Err: errBoom}, false},
+		"query":             {&url.Error{Op: "Get", URL: "http://h.example/?" + parts, Err: errBoom}, false},
+		"malformed":         {&url.Error{Op: "Get", URL: "http://user:" + long + "@h.example/", Err: errBoom}, false},
+		"nested":            {&url.Error{Op: "Get", URL: "http://h/", Err: fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: "http://h.example/?" + parts, Err: errBoom})}, false},
+		"header":            {fmt.Errorf("malformed MIME header line: %q: %w", "Set-Cookie: "+long, errBoom), true},
+		"URL over the edge": {fmt.Errorf("%s http://user:SECRET%s@h.example/: %w", strings.Repeat("x", Most-30), long, errBoom), true},
+		"many URLs":         {fmt.Errorf("%s: %w", strings.Repeat("http://u:SECRET@h/?k=SECRET ", 50_000), errBoom), true},
+		"status":            {fmt.Errorf("malformed HTTP response %q: %w", strings.Repeat("x", 1<<20), errBoom), true},
+	} {
+		clean, most := Error, 4*Most
+		if tc.server {
+			clean, most = Server, Most+100
+		}
+		var got error
+		took := time.Hour
+		for range 5 { // the best of them: others use the machine too
+			start := time.Now()
+			got = clean(tc.err)
+			took = min(took, time.Since(start))
+		}
+		text := got.Error()
+		if len(text) > most || strings.Contains(text, "SECRET") || !errors.Is(got, errBoom) {
+			t.Errorf("%s: %d bytes: %.200s", name, len(text), text)
+		}
+		if took > 250*time.Millisecond { // it was seconds
+			t.Errorf("%s: took %v", name, took)
+		}
+		var u *url.Error
+		if errors.As(got, &u) && len(u.URL) > Most {
+			t.Errorf("%s: a URL of %d bytes", name, len(u.URL))
+		}
+	}
 }
