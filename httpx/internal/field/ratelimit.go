@@ -3,6 +3,7 @@ package field
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,41 +11,171 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Quota reads what a response says of the server's limit. The first of these forms that says what is left counts:
+// Quotas reads what a response says of the server's limits, in all forms that it comes in:
 //
 //	RateLimit: "default";r=50;t=30          RateLimit-Policy: "default";q=100;w=60    draft-ietf-httpapi-ratelimit-headers-08 on
 //	RateLimit: limit=100, remaining=50, reset=30          RateLimit-Policy: 100;w=60  -07
 //	RateLimit-Limit: 100, 100;w=60  RateLimit-Remaining: 50  RateLimit-Reset: 30      up to -06
 //	X-RateLimit-Limit: 100  X-RateLimit-Remaining: 50  X-RateLimit-Reset: 1767225600  custom, also as X-Rate-Limit-
+//	X-RateLimit-Remaining-Requests: 0  X-RateLimit-Reset-Requests: 6m0s               OpenAI, and also of -Tokens
+//	Anthropic-RateLimit-Requests-Remaining: 0  ...-Reset: 2026-03-02T12:01:00Z        with the vendor's name in front
+//	X-RateLimit-Reset-After: 1.5                                                      Discord
+//	X-Shopify-Shop-Api-Call-Limit: 32/40                                              used of the limit, without a reset
 //
-// Of several policies the one with the least left binds, of equal ones the one that is restored last. What is malformed is
-// ignored. In each form the reset may be an instant: servers mix them. A quota whose reset is already over says nothing, and
-// neither does a limit without window or remainder.
-func Quota(h http.Header, now time.Time) (retry.Quota, bool) {
-	policies, _ := parseList(h.Values("RateLimit-Policy"))
-	now = serverTime(h, now)
-	if items, ok := parseList(h.Values("RateLimit")); ok && len(items) > 0 {
-		if q, ok := structuredQuota(items, policies, now); ok {
-			return q, true
+// The reset may be seconds, an instant in seconds or milliseconds since 1970, a date, or a duration as Go writes it: servers mix
+// them. A count with a fraction is its floor, and of a list the first counts. What is malformed is ignored. A quota whose reset is
+// already over says nothing, and neither does a limit without window or remainder.
+//
+// A response that says several things has several quotas. No more than 16 KiB of such fields are read, in linear time.
+func Quotas(h http.Header, now time.Time) []retry.Quota {
+	keys := quotaKeys(h)
+	if keys == nil {
+		return nil
+	}
+	r := reader{h: h, now: serverTime(h, now), room: mostQuota}
+	policies := policiesOf(r.list("Ratelimit-Policy"))
+	quotas := policies.structured(r.list("Ratelimit"), r.now)
+	families := map[string]*said{}
+	var names []string // of families, in order
+	for _, key := range keys {
+		family, role := split(key)
+		if role == "" {
+			continue
 		}
-		if q, ok := dictionaryQuota(items, policies, now); ok {
-			return q, true
+		s := families[family]
+		if s == nil {
+			s = &said{}
+			families[family], names = s, append(names, family)
+		}
+		r.tell(s, role, key, policies)
+	}
+	for _, name := range names {
+		if q, ok := families[name].quota(); ok {
+			quotas = append(quotas, q)
 		}
 	}
-	for _, prefix := range []string{"RateLimit-", "X-RateLimit-", "X-Rate-Limit-"} {
-		limits, _ := parseList(h.Values(prefix + "Limit"))
-		var s said
-		if len(limits) > 0 {
-			s.limit, s.hasLimit = parseCount(limits[0].value)
-			s.window = windowOf(s.limit, append(limits[1:], policies...))
-		}
-		s.remaining, s.hasRemaining = parseCount(Trim(h.Get(prefix + "Remaining")))
-		s.reset, s.hasReset = parseReset(Trim(h.Get(prefix+"Reset")), now)
-		if q, ok := s.quota(); ok {
-			return q, true
+	if len(quotas) == 0 {
+		return policies.alone()
+	}
+	return quotas[:min(len(quotas), mostQuotas)]
+}
+
+// What is read of a response: so many bytes of quota fields, and so many quotas.
+const (
+	mostQuota  = 16 << 10
+	mostQuotas = 16
+)
+
+// quotaKeys are the names of the fields that may speak of quotas, in order.
+func quotaKeys(h http.Header) (keys []string) {
+	size := 0
+	for key := range h { // nearly no response has such a field: one look at each name is enough
+		if strings.Contains(key, "imit") && len(key) < most {
+			keys = append(keys, key)
+			if size += len(key); size > mostQuota {
+				break
+			}
 		}
 	}
-	return policyQuota(policies)
+	slices.Sort(keys)
+	return keys
+}
+
+// split tells what a field says of which family of fields. Of X-RateLimit-Reset-Requests the family is X and Requests, the role
+// "reset"; of a field that is none of a family the role is empty.
+func split(key string) (family, role string) {
+	key = strings.ToLower(key)
+	if strings.HasSuffix(key, "-call-limit") {
+		return key, "used"
+	}
+	vendor, rest, ok := strings.Cut(key, "ratelimit")
+	if !ok {
+		if vendor, rest, ok = strings.Cut(key, "rate-limit"); !ok {
+			return "", ""
+		}
+		vendor += "-" // not one family with the other spelling
+	}
+	if rest != "" && rest[0] != '-' || vendor != "" && vendor[len(vendor)-1] != '-' {
+		return "", ""
+	}
+	rest = "-" + strings.TrimPrefix(rest, "-") + "-"
+	if rest == "--" {
+		if vendor == "" { // RateLimit itself
+			return "", ""
+		}
+		return vendor + "-", "limit"
+	}
+	for _, r := range [...]string{"reset-after", "retry-after", "remaining", "reset", "limit", "max"} {
+		if before, after, ok := strings.Cut(rest, "-"+r+"-"); ok {
+			return vendor + before + "-" + after, r
+		}
+	}
+	return "", ""
+}
+
+// reader reads fields as long as there is room.
+type reader struct {
+	h    http.Header
+	now  time.Time
+	room int
+}
+
+// value is the first value of a field.
+func (r *reader) value(key string) string {
+	v := r.h[key]
+	if len(v) == 0 || len(v[0]) > r.room {
+		return ""
+	}
+	r.room -= len(v[0])
+	return Trim(v[0])
+}
+
+// list parses a field whose values are one list. What does not fit is cut off, by whole members.
+func (r *reader) list(key string) []item {
+	var fields []string
+	for _, v := range r.h[key] {
+		if len(v) > r.room {
+			v = v[:max(0, strings.LastIndexByte(v[:r.room], ','))]
+			r.room = 0
+		}
+		r.room -= min(r.room, len(v)+1)
+		if v != "" {
+			fields = append(fields, v)
+		}
+	}
+	items, _ := parseList(fields)
+	return items
+}
+
+// tell adds what a field says to its family's.
+func (r *reader) tell(s *said, role, key string, policies policies) {
+	switch role {
+	case "limit", "max":
+		items := r.list(key)
+		if len(items) == 0 || s.hasLimit {
+			return
+		}
+		if s.limit, s.hasLimit = parseCount(items[0].value); s.hasLimit {
+			s.window = windowOf(s.limit, items, policies)
+		}
+	case "remaining":
+		value, _, _ := strings.Cut(first(r.value(key)), ";") // 98;w=21600
+		s.remaining, s.hasRemaining = parseCount(Trim(value))
+	case "reset", "reset-after", "retry-after":
+		if s.surely {
+			return
+		}
+		if d, ok := parseReset(bounded(r.value(key)), r.now); ok {
+			s.reset, s.hasReset, s.surely = d, true, role != "reset"
+		}
+	case "used":
+		used, limit, ok := strings.Cut(r.value(key), "/")
+		u, okUsed := parseCount(Trim(used))
+		l, okLimit := parseCount(Trim(limit))
+		if ok && okUsed && okLimit && l > 0 {
+			s.limit, s.remaining, s.hasLimit, s.hasRemaining = l, max(0, l-u), true, true
+		}
+	}
 }
 
 // said tells what was said from what was not, which a Quota cannot.
@@ -52,9 +183,10 @@ type said struct {
 	limit, remaining                 int
 	window, reset                    time.Duration
 	hasLimit, hasRemaining, hasReset bool
+	surely                           bool // reset is a duration by its name
 }
 
-func (s said) quota() (retry.Quota, bool) {
+func (s *said) quota() (retry.Quota, bool) {
 	q := retry.Quota{Limit: s.limit, Remaining: s.remaining, Window: s.window, Reset: s.reset}
 	switch {
 	case !s.hasRemaining:
@@ -67,94 +199,135 @@ func (s said) quota() (retry.Quota, bool) {
 	return q, true
 }
 
-// structuredQuota reads the current form: a list of policy names with r (remaining) and t (seconds until it is restored).
-func structuredQuota(items, policies []item, now time.Time) (tightest retry.Quota, found bool) {
+// policies are the members of RateLimit-Policy.
+type policies struct {
+	items   []item
+	byName  map[string]item
+	windows map[int]time.Duration // by limit, as in 100;w=60
+}
+
+func policiesOf(items []item) policies {
+	p := policies{items: items, byName: map[string]item{}, windows: map[int]time.Duration{}}
 	for _, it := range items {
-		var s said
-		if !it.named() {
+		if it.named() {
+			if _, ok := p.byName[it.name()]; !ok {
+				p.byName[it.name()] = it
+			}
 			continue
 		}
-		s.remaining, s.hasRemaining = parseCount(it.param("r"))
-		if t, ok := parseReset(it.param("t"), now); ok {
-			s.reset, s.hasReset = t, true
-		}
-		counts := true
-		for _, p := range policies {
-			if p.named() && p.name() == it.name() {
-				s.limit, s.hasLimit = parseCount(p.param("q"))
-				s.window, _ = Seconds(p.param("w"))
-				counts = p.countsRequests()
-				break
+		p.windowed(it)
+	}
+	return p
+}
+
+// windowed notes the window of the limit in an item like 100;w=60.
+func (p policies) windowed(it item) {
+	n, ok := parseCount(it.value)
+	w, okWindow := Seconds(it.param("w"))
+	if _, have := p.windows[n]; ok && okWindow && !have {
+		p.windows[n] = w
+	}
+}
+
+// windowOf finds the window of a limit: among the members beside it, or in RateLimit-Policy.
+func windowOf(limit int, items []item, p policies) time.Duration {
+	for _, it := range items {
+		if n, ok := parseCount(it.value); ok && n == limit {
+			if w, ok := Seconds(it.param("w")); ok {
+				return w
 			}
 		}
-		q, ok := s.quota()
-		if ok && counts && (!found || q.Remaining < tightest.Remaining || q.Remaining == tightest.Remaining && q.Reset > tightest.Reset) {
-			tightest, found = q, true
-		}
 	}
-	return tightest, found
+	return p.windows[limit]
 }
 
-// dictionaryQuota reads the form of draft -07: limit=100, remaining=50, reset=30.
-func dictionaryQuota(items, policies []item, now time.Time) (retry.Quota, bool) {
-	var s said
+// structured reads RateLimit: a list of policy names with r (remaining) and t (seconds until it is restored), or the dictionary of
+// draft -07.
+func (p policies) structured(items []item, now time.Time) (quotas []retry.Quota) {
+	var dictionary said
 	for _, it := range items {
-		key, value, _ := strings.Cut(it.value, "=")
-		switch strings.ToLower(key) {
-		case "limit":
-			s.limit, s.hasLimit = parseCount(value)
-		case "remaining":
-			s.remaining, s.hasRemaining = parseCount(value)
-		case "reset":
-			s.reset, s.hasReset = parseReset(value, now)
+		if !it.named() {
+			key, value, _ := strings.Cut(it.value, "=")
+			switch strings.ToLower(key) {
+			case "limit":
+				dictionary.limit, dictionary.hasLimit = parseCount(value)
+			case "remaining":
+				dictionary.remaining, dictionary.hasRemaining = parseCount(value)
+			case "reset":
+				dictionary.reset, dictionary.hasReset = parseReset(value, now)
+			}
+			continue
+		}
+		var s said
+		s.remaining, s.hasRemaining = parseCount(it.param("r"))
+		s.reset, s.hasReset = parseReset(it.param("t"), now)
+		policy, known := p.byName[it.name()]
+		if known {
+			s.limit, s.hasLimit = parseCount(policy.param("q"))
+			s.window, _ = Seconds(policy.param("w"))
+		}
+		if q, ok := s.quota(); ok && (!known || policy.countsRequests()) {
+			quotas = append(quotas, q)
 		}
 	}
-	s.window = windowOf(s.limit, policies)
-	return s.quota()
+	dictionary.window = p.windows[dictionary.limit]
+	if q, ok := dictionary.quota(); ok {
+		quotas = append(quotas, q)
+	}
+	return quotas
 }
 
-// policyQuota reads a RateLimit-Policy that stands alone: the limit is known and what is left of it is not, so all of it.
-func policyQuota(policies []item) (slowest retry.Quota, found bool) {
-	for _, p := range policies {
-		limit, ok := parseCount(p.param("q"))
-		if !p.named() {
-			limit, ok = parseCount(p.value)
+// alone reads a RateLimit-Policy beside which nothing says what is left: all of it. The slowest binds.
+func (p policies) alone() []retry.Quota {
+	var slowest retry.Quota
+	for _, it := range p.items {
+		limit, ok := parseCount(it.param("q"))
+		if !it.named() {
+			limit, ok = parseCount(it.value)
 		}
-		window, okWindow := Seconds(p.param("w"))
-		if !ok || !okWindow || limit == 0 || window == 0 || !p.countsRequests() {
+		window, okWindow := Seconds(it.param("w"))
+		if !ok || !okWindow || limit == 0 || window == 0 || !it.countsRequests() {
 			continue
 		}
 		q := retry.Quota{Limit: limit, Remaining: limit, Window: window}
-		if !found || float64(q.Limit)/float64(q.Window) < float64(slowest.Limit)/float64(slowest.Window) {
-			slowest, found = q, true
+		if slowest.Limit == 0 || float64(q.Limit)/float64(q.Window) < float64(slowest.Limit)/float64(slowest.Window) {
+			slowest = q
 		}
 	}
-	return slowest, found
-}
-
-// windowOf finds the window of the policy that has this limit, as 100 in 100;w=60.
-func windowOf(limit int, policies []item) time.Duration {
-	for _, p := range policies {
-		n, ok := parseCount(p.value)
-		if w, okWindow := Seconds(p.param("w")); ok && okWindow && n == limit {
-			return w
-		}
+	if slowest.Limit == 0 {
+		return nil
 	}
-	return 0
+	return []retry.Quota{slowest}
 }
 
+// parseCount reads 1*DIGIT, or the floor of a decimal.
 func parseCount(s string) (int, bool) {
-	n, ok := Digits(s)
-	return int(min(n, math.MaxInt)), ok
-}
-
-// parseReset reads seconds from now, seconds since 1970 or milliseconds since 1970, told apart by their magnitude: 1e7 s is
-// four months, 1e11 s is the year 5138. A fraction is taken, as Discord sends one.
-func parseReset(s string, now time.Time) (time.Duration, bool) {
-	if s == "" || strings.Trim(s, "0123456789.") != "" {
+	whole, fraction, dotted := strings.Cut(first(s), ".")
+	n, ok := Digits(whole)
+	if _, okFraction := Digits(fraction); dotted && !okFraction {
+		ok = false
+	}
+	if !ok {
 		return 0, false
 	}
-	n, err := strconv.ParseFloat(s, 64)
+	return int(min(n, math.MaxInt)), true
+}
+
+// parseReset reads seconds from now, seconds since 1970 or milliseconds since 1970, told apart by their magnitude: 1e7 s is four
+// months, 1e11 s is the year 5138. It also reads a date, and a duration as time.Duration writes it.
+func parseReset(s string, now time.Time) (time.Duration, bool) {
+	number := first(s)
+	if number == "" {
+		return 0, false
+	}
+	if strings.Trim(number, "0123456789.") != "" {
+		if d, err := time.ParseDuration(number); err == nil {
+			return d, d >= 0
+		}
+		at, ok := parseTime(s, now)
+		return max(0, at.Sub(now)), ok
+	}
+	n, err := strconv.ParseFloat(number, 64)
 	switch {
 	case err != nil:
 		return 0, false
@@ -253,17 +426,4 @@ func parseList(fields []string) (items []item, ok bool) {
 		return nil, false
 	}
 	return items, true
-}
-
-// Quotas reads what a response says of the server's limits.
-func Quotas(h http.Header, now time.Time) []retry.Quota {
-	for key := range h { // nearly no response has such a field, and looking each of them up costs more than this
-		if strings.HasPrefix(key, "Ratelimit") || strings.HasPrefix(key, "X-Rate") {
-			if q, ok := Quota(h, now); ok {
-				return []retry.Quota{q}
-			}
-			return nil
-		}
-	}
-	return nil
 }
