@@ -44,6 +44,9 @@ func (e *RobotsError) Error() string {
 	return e.URL + " is " + ErrDisallowed.Error() + " (" + rule + ", for " + e.Agent + ")"
 }
 
+// Bulky has retry.Brief keep no more than the text: a rule may be long.
+func (e *RobotsError) Bulky() bool { return true }
+
 func (e *RobotsError) Unwrap() error {
 	if e.Cause != nil {
 		return nil
@@ -184,7 +187,7 @@ func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) e
 	if allowed {
 		return nil
 	}
-	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: redact.Cut(rule)}}))
+	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: rule}}))
 }
 
 func reject(ctx context.Context, r *retry.Rejection) error {

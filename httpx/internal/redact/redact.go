@@ -46,7 +46,11 @@ func URL(u *url.URL) string {
 		}
 		c.RawQuery = strings.Join(parts, "&")
 	}
-	return Cut(c.String())
+	clean := c.String()
+	if len(clean) > Most {
+		clean = strings.ToValidUTF8(clean[:Most-3], "") + "..."
+	}
+	return clean
 }
 
 // misread hides what is taken for a host or a path in an URL whose password holds a / or ? or # that is not escaped, as in
