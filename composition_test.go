@@ -2,10 +2,12 @@ package reprise_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -105,35 +107,98 @@ func TestRetryAroundABreakerThatOpensUnderWay(t *testing.T) {
 	})
 }
 
-// A service that is down must cost its callers nothing: ten calls a second for a minute, without a deadline.
-func TestAGuardInFrontOfADeadServiceFailsFast(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		guard := retry.Chain(policies.Exponential(policies.Attempts(4)), ratelimit.New(10, 5), breaker.New("x"))
-		var took []time.Duration
-		var all sync.WaitGroup
-		var mu sync.Mutex
-		for i := range 600 {
-			all.Go(func() {
-				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
-				start := time.Now()
-				err := retry.Run(t.Context(), guard, fail)
-				mu.Lock()
-				defer mu.Unlock()
-				took = append(took, time.Since(start))
-				if i < 100 || i%100 != 0 {
-					return
+// The guard that README begins with is safe in front of a service that is down, hangs, or is asked for more than it bears.
+func TestAGuardFailsFast(t *testing.T) {
+	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	for _, c := range []struct {
+		name   string
+		callee func(context.Context) error
+		every  time.Duration
+		median time.Duration
+		names  string // who refused, at the end of the minute
+	}{
+		{"dead", fail, 100 * time.Millisecond, 0, "breaker catalog:"},
+		{"dead, and busy", fail, 10 * time.Millisecond, 0, "breaker catalog:"},
+		{"hanging", hang, 100 * time.Millisecond, 0, "breaker catalog:"},
+		{"hanging, and busy", hang, 10 * time.Millisecond, 0, "breaker catalog:"},
+		{"well, but asked ten times too much", fine, 10 * time.Millisecond, time.Second, "limiter:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				guard := retry.Chain(
+					policies.Exponential(policies.Attempts(4)),
+					ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)),
+					breaker.New("catalog"),
+					policies.Timeout(2*time.Second),
+					policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))),
+				)
+				var mu sync.Mutex
+				var took []time.Duration
+				var last error
+				waiting, most := 0, 0
+				count := func(by int) {
+					mu.Lock()
+					defer mu.Unlock()
+					waiting += by
 				}
-				wantIs(t, err, breaker.ErrOpen)
-				wantNot(t, err, context.DeadlineExceeded, policies.ErrTimeout)
-				if !strings.HasPrefix(err.Error(), "breaker x:") {
-					t.Errorf("does not name the breaker: %v", err)
+				var all sync.WaitGroup
+				n := int(time.Minute / c.every)
+				for i := range n {
+					all.Go(func() {
+						time.Sleep(time.Duration(i) * c.every)
+						start, inside := time.Now(), false
+						count(1)
+						err := retry.Run(t.Context(), guard, func(ctx context.Context) error {
+							inside = true
+							count(-1)
+							defer count(1)
+							return c.callee(ctx)
+						})
+						count(-1)
+						mu.Lock()
+						defer mu.Unlock()
+						took = append(took, time.Since(start))
+						if err != nil && !inside {
+							last = err
+							wantNot(t, err, context.DeadlineExceeded, policies.ErrTimeout)
+						}
+					})
+				}
+				for range int(time.Minute / (5 * time.Millisecond)) {
+					time.Sleep(5 * time.Millisecond)
+					synctest.Wait() // whoever is refused at once has gone
+					mu.Lock()
+					most = max(most, waiting)
+					mu.Unlock()
+				}
+				all.Wait()
+				slices.Sort(took)
+				if median, longest := took[n/2], took[n-1]; median > c.median || longest > 10*time.Second || most > 15 {
+					t.Errorf("median %v, longest %v, %d waiting at once", median, longest, most)
+				}
+				if last == nil || !strings.HasPrefix(last.Error(), c.names) {
+					t.Errorf("does not name %s: %v", c.names, last)
 				}
 			})
+		})
+	}
+}
+
+// Hosts that failed and are never asked again do not keep new ones out for ever.
+func TestDeadKeysAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hosts := policies.Keyed(nil, func(host int) retry.Policy { return breaker.New(strconv.Itoa(host)) }, policies.MaxKeys(1000))
+		for host := range 1000 {
+			for range 5 {
+				_ = retry.Run(t.Context(), hosts.For(host), fail)
+			}
 		}
-		all.Wait()
-		slices.Sort(took)
-		if median, longest := took[300], took[599]; median != 0 || longest > 2*time.Second {
-			t.Errorf("median %v, longest %v", median, longest)
+		time.Sleep(time.Minute)
+		wantIs(t, retry.Run(t.Context(), hosts.For(-1), fine), policies.ErrKeys) // their breakers still protect somebody
+		wantIs(t, retry.Run(t.Context(), hosts.For(0), fail), errDown)
+		time.Sleep(10 * time.Minute)
+		if err := retry.Run(t.Context(), hosts.For(-1), fine); err != nil {
+			t.Error(err)
 		}
 	})
 }
