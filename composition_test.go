@@ -276,7 +276,7 @@ func again(n int) retry.Policy {
 	})
 }
 
-// TestCancelledBeforeTheCall: no built-in policy lets a call in once the context has ended (rules 1 and 4).
+// TestCancelledBeforeTheCall: no built-in policy lets a call in once the context has ended.
 func TestCancelledBeforeTheCall(t *testing.T) {
 	shutdown := errors.New("shutdown")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -301,7 +301,7 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 	}
 }
 
-// TestBooksAreSettledOnEveryWayOut: after panic and Goexit every policy admits as if the call had never been (promise 5).
+// TestBooksAreSettledOnEveryWayOut: after panic and Goexit every policy admits as if the call had never been.
 func TestBooksAreSettledOnEveryWayOut(t *testing.T) {
 	for name, exit := range map[string]func(){"panic": func() { panic("ouch") }, "goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
@@ -331,7 +331,6 @@ func TestBooksAreSettledOnEveryWayOut(t *testing.T) {
 	}
 }
 
-// TestLastValueInEveryMode: rule 10.
 func TestLastValueInEveryMode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, tc := range map[string]struct {
@@ -395,7 +394,6 @@ func TestPoliciesMadeByHandAreConfigurationErrors(t *testing.T) {
 	}
 }
 
-// TestTimeInTheBulkheadsQueueIsNotTheCallees: rules 28 and 41.
 func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
 	shutdown := errors.New("shutdown")
 	for _, tc := range []struct {

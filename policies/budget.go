@@ -44,7 +44,7 @@ type ledger interface {
 	withdraw(throttled bool) (paid int64, ok bool)
 	giveBack(paid int64) // a retry was not made after all
 	Idle() bool
-	left() string
+	left() (n float64, text string)
 }
 
 // Validate reports bad numbers, and a budget that none of the three has made.
@@ -70,7 +70,17 @@ func (b *Budget) String() string {
 	if err := b.Validate(); err != nil {
 		return "budget(misconfigured)"
 	}
-	return b.who() + "(" + b.left() + " left)"
+	_, text := b.left()
+	return b.who() + "(" + text + " left)"
+}
+
+// Stats are how many tokens, or retries, are left.
+func (b *Budget) Stats() []retry.Stat {
+	if b.Validate() != nil {
+		return nil
+	}
+	n, _ := b.left()
+	return []retry.Stat{{Name: "left", Value: n}}
 }
 
 // Idle is true while the budget remembers nothing.
@@ -122,8 +132,9 @@ func (t *tokens) withdraw(bool) (int64, bool) { return 0, t.level.Load() > t.max
 func (t *tokens) giveBack(int64)              {}
 func (t *tokens) Idle() bool                  { return t.level.Load() == t.max }
 
-func (t *tokens) left() string {
-	return fmt.Sprintf("%.4g of %d tokens", float64(t.level.Load())/micro, t.max/micro)
+func (t *tokens) left() (float64, string) {
+	n := float64(t.level.Load()) / micro
+	return n, fmt.Sprintf("%.4g of %d tokens", n, t.max/micro)
 }
 
 // add changes n by delta within [0, limit]. It writes only what is new, so that a full bucket is shared without contention.
@@ -198,7 +209,11 @@ func (c *costs) withdraw(throttled bool) (int64, bool) {
 
 func (c *costs) giveBack(paid int64) { add(&c.level, paid, c.max) }
 func (c *costs) Idle() bool          { return c.level.Load() == c.max }
-func (c *costs) left() string        { return fmt.Sprintf("%d of %d", c.level.Load(), c.max) }
+
+func (c *costs) left() (float64, string) {
+	n := c.level.Load()
+	return float64(n), fmt.Sprintf("%d of %d", n, c.max)
+}
 
 // NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be ratio retries per call, and
 // reservePerSecond besides, so that a client with few calls can retry too. What a call deposits expires after those 10
@@ -275,10 +290,11 @@ func (r *ratios) giveBack(int64) {
 	r.mu.Unlock()
 }
 
-func (r *ratios) left() string {
+func (r *ratios) left() (float64, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return fmt.Sprintf("%.4g retries", max(0, r.retries()))
+	n := max(0, r.retries())
+	return n, fmt.Sprintf("%.4g retries", n)
 }
 
 func (r *ratios) Idle() bool {

@@ -3,7 +3,10 @@ package policies
 import (
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/reprise-go/reprise/retry"
 )
 
 // Jitter is how the waits of a schedule are spread. Each is drawn within the cap of the schedule and not cut down to it:
@@ -20,20 +23,33 @@ const (
 	Decorrelated                   // between the first wait of the schedule and three times the wait before
 )
 
+var jitterNames = [...]string{NoJitter: "NoJitter", Proportional: "Proportional", Equal: "Equal", Full: "Full", Decorrelated: "Decorrelated"}
+
 func (j Jitter) String() string {
-	switch j {
-	case NoJitter:
-		return "NoJitter"
-	case Proportional:
-		return "Proportional"
-	case Equal:
-		return "Equal"
-	case Full:
-		return "Full"
-	case Decorrelated:
-		return "Decorrelated"
+	if j < NoJitter || j > Decorrelated {
+		return "Jitter(" + strconv.Itoa(int(j)) + ")"
 	}
-	return "Jitter(" + strconv.Itoa(int(j)) + ")"
+	return jitterNames[j]
+}
+
+// UnmarshalText takes the name of a jitter, in any case: "Full", "nojitter". It is for configuration files; any other text is an
+// error that Is [retry.ErrConfig].
+func (j *Jitter) UnmarshalText(text []byte) error {
+	for known, name := range jitterNames {
+		if name != "" && strings.EqualFold(name, string(text)) {
+			*j = Jitter(known)
+			return nil
+		}
+	}
+	return retry.ConfigErrorf("policies.Jitter", "%q: must be one of %s", text, strings.Join(jitterNames[NoJitter:], ", "))
+}
+
+// MarshalText is the name; an error for what is not a jitter of this package.
+func (j Jitter) MarshalText() ([]byte, error) {
+	if err := new(Jitter).UnmarshalText([]byte(j.String())); err != nil {
+		return nil, err
+	}
+	return []byte(j.String()), nil
 }
 
 // text is how a loop tells its jitter.

@@ -59,8 +59,11 @@ func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Polic
 	return k
 }
 
-func (k *Keys[K]) full(ctx context.Context) error {
+func (k *Keys[K]) full(ctx context.Context, ended error) error {
 	r := &retry.Rejection{Policy: k.who(), Reason: ErrKeys}
+	if ended != nil {
+		r.Reason = fmt.Errorf("no room in time: %w", ended)
+	}
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: r.Policy, Err: r})
 	return r
 }

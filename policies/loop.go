@@ -28,6 +28,14 @@ func (l *loop) Validate() error { return l.err }
 // Idle is true unless the budget of the loop remembers something.
 func (l *loop) Idle() bool { return l.budget == nil || l.budget.Idle() }
 
+// Stats are those of the budget; a loop itself holds nothing.
+func (l *loop) Stats() []retry.Stat {
+	if l.budget == nil {
+		return nil
+	}
+	return l.budget.Stats()
+}
+
 // epoch makes reading the clock cheap: a difference needs the monotonic reading only.
 var epoch = time.Now()
 

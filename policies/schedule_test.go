@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -174,5 +175,28 @@ func TestSchedulesSaturate(t *testing.T) {
 		if last != math.MaxInt64 {
 			t.Errorf("%d at attempt 10,000", last)
 		}
+	}
+}
+
+func TestJitterInConfigurationFiles(t *testing.T) {
+	for j := policies.NoJitter; j <= policies.Decorrelated; j++ {
+		text, err := json.Marshal(j)
+		var back policies.Jitter
+		if err != nil || json.Unmarshal(text, &back) != nil || back != j {
+			t.Errorf("%v became %s, %v: %v", j, text, back, err)
+		}
+	}
+	var j policies.Jitter
+	if err := json.Unmarshal([]byte(`"full"`), &j); err != nil || j != policies.Full {
+		t.Errorf("%v, %v", j, err)
+	}
+	for _, typo := range []string{`"ful"`, `""`, `"Jitter(0)"`, `3`} {
+		if err := json.Unmarshal([]byte(typo), &j); err == nil || j != policies.Full {
+			t.Errorf("%s became %v", typo, j)
+		}
+	}
+	wantIs(t, j.UnmarshalText([]byte("ful")), retry.ErrConfig)
+	if _, err := json.Marshal(policies.Jitter(0)); err == nil {
+		t.Error("Jitter(0) has a name")
 	}
 }

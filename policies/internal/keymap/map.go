@@ -32,8 +32,9 @@ type Map[K comparable] interface {
 }
 
 // New makes a map of at most limit keys. create makes the policy of a key; it may run more than once for a key that many calls
-// bring at once, and one of its policies is kept. A call for which there is no room fails with what full returns.
-func New[K comparable](create func(K) retry.Policy, limit int, full func(context.Context) error) Map[K] {
+// bring at once, and one of its policies is kept. A call for which there is no room fails with what full returns; ended is
+// what ended the context of a call that waited for room, nil otherwise.
+func New[K comparable](create func(K) retry.Policy, limit int, full func(ctx context.Context, ended error) error) Map[K] {
 	if ofText, ok := any(create).(func(string) retry.Policy); ok {
 		return any(newStore(ofText, limit, full, keepText, (*text).String, (*text).is)).(Map[K])
 	}
@@ -43,7 +44,7 @@ func New[K comparable](create func(K) retry.Policy, limit int, full func(context
 // store is the policies of keys K, which it keeps in the form S.
 type store[K comparable, S any] struct {
 	make func(K) retry.Policy
-	full func(context.Context) error
+	full func(context.Context, error) error
 	keep func(K) S
 	key  func(*S) K // what keep made of it
 	same func(*S, K) bool
@@ -68,7 +69,7 @@ type shard[K, S any] struct {
 	_       [40]byte                    // a cache line each: a new key does not slow the hits of other shards
 }
 
-func newStore[K comparable, S any](create func(K) retry.Policy, limit int, full func(context.Context) error, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
+func newStore[K comparable, S any](create func(K) retry.Policy, limit int, full func(context.Context, error) error, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
 	return &store[K, S]{make: create, full: full, keep: keep, key: key, same: same, max: int64(limit), seed: maphash.MakeSeed()}
 }
 
@@ -134,14 +135,14 @@ func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, k
 	if key != key { // NaN, which nobody could find again
 		return &place[S]{policy: policy}, nil
 	}
-	room, err := k.makeRoom(ctx)
-	if err != nil {
-		return nil, err
+	room, ended := k.makeRoom(ctx)
+	if ended != nil {
+		return nil, k.full(ctx, ended)
 	}
 	if p := k.add(s, hash, key, policy, room); p != nil {
 		return p, nil
 	}
-	return nil, k.full(ctx)
+	return nil, k.full(ctx, nil)
 }
 
 // add puts a new key in and counts the caller in; nil if there is no room, which was reserved before.
@@ -224,12 +225,12 @@ func (k *store[K, S]) reserve() bool {
 // makeRoom reserves room for a new key. At the cap it forgets what it can, first of all what is not in use. A search in vain
 // is not repeated for 1 µs per key, about ten times what it takes: a flood of keys that find no room costs a tenth of a
 // processor, not all of it. In that time a few keys are tried, so that room which many of them would make is not refused.
-func (k *store[K, S]) makeRoom(ctx context.Context) (bool, error) {
+func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.reserve() {
 		return true, nil
 	}
-	if err := k.await(ctx); err != nil {
-		return false, err
+	if ended := k.await(ctx); ended != nil {
+		return false, ended
 	}
 	defer k.crowded.Unlock()
 	if k.reserve() { // another caller has made room
