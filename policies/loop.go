@@ -332,7 +332,7 @@ func (r *run) wait(wait time.Duration, err error) error {
 // sleep is retry.Wait that also ends when StopOn's channel is closed.
 func (r *run) sleep(e retry.Event) error {
 	if r.stop == nil || e.Wait <= 0 || r.stopped() {
-		return retry.Wait(r.ctx, e)
+		return retry.Sleep(r.ctx, e)
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
@@ -344,7 +344,7 @@ func (r *run) sleep(e retry.Event) error {
 		case <-ctx.Done():
 		}
 	}()
-	return retry.Wait(ctx, e)
+	return retry.Sleep(ctx, e)
 }
 
 func (c *config) stopped() bool {

@@ -31,7 +31,7 @@ func patient(n int, wait time.Duration) retry.Policy {
 			if i+1 < n {
 				time.Sleep(thinking)
 				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "patient", Attempt: i + 1, Wait: wait, Err: err})
-				if slept := retry.Sleep(ctx, "patient", wait); slept != nil {
+				if slept := retry.Sleep(ctx, retry.Event{Policy: "patient", Wait: wait}); slept != nil {
 					return slept
 				}
 			}

@@ -15,16 +15,14 @@ func Fits(ctx context.Context, wait time.Duration) bool {
 	return !ok || time.Until(deadline) > wait
 }
 
-// Sleep is how a policy waits. It ends with ctx, is not begun if it cannot end before ctx's deadline, and is seen by
-// observers under the name of the policy. A nil error means that the time has passed and ctx lives; otherwise the error Is
-// what ended ctx, or Is context.DeadlineExceeded at once and names the policy. A wait of 0 makes no timer.
-func Sleep(ctx context.Context, policy string, wait time.Duration) error {
-	return Wait(ctx, Event{Policy: policy, Wait: wait})
-}
-
-// Wait is [Sleep] for e.Wait, of which observers are told as e says: for a loop, which stands outside of its own attempts and
-// sets Attempt and Depth (see [Emit]). Kind, Took, Err and Time are filled in.
-func Wait(ctx context.Context, e Event) error {
+// Sleep is how a policy waits for e.Wait. It ends with ctx, and it is not begun if it cannot end before
+// ctx's deadline. A nil error means that the time has passed and ctx lives; otherwise the error Is
+// what ended ctx, or Is context.DeadlineExceeded at once and names e.Policy. A wait of 0 makes no
+// timer.
+//
+// Observers are told of the wait: Kind, Took, Err and Time are filled in. A loop, which stands outside
+// its own attempts, sets Attempt and Depth too (see [Emit]); for others e.Policy is enough.
+func Sleep(ctx context.Context, e Event) error {
 	wait := e.Wait
 	if err := Ended(ctx); err != nil || wait <= 0 {
 		return err

@@ -44,7 +44,7 @@ func TestSleep(t *testing.T) {
 					t.Errorf("Fits = %v", fits)
 				}
 				start := time.Now()
-				err := retry.Sleep(ctx, "test", tc.wait)
+				err := retry.Sleep(ctx, retry.Event{Policy: "test", Wait: tc.wait})
 				if took := time.Since(start); took != tc.took {
 					t.Errorf("took %v, want %v", took, tc.took)
 				}
@@ -65,7 +65,7 @@ func TestSleepThatDoesNotFitNamesThePolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := retry.Sleep(ctx, "queue", 2*time.Second)
+		err := retry.Sleep(ctx, retry.Event{Policy: "queue", Wait: 2 * time.Second})
 		if want := "context deadline exceeded: queue: a wait of 2s does not fit"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -75,7 +75,7 @@ func TestSleepThatDoesNotFitNamesThePolicy(t *testing.T) {
 func TestSleepAfterTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := retry.Sleep(ctx, "test", 0); !errors.Is(err, context.Canceled) {
+	if err := retry.Sleep(ctx, retry.Event{Policy: "test", Wait: 0}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -20,7 +20,7 @@ func patient(attempts int, wait time.Duration) retry.Policy {
 	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) (err error) {
 		for i := range attempts {
 			if i > 0 {
-				if err := retry.Sleep(ctx, "patient", wait); err != nil {
+				if err := retry.Sleep(ctx, retry.Event{Policy: "patient", Wait: wait}); err != nil {
 					return err
 				}
 			}
