@@ -135,3 +135,16 @@ func TestMoreThanTheBurstIsRefusedForGoodAndSaysWhy(t *testing.T) {
 		}
 	})
 }
+
+// What others took of a bucket is not this limiter's to give back.
+func TestAChargeGivesBackNoMoreThanThisLimiterTook(t *testing.T) {
+	bucket := rate.NewLimiter(0, 10)
+	bucket.AllowN(time.Now(), 7)
+	l := ratelimit.From(bucket)
+	_ = retry.Run(bg, l.N(2), nop)
+	_ = retry.Run(bg, l.N(1), func(context.Context) error { return &retry.Rejection{Policy: "breaker"} }) // gives its own back
+	l.Charge(-100)
+	if left := bucket.Tokens(); left != 3 {
+		t.Errorf("%v tokens are left, want 3", left)
+	}
+}

@@ -117,3 +117,86 @@ func TestHalfOfTenThousandWaitersLeaveAndTheOthersTakeTheirPlaces(t *testing.T) 
 		}
 	})
 }
+
+// Whichever answer of a burst names the latest time: nobody goes before it, whatever else is answered,
+// given up or charged meanwhile.
+func TestNobodyGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
+	for _, policy := range []func() *ratelimit.Limiter{
+		func() *ratelimit.Limiter { return ratelimit.New(rate.Inf, 1) },
+		func() *ratelimit.Limiter { return ratelimit.New(20, 10, ratelimit.HintCap(time.Hour)) },
+		func() *ratelimit.Limiter { return ratelimit.All(ratelimit.New(rate.Inf, 1), ratelimit.New(50, 30)) },
+	} {
+		for seed := range uint64(6) {
+			synctest.Test(t, func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(seed, 3))
+				l := policy()
+				var mu sync.Mutex                                // of all below, also of rng
+				var latest, newest struct{ at, until time.Time } // named until now, and at this very moment
+				early, made, named := time.Duration(0), 0, 0
+				call := func(ctx context.Context) error {
+					mu.Lock()
+					made++
+					if newest.at.Before(time.Now()) {
+						latest = newest
+					}
+					early = max(early, time.Until(latest.until))
+					took, wait := time.Duration(rng.IntN(3000))*ms, time.Duration(rng.IntN(30_000))*ms
+					kind := rng.IntN(8)
+					mu.Unlock()
+					time.Sleep(took)
+					mu.Lock()
+					defer mu.Unlock()
+					names := func() {
+						named++
+						now := time.Now()
+						if newest.at.Before(now) {
+							latest = newest // the limiter has heard of it
+						}
+						newest.at = now
+						if until := now.Add(wait); until.After(newest.until) {
+							newest.until = until
+						}
+					}
+					switch kind {
+					case 0:
+						names()
+						return retry.After(errBusy, wait)
+					case 1:
+						names()
+						retry.Report(ctx, retry.Quota{Limit: 9, Reset: max(1, wait)})
+						return nil
+					case 2:
+						return retry.After(errBusy, 0)
+					case 3:
+						return errBusy
+					}
+					return nil
+				}
+				ctx, cancel := context.WithTimeout(bg, 10*time.Minute)
+				defer cancel()
+				var wg sync.WaitGroup
+				for range 20 {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							mu.Lock()
+							patience := time.Duration(rng.IntN(60_000)) * ms
+							mu.Unlock()
+							one, stop := context.WithTimeout(ctx, patience)
+							if retry.Run(one, l, call) != nil {
+								time.Sleep(100 * ms)
+							}
+							stop()
+						}
+					})
+				}
+				wg.Wait()
+				if early > 0 {
+					t.Errorf("seed %d: a call went %v too early", seed, early)
+				}
+				if named < 20 {
+					t.Errorf("seed %d: %d of %d answers named a time: the test shows nothing", seed, named, made)
+				}
+			})
+		}
+	}
+}
