@@ -1,0 +1,13 @@
+// Package htmlpage reads web pages: it has decoders for package httpx that know charsets, HTML and
+// sitemaps. It is a module of its own, so that golang.org/x/net and golang.org/x/text reach only those
+// who use it.
+//
+//	text, err := httpx.Fetch(ctx, c, url, htmlpage.Text)     // decoded to UTF-8
+//	doc, err := httpx.Fetch(ctx, c, url, htmlpage.Document)  // parsed
+//	for r := range httpx.Crawl(ctx, c, seeds, htmlpage.Document, func(r httpx.Result[*html.Node]) []string {
+//		return htmlpage.Links(r.Value, r.Final, htmlpage.SkipNofollow())
+//	}) { ... }
+//	m, err := httpx.Fetch(ctx, c, site+"/sitemap.xml", htmlpage.Sitemap)
+//
+// A page is read into memory; httpx.MaxBody bounds it. All functions are safe for concurrent use.
+package htmlpage

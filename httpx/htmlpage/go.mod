@@ -1,0 +1,13 @@
+module github.com/reprise-go/reprise/httpx/htmlpage
+
+go 1.26.0
+
+require (
+	github.com/reprise-go/reprise v0.0.0
+	golang.org/x/net v0.62.0
+	golang.org/x/text v0.44.0
+)
+
+require github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+
+replace github.com/reprise-go/reprise => ../..

@@ -1,0 +1,231 @@
+package htmlpage
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// LinkOption says which links [Links] gives.
+type LinkOption func(*linker)
+
+// SkipNofollow leaves out links whose rel says nofollow, ugc or sponsored, and all links of a page whose
+// robots meta element says nofollow or none. (What X-Robots-Tag says is in the response's header.)
+func SkipNofollow() LinkOption {
+	return func(l *linker) {
+		l.obey = true
+		l.skip = append(l.skip, "nofollow", "ugc", "sponsored")
+	}
+}
+
+// SkipRel leaves out links whose rel has one of values.
+func SkipRel(values ...string) LinkOption {
+	return func(l *linker) { l.skip = append(l.skip, lower(values)...) }
+}
+
+// OnlyRel gives only links whose rel has one of values, as next, and those of link elements as well.
+func OnlyRel(values ...string) LinkOption {
+	return func(l *linker) { l.only = append(l.only, lower(values)...) }
+}
+
+func lower(values []string) []string {
+	values = slices.Clone(values)
+	for i, v := range values {
+		values[i] = strings.ToLower(v)
+	}
+	return values
+}
+
+type linker struct {
+	obey       bool
+	skip, only []string
+	base       *url.URL
+	found      []string
+	seen       map[string]bool
+}
+
+// Links gives what a page leads to, each once, in the order of the page: the links of a, area, frame and
+// iframe elements and of a refresh by meta, as far as they are http or https. They are made
+// absolute by the page's base element, and that by base, the URL that the page came from: Final of
+// an httpx.Result. Fragments are dropped. As browsers do it forgives white space and back slashes in links; those
+// that are no URLs nevertheless are left out. With a nil base, links stay relative unless the
+// page's base element is absolute.
+func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
+	if doc == nil {
+		return nil
+	}
+	l := &linker{base: base, seen: map[string]bool{}}
+	for _, o := range opts {
+		if o != nil {
+			o(l)
+		}
+	}
+	for n := range doc.Descendants() { // the first base element holds for what comes before it too
+		if n.Type == html.ElementNode && n.DataAtom == atom.Base {
+			if href, ok := attr(n, "href"); ok {
+				if u := l.resolve(href); u != nil {
+					l.base = u
+				}
+				break
+			}
+		}
+	}
+	if l.obey && saysNofollow(doc) {
+		return nil
+	}
+	for n := range doc.Descendants() {
+		if n.Type == html.ElementNode {
+			l.visit(n)
+		}
+	}
+	return l.found
+}
+
+func (l *linker) visit(n *html.Node) {
+	key := "href"
+	switch n.DataAtom {
+	case atom.A, atom.Area:
+	case atom.Link:
+		if len(l.only) == 0 {
+			return
+		}
+	case atom.Frame, atom.Iframe:
+		key = "src"
+	case atom.Meta:
+		if equiv, _ := attr(n, "http-equiv"); !strings.EqualFold(strings.TrimSpace(equiv), "refresh") || len(l.only) > 0 {
+			return
+		}
+		content, _ := attr(n, "content")
+		if to := refreshOf(content); to != "" {
+			l.add(to)
+		}
+		return
+	default:
+		return
+	}
+	rel, _ := attr(n, "rel")
+	values := strings.Fields(strings.ToLower(rel))
+	has := func(v string) bool { return slices.Contains(values, v) }
+	if slices.ContainsFunc(l.skip, has) || len(l.only) > 0 && !slices.ContainsFunc(l.only, has) {
+		return
+	}
+	if to, ok := attr(n, key); ok {
+		l.add(to)
+	}
+}
+
+func (l *linker) add(raw string) {
+	u := l.resolve(raw)
+	if u == nil || u.IsAbs() && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return
+	}
+	u.Fragment, u.RawFragment = "", ""
+	if text := u.String(); !l.seen[text] {
+		l.seen[text] = true
+		l.found = append(l.found, text)
+	}
+}
+
+// resolve reads a link as the WHATWG's URL standard does (section 4.4), as far as net/url lets it.
+func (l *linker) resolve(raw string) *url.URL {
+	raw = strings.TrimFunc(raw, func(r rune) bool { return r <= ' ' })
+	if isOther(raw) {
+		return nil
+	}
+	raw = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(raw)
+	raw, _, _ = strings.Cut(raw, "#")
+	path, query, asks := strings.Cut(raw, "?")
+	path = escaped(strings.ReplaceAll(path, `\`, "/"))
+	if raw = path; asks {
+		raw += "?" + escaped(query)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	if l.base != nil {
+		u = l.base.ResolveReference(u)
+	}
+	return u
+}
+
+// isOther tells of links with another scheme, before a long data: URL is looked at any further.
+func isOther(raw string) bool {
+	i := strings.IndexAny(raw[:min(len(raw), 32)], ":/?#")
+	if i <= 0 || raw[i] != ':' {
+		return false
+	}
+	scheme := strings.ToLower(raw[:i])
+	return scheme != "http" && scheme != "https"
+}
+
+// escaped has a % that begins no escape, and control characters, escaped: net/url refuses them.
+func escaped(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2])):
+			b.WriteString("%25")
+		case c == ' ':
+			b.WriteString("%20")
+		case c < ' ' || c == 0x7f:
+			b.WriteByte('%')
+			b.WriteByte("0123456789ABCDEF"[c>>4])
+			b.WriteByte("0123456789ABCDEF"[c&15])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+// refreshOf is the URL in "5; url='/next'".
+func refreshOf(content string) string {
+	_, rest, ok := strings.Cut(content, ";")
+	if !ok {
+		return ""
+	}
+	rest = strings.TrimSpace(rest)
+	if len(rest) >= 3 && strings.EqualFold(rest[:3], "url") {
+		if after, ok := strings.CutPrefix(strings.TrimSpace(rest[3:]), "="); ok {
+			rest = strings.TrimSpace(after)
+		}
+	}
+	if rest != "" && (rest[0] == '"' || rest[0] == '\'') {
+		rest, _, _ = strings.Cut(rest[1:], rest[:1])
+	}
+	return rest
+}
+
+func saysNofollow(doc *html.Node) bool {
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode || n.DataAtom != atom.Meta {
+			continue
+		}
+		if name, _ := attr(n, "name"); !strings.EqualFold(strings.TrimSpace(name), "robots") {
+			continue
+		}
+		content, _ := attr(n, "content")
+		for _, v := range strings.FieldsFunc(strings.ToLower(content), func(r rune) bool { return r == ',' || r <= ' ' }) {
+			if v == "nofollow" || v == "none" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func attr(n *html.Node, key string) (string, bool) {
+	for _, a := range n.Attr {
+		if a.Key == key && (a.Namespace == "" || a.Namespace == "xlink") {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
