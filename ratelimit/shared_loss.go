@@ -55,9 +55,10 @@ func (m *member) found(floor time.Duration, f *figures) {
 	m.stock.drop(func(b *block) bool { return b.borrowed })
 	// What was used meanwhile the store has saved up, if it has not forgotten all. So it is paid from
 	// what is there; only of the time since the last question, in which the store may have given as
-	// much to others, all is paid.
+	// much to others, all is paid. That is a lease at most.
 	saved := int(max(0, min(-float64(floor)/f.step, maxCount)))
-	m.debt = min(m.debt+max(min(m.lent, saved), m.lent-m.lentAt), maxCount)
+	unnoticed := min(m.lent-m.lentAt, int(f.late()*m.part.of(m.latest, *f))+1)
+	m.debt = min(m.debt+max(min(m.lent, saved), unnoticed), maxCount)
 	m.lent, m.lentAt = 0, 0
 	m.tell("store away", "shared", nil)
 }

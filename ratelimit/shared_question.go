@@ -12,17 +12,18 @@ import (
 
 // question is one that a member puts to its store.
 type question struct {
-	sent    time.Duration
-	figures figures
-	epoch   int
-	need    int
-	want    int
-	unspent int
-	debt    int
-	ahead   int           // tokens that the call at the head pays before it goes
-	pause   time.Duration // told with it
-	lent    int           // without the store, when it was put
-	late    bool          // given up, though no other may be put
+	sent     time.Duration
+	patience time.Duration
+	figures  figures
+	epoch    int
+	need     int
+	want     int
+	unspent  int
+	debt     int
+	ahead    int           // tokens that the call at the head pays before it goes
+	pause    time.Duration // told with it
+	lent     int           // without the store, when it was put
+	late     bool          // given up, though no other may be put
 }
 
 // consider puts a question now, or sets the timer for it, if there is something to ask.
@@ -118,7 +119,8 @@ func (m *member) ask(now time.Duration) {
 	m.demand.missed = 0
 	m.asking, m.asked = q, now
 	m.trips++
-	go m.put(q, a, max(50*time.Millisecond, 4*m.trip))
+	q.patience = max(50*time.Millisecond, 4*m.trip)
+	go m.put(q, a)
 }
 
 // want decides how many tokens a question asks for.
@@ -150,9 +152,9 @@ var (
 )
 
 // put asks the store. It must not be called with m.mu held.
-func (m *member) put(q *question, a Ask, patience time.Duration) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errLate)
-	timer := time.AfterFunc(patience, func() { m.overdue(q) })
+func (m *member) put(q *question, a Ask) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), q.patience, errLate)
+	timer := time.AfterFunc(q.patience, func() { m.overdue(q) })
 	var g Grant
 	err := errExited
 	defer func() {
@@ -201,7 +203,7 @@ func (m *member) answered(q *question, g Grant, err error) {
 	var changed bool
 	var held time.Time
 	if err == nil {
-		m.measure(now - q.sent)
+		m.measure(min(now-q.sent, 2*q.patience)) // after an outage one may be of hours
 		if err = m.nonsense(q, g); err == nil && !late {
 			err = m.stale(q, g, now)
 		}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+)
+
+// scene is one row while it runs: a server, and the members that ask it.
+type scene struct {
+	row
+	server  *server
+	front   *front // what the members connect to
+	begin   time.Time
+	members []*exec.Cmd
+	readers sync.WaitGroup
+
+	mu    sync.Mutex
+	times []int64 // of all calls, in ns
+	calls []int   // by member
+	trips []int   // by process
+}
+
+// measured is what came of a row.
+type measured struct {
+	use, needed, trips float64
+	low, high          int
+}
+
+func (r row) measure(ctx context.Context, real bool) (measured, error) {
+	s := &scene{row: r, calls: make([]int, len(r.members)), members: make([]*exec.Cmd, len(r.members))}
+	addr, done, err := s.serve(real)
+	if err != nil {
+		return measured{}, err
+	}
+	defer done()
+	if s.front, err = newFront(addr); err != nil {
+		return measured{}, err
+	}
+	defer s.front.close()
+
+	const ready = 700 * time.Millisecond // for the processes to start
+	s.begin = time.Now().Add(ready)
+	for i := range s.members {
+		if err := s.startMember(i); err != nil {
+			return measured{}, err
+		}
+	}
+	acting, over := context.WithDeadline(ctx, s.begin.Add(s.took))
+	defer over()
+	if r.event != nil {
+		pause(ctx, ready)
+		err = r.event(acting, s)
+	}
+	<-acting.Done()
+	s.mu.Lock()
+	members := slices.Clone(s.members)
+	s.mu.Unlock()
+	for _, m := range members {
+		m.Wait()
+	}
+	s.readers.Wait()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return s.sum(), err
+}
+
+// serve starts the store.
+func (s *scene) serve(real bool) (addr string, done func(), err error) {
+	if !real {
+		m, err := miniredis.Run()
+		if err != nil {
+			return "", nil, err
+		}
+		return m.Addr(), m.Close, nil
+	}
+	if s.server, err = startServer(); err != nil {
+		return "", nil, err
+	}
+	return s.server.addr, s.server.kill, nil
+}
+
+// startMember starts the process of a member, which tells of each call as it goes.
+func (s *scene) startMember(i int) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := append([]string{
+		workerArg, "-addr", s.front.addr(), "-callers", strconv.Itoa(s.row.members[i]),
+		"-begin", strconv.FormatInt(s.begin.UnixNano(), 10), "-end", strconv.FormatInt(s.begin.Add(s.took).UnixNano(), 10),
+	}, s.options...)
+	cmd := exec.Command(self, args...)
+	cmd.Stderr = os.Stderr
+	out, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stdout = w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		out.Close()
+		return err
+	}
+	s.mu.Lock()
+	s.members[i] = cmd
+	s.trips = append(s.trips, 0)
+	process := len(s.trips) - 1
+	s.mu.Unlock()
+	s.readers.Go(func() { s.read(out, i, process) })
+	return nil
+}
+
+// read collects what a member tells: a positive number is the time of a call, a negative one how often
+// it has asked so far.
+func (s *scene) read(out io.ReadCloser, member, process int) {
+	defer out.Close()
+	r := bufio.NewReader(out)
+	var b [8]byte
+	for {
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			return
+		}
+		x := int64(binary.LittleEndian.Uint64(b[:]))
+		s.mu.Lock()
+		if x < 0 {
+			s.trips[process] = int(-x)
+		} else {
+			s.times = append(s.times, x)
+			s.calls[member]++
+		}
+		s.mu.Unlock()
+	}
+}
+
+// restart kills a member and starts another in its place.
+func (s *scene) restart(i int) error {
+	s.mu.Lock()
+	cmd := s.members[i]
+	s.mu.Unlock()
+	if err := cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill: %w", err)
+	}
+	cmd.Wait()
+	return s.startMember(i)
+}
+
+func (s *scene) sum() (m measured) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.needed = needed(s.times)
+	m.use = float64(len(s.times)) / (limit * (s.took - 2*lease).Seconds())
+	trips := 0
+	for _, n := range s.trips {
+		trips += n
+	}
+	m.trips = float64(trips) / float64(max(1, len(s.times)))
+	m.low, m.high = slices.Min(s.calls), slices.Max(s.calls)
+	return m
+}
+
+// needed is the smallest burst of a bucket that would have let calls go at these times.
+func needed(times []int64) float64 {
+	slices.Sort(times)
+	level, most := 0.0, 0.0
+	for i, at := range times {
+		if i > 0 {
+			level = max(0, level-float64(at-times[i-1])/1e9*limit)
+		}
+		level++
+		most = max(most, level)
+	}
+	return most
+}
+
+// verdict is what is not as it should be.
+func (m measured) verdict(r row) string {
+	n := float64(len(r.members))
+	mean := m.use * limit * (r.took - 2*lease).Seconds() / n
+	switch {
+	case r.rival:
+		return ""
+	case m.needed > r.bound:
+		return "ABOVE THE BOUND"
+	case !r.gates:
+		return ""
+	case m.use < 0.95:
+		return "too little use"
+	case m.trips > 2*n/(limit*lease.Seconds()):
+		return "too many trips"
+	case float64(m.low) < 0.8*mean || float64(m.high) > 1.2*mean:
+		return "unequal parts"
+	}
+	return ""
+}
+
+func (m measured) shares(r row) string {
+	if r.event != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d to %d", m.low, m.high)
+}

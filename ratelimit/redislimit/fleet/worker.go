@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/ratelimit/redislimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// workerArg makes this program a member.
+const workerArg = "-worker"
+
+// work is one member: callers that call as quickly as the limit lets them.
+func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
+	addr := fs.String("addr", "", "")
+	callers := fs.Int("callers", 8, "")
+	begin := fs.Int64("begin", 0, "")
+	end := fs.Int64("end", 0, "")
+	strict := fs.Bool("strict", false, "")
+	percall := fs.Bool("percall", false, "")
+	if err := fs.Parse(args); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	client := redis.NewClient(&redis.Options{Addr: *addr})
+	defer client.Close()
+	tell := &teller{w: stdout}
+	policy, trips := leases(client, *strict)
+	if *percall {
+		policy, trips = perCall(client)
+	}
+	time.Sleep(time.Until(time.Unix(0, *begin)))
+	ctx, over := context.WithDeadline(ctx, time.Unix(0, *end))
+	defer over()
+	var wg sync.WaitGroup
+	for range *callers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				err := retry.Run(ctx, policy, func(context.Context) error {
+					tell.say(time.Now().UnixNano())
+					return nil
+				})
+				if err != nil {
+					pause(ctx, time.Millisecond)
+				}
+			}
+		})
+	}
+	for pause(ctx, 50*time.Millisecond) {
+		tell.say(-int64(trips()))
+	}
+	wg.Wait()
+	tell.say(-int64(trips()))
+	return 0
+}
+
+// teller writes numbers to the parent, each at once: a member may be killed at any moment.
+type teller struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *teller) say(x int64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(x))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.w.Write(b[:])
+}
+
+func leases(client *redis.Client, strict bool) (retry.Policy, func() int) {
+	opts := []ratelimit.SharedOption{}
+	if strict {
+		opts = append(opts, ratelimit.Strict())
+	}
+	l := ratelimit.New(limit, burst, ratelimit.Shared(redislimit.New(client), "fleet", opts...))
+	return l, func() int {
+		for _, s := range l.Stats() {
+			if s.Name == "trips" {
+				return int(s.Value)
+			}
+		}
+		return 0
+	}
+}
+
+// gcra asks for one token: 0, or how long to wait in µs.
+var gcra = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)
+local new = tat + 1000000 / ARGV[1]
+local wait = new - now - ARGV[2] * 1000000 / ARGV[1]
+if wait > 0 then return math.ceil(wait) end
+redis.call('SET', KEYS[1], string.format('%.0f', new), 'PX', 60000)
+return 0`)
+
+// perCall is what others do: a script for each call, and again after the time it names.
+func perCall(client *redis.Client) (retry.Policy, func() int) {
+	var trips atomic.Int64
+	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		for {
+			trips.Add(1)
+			wait, err := gcra.Run(ctx, client, []string{"percall"}, limit, burst).Int64()
+			if err != nil {
+				return err
+			}
+			if wait == 0 {
+				return next.Do(ctx)
+			}
+			if !pause(ctx, time.Duration(wait)*time.Microsecond) {
+				return ctx.Err()
+			}
+		}
+	}), func() int { return int(trips.Load()) }
+}
+
+// decision measures a call that finds a token in stock, in batches, as reading the clock takes as long.
+func decision() string {
+	l := ratelimit.New(1e9, 1e9, ratelimit.Shared(always{}, "stock"))
+	ctx := context.Background()
+	nop := func(context.Context) error { return nil }
+	for range 1000 {
+		_ = retry.Run(ctx, l, nop)
+		time.Sleep(100 * time.Microsecond)
+	}
+	const batch = 100
+	took := func(p retry.Policy) time.Duration {
+		var all []time.Duration
+		for range 3000 {
+			begin := time.Now()
+			for range batch {
+				_ = retry.Run(ctx, p, nop)
+			}
+			all = append(all, time.Since(begin)/batch)
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	return fmt.Sprintf("p50 %v with the call around it, %v of it the decision's", took(l), took(l)-took(nil))
+}
+
+// always is a store that has what is asked for.
+type always struct{}
+
+func (always) Take(_ context.Context, _ string, a ratelimit.Ask) (ratelimit.Grant, error) {
+	n := max(a.Need, a.Want)
+	return ratelimit.Grant{Tokens: n, Now: n, Members: 1, Floor: -time.Hour}, nil
+}
