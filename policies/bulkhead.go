@@ -212,6 +212,7 @@ func (b *Bulkhead) enter(ctx context.Context, p, around *place) (err error) {
 	admitted := false
 	defer func() { // also after a panic of an observer, or of ctx
 		if !admitted {
+			b.quit(w)
 			b.leave(p)
 		}
 	}()
@@ -271,6 +272,13 @@ func (b *Bulkhead) wait(ctx context.Context, w *waiter) error {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 	}
 	return err
+}
+
+// quit leaves the line.
+func (b *Bulkhead) quit(w *waiter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.line.remove(w)
 }
 
 func (b *Bulkhead) outcome(w *waiter, ended error) error {

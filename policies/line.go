@@ -18,7 +18,7 @@ type waiter struct {
 	place    *place
 	priority retry.Priority
 	came     uint64
-	at       int           // in the heap
+	at       int           // in the heap; -1: not any more
 	turn     chan struct{} // closed once it has its slots, or is refused
 	refused  error
 }
@@ -31,14 +31,15 @@ func (l *line) before(p retry.Priority) bool {
 func (l *line) push(p *place, priority retry.Priority) *waiter {
 	l.came++
 	w := &waiter{place: p, priority: priority, came: l.came, turn: make(chan struct{})}
-	p.waiter = w
 	heap.Push(&l.waiters, w)
 	return w
 }
 
+// remove takes w out, if it is still in line.
 func (l *line) remove(w *waiter) {
-	w.place.waiter = nil
-	heap.Remove(&l.waiters, w.at)
+	if w.at >= 0 {
+		heap.Remove(&l.waiters, w.at)
+	}
 }
 
 // cut takes those out that f picks.
@@ -80,5 +81,6 @@ func (t *byTurn) Pop() any {
 	w := old[len(old)-1]
 	old[len(old)-1] = nil
 	*t = old[:len(old)-1]
+	w.at = -1
 	return w
 }

@@ -114,7 +114,9 @@ func (r *run) rest(err error, v retry.Verdict) error {
 			over = r.wait(wait, err)
 		}
 		if over != nil {
-			retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindGiveUp, Err: over}))
+			if retry.Observed(r.ctx) {
+				retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindGiveUp, Err: over}))
+			}
 			return over
 		}
 		if v, err = r.try(); err == nil {
@@ -303,14 +305,22 @@ func (r *run) patient(wait time.Duration) (time.Duration, bool) {
 
 // wait tells of the next attempt and sleeps until it is due.
 func (r *run) wait(wait time.Duration, err error) error {
-	e := r.event(retry.Event{Wait: wait})
-	if r.refusals.n == 0 {
-		retry.Emit(r.ctx, r.event(retry.Event{Kind: retry.KindRetry, Wait: wait, Err: err}))
+	e := retry.Event{Policy: r.name, Wait: wait}
+	refused := r.refusals.n > 0
+	if retry.Observed(r.ctx) {
+		e = r.event(e)
+		if refused {
+			e.Attempt = r.number() + 1 // the one that was refused is yet to come
+		} else {
+			told := e
+			told.Kind, told.Err = retry.KindRetry, err
+			retry.Emit(r.ctx, told)
+		}
+	}
+	if !refused {
 		for _, listener := range r.onRetry {
 			listener(r.ctx, r.number(), wait, err)
 		}
-	} else {
-		e.Attempt = r.number() + 1 // the one that was refused is yet to come
 	}
 	cut := r.sleep(e)
 	switch {
@@ -323,7 +333,7 @@ func (r *run) wait(wait time.Duration, err error) error {
 	default:
 		return nil
 	}
-	if r.refusals.n > 0 {
+	if refused {
 		cut = both(cut, err)
 	}
 	return r.giveUp(cut, wait)

@@ -78,16 +78,12 @@ var epoch = time.Now()
 
 func now() time.Duration { return time.Since(epoch) }
 
-func (k *store[K, S]) shard(key K) (*shard[K, S], uint32) {
-	hash := maphash.Comparable(k.seed, key)
-	return &k.shards[hash%shards], uint32(hash >> 32)
-}
-
 func (k *store[K, S]) Run(ctx context.Context, key K, next retry.Next) error {
 	if ctx.Err() != nil {
 		return retry.Ended(ctx)
 	}
-	s, h := k.shard(key)
+	hash := maphash.Comparable(k.seed, key)
+	s, h := &k.shards[hash%shards], uint32(hash>>32)
 	p := s.table.Load().find(h, key)
 	if p == nil || !p.enter() {
 		var err error
@@ -103,7 +99,8 @@ func (k *store[K, S]) Run(ctx context.Context, key K, next retry.Next) error {
 }
 
 func (k *store[K, S]) Get(key K) (retry.Policy, bool) {
-	s, h := k.shard(key)
+	hash := maphash.Comparable(k.seed, key)
+	s, h := &k.shards[hash%shards], uint32(hash>>32)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.table.Load().find(h, key); p != nil {
