@@ -8,13 +8,14 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Backoff is a retry loop that waits as any schedule of cenkalti/backoff v4 says, exactly, until that says [backoff.Stop] or the
-// loop's own bounds are reached, [Attempts] first of all. fresh makes a new schedule; it is called once when the policy is
-// made, to check it, and then at the first failure of each call, because a schedule is used up by one call and not safe for
-// two at once. Its own MaxElapsedTime counts from there.
+// Backoff is a retry loop that waits as any schedule of cenkalti/backoff v4 says, exactly, until
+// that says [backoff.Stop] or the loop's own bounds are reached, [Attempts] first of all. fresh
+// makes a new schedule; it is called once when the policy is made, to check it, and then at the
+// first failure of each call, because a schedule is used up by one call and not safe for two at
+// once. Its own MaxElapsedTime counts from there.
 //
-// v4's [backoff.Permanent] stops every loop of this package, as [retry.Permanent] does, so that functions written for
-// [backoff.Retry] need no change; but its mark stays on the error.
+// v4's [backoff.Permanent] stops every loop of this package, as [retry.Permanent] does, so that
+// functions written for [backoff.Retry] need no change; but its mark stays on the error.
 func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(fresh != nil, "nil function")
@@ -33,7 +34,8 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	return l.configured("Backoff", m, opts)
 }
 
-// waits is the sequence of one row of attempts: a schedule, cut to the cap and spread. The zero waits begins at the first use.
+// waits is the sequence of one row of attempts: a schedule, cut to the cap and spread. The zero
+// waits begins at the first use.
 type waits struct {
 	schedule        backoff.BackOff
 	peeked          bool // ahead and more are what the schedule said, and next has not taken it yet
@@ -52,7 +54,7 @@ func (w *waits) peek(l *loop) (time.Duration, bool) {
 		w.peeked = true
 		w.ahead = w.schedule.NextBackOff()
 		w.more = w.ahead != backoff.Stop
-		if w.ahead < 0 || w.ahead > l.maxDelay { // cenkalti's jitter exceeds its cap, and overflows near the largest duration
+		if w.ahead < 0 || w.ahead > l.maxDelay { // cenkalti's jitter exceeds its cap, and overflows
 			w.ahead = l.maxDelay
 		}
 	}

@@ -14,12 +14,13 @@ import (
 // ErrBudget is the reason of the rejection when a budget refuses another attempt.
 var ErrBudget = errors.New("retry budget spent")
 
-// Budget holds retries back where many calls fail: without one, a callee that is down gets several times its usual load
-// just when it can bear least. First attempts are never refused, and a refused retry returns at once.
+// Budget holds retries back where many calls fail: without one, a callee that is down gets several
+// times its usual load just when it can bear least. First attempts are never refused, and a refused
+// retry returns at once.
 //
-// Make one with [NewTokenBudget] (the one to recommend), [NewRatioBudget] or [NewCostBudget] and give it to all the loops
-// that are to share it, by [WithBudget]. It is safe for concurrent use. A budget made with bad numbers, and the zero
-// Budget, make those loops fail with [retry.ErrConfig].
+// Make one with [NewTokenBudget] (the one to recommend), [NewRatioBudget] or [NewCostBudget] and
+// give it to all the loops that are to share it, by [WithBudget]. It is safe for concurrent use. A
+// budget made with bad numbers, and the zero Budget, make those loops fail with [retry.ErrConfig].
 type Budget struct {
 	label
 	ledger
@@ -55,7 +56,8 @@ func (b *Budget) Validate() error {
 	return b.err
 }
 
-var errZeroBudget = retry.ConfigErrorf("policies.Budget", "made without NewTokenBudget, NewRatioBudget or NewCostBudget")
+var errZeroBudget = retry.ConfigErrorf("policies.Budget",
+	"made without NewTokenBudget, NewRatioBudget or NewCostBudget")
 
 // Name returns what [Named] gave, "" without it.
 func (b *Budget) Name() string {
@@ -101,9 +103,10 @@ func newBudget(constructor string, m mistakes, l ledger, opts []Option) *Budget 
 	return b
 }
 
-// NewTokenBudget is the retry throttling of gRPC (proposal A6). It begins with max tokens. Every failure that is worth a
-// retry takes one, every success adds ratio, and a retry needs more than max/2 left. So while less than one in 1/ratio+1
-// calls fails, nothing is held back. max is at least 1, ratio above 0; gRPC's own example is 10 and 0.1.
+// NewTokenBudget is the retry throttling of gRPC (proposal A6). It begins with max tokens. Every
+// failure that is worth a retry takes one, every success adds ratio, and a retry needs more than
+// max/2 left. So while less than one in 1/ratio+1 calls fails, nothing is held back. max is at
+// least 1, ratio above 0; gRPC's own example is 10 and 0.1.
 func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
 	const finest = 1e-6
 	t := &tokens{}
@@ -137,7 +140,8 @@ func (t *tokens) left() (float64, string) {
 	return n, fmt.Sprintf("%.4g of %d tokens", n, t.max/micro)
 }
 
-// add changes n by delta within [0, limit]. It writes only what is new, so that a full bucket is shared without contention.
+// add changes n by delta within [0, limit]. It writes only what is new, so that a full bucket is
+// shared without contention.
 func add(n *atomic.Int64, delta, limit int64) {
 	for {
 		old := n.Load()
@@ -148,33 +152,38 @@ func add(n *atomic.Int64, delta, limit int64) {
 	}
 }
 
-// NewCostBudget is the retry quota of the AWS SDKs. A retry costs retryCost of capacity, or [ThrottledCost] if the failure
-// asked for patience ([retry.After]); that comes back if the retry succeeds or is rejected further in. One that fails or
-// panics has been made, and is spent. A call that succeeds at the first attempt adds gain. All are at least 1, and retryCost
-// not above capacity.
+// NewCostBudget is the retry quota of the AWS SDKs. A retry costs retryCost of capacity, or
+// [ThrottledCost] if the failure asked for patience ([retry.After]); that comes back if the retry
+// succeeds or is rejected further in. One that fails or panics has been made, and is spent. A call
+// that succeeds at the first attempt adds gain. All are at least 1, and retryCost not above
+// capacity.
 //
-// The SDKs count (500, 5, 1) in their older versions. Since 2026 ("Retry behavior", AWS SDKs and Tools Reference Guide) they
-// count (500, 14, 1) and 5 for a throttled retry, so that an outage stops retries after 35 of them, and throttling after 100.
+// The SDKs count (500, 5, 1) in their older versions. Since 2026 ("Retry behavior", AWS SDKs and
+// Tools Reference Guide) they count (500, 14, 1) and 5 for a throttled retry, so that an outage
+// stops retries after 35 of them, and throttling after 100.
 func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	var m mistakes
 	m.check(capacity >= 1, "capacity %d: must be at least 1", capacity)
 	m.check(retryCost >= 1, "retryCost %d: must be at least 1", retryCost)
-	m.check(retryCost <= capacity, "retryCost %d: must not be above the capacity, %d", retryCost, capacity)
+	m.check(retryCost <= capacity, "retryCost %d: must not be above capacity, %d", retryCost, capacity)
 	m.check(gain >= 1, "gain %d: must be at least 1", gain)
 	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
 	c.throttled = c.cost/14*5 + (c.cost%14*5+13)/14 // 5/14 of it, rounded up
 	c.level.Store(c.max)
 	b := newBudget("NewCostBudget", m, c, opts)
 	if b.err == nil && c.throttled > c.max {
-		b.err = retry.ConfigErrorf("policies.NewCostBudget", "ThrottledCost(%d): must not be above the capacity, %d", c.throttled, c.max)
+		b.err = retry.ConfigErrorf("policies.NewCostBudget",
+			"ThrottledCost(%d): must not be above capacity, %d", c.throttled, c.max)
 	}
 	return b
 }
 
-// ThrottledCost is what a retry takes from a [NewCostBudget] if the callee asked for patience ([retry.After]): it answers, so
-// the retry is less in vain than one after a timeout. The default is 5/14 of the cost of others, as in the AWS SDKs.
+// ThrottledCost is what a retry takes from a [NewCostBudget] if the callee asked for patience
+// ([retry.After]): it answers, so the retry is less in vain than one after a timeout. The default
+// is 5/14 of the cost of others, as in the AWS SDKs.
 func ThrottledCost(n int) Option {
-	return option("ThrottledCost", n, n >= 1, "be at least 1", func(b interface{ setThrottledCost(int) }) { b.setThrottledCost(n) })
+	set := func(b interface{ setThrottledCost(int) }) { b.setThrottledCost(n) }
+	return option("ThrottledCost", n, n >= 1, "be at least 1", set)
 }
 
 type costs struct {
@@ -215,15 +224,18 @@ func (c *costs) left() (float64, string) {
 	return float64(n), fmt.Sprintf("%d of %d", n, c.max)
 }
 
-// NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be ratio retries per call, and
-// reservePerSecond besides, so that a client with few calls can retry too. What a call deposits expires after those 10
-// seconds, and so does what a retry took. ratio 0 leaves the reserve only; not both may be 0.
+// NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be
+// ratio retries per call, and reservePerSecond besides, so that a client with few calls can retry
+// too. What a call deposits expires after those 10 seconds, and so does what a retry took. ratio 0
+// leaves the reserve only; not both may be 0.
 func NewRatioBudget(ratio, reservePerSecond float64, opts ...Option) *Budget {
 	var m mistakes
 	m.check(ratio >= 0 && ratio <= math.MaxInt32, "ratio %v: must be a number, not negative", ratio)
-	m.check(reservePerSecond >= 0 && reservePerSecond <= math.MaxInt32, "reservePerSecond %v: must be a number, not negative", reservePerSecond)
+	m.check(reservePerSecond >= 0 && reservePerSecond <= math.MaxInt32,
+		"reservePerSecond %v: must be a number, not negative", reservePerSecond)
 	m.check(ratio != 0 || reservePerSecond != 0, "ratio and reservePerSecond: must not both be 0")
-	return newBudget("NewRatioBudget", m, &ratios{deposit: ratio, reserve: reservePerSecond * slots, latest: math.MaxInt64}, opts)
+	r := &ratios{deposit: ratio, reserve: reservePerSecond * slots, latest: math.MaxInt64}
+	return newBudget("NewRatioBudget", m, r, opts)
 }
 
 const slots = 10 // of one second each
@@ -237,7 +249,8 @@ type ratios struct {
 	latest  int64 // the second that was written last
 }
 
-// second returns the balance of the present second, after those that have expired are wiped. r.mu must be held.
+// second returns the balance of the present second, after those that have expired are wiped. r.mu
+// must be held.
 func (r *ratios) second() *float64 {
 	at := int64(now() / time.Second)
 	if at < r.latest { // the first use, or a clock that began anew: another synctest bubble
@@ -250,7 +263,8 @@ func (r *ratios) second() *float64 {
 	return &r.balance[ring(r.latest)]
 }
 
-// ring is a remainder that is not negative: inside a synctest bubble the clock may stand before the epoch of the process.
+// ring is a remainder that is not negative: inside a synctest bubble the clock may stand before the
+// epoch of the process.
 func ring(second int64) int64 { return (second%slots + slots) % slots }
 
 func (r *ratios) called(first bool) {

@@ -10,22 +10,24 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrFull is the reason of the rejection when a policy has neither a free slot nor room in its queue, or no slot became free
-// in time.
+// ErrFull is the reason of the rejection when a policy has neither a free slot nor room in its
+// queue, or no slot became free in time.
 var ErrFull = errors.New("full")
 
-// Bulkhead bounds how many calls run at once, so that one slow callee does not hold all of a program's goroutines. Calls
-// beyond its slots wait in a queue until a slot is free, [MaxWait] has passed or their context ends: higher priorities
-// first ([retry.WithPriority]), and first in, first out within one. Calls beyond the queue are rejected at once with
-// [ErrFull]. It is safe for concurrent use. The zero Bulkhead is a configuration error.
+// Bulkhead bounds how many calls run at once, so that one slow callee does not hold all of a
+// program's goroutines. Calls beyond its slots wait in a queue until a slot is free, [MaxWait] has
+// passed or their context ends: higher priorities first ([retry.WithPriority]), and first in, first
+// out within one. Calls beyond the queue are rejected at once with [ErrFull]. It is safe for
+// concurrent use. The zero Bulkhead is a configuration error.
 //
-// A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know when a slot will be free.
-// A wait that its context ends is a rejection too, which Is what ended the context: the callee was not reached, so no
-// breaker counts it. No rejection of a bulkhead tells a time to come back, so a retry loop around gives up at once, unless
-// it has [Patience].
+// A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know
+// when a slot will be free. A wait that its context ends is a rejection too, which Is what ended
+// the context: the callee was not reached, so no breaker counts it. No rejection of a bulkhead
+// tells a time to come back, so a retry loop around gives up at once, unless it has [Patience].
 //
-// A call that is made from inside a call through the same bulkhead, with its context, shares the slots of that one and does
-// not wait. So do not more than one at a time: others beside it need slots of their own, and are rejected if none is free.
+// A call that is made from inside a call through the same bulkhead, with its context, shares the
+// slots of that one and does not wait. So do not more than one at a time: others beside it need
+// slots of their own, and are rejected if none is free.
 type Bulkhead struct {
 	label
 	queue   int
@@ -38,8 +40,8 @@ type Bulkhead struct {
 	line  line
 }
 
-// NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with 0 nobody waits. Its
-// options are [MaxWait] and [Named].
+// NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with
+// 0 nobody waits. Its options are [MaxWait] and [Named].
 func NewBulkhead(slots, queue int, opts ...Option) *Bulkhead {
 	b := &Bulkhead{label: label{kind: "bulkhead"}, slots: slots, queue: queue, maxWait: -1}
 	var m mistakes
@@ -70,25 +72,32 @@ func (b *Bulkhead) Name() string {
 	return b.name
 }
 
-// String is one line for people: "bulkhead catalog(3 of 10 running, 0 of 5 waiting)". It is safe while calls run.
+// String is one line for people: "bulkhead catalog(3 of 10 running, 0 of 5 waiting)". It is safe
+// while calls run.
 func (b *Bulkhead) String() string {
 	if b.Validate() != nil {
 		return "bulkhead(misconfigured)"
 	}
 	slots, running, waiting := b.load()
-	return fmt.Sprintf("%s(%d of %d running, %d of %d waiting)", b.who(), running, slots, waiting, b.queue)
+	return fmt.Sprintf("%s(%d of %d running, %d of %d waiting)",
+		b.who(), running, slots, waiting, b.queue)
 }
 
 // Stats are slots, running and waiting.
 func (b *Bulkhead) Stats() []retry.Stat {
 	slots, running, waiting := b.load()
-	return []retry.Stat{{Name: "slots", Value: float64(slots)}, {Name: "running", Value: float64(running)}, {Name: "waiting", Value: float64(waiting)}}
+	return []retry.Stat{
+		{Name: "slots", Value: float64(slots)},
+		{Name: "running", Value: float64(running)},
+		{Name: "waiting", Value: float64(waiting)},
+	}
 }
 
 // Idle is true while no call runs or waits.
 func (b *Bulkhead) Idle() bool { return b.Running() == 0 }
 
-// Running returns how many slots are taken: one for each call that runs, and as many as it asked for for one of [Bulkhead.N].
+// Running returns how many slots are taken: one for each call that runs, and as many as it asked
+// for for one of [Bulkhead.N].
 func (b *Bulkhead) Running() int { _, running, _ := b.load(); return running }
 
 // Waiting returns how many calls are in the queue.
@@ -103,9 +112,9 @@ func (b *Bulkhead) load() (slots, running, waiting int) {
 	return b.slots, b.taken, len(b.line.waiters)
 }
 
-// SetSlots changes the number of slots. More slots admit waiting calls; with fewer, running calls stay until they are over,
-// and waiting calls that need more than n are rejected. n below 1 is refused with an error that Is [retry.ErrConfig], and
-// changes nothing.
+// SetSlots changes the number of slots. More slots admit waiting calls; with fewer, running calls
+// stay until they are over, and waiting calls that need more than n are rejected. n below 1 is
+// refused with an error that Is [retry.ErrConfig], and changes nothing.
 func (b *Bulkhead) SetSlots(n int) error {
 	if err := b.Validate(); err != nil {
 		return err
@@ -127,8 +136,9 @@ func (b *Bulkhead) SetSlots(n int) error {
 // Do lets the call through when it has a slot, and gives the slot back on every way out.
 func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error { return b.do(ctx, next, 1) }
 
-// N is the bulkhead for calls that take n slots each, at least 1. One that asks for more than there are is rejected, and
-// marked permanent. A call that waits for several slots is not overtaken by later ones that need fewer.
+// N is the bulkhead for calls that take n slots each, at least 1. One that asks for more than there
+// are is rejected, and marked permanent. A call that waits for several slots is not overtaken by
+// later ones that need fewer.
 func (b *Bulkhead) N(n int) retry.Policy { return &heavy{b, n} }
 
 type heavy struct {
@@ -201,7 +211,7 @@ func (b *Bulkhead) take(p *place, n int) bool {
 
 // enter is for a call that is nested or may have to wait. If it returns an error nothing is held.
 func (b *Bulkhead) enter(ctx context.Context, p, around *place) (err error) {
-	w, err := b.join(p, around, retry.PriorityOf(ctx)) // the context is not asked anything under the lock
+	w, err := b.join(p, around, retry.PriorityOf(ctx)) // ctx, foreign code, is not asked under the lock
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 		return err
@@ -234,7 +244,7 @@ func (b *Bulkhead) join(p, around *place, priority retry.Priority) (*waiter, err
 	case nested && around.inside != nil && b.take(p, p.size):
 		return nil, nil
 	case nested:
-		return nil, b.full("%w: a call from inside another one does not wait for a slot, and none is free", ErrFull)
+		return nil, b.full("%w: no slot is free, and a call from inside another does not wait", ErrFull)
 	case !b.line.before(priority) && b.take(p, p.size):
 		return nil, nil
 	case len(b.line.waiters) >= b.queue || b.maxWait == 0:
@@ -266,7 +276,8 @@ func (b *Bulkhead) wait(ctx context.Context, w *waiter) error {
 	case <-late:
 	}
 	ended := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: b.who(), Took: now() - began, Err: ended})
+	waited := retry.Event{Kind: retry.KindWait, Policy: b.who(), Took: now() - began, Err: ended}
+	retry.Emit(ctx, waited)
 	err := b.outcome(w, ended)
 	if err != nil && ended == nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})

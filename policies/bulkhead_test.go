@@ -69,7 +69,8 @@ func TestBulkhead(t *testing.T) {
 	})
 }
 
-// enterings runs calls through b that hold their slot until they are told, and notes the order in which they began.
+// enterings runs calls through b that hold their slot until they are told, and notes the order in
+// which they began.
 type enterings struct {
 	t     *testing.T
 	mu    sync.Mutex
@@ -388,7 +389,8 @@ func TestBulkheadSurvivesForeignPanics(t *testing.T) {
 	}
 }
 
-// Whatever calls come, with whatever weights, priorities and ends: never more slots than there are, and none is lost.
+// Whatever calls come, with whatever weights, priorities and ends: never more slots than there are,
+// and none is lost.
 func TestBulkheadBooksBalance(t *testing.T) {
 	rounds := 300
 	if testing.Short() {

@@ -12,15 +12,17 @@ var errNoCalls = fmt.Errorf("%w: no call left of MaxCalls", retry.ErrExhausted)
 
 // meter counts down the calls of one call of a loop with MaxCalls.
 //
-// Each attempt of a metered loop takes one call and carries it as a credit in its context. The first loop that begins inside
-// of that attempt takes the credit over for its own first attempt: it is the same call, seen from further in. Everything
-// else costs a call of its own, so what is counted are the attempts of the innermost loops.
+// Each attempt of a metered loop takes one call and carries it as a credit in its context. The
+// first loop that begins inside of that attempt takes the credit over for its own first attempt: it
+// is the same call, seen from further in. Everything else costs a call of its own, so what is
+// counted are the attempts of the innermost loops.
 type meter struct {
 	left  atomic.Int64
 	outer *meter // of a loop around with MaxCalls of its own
 }
 
-// take takes one call from m and the meters around it, up to but without end. It takes from all or from none.
+// take takes one call from m and the meters around it, up to but without end. It takes from all or
+// from none.
 func (m *meter) take(end *meter) bool {
 	if m == end || m == nil {
 		return true

@@ -39,7 +39,8 @@ func TestNestedLoops(t *testing.T) {
 	}
 }
 
-// An attempt that makes calls at the same time, each in a loop: the calls at the leaf are counted exactly.
+// An attempt that makes calls at the same time, each in a loop: the calls at the leaf are counted
+// exactly.
 func TestMaxCallsOverConcurrentLoops(t *testing.T) {
 	for _, c := range []struct {
 		name  string

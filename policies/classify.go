@@ -10,8 +10,8 @@ import (
 )
 
 // Classify is a policy that tells the policies around it what a failure means, by marking it. It
-// stands innermost, next to the call. A rule is a verdict over matchers, and the first rule of which
-// a matcher matches decides:
+// stands innermost, next to the call. A rule is a verdict over matchers, and the first rule of
+// which a matcher matches decides:
 //
 //	On(m...)       worth another attempt: left as it is
 //	Neutral(m...)  worth another attempt, and not the callee's fault: marked Neutral
@@ -20,22 +20,25 @@ import (
 //
 // The matchers are [Is], [As], [Status], [ServerErrors], [SQLState] and [Func].
 //
-//	policies.Classify(policies.On(policies.ServerErrors), policies.Final(policies.Is(sql.ErrNoRows)))
+//	policies.Classify(
+//		policies.On(policies.ServerErrors),
+//		policies.Final(policies.Is(sql.ErrNoRows)),
+//	)
 //
-// If no rule matches, [Else] decides. Without it, an On rule with a status matcher makes errors with
-// another status final, and an On rule with another matcher makes other errors without a status
-// final: Permanent, and Neutral too if the status is a 4xx. Everything else is left as it is. So
-// On(Status(404)) alone retries 404 and no other status, and Final(Is(err)) alone takes one error
-// out.
+// If no rule matches, [Else] decides. Without it, an On rule with a status matcher makes errors
+// with another status final, and an On rule with another matcher makes other errors without a
+// status final: Permanent, and Neutral too if the status is a 4xx. Everything else is left as it
+// is. So On(Status(404)) alone retries 404 and no other status, and Final(Is(err)) alone takes one
+// error out.
 //
-// If there is a status matcher, no rule matches and the error has no status at all, its text says so:
-// "(no status found: see StatusOf)". Errors of gRPC are of that kind.
+// If there is a status matcher, no rule matches and the error has no status at all, its text says
+// so: "(no status found: see StatusOf)". Errors of gRPC are of that kind.
 //
 // An error that gets a mark is wrapped in it, its text stays: compare what comes back by errors.Is,
 // not by ==. Marks are only added: a rule does not take back what the call itself has marked, nor
 // make a failure of a rejection. Rejections, and failures after the context has ended, are no
-// answers of the callee: they pass as they are unless a rule names them. Configuration errors always
-// do.
+// answers of the callee: they pass as they are unless a rule names them. Configuration errors
+// always do.
 func Classify(rules ...Rule) retry.Policy {
 	c := &classifier{given: len(rules)}
 	var m mistakes
@@ -108,7 +111,7 @@ func (c *classifier) mark(ctx context.Context, err error) error {
 			return r.verdict.mark(err)
 		}
 	}
-	if said.Rejection != nil || ctx.Err() != nil { // how a call words the end of its context is its own affair
+	if said.Rejection != nil || ctx.Err() != nil { // however the call words the latter
 		return err
 	}
 	if c.statuses && f.statuses == nil && c.statusOf == nil {
@@ -169,7 +172,8 @@ func find[E any](err error, as interface{ As(any) bool }) (e E, ok bool) {
 }
 
 func (f *failure) all4xx() bool {
-	return f.statuses != nil && !slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 != 4 })
+	other := func(s int) bool { return s/100 != 4 }
+	return f.statuses != nil && !slices.ContainsFunc(f.statuses, other)
 }
 
 // noStatus is an error over which a status rule could not decide.
@@ -223,8 +227,8 @@ func Neutral(m ...Matcher) Rule { return rule("Neutral", neutral, m) }
 // attempt, and a success to a breaker.
 func Final(m ...Matcher) Rule { return rule("Final", final, m) }
 
-// Fatal makes errors that one of m matches the callee's failure, and not worth repeating: no further
-// attempt, and a breaker counts it.
+// Fatal makes errors that one of m matches the callee's failure, and not worth repeating: no
+// further attempt, and a breaker counts it.
 func Fatal(m ...Matcher) Rule { return rule("Fatal", fatal, m) }
 
 func rule(name string, v verdict, matchers []Matcher) Rule {
@@ -247,7 +251,8 @@ func rule(name string, v verdict, matchers []Matcher) Rule {
 // Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what [Classify] does by default.
 func Else(verdict func(...Matcher) Rule) Rule {
 	if verdict == nil {
-		return Rule{verdict: on, rest: true, mistake: "Else(nil): must be On, Neutral, Final or Fatal"}
+		const mistake = "Else(nil): must be On, Neutral, Final or Fatal"
+		return Rule{verdict: on, rest: true, mistake: mistake}
 	}
 	r := verdict(Func(func(error) bool { return true }))
 	r.rest = true
@@ -255,9 +260,13 @@ func Else(verdict func(...Matcher) Rule) Rule {
 }
 
 // StatusOf, first in the list, says how else the status of an error is read, if by none of the
-// methods that [Status] knows. f gets the whole error, and its answer counts beside those. For gRPC:
+// methods that [Status] knows. f gets the whole error, and its answer counts beside those. For
+// gRPC:
 //
-//	policies.StatusOf(func(err error) (int, bool) { s, ok := status.FromError(err); return int(s.Code()), ok })
+//	policies.StatusOf(func(err error) (int, bool) {
+//		s, ok := status.FromError(err)
+//		return int(s.Code()), ok
+//	})
 func StatusOf(f func(error) (int, bool)) Rule {
 	r := Rule{verdict: reader, status: f}
 	if f == nil {
@@ -278,7 +287,12 @@ type Matcher struct {
 func Is(errs ...error) Matcher {
 	errs = slices.Clone(errs)
 	m := Matcher{match: func(f failure) bool {
-		return slices.ContainsFunc(errs, func(target error) bool { return errors.Is(f.err, target) })
+		for _, target := range errs {
+			if errors.Is(f.err, target) {
+				return true
+			}
+		}
+		return false
 	}}
 	switch {
 	case len(errs) == 0:

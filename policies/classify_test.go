@@ -87,8 +87,8 @@ func TestClassifyMistakes(t *testing.T) {
 	}
 }
 
-// The rules for a database: a serialization failure is retried and nobody's fault, a lost connection is retried and the
-// database's fault, a unique violation is an answer.
+// The rules for a database: a serialization failure is retried and nobody's fault, a lost
+// connection is retried and the database's fault, a unique violation is an answer.
 func TestClassifySQLStates(t *testing.T) {
 	p := policies.Classify(policies.Neutral(policies.SQLState("40001")), policies.Final(policies.SQLState("23505")))
 	for err, want := range map[error]retry.Verdict{

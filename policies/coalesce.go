@@ -8,20 +8,23 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Coalesce makes one call for all who ask the same at once: a cache that is filled by a thousand requests at a time asks its
-// source once. key says what is asked for; whoever may see the answer belongs into it too, as a tenant or a user does,
-// because all callers of a key get the same one.
+// Coalesce makes one call for all who ask the same at once: a cache that is filled by a thousand
+// requests at a time asks its source once. key says what is asked for; whoever may see the answer
+// belongs into it too, as a tenant or a user does, because all callers of a key get the same one.
 //
-// The call runs in a goroutine of its own, with the context values of the caller that came first and without any caller's
-// deadline or cancellation. Each caller leaves when its own context ends; when the last one has left the call's context ends,
-// and the next caller begins a new one.
+// The call runs in a goroutine of its own, with the context values of the caller that came first
+// and without any caller's deadline or cancellation. Each caller leaves when its own context ends;
+// when the last one has left the call's context ends, and the next caller begins a new one.
 //
-// All get the same value and the same error. So nobody may change the value, and what can be read only once, as an
-// *http.Response, cannot be shared. A panic, or runtime.Goexit, in call reaches all of them; if all have left a panic ends the
-// program, as in any goroutine.
+// All get the same value and the same error. So nobody may change the value, and what can be read
+// only once, as an *http.Response, cannot be shared. A panic, or runtime.Goexit, in call reaches
+// all of them; if all have left a panic ends the program, as in any goroutine.
 //
-// A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
-func Coalesce[K comparable, T any](key func(context.Context) K, call func(context.Context) (T, error)) func(context.Context) (T, error) {
+// A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not
+// this.
+func Coalesce[K comparable, T any](
+	key func(context.Context) K, call func(context.Context) (T, error),
+) func(context.Context) (T, error) {
 	g := &flights[K, T]{call: call, running: map[K]*flight[T]{}}
 	return func(ctx context.Context) (T, error) {
 		var zero T

@@ -7,19 +7,23 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Detach makes a call that returns when its context ends although call goes on: for a callee that knows no context, as an old
-// driver or a computation. Under a [Timeout] the caller then gets its [ErrTimeout] in time, and the failure counts.
+// Detach makes a call that returns when its context ends although call goes on: for a callee that
+// knows no context, as an old driver or a computation. Under a [Timeout] the caller then gets its
+// [ErrTimeout] in time, and the failure counts.
 //
-// The call that is left behind runs to its end in a goroutine of its own; a value that it still returns with a nil error goes
-// to discard, which may be nil. It keeps what it uses, so put a [Bulkhead] that is to count it inside, by retry.Wrap.
-// While [MaxDetached] calls are left behind, further ones are rejected with [ErrFull].
+// The call that is left behind runs to its end in a goroutine of its own; a value that it still
+// returns with a nil error goes to discard, which may be nil. It keeps what it uses, so put a
+// [Bulkhead] that is to count it inside, by retry.Wrap. While [MaxDetached] calls are left behind,
+// further ones are rejected with [ErrFull].
 //
-// A panic, or runtime.Goexit, in call reaches the caller with its value. Once the call is left behind there is no caller: a
-// panic ends the program, as in any goroutine.
+// A panic, or runtime.Goexit, in call reaches the caller with its value. Once the call is left
+// behind there is no caller: a panic ends the program, as in any goroutine.
 //
-// Options are [MaxDetached] and [Named]. A mistake is a [retry.ErrConfig] of every call. retry.Validate sees policies only,
-// so not this.
-func Detach[T any](call func(context.Context) (T, error), discard func(T), opts ...Option) func(context.Context) (T, error) {
+// Options are [MaxDetached] and [Named]. A mistake is a [retry.ErrConfig] of every call.
+// retry.Validate sees policies only, so not this.
+func Detach[T any](
+	call func(context.Context) (T, error), discard func(T), opts ...Option,
+) func(context.Context) (T, error) {
 	d := detachConfig{label: label{kind: "detach"}, most: 64}
 	var m mistakes
 	m.check(call != nil, "nil function")
@@ -50,10 +54,13 @@ type detachConfig struct {
 
 // MaxDetached bounds how many calls of a [Detach] may be left behind at once. The default is 64.
 func MaxDetached(n int) Option {
-	return option("MaxDetached", n, n >= 1, "be at least 1", func(d *detachConfig) { d.most = int64(n) })
+	set := func(d *detachConfig) { d.most = int64(n) }
+	return option("MaxDetached", n, n >= 1, "be at least 1", set)
 }
 
-func detached[T any](ctx context.Context, call func(context.Context) (T, error), discard func(T), behind *atomic.Int64) (T, error) {
+func detached[T any](
+	ctx context.Context, call func(context.Context) (T, error), discard func(T), behind *atomic.Int64,
+) (T, error) {
 	var apart atomic.Bool // the caller has left, or the call is over, whichever came first
 	r := newRace(func(ctx context.Context) (T, error) {
 		defer func() {

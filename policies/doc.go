@@ -1,33 +1,38 @@
-// Package policies has the policies that know nothing of the callee but how its calls end: retry loops and their schedules,
-// classification of errors, time limits, retry budgets, limits on calls at once, one policy per key, and the typed wrappers.
+// Package policies has the policies that know nothing of the callee but how its calls end: retry
+// loops and their schedules, classification of errors, time limits, retry budgets, limits on calls
+// at once, one policy per key, and the typed wrappers.
 //
 //	guard := retry.Chain(
-//		policies.Timeout(10*time.Second),                               // for all attempts together
-//		policies.Exponential(policies.Attempts(4)),                     // 100ms, 200ms, 400ms, each +-50 %
-//		policies.Timeout(2*time.Second),                                // for each attempt
-//		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))),  // an answer, not a failure
+//		policies.Timeout(10*time.Second),                              // for all attempts together
+//		policies.Exponential(policies.Attempts(4)),                    // 100ms, 200ms, 400ms, ±50 %
+//		policies.Timeout(2*time.Second),                               // for each attempt
+//		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))), // an answer, not a failure
 //	)
 //
 // # Retry loops
 //
-// [Exponential], [Fibonacci], [Constant], [Random], [Delays] and [Backoff] differ in how long they wait; their options are the
-// same. A loop
+// [Exponential], [Fibonacci], [Constant], [Random], [Delays] and [Backoff] differ in how long they
+// wait; their options are the same. A loop
 //
-//   - makes no further attempt after a permanent error ([retry.Permanent]), one that [RetryIf] denies, or the end of its context;
-//   - waits at least as long as the callee asks ([retry.After]), and gives up at once if that is more than [HintCap];
-//   - fails fast on a rejection ([retry.Rejection]): it burns no attempt, and waits only if that takes no longer than the wait
-//     that would follow on a failure, or fits the [Patience] it was given;
+//   - makes no further attempt after a permanent error ([retry.Permanent]), one that [RetryIf]
+//     denies, or the end of its context;
+//   - waits at least as long as the callee asks ([retry.After]), and gives up at once if that is
+//     more than [HintCap];
+//   - fails fast on a rejection ([retry.Rejection]): it burns no attempt, and waits only if that
+//     takes no longer than the wait that would follow on a failure, or fits the [Patience] it was
+//     given;
 //   - begins no wait that cannot end before the deadline or within [MaxElapsed];
 //   - asks its [Budget] before every further attempt.
 //
-// Loops inside each other multiply: see [OutermostOnly] and [MaxCalls]. For streams see [ResetAfter], for a graceful shutdown
-// [StopOn].
+// Loops inside each other multiply: see [OutermostOnly] and [MaxCalls]. For streams see
+// [ResetAfter], for a graceful shutdown [StopOn].
 //
 // # What wraps a call
 //
-// A policy does not see results. What must see them wraps the call itself, and composes with retry.Wrap and retry.Check:
-// [Hedge] makes a second call if the first is slow, [Fallback] another one if it failed, [Failover] asks the next replica,
-// [Coalesce] makes one call for many callers, [Detach] leaves a call behind that knows no context.
+// A policy does not see results. What must see them wraps the call itself, and composes with
+// retry.Wrap and retry.Check: [Hedge] makes a second call if the first is slow, [Fallback] another
+// one if it failed, [Failover] asks the next replica, [Coalesce] makes one call for many callers,
+// [Detach] leaves a call behind that knows no context.
 //
 // # Names
 //

@@ -17,7 +17,8 @@ func Spread(j Jitter, d, previous, limit time.Duration) time.Duration {
 	return j.spread(d, d, previous, limit)
 }
 
-// Waits is the schedule of a loop as one call meets it, bounded by the loop's attempts; nil if the loop is misconfigured.
+// Waits is the schedule of a loop as one call meets it, bounded by the loop's attempts; nil if the
+// loop is misconfigured.
 func Waits(p retry.Policy) func() (time.Duration, bool) {
 	l := p.(*loop)
 	if l.err != nil {

@@ -8,16 +8,18 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Failover makes a call that asks the next callee at once if one fails or is refused: replicas, each with its own breaker by
-// retry.Wrap. The first success is returned, and so is a permanent failure: a final answer of one callee ("no rows") is an
-// answer, and what must not be repeated is not repeated elsewhere. The end of the context and a configuration error end it
-// too.
+// Failover makes a call that asks the next callee at once if one fails or is refused: replicas,
+// each with its own breaker by retry.Wrap. The first success is returned, and so is a permanent
+// failure: a final answer of one callee ("no rows") is an answer, and what must not be repeated is
+// not repeated elsewhere. The end of the context and a configuration error end it too.
 //
-// If all fail, the last value comes back with an error that Is all of the failures. To the policies around it speaks for the
-// last callee that was reached or, if all were refused, for the one that may be asked first; the marks of the others are
-// hidden. To try again all of them, put a loop around.
+// If all fail, the last value comes back with an error that Is all of the failures. To the policies
+// around it speaks for the last callee that was reached or, if all were refused, for the one that
+// may be asked first; the marks of the others are hidden. To try again all of them, put a loop
+// around.
 //
-// A nil function is a [retry.ErrConfig] of every call, and so is none. retry.Validate sees policies only, so not this.
+// A nil function is a [retry.ErrConfig] of every call, and so is none. retry.Validate sees policies
+// only, so not this.
 func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Context) (T, error) {
 	calls = append([]func(context.Context) (T, error){}, calls...)
 	var m mistakes
@@ -45,7 +47,8 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 				break
 			}
 			if i+1 < len(calls) {
-				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "failover", Err: err, To: fmt.Sprintf("callee %d of %d", i+2, len(calls))})
+				to := fmt.Sprintf("callee %d of %d", i+2, len(calls))
+				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "failover", Err: err, To: to})
 			}
 		}
 		return value, failed.err()

@@ -9,31 +9,39 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Hedge makes a call that does not wait for a slow one: when after has passed without an outcome, it makes the call a second
-// time beside the first, and so on up to max calls in all. The first success wins, and its value is returned. It cuts the
-// slowest answers off (Dean and Barroso, "The Tail at Scale", 2013) at the price of more calls; use it for calls that may be
-// made twice. Policies inside of call, as by retry.Wrap, see every one of them.
+// Hedge makes a call that does not wait for a slow one: when after has passed without an outcome,
+// it makes the call a second time beside the first, and so on up to max calls in all. The first
+// success wins, and its value is returned. It cuts the slowest answers off (Dean and Barroso, "The
+// Tail at Scale", 2013) at the price of more calls; use it for calls that may be made twice.
+// Policies inside of call, as by retry.Wrap, see every one of them.
 //
-// The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume results that are bound
-// to it inside the call. Hedge does not wait for the losers. The values they still return with a nil error go to discard, which
-// may be nil and runs in a goroutine of its own; a value beside an error is dropped, as most are no value at all, so what
-// is bound to one is to be freed inside the call. A loser that ignores its context goes on until it returns, and keeps a
+// The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume
+// results that are bound to it inside the call. Hedge does not wait for the losers. The values they
+// still return with a nil error go to discard, which may be nil and runs in a goroutine of its own;
+// a value beside an error is dropped, as most are no value at all, so what is bound to one is to be
+// freed inside the call. A loser that ignores its context goes on until it returns, and keeps a
 // testing/synctest bubble open for so long.
 //
-// While there is no winner Hedge waits for its calls, also when the caller's context ends: so they must heed it.
+// While there is no winner Hedge waits for its calls, also when the caller's context ends: so they
+// must heed it.
 //
-// It is made against slowness, not against failure: a failure makes no further call, that is what a loop around is for. It
-// comes back when no other call is under way, the last one that was seen, with its value; a permanent one at once.
+// It is made against slowness, not against failure: a failure makes no further call, that is what a
+// loop around is for. It comes back when no other call is under way, the last one that was seen,
+// with its value; a permanent one at once.
 //
-// A panic, or runtime.Goexit, in any of the calls while there is no winner reaches the caller with its value. Later there is
-// no caller left: it ends the program, as in any goroutine.
+// A panic, or runtime.Goexit, in any of the calls while there is no winner reaches the caller with
+// its value. Later there is no caller left: it ends the program, as in any goroutine.
 //
-// after 0 makes all calls at once. The only option is [WithBudget]: a hedge then asks the budget as a retry does, and is not
-// made if that refuses. retry.Attempt counts hedges and the attempts of a loop around them together, 1, 2, 3, so that each
-// can go to another replica. A [MaxCalls] around does not bound hedges; max does.
+// after 0 makes all calls at once. The only option is [WithBudget]: a hedge then asks the budget as
+// a retry does, and is not made if that refuses. retry.Attempt counts hedges and the attempts of a
+// loop around them together, 1, 2, 3, so that each can go to another replica. A [MaxCalls] around
+// does not bound hedges; max does.
 //
-// A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not this.
-func Hedge[T any](call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option) func(context.Context) (T, error) {
+// A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies
+// only, so not this.
+func Hedge[T any](
+	call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option,
+) func(context.Context) (T, error) {
 	var c hedgeConfig
 	var m mistakes
 	m.check(call != nil, "nil function")
@@ -57,7 +65,9 @@ type hedgeConfig struct{ budget *Budget }
 
 func (c *hedgeConfig) setBudget(b *Budget) { c.budget = b }
 
-func (r *race[T]) hedge(ctx context.Context, after time.Duration, most int, budget *Budget) (T, error) {
+func (r *race[T]) hedge(
+	ctx context.Context, after time.Duration, most int, budget *Budget,
+) (T, error) {
 	began := now()
 	inner, cancel := context.WithCancel(ctx)
 	defer r.end()
@@ -103,7 +113,8 @@ func (r *race[T]) hedge(ctx context.Context, after time.Duration, most int, budg
 			beside := retry.Hedged(inner, made)
 			made++
 			running++
-			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", To: fmt.Sprintf("no answer in %v: one more call beside", after)})
+			to := fmt.Sprintf("no answer in %v: one more call beside", after)
+			retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "hedge", To: to})
 			go r.make(beside, false, paid)
 			timer.Reset(after)
 		}

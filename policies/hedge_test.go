@@ -145,8 +145,8 @@ func TestHedge(t *testing.T) {
 	wantIs(t, err, retry.ErrConfig)
 }
 
-// Calls that end in the same instant race for the place of the winner. Whoever wins, each of the others' values is discarded
-// once.
+// Calls that end in the same instant race for the place of the winner. Whoever wins, each of the
+// others' values is discarded once.
 func TestHedgeDiscardsEachLosingValueOnce(t *testing.T) {
 	for range 300 {
 		synctest.Test(t, func(t *testing.T) {
@@ -172,7 +172,8 @@ func TestHedgeDiscardsEachLosingValueOnce(t *testing.T) {
 	}
 }
 
-// A value that came together with a failure is no value to dispose of; those of other successes are.
+// A value that came together with a failure is no value to dispose of; those of other successes
+// are.
 func TestHedgeDiscardsSuccessesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int32
@@ -197,8 +198,9 @@ func TestHedgeDiscardsSuccessesOnly(t *testing.T) {
 	})
 }
 
-// While the caller is held up, by an observer here, two calls end. The caller gets the first of them, or the panic (the
-// Goexit) if one did not return, and every value that it does not get is disposed of once.
+// While the caller is held up, by an observer here, two calls end. The caller gets the first of
+// them, or the panic (the Goexit) if one did not return, and every value that it does not get is
+// disposed of once.
 func TestHedgeSettlesWhatHasArrivedTogether(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func()

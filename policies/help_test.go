@@ -10,7 +10,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// script is a call that ends as listed, once each; the last outcome is repeated. It notes when it was called.
+// script is a call that ends as listed, once each; the last outcome is repeated. It notes when it
+// was called.
 type script struct {
 	outcomes []error
 	at       []time.Duration

@@ -9,21 +9,26 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Jitter is how the waits of a schedule are spread. Each is drawn within the cap of the schedule and not cut down to it:
-// otherwise half of the draws near the cap would be the cap itself, and the callers would march in step again.
+// Jitter is how the waits of a schedule are spread. Each is drawn within the cap of the schedule
+// and not cut down to it: otherwise half of the draws near the cap would be the cap itself, and the
+// callers would march in step again.
 type Jitter uint8
 
-// The kinds of jitter, for a wait of d. The zero Jitter is none of them. Equal, Full and Decorrelated are those of Marc
-// Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+// The kinds of jitter, for a wait of d. The zero Jitter is none of them. Equal, Full and
+// Decorrelated are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+// 2015.
 const (
 	NoJitter     Jitter = iota + 1 // d
 	Proportional                   // between d/2 and 1.5 d, as cenkalti/backoff does
 	Equal                          // between d/2 and d
 	Full                           // between 0 and d
-	Decorrelated                   // between the first wait of the schedule and three times the wait before
+	Decorrelated                   // between the schedule's first wait and three times the one before
 )
 
-var jitterNames = [...]string{NoJitter: "NoJitter", Proportional: "Proportional", Equal: "Equal", Full: "Full", Decorrelated: "Decorrelated"}
+var jitterNames = [...]string{
+	NoJitter: "NoJitter", Proportional: "Proportional", Equal: "Equal", Full: "Full",
+	Decorrelated: "Decorrelated",
+}
 
 func (j Jitter) String() string {
 	if j < NoJitter || j > Decorrelated {
@@ -32,8 +37,8 @@ func (j Jitter) String() string {
 	return jitterNames[j]
 }
 
-// UnmarshalText takes the name of a jitter, in any case: "Full", "nojitter". It is for configuration files; any other text is an
-// error that Is [retry.ErrConfig].
+// UnmarshalText takes the name of a jitter, in any case: "Full", "nojitter". It is for
+// configuration files; any other text is an error that Is [retry.ErrConfig].
 func (j *Jitter) UnmarshalText(text []byte) error {
 	for known, name := range jitterNames {
 		if name != "" && strings.EqualFold(name, string(text)) {
@@ -41,7 +46,8 @@ func (j *Jitter) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return retry.ConfigErrorf("policies.Jitter", "%q: must be one of %s", text, strings.Join(jitterNames[NoJitter:], ", "))
+	names := strings.Join(jitterNames[NoJitter:], ", ")
+	return retry.ConfigErrorf("policies.Jitter", "%q: must be one of %s", text, names)
 }
 
 // MarshalText is the name; an error for what is not a jitter of this package.
@@ -67,8 +73,8 @@ func (j Jitter) text() string {
 	return ""
 }
 
-// spread draws a wait for d, which is at most limit. first is the first wait of the schedule and previous the one that was
-// drawn before this, 0 if none.
+// spread draws a wait for d, which is at most limit. first is the first wait of the schedule and
+// previous the one that was drawn before this, 0 if none.
 func (j Jitter) spread(d, first, previous, limit time.Duration) time.Duration {
 	switch j {
 	case Proportional:

@@ -10,17 +10,20 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrKeys is the reason of the rejection when a [Keys] holds as many keys as it may and can forget none of them.
+// ErrKeys is the reason of the rejection when a [Keys] holds as many keys as it may and can forget
+// none of them.
 var ErrKeys = errors.New("too many keys")
 
-// Keys is a policy that has a policy of its own for every key, as for each host, tenant or method: one that is down or slow
-// does not hold up the others. Make it with [Keyed]. It is safe for concurrent use. A hit allocates nothing and takes no lock,
-// except while its shard (1 of 256) is resized.
+// Keys is a policy that has a policy of its own for every key, as for each host, tenant or method:
+// one that is down or slow does not hold up the others. Make it with [Keyed]. It is safe for
+// concurrent use. A hit allocates nothing and takes no lock, except while its shard (1 of 256) is
+// resized.
 //
-// Keys are forgotten when that changes no decision: when no call of the key is running, it has not been used for a minute or
-// two, and its policy says that it is idle ([retry.Idler]; a chain is when all of its members are). So memory follows the
-// keys in use, and a flood of new keys cannot make it forget an open breaker that somebody still asks. A stateful policy
-// that does not say is never forgotten.
+// Keys are forgotten when that changes no decision: when no call of the key is running, it has not
+// been used for a minute or two, and its policy says that it is idle ([retry.Idler]; a chain is
+// when all of its members are). So memory follows the keys in use, and a flood of new keys cannot
+// make it forget an open breaker that somebody still asks. A stateful policy that does not say is
+// never forgotten.
 type Keys[K comparable] struct {
 	label
 	key  func(context.Context) K
@@ -28,8 +31,8 @@ type Keys[K comparable] struct {
 	keys keymap.Map[K]
 }
 
-// MaxKeys bounds the keys that a [Keyed] knows at once. A call with another key, when none can be forgotten, is rejected with
-// [ErrKeys]. The default is 1,048,576.
+// MaxKeys bounds the keys that a [Keyed] knows at once. A call with another key, when none can be
+// forgotten, is rejected with [ErrKeys]. The default is 1,048,576.
 func MaxKeys(n int) Option {
 	return option("MaxKeys", n, n >= 1, "be at least 1", func(c *keysConfig) { c.max = n })
 }
@@ -39,17 +42,21 @@ type keysConfig struct {
 	max int
 }
 
-// Keyed makes a policy of policies: key reads a call's key from its context, and create makes the policy of a key when the
-// first call with it comes. See [Keys.For] for keys that are not in the context.
+// Keyed makes a policy of policies: key reads a call's key from its context, and create makes the
+// policy of a key when the first call with it comes. See [Keys.For] for keys that are not in the
+// context.
 //
 //	policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) })
 //
 // key may be nil where all calls go through For.
 //
-// create may run more than once where several calls bring a new key at the same time; one of its policies is kept. If it
-// returns nil, calls with that key go through as they are. If it returns a misconfigured policy they fail with that error:
-// retry.Validate cannot know of it before, as it does not know the keys.
-func Keyed[K comparable](key func(context.Context) K, create func(K) retry.Policy, opts ...Option) *Keys[K] {
+// create may run more than once where several calls bring a new key at the same time; one of its
+// policies is kept. If it returns nil, calls with that key go through as they are. If it returns a
+// misconfigured policy they fail with that error: retry.Validate cannot know of it before, as it
+// does not know the keys.
+func Keyed[K comparable](
+	key func(context.Context) K, create func(K) retry.Policy, opts ...Option,
+) *Keys[K] {
 	c := keysConfig{label{kind: "keyed"}, 1 << 20}
 	var m mistakes
 	m.check(create != nil, "nil create function")
@@ -68,7 +75,8 @@ func (k *Keys[K]) full(ctx context.Context, ended error) error {
 	return r
 }
 
-// Validate reports bad options, and a missing key function: who has none puts only what [Keys.For] returns into chains.
+// Validate reports bad options, and a missing key function: who has none puts only what [Keys.For]
+// returns into chains.
 func (k *Keys[K]) Validate() error {
 	if err := k.usable(); err != nil {
 		return err
@@ -100,8 +108,9 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 	return k.keys.Run(ctx, k.key(ctx), next)
 }
 
-// For is the policy of one key, whatever the context says: for a key that the caller knows, as a tenant or a gRPC method. It
-// is cheap, holds no entry by itself, and shares its policy with all other calls of that key.
+// For is the policy of one key, whatever the context says: for a key that the caller knows, as a
+// tenant or a gRPC method. It is cheap, holds no entry by itself, and shares its policy with all
+// other calls of that key.
 func (k *Keys[K]) For(key K) retry.Policy { return &oneKey[K]{k, key} }
 
 type oneKey[K comparable] struct {
@@ -128,7 +137,8 @@ func (o *oneKey[K]) String() string {
 	return fmt.Sprintf("%s(key %v)", o.keys.who(), o.key)
 }
 
-// Get returns the policy of a key that is known, as create made it: to look at one breaker. That is not a use of the key.
+// Get returns the policy of a key that is known, as create made it: to look at one breaker. That is
+// not a use of the key.
 func (k *Keys[K]) Get(key K) (retry.Policy, bool) {
 	if k.usable() != nil {
 		return nil, false
@@ -136,9 +146,10 @@ func (k *Keys[K]) Get(key K) (retry.Policy, bool) {
 	return k.keys.Get(key)
 }
 
-// All yields every key that is known and its policy, as create made it: to print the states of breakers, or to save what they
-// learned before a restart. The order is random. It may run beside calls: keys that come or go meanwhile may be missing, none
-// comes twice. No lock is held while the loop's body runs, and being yielded is not a use of a key.
+// All yields every key that is known and its policy, as create made it: to print the states of
+// breakers, or to save what they learned before a restart. The order is random. It may run beside
+// calls: keys that come or go meanwhile may be missing, none comes twice. No lock is held while the
+// loop's body runs, and being yielded is not a use of a key.
 func (k *Keys[K]) All() iter.Seq2[K, retry.Policy] {
 	return func(yield func(K, retry.Policy) bool) {
 		if k.usable() == nil {

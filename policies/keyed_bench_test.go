@@ -15,10 +15,12 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// A million keys, and calls that ask for them at random. Each call's key is a fresh copy, in the order of the calls, as that
-// of a request that has just been read: it costs the bare harness next to nothing, and what is known of it is out of the
-// caches. All keys share one policy, so that what is measured is Keyed itself. The zero Next leaves out what retry.Do costs.
-// ns/touch is what memory takes to answer once, measured in turns with the calls: on a noisy machine the ratio says more.
+// A million keys, and calls that ask for them at random. Each call's key is a fresh copy, in the
+// order of the calls, as that of a request that has just been read: it costs the bare harness next
+// to nothing, and what is known of it is out of the caches. All keys share one policy, so that what
+// is measured is Keyed itself. The zero Next leaves out what retry.Do costs. ns/touch is what
+// memory takes to answer once, measured in turns with the calls: on a noisy machine the ratio says
+// more.
 func BenchmarkKeyed(b *testing.B) {
 	b.Run("string", func(b *testing.B) {
 		benchmarkKeyed(b, func(n int) string { return "host-" + strconv.Itoa(n) + ".example:443" })
@@ -137,7 +139,8 @@ func benchmarkKeyed[K comparable](b *testing.B, name func(int) K) {
 	})
 }
 
-// toucher returns a function that follows a chain through so many cache lines, in no order, and says how long it took.
+// toucher returns a function that follows a chain through so many cache lines, in no order, and
+// says how long it took.
 func toucher(n int) func(steps int) time.Duration {
 	type line struct {
 		next int

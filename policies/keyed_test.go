@@ -190,7 +190,8 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 	}
 }
 
-// A user's Idle may panic, in a sweep or in a call that needs room. That call fails; no key and no lock is lost with it.
+// A user's Idle may panic, in a sweep or in a call that needs room. That call fails; no key and no
+// lock is lost with it.
 func TestKeyedIdleMayPanic(t *testing.T) {
 	recovered := func(f func()) (v any) {
 		defer func() { v = recover() }()
@@ -242,7 +243,8 @@ func TestKeyedIdleMayPanic(t *testing.T) {
 	}
 }
 
-// Keys are moved to larger and smaller tables while calls run under them. The calls are counted where the key is then.
+// Keys are moved to larger and smaller tables while calls run under them. The calls are counted
+// where the key is then.
 func TestKeyedMovesKeysInUse(t *testing.T) {
 	made := 0
 	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { made++; return &plain{idle: true} })
@@ -466,7 +468,8 @@ func TestKeyedSearchesAgainWhenTheClockWentBack(t *testing.T) {
 	})
 }
 
-// A search in vain is not repeated for a while, but when many keys have become idle meanwhile there is room.
+// A search in vain is not repeated for a while, but when many keys have become idle meanwhile there
+// is room.
 func TestKeyedFindsTheRoomThatManyIdleKeysMake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Second)
@@ -515,7 +518,8 @@ func TestKeyedTellsFloatsApart(t *testing.T) {
 	}
 }
 
-// At its cap, under a flood of new keys, nearly all of which are idle, a key in steady use gets every call through.
+// At its cap, under a flood of new keys, nearly all of which are idle, a key in steady use gets
+// every call through.
 func TestKeyedServesAKeyInUseUnderAFloodOfNewOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(1000))

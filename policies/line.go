@@ -6,8 +6,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// line is the queue of a Bulkhead: higher priorities first, first in, first out within one. All of it is guarded by the
-// bulkhead's lock.
+// line is the queue of a Bulkhead: higher priorities first, first in, first out within one. All of
+// it is guarded by the bulkhead's lock.
 type line struct {
 	waiters byTurn
 	came    uint64

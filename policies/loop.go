@@ -125,7 +125,8 @@ func (r *run) rest(err error, v retry.Verdict) error {
 	}
 }
 
-// try makes one attempt. What was taken for it is spent, unless a policy further in did not let it through.
+// try makes one attempt. What was taken for it is spent, unless a policy further in did not let it
+// through.
 func (r *run) try() (v retry.Verdict, err error) {
 	ctx, paid := r.ctx, r.paid
 	var c *credit
@@ -173,8 +174,8 @@ func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error
 	r.refusals = refusals{}
 	ended := retry.Ended(r.ctx)
 	if ended != nil && errors.Is(err, r.ctx.Err()) && err.Error() == ended.Error() {
-		// Nothing but the end of ctx: not a failure of the callee. It is counted, because the error of a call that heeds
-		// its context looks the same.
+		// Nothing but the end of ctx: not a failure of the callee. It is counted, because the error
+		// of a call that heeds its context looks the same.
 		if r.made == 0 {
 			return 0, err
 		}
@@ -196,7 +197,8 @@ func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error
 // count notes a failed attempt. One that ran for long is the first of a new row.
 func (r *run) count(err error) {
 	r.made++
-	if inner, ok := err.(*retry.Error); !ok || inner.Last != nil || r.last == nil { // an inner loop that could not call has no failure of its own
+	// An inner loop that could not call has no failure of its own.
+	if inner, ok := err.(*retry.Error); !ok || inner.Last != nil || r.last == nil {
 		r.last = err
 	}
 	if r.resetAfter > 0 && now()-r.row.started >= r.resetAfter {
@@ -253,8 +255,9 @@ func (r *run) pay(v retry.Verdict) error {
 	return nil
 }
 
-// rejected is for an attempt that a policy further in refused: no failure, no attempt used, unless a loop further in had made
-// calls before. Where it is not waited for, the loop adds nothing to the rejection but its own last failure.
+// rejected is for an attempt that a policy further in refused: no failure, no attempt used, unless
+// a loop further in had made calls before. Where it is not waited for, the loop adds nothing to the
+// rejection but its own last failure.
 func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over error) {
 	first := r.made == 0
 	if !v.Unreached {
@@ -283,8 +286,9 @@ func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over err
 	return wait, nil
 }
 
-// patient says how long to wait on a rejection that asks for wait, 0 if it does not know, and whether at all: if that costs
-// no more than a failure would now, or fits the patience that is left.
+// patient says how long to wait on a rejection that asks for wait, 0 if it does not know, and
+// whether at all: if that costs no more than a failure would now, or fits the patience that is
+// left.
 func (r *run) patient(wait time.Duration) (time.Duration, bool) {
 	refused := &r.refusals
 	if r.patience < 0 {
@@ -294,7 +298,7 @@ func (r *run) patient(wait time.Duration) (time.Duration, bool) {
 		usual, ok := r.row.waits.peek(r.loop)
 		return wait, ok && wait <= usual
 	}
-	if wait <= 0 || refused.n >= max(1, r.attempts) { // the latter so that very short times are not asked for ever and ever
+	if wait <= 0 || refused.n >= max(1, r.attempts) { // the latter against very short times for ever
 		own, ok := refused.waits.next(r.loop)
 		if wait = max(wait, own); !ok || wait <= 0 {
 			return 0, false
@@ -372,7 +376,8 @@ func (r *run) event(e retry.Event) retry.Event {
 	return e
 }
 
-// final ends the call with a failure that is not worth repeating; the first attempt's comes back as it was.
+// final ends the call with a failure that is not worth repeating; the first attempt's comes back as
+// it was.
 func (r *run) final(err, reason error) error {
 	if r.made == 1 {
 		return err
@@ -380,8 +385,8 @@ func (r *run) final(err, reason error) error {
 	return r.giveUp(reason, 0)
 }
 
-// asItIs ends the call with err, which is not a failure of the callee. If it is not the first outcome, what the callee failed
-// with before comes along.
+// asItIs ends the call with err, which is not a failure of the callee. If it is not the first
+// outcome, what the callee failed with before comes along.
 func (r *run) asItIs(err error, first bool) error {
 	if first {
 		return err
@@ -390,10 +395,12 @@ func (r *run) asItIs(err error, first bool) error {
 }
 
 func (r *run) giveUp(reason error, wait time.Duration) error {
-	return &retry.Error{Reason: reason, Attempts: r.made, Elapsed: now() - r.begun, Wait: wait, Last: r.last}
+	elapsed := now() - r.begun
+	return &retry.Error{Reason: reason, Attempts: r.made, Elapsed: elapsed, Wait: wait, Last: r.last}
 }
 
-// overCap is ErrExhausted by a hint above HintCap. httpx looks for the method OverCap: such a response is not handed back.
+// overCap is ErrExhausted by a hint above HintCap. httpx looks for the method OverCap: such a
+// response is not handed back.
 type overCap struct {
 	loop      string
 	hint, cap time.Duration
@@ -435,9 +442,9 @@ func both(err, also error) error {
 	return fmt.Errorf("%w: %w", err, also)
 }
 
-// isFinal finds what says in another library's words that no attempt can help: cenkalti's mark, which functions written for
-// backoff.Retry return, and, by default, a command that is not there or may not be run. Like the marks of retry neither is
-// seen behind retry.Unmark.
+// isFinal finds what says in another library's words that no attempt can help: cenkalti's mark,
+// which functions written for backoff.Retry return, and, by default, a command that is not there or
+// may not be run. Like the marks of retry neither is seen behind retry.Unmark.
 func isFinal(err error, byDefault bool) bool {
 	for e := range retry.Tree(err) {
 		if _, ok := e.(*backoff.PermanentError); ok {
@@ -455,7 +462,8 @@ func cannotRun(err error) bool {
 	case *exec.Error:
 		return true
 	case *fs.PathError:
-		return e.Op == "fork/exec" && (errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, fs.ErrPermission))
+		useless := errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, fs.ErrPermission)
+		return e.Op == "fork/exec" && useless
 	}
 	return err == exec.ErrNotFound || err == exec.ErrDot
 }

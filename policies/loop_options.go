@@ -33,84 +33,97 @@ func (c *config) refuses(option string) bool { return slices.Contains(c.useless,
 
 func (c *config) setBudget(b *Budget) { c.budget = b }
 
-// Attempts bounds the calls, the first included. The default is 3, for [Delays] one more than there are delays. n is at least
-// 1; [Unlimited] takes the bound off.
+// Attempts bounds the calls, the first included. The default is 3, for [Delays] one more than there
+// are delays. n is at least 1; [Unlimited] takes the bound off.
 func Attempts(n int) Option {
 	return option("Attempts", n, n >= 1, "be at least 1", func(c *config) { c.attempts = n })
 }
 
-// Unlimited lets a loop go on until it succeeds, its context ends, or another of its bounds is reached.
+// Unlimited lets a loop go on until it succeeds, its context ends, or another of its bounds is
+// reached.
 func Unlimited() Option {
 	return option("Unlimited", nil, true, "", func(c *config) { c.attempts = 0 })
 }
 
-// MaxElapsed bounds the time from the first attempt to the beginning of the last: a wait that would go beyond it is not
-// begun. There is no bound by default. A running attempt is not cut off; that is what [Timeout] does.
+// MaxElapsed bounds the time from the first attempt to the beginning of the last: a wait that would
+// go beyond it is not begun. There is no bound by default. A running attempt is not cut off; that
+// is what [Timeout] does.
 func MaxElapsed(d time.Duration) Option {
 	return option("MaxElapsed", d, d > 0, "be positive", func(c *config) { c.maxElapsed = d })
 }
 
-// Initial is the first wait of [Exponential] and the unit of [Fibonacci], before jitter. The default is 100 ms; with 0 they
-// never wait. One above a [MaxDelay] that was given is a configuration error.
+// Initial is the first wait of [Exponential] and the unit of [Fibonacci], before jitter. The
+// default is 100 ms; with 0 they never wait. One above a [MaxDelay] that was given is a
+// configuration error.
 func Initial(d time.Duration) Option {
 	return option("Initial", d, d >= 0, "not be negative", func(c *config) { c.initial = d })
 }
 
-// Factor is what each wait of [Exponential] is multiplied by. The default is 2; 1 makes it constant.
+// Factor is what each wait of [Exponential] is multiplied by. The default is 2; 1 makes it
+// constant.
 func Factor(f float64) Option {
-	return option("Factor", f, f >= 1 && !math.IsInf(f, 1), "be a number of at least 1", func(c *config) { c.factor = f })
+	ok := f >= 1 && !math.IsInf(f, 1)
+	return option("Factor", f, ok, "be a number of at least 1", func(c *config) { c.factor = f })
 }
 
-// MaxDelay is the longest wait of a schedule, after jitter. The default is 30 s for [Exponential] and [Fibonacci], or [Initial]
-// if that is longer; the other schedules have no cap. A callee's own wish (see [retry.After]) may be longer; see [HintCap].
+// MaxDelay is the longest wait of a schedule, after jitter. The default is 30 s for [Exponential]
+// and [Fibonacci], or [Initial] if that is longer; the other schedules have no cap. A callee's own
+// wish (see [retry.After]) may be longer; see [HintCap].
 func MaxDelay(d time.Duration) Option {
 	return option("MaxDelay", d, d > 0, "be positive", func(c *config) { c.maxDelay = d })
 }
 
-// WithJitter says how waits are spread, so that callers who failed together do not come back together. The default is
-// [Proportional] for [Exponential] and [Fibonacci] and [NoJitter] for the other schedules.
+// WithJitter says how waits are spread, so that callers who failed together do not come back
+// together. The default is [Proportional] for [Exponential] and [Fibonacci] and [NoJitter] for the
+// other schedules.
 func WithJitter(j Jitter) Option {
-	return option("WithJitter", j, j >= NoJitter && j <= Decorrelated, "be one of this package", func(c *config) { c.jitter = j })
+	ok := j >= NoJitter && j <= Decorrelated
+	return option("WithJitter", j, ok, "be one of this package", func(c *config) { c.jitter = j })
 }
 
-// RetryIf says which errors are worth another attempt; by default all are, but that a command was not found. It is not
-// asked about permanent errors, which are final whatever it says, nor about rejections. Its no ends this loop only, with the
-// error as it was or, on a later attempt, with [retry.ErrDeclined]: a loop further out decides for itself.
+// RetryIf says which errors are worth another attempt; by default all are, but that a command was
+// not found. It is not asked about permanent errors, which are final whatever it says, nor about
+// rejections. Its no ends this loop only, with the error as it was or, on a later attempt, with
+// [retry.ErrDeclined]: a loop further out decides for itself.
 func RetryIf(f func(error) bool) Option {
 	return option("RetryIf", f, f != nil, "not be nil", func(c *config) { c.retryIf = f })
 }
 
-// HintCap is the longest wait that a loop accepts from a callee ([retry.After]). A longer one ends the call at once: coming
-// back earlier than asked would be wrong. The default is 5 minutes. It does not bound waits for rejections: see [Patience].
+// HintCap is the longest wait that a loop accepts from a callee ([retry.After]). A longer one ends
+// the call at once: coming back earlier than asked would be wrong. The default is 5 minutes. It
+// does not bound waits for rejections: see [Patience].
 func HintCap(d time.Duration) Option {
 	return option("HintCap", d, d > 0, "be positive", func(c *config) { c.hintCap = d })
 }
 
-// Patience lets a loop wait up to d for policies that refuse the call (a breaker is open, a limit reached), all in all for
-// refusals in a row. A refusal that names no time (a bulkhead is full) is asked again by the loop's own schedule. It is for
-// crawls and batch jobs, which would rather wait for a breaker than lose the call.
+// Patience lets a loop wait up to d for policies that refuse the call (a breaker is open, a limit
+// reached), all in all for refusals in a row. A refusal that names no time (a bulkhead is full) is
+// asked again by the loop's own schedule. It is for crawls and batch jobs, which would rather wait
+// for a breaker than lose the call.
 //
-// By default a refusal fails fast: a loop waits for one only if that takes no longer than the wait that would now follow
-// on a failure, and at most [Attempts] times in a row. With 0 it waits for none.
+// By default a refusal fails fast: a loop waits for one only if that takes no longer than the wait
+// that would now follow on a failure, and at most [Attempts] times in a row. With 0 it waits for
+// none.
 func Patience(d time.Duration) Option {
 	return option("Patience", d, d >= 0, "not be negative", func(c *config) { c.patience = d })
 }
 
-// ResetAfter begins a new row with an attempt that ran at least d before it failed: attempts, waits and [MaxElapsed] count
-// anew, that one being the first. It is for streams, subscriptions and long polls, which are expected to break now and then.
-// There is none by default.
+// ResetAfter begins a new row with an attempt that ran at least d before it failed: attempts, waits
+// and [MaxElapsed] count anew, that one being the first. It is for streams, subscriptions and long
+// polls, which are expected to break now and then. There is none by default.
 func ResetAfter(d time.Duration) Option {
 	return option("ResetAfter", d, d > 0, "be positive", func(c *config) { c.resetAfter = d })
 }
 
-// StopOn makes no further attempt and no wait once done is closed; an attempt that runs may finish, and its success counts.
-// Otherwise the error Is [retry.ErrStopped]. It is for a graceful shutdown, where ending the context would cut off what
-// runs. Of loops inside each other each needs it.
+// StopOn makes no further attempt and no wait once done is closed; an attempt that runs may finish,
+// and its success counts. Otherwise the error Is [retry.ErrStopped]. It is for a graceful shutdown,
+// where ending the context would cut off what runs. Of loops inside each other each needs it.
 func StopOn(done <-chan struct{}) Option {
 	return option("StopOn", done, done != nil, "not be nil", func(c *config) { c.stop = done })
 }
 
-// WithBudget makes every further attempt ask b, which is shared by all loops that are to be held back together.
+// WithBudget makes every further attempt ask b, which is shared by all loops that are to be held
+// back together.
 func WithBudget(b *Budget) Option {
 	return func(settings any) error {
 		if err := b.Validate(); b != nil && err != nil {
@@ -121,23 +134,27 @@ func WithBudget(b *Budget) Option {
 	}
 }
 
-// OnRetry has f told of every further attempt: after the attempt that failed, whose number and error it gets, and before the
-// wait, once that is known to fit. It is not called for a rejection, which is no attempt: retry.Observe tells of those waits
-// too. All functions given run, in order, in the goroutine of the call.
+// OnRetry has f told of every further attempt: after the attempt that failed, whose number and
+// error it gets, and before the wait, once that is known to fit. It is not called for a rejection,
+// which is no attempt: retry.Observe tells of those waits too. All functions given run, in order,
+// in the goroutine of the call.
 func OnRetry(f func(ctx context.Context, attempt int, wait time.Duration, err error)) Option {
-	return option("OnRetry", f, f != nil, "not be nil", func(c *config) { c.onRetry = append(c.onRetry, f) })
+	set := func(c *config) { c.onRetry = append(c.onRetry, f) }
+	return option("OnRetry", f, f != nil, "not be nil", set)
 }
 
-// OutermostOnly leaves the retrying to the loop around: inside of another loop's attempt this one makes one call and no
-// decision. Three loops of three attempts inside each other make 27 calls; with this option on the inner two, three.
+// OutermostOnly leaves the retrying to the loop around: inside of another loop's attempt this one
+// makes one call and no decision. Three loops of three attempts inside each other make 27 calls;
+// with this option on the inner two, three.
 func OutermostOnly() Option {
 	return option("OutermostOnly", nil, true, "", func(c *config) { c.outermost = true })
 }
 
-// MaxCalls bounds the calls that one call of this loop leads to, over all loops inside of it, however deep and also if they
-// run at once. A loop that needs another call when none is left gives up with [retry.ErrExhausted]. There is no bound by
-// default. A call is counted where the innermost loop makes an attempt; the further calls of a [Hedge] are no attempts and not
-// counted, unless there is a loop inside of them.
+// MaxCalls bounds the calls that one call of this loop leads to, over all loops inside of it,
+// however deep and also if they run at once. A loop that needs another call when none is left gives
+// up with [retry.ErrExhausted]. There is no bound by default. A call is counted where the innermost
+// loop makes an attempt; the further calls of a [Hedge] are no attempts and not counted, unless
+// there is a loop inside of them.
 func MaxCalls(n int) Option {
 	return option("MaxCalls", n, n >= 1, "be at least 1", func(c *config) { c.maxCalls = n })
 }

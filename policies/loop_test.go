@@ -243,7 +243,8 @@ func refuse(after time.Duration) error {
 	return &retry.Rejection{Policy: "p", Reason: errOpen, RetryAfter: after}
 }
 
-// A refusal is waited for only if that takes no longer than the wait that would now follow on a failure.
+// A refusal is waited for only if that takes no longer than the wait that would now follow on a
+// failure.
 func TestLoopFailsFastOnRejections(t *testing.T) {
 	plain := policies.WithJitter(policies.NoJitter)
 	for _, c := range []struct {

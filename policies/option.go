@@ -10,13 +10,15 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Option tunes a policy of this package. One type serves all constructors; each says which options it takes, and the others
-// are configuration errors there. If an option is given twice the last counts, but every [OnRetry] runs. A mistake does not
-// panic: the policy rejects every call with an error that Is [retry.ErrConfig] and names the option, its value and what
-// it must be. A nil Option is such a mistake.
+// Option tunes a policy of this package. One type serves all constructors; each says which options
+// it takes, and the others are configuration errors there. If an option is given twice the last
+// counts, but every [OnRetry] runs. A mistake does not panic: the policy rejects every call with an
+// error that Is [retry.ErrConfig] and names the option, its value and what it must be. A nil Option
+// is such a mistake.
 type Option func(settings any) error
 
-// option makes the Option that sets value in settings of type S, a pointer or an interface. must says what value has to be.
+// option makes the Option that sets value in settings of type S, a pointer or an interface. must
+// says what value has to be.
 func option[S any](name string, value any, ok bool, must string, set func(S)) Option {
 	return func(settings any) error {
 		s, takes := settings.(S)
@@ -34,7 +36,8 @@ func option[S any](name string, value any, ok bool, must string, set func(S)) Op
 	}
 }
 
-// shown is the value of an option as a mistake tells it. Where a value cannot be read, as a function, it is "...".
+// shown is the value of an option as a mistake tells it. Where a value cannot be read, as a
+// function, it is "...".
 func shown(value any) string {
 	switch v := reflect.ValueOf(value); v.Kind() {
 	case reflect.Invalid:
@@ -79,8 +82,9 @@ func (m mistakes) in(constructor string) error {
 	return retry.ConfigErrorf("policies."+constructor, "%s", strings.Join(slices.Compact(m), "; "))
 }
 
-// Named gives a stateful policy its name for events, metrics, rejections and String, as "catalog" in "bulkhead catalog". The
-// default is none. All stateful policies of this package take it; loops and other stateless ones do not.
+// Named gives a stateful policy its name for events, metrics, rejections and String, as "catalog"
+// in "bulkhead catalog". The default is none. All stateful policies of this package take it; loops
+// and other stateless ones do not.
 func Named(s string) Option {
 	return option("Named", s, true, "", func(l interface{ setName(string) }) { l.setName(s) })
 }
@@ -98,8 +102,10 @@ func (l *label) who() string {
 	return l.kind + " " + l.name
 }
 
-// MaxWait bounds how long a call waits in the queue of the policy, and only there: once admitted it runs as long as it likes.
-// 0 rejects every call that is not admitted at once. The default is as long as the context allows.
+// MaxWait bounds how long a call waits in the queue of the policy, and only there: once admitted it
+// runs as long as it likes. 0 rejects every call that is not admitted at once. The default is as
+// long as the context allows.
 func MaxWait(d time.Duration) Option {
-	return option("MaxWait", d, d >= 0, "not be negative", func(q interface{ setMaxWait(time.Duration) }) { q.setMaxWait(d) })
+	set := func(q interface{ setMaxWait(time.Duration) }) { q.setMaxWait(d) }
+	return option("MaxWait", d, d >= 0, "not be negative", set)
 }

@@ -2,8 +2,8 @@ package policies
 
 import "context"
 
-// place is a call inside a Bulkhead, and the node in its context by which a nested call finds it. Its fields are guarded by
-// the bulkhead's lock, but the first three, which never change.
+// place is a call inside a Bulkhead, and the node in its context by which a nested call finds it.
+// Its fields are guarded by the bulkhead's lock, but the first three, which never change.
 type place struct {
 	context.Context
 	bulkhead *Bulkhead
@@ -24,7 +24,8 @@ func (p *place) Value(key any) any {
 	return p.Context.Value(key)
 }
 
-// share has p use the slots of the call around it, and take what it needs beyond them. b.mu must be held.
+// share has p use the slots of the call around it, and take what it needs beyond them. b.mu must be
+// held.
 func (b *Bulkhead) share(p, around *place) bool {
 	if more := p.size - around.size; more > 0 && !b.take(p, more) {
 		return false

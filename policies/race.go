@@ -5,7 +5,8 @@ import (
 	"runtime"
 )
 
-// race is one or more calls in goroutines of their own, of which one outcome is received at a time: for Hedge and Detach.
+// race is one or more calls in goroutines of their own, of which one outcome is received at a time:
+// for Hedge and Detach.
 type race[T any] struct {
 	call    func(context.Context) (T, error)
 	discard func(T)
@@ -17,7 +18,10 @@ type race[T any] struct {
 }
 
 func newRace[T any](call func(context.Context) (T, error), discard func(T)) *race[T] {
-	return &race[T]{call: call, discard: discard, outcomes: make(chan outcome[T]), over: make(chan struct{})}
+	return &race[T]{
+		call: call, discard: discard,
+		outcomes: make(chan outcome[T]), over: make(chan struct{}),
+	}
 }
 
 // outcome is how one call ended.

@@ -14,14 +14,16 @@ import (
 
 const unbounded time.Duration = math.MaxInt64
 
-// Exponential is a retry loop whose waits grow by a factor: Initial x Factor^(n-1) up to MaxDelay, each +-50 %.
+// Exponential is a retry loop whose waits grow by a factor: Initial x Factor^(n-1) up to MaxDelay,
+// each +-50 %.
 //
 //	defaults: 100ms -> 200ms -> 400ms ... -> 30s, and three attempts, so the first two of them
 func Exponential(opts ...Option) retry.Policy {
 	l := growing("exponential")
 	l.fresh = func() backoff.BackOff {
 		b := &exponential{backoff.ExponentialBackOff{
-			InitialInterval: l.initial, Multiplier: l.factor, MaxInterval: l.maxDelay, Clock: backoff.SystemClock,
+			InitialInterval: l.initial, Multiplier: l.factor, MaxInterval: l.maxDelay,
+			Clock: backoff.SystemClock,
 		}, 0}
 		b.Reset()
 		return b
@@ -30,16 +32,19 @@ func Exponential(opts ...Option) retry.Policy {
 	return l.configured("Exponential", nil, opts)
 }
 
-// Fibonacci is a retry loop that waits Initial x 1, 2, 3, 5, 8, 13 ... up to MaxDelay, each +-50 %: slower to grow than
-// [Exponential].
+// Fibonacci is a retry loop that waits Initial x 1, 2, 3, 5, 8, 13 ... up to MaxDelay, each +-50 %:
+// slower to grow than [Exponential].
 func Fibonacci(opts ...Option) retry.Policy {
 	l := growing("fibonacci", "Factor")
-	l.fresh = func() backoff.BackOff { return &fibonacci{unit: l.initial, a: l.initial, b: l.initial} }
+	l.fresh = func() backoff.BackOff {
+		return &fibonacci{unit: l.initial, a: l.initial, b: l.initial}
+	}
 	l.plan = func() string { return fmt.Sprintf("%v x1, 2, 3, 5", l.initial) }
 	return l.configured("Fibonacci", nil, opts)
 }
 
-// Constant is a retry loop that waits d before every further attempt, exactly. With 0 it does not wait.
+// Constant is a retry loop that waits d before every further attempt, exactly. With 0 it does not
+// wait.
 func Constant(d time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(d >= 0, "d %v: must not be negative", d)
@@ -63,8 +68,9 @@ func Random(low, high time.Duration, opts ...Option) retry.Policy {
 	return l.configured("Random", m, opts)
 }
 
-// Delays is a retry loop that waits as listed: the first before the second attempt, and so on. It makes one attempt more
-// than there are delays; if [Attempts] or [Unlimited] allow more, the last delay is repeated.
+// Delays is a retry loop that waits as listed: the first before the second attempt, and so on. It
+// makes one attempt more than there are delays; if [Attempts] or [Unlimited] allow more, the last
+// delay is repeated.
 func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(len(waits) > 0, "no delays: must be at least 1")
@@ -81,14 +87,17 @@ func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 // growing is what Exponential and Fibonacci have in common: a first wait, a cap and jitter.
 func growing(name string, useless ...string) *loop {
 	return &loop{name: name, config: config{
-		attempts: 3, initial: 100 * time.Millisecond, factor: 2, jitter: Proportional, hintCap: defaultHintCap, patience: -1, useless: useless,
+		attempts: 3, initial: 100 * time.Millisecond, factor: 2, jitter: Proportional,
+		hintCap: defaultHintCap, patience: -1, useless: useless,
 	}}
 }
 
-// exact is what the other schedules have in common: they wait as they say unless an option asks for a cap or jitter.
+// exact is what the other schedules have in common: they wait as they say unless an option asks for
+// a cap or jitter.
 func exact(name string, attempts int) *loop {
 	return &loop{name: name, config: config{
-		attempts: attempts, maxDelay: unbounded, jitter: NoJitter, hintCap: defaultHintCap, patience: -1, useless: []string{"Initial", "Factor"},
+		attempts: attempts, maxDelay: unbounded, jitter: NoJitter,
+		hintCap: defaultHintCap, patience: -1, useless: []string{"Initial", "Factor"},
 	}}
 }
 
@@ -103,13 +112,14 @@ func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
 	if l.maxDelay == 0 {
 		l.maxDelay = max(defaultMaxDelay, l.initial)
 	}
-	m.check(l.initial <= l.maxDelay, "Initial(%v): must not be above MaxDelay(%v)", l.initial, l.maxDelay)
+	ok := l.initial <= l.maxDelay
+	m.check(ok, "Initial(%v): must not be above MaxDelay(%v)", l.initial, l.maxDelay)
 	l.err = m.in(constructor)
 	return l
 }
 
-// exponential is cenkalti's, made to move: that one cuts each product down to whole nanoseconds, so below 1/(factor-1) ns it
-// would stand still for ever.
+// exponential is cenkalti's, made to move: that one cuts each product down to whole nanoseconds, so
+// below 1/(factor-1) ns it would stand still for ever.
 type exponential struct {
 	backoff.ExponentialBackOff
 	previous time.Duration

@@ -68,7 +68,8 @@ func TestJitterStaysInItsRange(t *testing.T) {
 	}
 }
 
-// No draw is negative, above the cap, or outside of the jitter's own range, whatever the wait and the cap.
+// No draw is negative, above the cap, or outside of the jitter's own range, whatever the wait and
+// the cap.
 func TestNoJitterExceedsTheCap(t *testing.T) {
 	for j := policies.NoJitter; j <= policies.Decorrelated; j++ {
 		var previous time.Duration
@@ -121,7 +122,8 @@ func TestBadOptionsAreToldBeforeAnyCall(t *testing.T) {
 	}
 }
 
-// Whatever the numbers: a policy is refused, or no wait is negative or above its cap, and it saturates.
+// Whatever the numbers: a policy is refused, or no wait is negative or above its cap, and it
+// saturates.
 func FuzzSchedules(f *testing.F) {
 	f.Add(int64(0), int64(1), 2.0, uint8(1))
 	f.Add(int64(1), int64(math.MaxInt64), 1.5, uint8(2))

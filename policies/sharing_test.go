@@ -16,8 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// One value of every policy, shared by 100 goroutines and three result types: each call gets its own value and its own number
-// of attempts.
+// One value of every policy, shared by 100 goroutines and three result types: each call gets its
+// own value and its own number of attempts.
 func TestEveryPolicyIsSharedByCallsOfAnyType(t *testing.T) {
 	at := policies.Initial(0)
 	cenkalti := func() backoff.BackOff { return &backoff.ZeroBackOff{} }
@@ -94,7 +94,8 @@ func TestTypedWrappersAreShared(t *testing.T) {
 	all.Wait()
 }
 
-// Whatever a policy has taken is given back when the call, or a listener between the attempts, panics or exits.
+// Whatever a policy has taken is given back when the call, or a listener between the attempts,
+// panics or exits.
 func TestEveryPolicySettlesItsBooks(t *testing.T) {
 	type policy interface {
 		retry.Policy
@@ -151,7 +152,8 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 	}
 }
 
-// abruptly runs f in a goroutine of its own and reports what it panicked with and whether it returned.
+// abruptly runs f in a goroutine of its own and reports what it panicked with and whether it
+// returned.
 func abruptly(f func()) (recovered any, returned bool) {
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -163,7 +165,8 @@ func abruptly(f func()) (recovered any, returned bool) {
 	return recovered, returned
 }
 
-// A key is in use for as long as its call runs, however that ends: not before is it dropped for another.
+// A key is in use for as long as its call runs, however that ends: not before is it dropped for
+// another.
 func TestKeyIsFreeAfterAnAbruptEnd(t *testing.T) {
 	for how, end := range map[string]func(){"panic": func() { panic(1) }, "Goexit": runtime.Goexit} {
 		keys := policies.Keyed(keyIn, func(string) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(1))

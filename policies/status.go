@@ -3,7 +3,6 @@ package policies
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Status matches errors with one of these statuses: what a method StatusCode() int or
@@ -13,8 +12,9 @@ import (
 // "(no status found: see StatusOf)".
 func Status(codes ...int) Matcher {
 	codes = slices.Clone(codes)
+	listed := func(s int) bool { return slices.Contains(codes, s) }
 	m := Matcher{ofStatus: true, reads: true, match: func(f failure) bool {
-		return slices.ContainsFunc(f.statuses, func(s int) bool { return slices.Contains(codes, s) })
+		return slices.ContainsFunc(f.statuses, listed)
 	}}
 	if len(codes) == 0 {
 		m.mistake = "Status(): must name a status"
@@ -37,19 +37,19 @@ var ServerErrors = Matcher{ofStatus: true, reads: true, match: func(f failure) b
 // class: SQLState("40") is every transaction rollback.
 func SQLState(codes ...string) Matcher {
 	codes = slices.Clone(codes)
+	listed := func(state string) bool {
+		return slices.Contains(codes, state) || len(state) == 5 && slices.Contains(codes, state[:2])
+	}
 	m := Matcher{reads: true, match: func(f failure) bool {
-		return slices.ContainsFunc(f.states, func(state string) bool {
-			return slices.ContainsFunc(codes, func(code string) bool {
-				return state == code || len(code) == 2 && len(state) == 5 && strings.HasPrefix(state, code)
-			})
-		})
+		return slices.ContainsFunc(f.states, listed)
 	}}
 	if len(codes) == 0 {
 		m.mistake = "SQLState(): must name a state"
 	}
 	for _, code := range codes {
 		if len(code) != 5 && len(code) != 2 {
-			m.mistake = fmt.Sprintf("SQLState(%q): must be five characters, or two for a class", code)
+			const must = "must be five characters, or two for a class"
+			m.mistake = fmt.Sprintf("SQLState(%q): %s", code, must)
 		}
 	}
 	return m

@@ -9,20 +9,24 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrTimeout is what a call that was ended by [Timeout] matches, beside context.DeadlineExceeded; also one that ended early,
-// because a wait inside of it, of a loop or a limiter, could not end in time and was not begun.
+// ErrTimeout is what a call that was ended by [Timeout] matches, beside context.DeadlineExceeded;
+// also one that ended early, because a wait inside of it, of a loop or a limiter, could not end in
+// time and was not begun.
 var ErrTimeout = errors.New("timeout")
 
-// Timeout bounds the time of what is inside it: outside of a loop that of all attempts and waits together, inside of it that
-// of each attempt. It ends the context of the call; a call that does not heed its context goes on until it returns.
+// Timeout bounds the time of what is inside it: outside of a loop that of all attempts and waits
+// together, inside of it that of each attempt. It ends the context of the call; a call that does
+// not heed its context goes on until it returns.
 //
-// The error Is [ErrTimeout], Is context.DeadlineExceeded and Is the call's own. When the caller's context ends first, by
-// cancellation or an earlier deadline, that is no timeout. A call that succeeds after all is a success.
+// The error Is [ErrTimeout], Is context.DeadlineExceeded and Is the call's own. When the caller's
+// context ends first, by cancellation or an earlier deadline, that is no timeout. A call that
+// succeeds after all is a success.
 //
-// The context ends when the call returns. So consume results that are bound to it, such as rows or streams, inside the call.
+// The context ends when the call returns. So consume results that are bound to it, such as rows or
+// streams, inside the call.
 //
-// d must be positive. Unlike the other policies this one allocates on success too: a context with a deadline is made anew
-// for each call.
+// d must be positive. Unlike the other policies this one allocates on success too: a context with a
+// deadline is made anew for each call.
 func Timeout(d time.Duration) retry.Policy {
 	t := &timeout{d: d, cause: &timeoutError{d}}
 	if d <= 0 {
@@ -54,7 +58,8 @@ func (t *timeout) Do(ctx context.Context, next retry.Next) error {
 	if err == nil || errors.Is(err, t.cause) {
 		return err
 	}
-	if context.Cause(limited) == t.cause || limited.Err() == nil && binds(limited, ctx) && spared(limited, err) {
+	inVain := limited.Err() == nil && binds(limited, ctx) && spared(limited, err)
+	if context.Cause(limited) == t.cause || inVain {
 		return &timedOutError{t.cause, err}
 	}
 	return err
@@ -67,7 +72,8 @@ func binds(inner, outer context.Context) bool {
 	return !ok || deadline.Before(callers)
 }
 
-// spared reports whether err tells of a wait that was not begun because it could not end before ctx's deadline.
+// spared reports whether err tells of a wait that was not begun because it could not end before
+// ctx's deadline.
 func spared(ctx context.Context, err error) bool {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
@@ -78,12 +84,13 @@ func spared(ctx context.Context, err error) bool {
 	return ok && refused.RetryAfter >= left && errors.Is(err, context.DeadlineExceeded)
 }
 
-// timeoutError is the cause of the context's end. A pointer, so that it is known from that of any other Timeout.
+// timeoutError is the cause of the context's end. A pointer, so that it is known from that of any
+// other Timeout.
 type timeoutError struct{ d time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("timeout of %v", e.d) }
 func (e *timeoutError) Timeout() bool { return true } // as net.Error
-func (e *timeoutError) ByPolicy()     {}              // a breaker further in looks for it: no caller set this deadline
+func (e *timeoutError) ByPolicy()     {}              // for a breaker further in: no caller set this deadline
 func (e *timeoutError) Is(target error) bool {
 	return target == ErrTimeout || target == context.DeadlineExceeded
 }

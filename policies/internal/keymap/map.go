@@ -1,6 +1,7 @@
-// Package keymap keeps a policy for each of many keys: the table of policies.Keyed. A hit allocates nothing and takes no lock,
-// except while its shard, 1 of 256, is resized. Keys are forgotten when they have not been used for a while, no call of theirs
-// runs, and their policy says that it is idle (retry.Idle).
+// Package keymap keeps a policy for each of many keys: the table of policies.Keyed. A hit allocates
+// nothing and takes no lock, except while its shard, 1 of 256, is resized. Keys are forgotten when
+// they have not been used for a while, no call of theirs runs, and their policy says that it is
+// idle (retry.Idle).
 package keymap
 
 import (
@@ -23,22 +24,34 @@ type Map[K comparable] interface {
 	Get(key K) (retry.Policy, bool)
 	// All yields every key and its policy, in random order, and holds no lock meanwhile.
 	All(yield func(K, retry.Policy) bool)
-	// Sweep forgets idle keys that have not been used since the last sweep, as a timer does every minute.
+	// Sweep forgets idle keys that have not been used since the last sweep, as a timer does every
+	// minute.
 	Sweep()
 	Len() int
 	Idle() bool
-	// WhenFound has f called whenever a key is found, before it is used: for tests. Call it before there are keys.
+	// WhenFound has f called whenever a key is found, before it is used: for tests. Call it before
+	// there are keys.
 	WhenFound(f func())
 }
 
-// New makes a map of at most limit keys. create makes the policy of a key; it may run more than once for a key that many calls
-// bring at once, and one of its policies is kept. A call for which there is no room fails with what full returns; ended is
-// what ended the context of a call that waited for room, nil otherwise.
-func New[K comparable](create func(K) retry.Policy, limit int, full func(ctx context.Context, ended error) error) Map[K] {
+// New makes a map of at most limit keys. create makes the policy of a key; it may run more than
+// once for a key that many calls bring at once, and one of its policies is kept. A call for which
+// there is no room fails with what full returns; ended is what ended the context of a call that
+// waited for room, nil otherwise.
+func New[K comparable](
+	create func(K) retry.Policy, limit int, full func(ctx context.Context, ended error) error,
+) Map[K] {
 	if ofText, ok := any(create).(func(string) retry.Policy); ok {
-		return any(newStore(ofText, limit, full, keepText, (*text).String, (*text).is)).(Map[K])
+		s := &store[string, text]{make: ofText, keep: keepText, key: (*text).String, same: (*text).is}
+		return any(s.ready(limit, full)).(Map[K])
 	}
-	return newStore(create, limit, full, func(k K) K { return k }, func(kept *K) K { return *kept }, func(kept *K, k K) bool { return *kept == k })
+	s := &store[K, K]{
+		make: create,
+		keep: func(k K) K { return k },
+		key:  func(kept *K) K { return *kept },
+		same: func(kept *K, k K) bool { return *kept == k },
+	}
+	return s.ready(limit, full)
 }
 
 // store is the policies of keys K, which it keeps in the form S.
@@ -66,11 +79,12 @@ type shard[K, S any] struct {
 	mu      sync.Mutex                  // held to change what follows, not to find a key
 	table   atomic.Pointer[table[K, S]] // nil: no keys
 	sweepAt int                         // how many keys call for a sweep
-	_       [40]byte                    // a cache line each: a new key does not slow the hits of other shards
+	_       [40]byte                    // a cache line each: a new key slows no hits of other shards
 }
 
-func newStore[K comparable, S any](create func(K) retry.Policy, limit int, full func(context.Context, error) error, keep func(K) S, key func(*S) K, same func(*S, K) bool) *store[K, S] {
-	return &store[K, S]{make: create, full: full, keep: keep, key: key, same: same, max: int64(limit), seed: maphash.MakeSeed()}
+func (k *store[K, S]) ready(limit int, full func(context.Context, error) error) *store[K, S] {
+	k.max, k.full, k.seed = int64(limit), full, maphash.MakeSeed()
+	return k
 }
 
 // epoch makes reading the clock cheap: a difference needs the monotonic reading only.
@@ -120,8 +134,11 @@ func (s *shard[K, S]) leave(hash uint32, key K) {
 	s.table.Load().find(hash, key).leave()
 }
 
-// create makes the policy of a new key and counts the caller in. There is none, and no error, where the key has no policy.
-func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, key K) (*place[S], error) {
+// create makes the policy of a new key and counts the caller in. There is none, and no error, where
+// the key has no policy.
+func (k *store[K, S]) create(
+	ctx context.Context, s *shard[K, S], hash uint32, key K,
+) (*place[S], error) {
 	policy := k.make(key)
 	if policy == nil {
 		return nil, nil
@@ -142,8 +159,11 @@ func (k *store[K, S]) create(ctx context.Context, s *shard[K, S], hash uint32, k
 	return nil, k.full(ctx, nil)
 }
 
-// add puts a new key in and counts the caller in; nil if there is no room, which was reserved before.
-func (k *store[K, S]) add(s *shard[K, S], hash uint32, key K, policy retry.Policy, room bool) *place[S] {
+// add puts a new key in and counts the caller in; nil if there is no room, which was reserved
+// before.
+func (k *store[K, S]) add(
+	s *shard[K, S], hash uint32, key K, policy retry.Policy, room bool,
+) *place[S] {
 	added := false
 	defer func() { // also after a panic of what a sweep asks
 		if room && !added {
@@ -177,7 +197,8 @@ func (k *store[K, S]) add(s *shard[K, S], hash uint32, key K, policy retry.Polic
 // minSweep is how many entries a shard may hold before it looks for idle ones on its own.
 const minSweep = 32
 
-// sweepShard forgets the idle keys that were not used since the last sweep, or all idle ones. s.mu must be held.
+// sweepShard forgets the idle keys that were not used since the last sweep, or all idle ones. s.mu
+// must be held.
 func (k *store[K, S]) sweepShard(s *shard[K, S], all bool) {
 	t, dropped := s.table.Load(), 0
 	defer func() { // also after a panic: what is forgotten must go
@@ -219,9 +240,10 @@ func (k *store[K, S]) reserve() bool {
 	}
 }
 
-// makeRoom reserves room for a new key. At the cap it forgets what it can, first of all what is not in use. A search in vain
-// is not repeated for 1 µs per key, about ten times what it takes: a flood of keys that find no room costs a tenth of a
-// processor, not all of it. In that time a few keys are tried, so that room which many of them would make is not refused.
+// makeRoom reserves room for a new key. At the cap it forgets what it can, first of all what is not
+// in use. A search in vain is not repeated for 1 µs per key, about ten times what it takes: a flood
+// of keys that find no room costs a tenth of a processor, not all of it. In that time a few keys
+// are tried, so that room which many of them would make is not refused.
 func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.reserve() {
 		return true, nil
@@ -233,8 +255,9 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.reserve() { // another caller has made room
 		return true, nil
 	}
-	pause := time.Duration(k.max) * time.Microsecond
-	if since := now() - k.searched; k.max > 1000 && k.searched != 0 && since >= 0 && since < pause { // negative: another synctest bubble
+	pause, since := time.Duration(k.max)*time.Microsecond, now()-k.searched
+	inVain := k.searched != 0 && since >= 0 && since < pause // negative: another synctest bubble
+	if k.max > 1000 && inVain {
 		return k.tryFew() && k.reserve(), nil
 	}
 	for _, all := range []bool{false, true} {
@@ -247,7 +270,8 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	return false, nil
 }
 
-// await locks crowded, or returns what ended ctx. It polls: who makes room does not wait for anything, and so is soon done.
+// await locks crowded, or returns what ended ctx. It polls: who makes room does not wait for
+// anything, and so is soon done.
 func (k *store[K, S]) await(ctx context.Context) error {
 	for pause := time.Microsecond; !k.crowded.TryLock(); pause = min(2*pause, time.Millisecond) {
 		if err := retry.Ended(ctx); err != nil {
@@ -327,9 +351,9 @@ func (s *shard[K, S]) idle() bool {
 // sweepEvery is how often idle keys are looked for when no new ones come.
 const sweepEvery = time.Minute
 
-// tick has the keys swept after a while, and again as long as there are any. A timer and not a goroutine, and it does not
-// keep k alive: there is nothing to close. It is made anew each time, so that a global Keys may be used in several synctest
-// bubbles.
+// tick has the keys swept after a while, and again as long as there are any. A timer and not a
+// goroutine, and it does not keep k alive: there is nothing to close. It is made anew each time, so
+// that a global Keys may be used in several synctest bubbles.
 func (k *store[K, S]) tick() {
 	if k.ticking.Load() || !k.ticking.CompareAndSwap(false, true) {
 		return

@@ -6,21 +6,24 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// table is the keys of a shard: a hash table that is read without a lock while one writer at a time adds to it. Nothing is
-// ever taken out of it: to forget, or to grow, is to move what remains to a new one. A reader that still has the old one
-// misses what is new or has moved, and then looks again under the lock.
+// table is the keys of a shard: a hash table that is read without a lock while one writer at a time
+// adds to it. Nothing is ever taken out of it: to forget, or to grow, is to move what remains to a
+// new one. A reader that still has the old one misses what is new or has moved, and then looks
+// again under the lock.
 //
-// It is laid out for memory: with a million keys each cache line that is touched comes from there, and a hit costs little
-// else. So all that a hit needs of a key stands side by side, where its hash says. (Measured and slower: a pointer to the rest,
-// which takes twice the time, and a word of tags for each eight places, as in Go's own map. Of no use: to touch the next
-// place beforehand, and a search without branches.)
+// It is laid out for memory: with a million keys each cache line that is touched comes from there,
+// and a hit costs little else. So all that a hit needs of a key stands side by side, where its hash
+// says. (Measured and slower: a pointer to the rest, which takes twice the time, and a word of tags
+// for each eight places, as in Go's own map. Of no use: to touch the next place beforehand, and a
+// search without branches.)
 type table[K, S any] struct {
 	places []place[S]
 	same   func(*S, K) bool
 	len    int // guarded by the shard's lock
 }
 
-// place is one key in the form S and its policy. They are written before its state is, and never after.
+// place is one key in the form S and its policy. They are written before its state is, and never
+// after.
 type place[S any] struct {
 	policy retry.Policy
 	key    S
@@ -33,7 +36,7 @@ const (
 	live  = 1        // it holds a key
 	used  = 2        // since the last sweep
 	call  = 4        // for each call that runs under the policy
-	moved = -1 << 30 // or forgotten: look again under the lock. Negative, whatever calls add or take away in vain
+	moved = -1 << 30 // or forgotten: look again under the lock. Negative, whatever calls add in vain
 
 	fresh = live | used | call
 )
@@ -58,7 +61,8 @@ func (p *place[S]) idle() bool {
 // wasUsed tells whether there was a call since it was asked last.
 func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }
 
-// forget takes the place out of use if that changes no decision. The shard's lock must be held, and wasUsed have been asked.
+// forget takes the place out of use if that changes no decision. The shard's lock must be held, and
+// wasUsed have been asked.
 func (p *place[S]) forget() (done bool) {
 	if !retry.Idle(p.policy) || !p.state.CompareAndSwap(live, moved) {
 		return false
@@ -71,8 +75,9 @@ func (p *place[S]) forget() (done bool) {
 	return retry.Idle(p.policy) // still, after the calls that have come and gone since
 }
 
-// newTable makes a table with room for so many keys. Half of its places are always empty: with a quarter, memory would be less by
-// two fifths, and a search among many keys longer by a tenth, as it more often goes on to the next cache line.
+// newTable makes a table with room for so many keys. Half of its places are always empty: with a
+// quarter, memory would be less by two fifths, and a search among many keys longer by a tenth, as
+// it more often goes on to the next cache line.
 func newTable[K, S any](same func(*S, K) bool, keys int) *table[K, S] {
 	return &table[K, S]{places: make([]place[S], 2*keys+1), same: same}
 }
@@ -109,7 +114,8 @@ func (t *table[K, S]) find(hash uint32, key K) *place[S] {
 	}
 }
 
-// add puts in a key that is not there. The shard's lock must be held, and the table must not be full.
+// add puts in a key that is not there. The shard's lock must be held, and the table must not be
+// full.
 func (t *table[K, S]) add(hash uint32, key S, policy retry.Policy, state int32) *place[S] {
 	i := t.home(hash)
 	for t.places[i].state.Load() != 0 {
@@ -124,8 +130,8 @@ func (t *table[K, S]) add(hash uint32, key S, policy retry.Policy, state int32) 
 	return p
 }
 
-// refill moves the keys that are not forgotten to a table for so many, nil for none. The calls that run move with them. The
-// shard's lock must be held.
+// refill moves the keys that are not forgotten to a table for so many, nil for none. The calls that
+// run move with them. The shard's lock must be held.
 func (t *table[K, S]) refill(keys int) *table[K, S] {
 	if keys == 0 {
 		return nil

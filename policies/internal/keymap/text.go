@@ -2,8 +2,9 @@ package keymap
 
 import "strings"
 
-// text is how a table keeps a string: the bytes of a short one in the place itself, which is a cache line of 64 bytes with
-// it. So to compare them takes no further touch of memory, which would be half of what a hit costs.
+// text is how a table keeps a string: the bytes of a short one in the place itself, which is a
+// cache line of 64 bytes with it. So to compare them takes no further touch of memory, which would
+// be half of what a hit costs.
 type text struct {
 	long  string // "" of a short one
 	short [23]byte
