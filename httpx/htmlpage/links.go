@@ -135,7 +135,7 @@ func (l *linker) resolve(raw string) *url.URL {
 	if isOther(raw) {
 		return nil
 	}
-	raw = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(raw)
+	raw = lineBreaks.Replace(raw)
 	raw, _, _ = strings.Cut(raw, "#")
 	path, query, asks := strings.Cut(raw, "?")
 	path = escaped(strings.ReplaceAll(path, `\`, "/"))
@@ -152,6 +152,8 @@ func (l *linker) resolve(raw string) *url.URL {
 	return u
 }
 
+var lineBreaks = strings.NewReplacer("\t", "", "\n", "", "\r", "")
+
 // isOther tells of links with another scheme, before a long data: URL is looked at any further.
 func isOther(raw string) bool {
 	i := strings.IndexAny(raw[:min(len(raw), 32)], ":/?#")
@@ -164,6 +166,9 @@ func isOther(raw string) bool {
 
 // escaped has a % that begins no escape, and control characters, escaped: net/url refuses them.
 func escaped(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '%' || r == 0x7f }) {
+		return s
+	}
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
