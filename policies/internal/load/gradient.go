@@ -36,7 +36,7 @@ type Gradient struct {
 
 	limit     float64
 	inFlight  int
-	baseline  float64 // log of seconds; meaningful once known
+	baseline  float64 // log of ns; meaningful once known
 	known     bool
 	measured  bool // by a probe
 	searching bool // latency has never exceeded what is tolerated
@@ -62,11 +62,12 @@ type round struct {
 	closed    time.Duration
 	members   int
 	pending   int
-	starts    float64 // sum of the starts of those pending, seconds
-	logs      float64 // sum of the logs of latencies
-	squares   float64 // and of their squares
+	starts    time.Duration // sum of the starts of those pending, since opened
+	logs      float64       // sum of the logs of latencies
+	squares   float64       // and of their squares
 	counted   int
 	throttled int
+	spared    int // calls that need not be members
 	peak      int
 	pressed   bool
 }
@@ -97,8 +98,11 @@ const (
 // Ticket is what a call carries while it runs.
 type Ticket struct {
 	Start time.Duration
-	round uint32
+	round uint32 // 0: not a member of any
 }
+
+// Measured reports whether it matters when the call ends.
+func (t Ticket) Measured() bool { return t.round != 0 }
 
 const (
 	tolerance  = 1.2                    // latency over baseline that is left alone
@@ -133,7 +137,7 @@ func (g *Gradient) Baseline() time.Duration {
 	if !g.known {
 		return 0
 	}
-	return time.Duration(math.Exp(g.baseline) * float64(time.Second))
+	return time.Duration(math.Exp(g.baseline))
 }
 
 // Full reports whether there is no room, and notes that a call asked for it.
@@ -153,29 +157,31 @@ func (g *Gradient) Admit(now time.Duration) Ticket {
 	if r.phase == settling && g.inFlight <= g.Room() {
 		*r = round{phase: open, opened: now, pressed: r.pressed}
 	}
-	if r.phase != open {
+	if r.phase != open || g.spared() {
 		return Ticket{Start: now}
 	}
 	r.members++
 	r.pending++
-	r.starts += now.Seconds()
+	r.starts += now - r.opened
 	r.peak = max(r.peak, g.inFlight)
 	r.pressed = r.pressed || g.inFlight >= g.Room()
-	if g.enough(now) {
+	if took := now - r.opened; took >= minRound && r.members >= g.enough() || took >= 10*minRound && r.members >= minMembers/2 {
 		r.phase, r.closed = closed, now
 	}
 	return Ticket{now, g.number}
 }
 
-// enough reports whether the round has members enough: a limit full of calls, or as many as come
-// within a second.
-func (g *Gradient) enough(now time.Duration) bool {
-	took := now - g.round.opened
-	want := max(minMembers, int(g.limit))
-	if took >= 10*minRound {
-		want = minMembers / 2
+// enough is how many members a round needs: a limit full of calls.
+func (g *Gradient) enough() int { return max(minMembers, int(g.limit)) }
+
+// spared reports whether a call need not be a member, because the round has members enough and goes on
+// for the time only. One in eight is one still.
+func (g *Gradient) spared() bool {
+	if g.round.members < g.enough() {
+		return false
 	}
-	return took >= minRound && g.round.members >= want
+	g.round.spared++
+	return g.round.spared%8 != 0
 }
 
 // Finish gives the slot back and learns from the call.
@@ -186,7 +192,7 @@ func (g *Gradient) Finish(now time.Duration, t Ticket, o Outcome) {
 	}
 	r := &g.round
 	r.pending--
-	r.starts -= t.Start.Seconds()
+	r.starts -= t.Start - r.opened
 	g.count(now-t.Start, o)
 	if r.phase == closed && r.pending == 0 {
 		g.conclude(now)
@@ -197,7 +203,7 @@ func (g *Gradient) Finish(now time.Duration, t Ticket, o Outcome) {
 
 // count adds a member that has ended.
 func (g *Gradient) count(took time.Duration, o Outcome) {
-	log := math.Log(max(took, time.Microsecond).Seconds())
+	log := ln(took)
 	switch {
 	case o == Ignored, o == Failed && (!g.known || log < g.baseline):
 		return
@@ -214,6 +220,16 @@ func (r *round) add(log float64, n int) {
 	r.logs += float64(n) * log
 	r.squares += float64(n) * log * log
 	r.counted += n
+}
+
+// ln is the logarithm of a latency of at least a microsecond, to 5 digits and in a tenth of the time of
+// math.Log.
+func ln(d time.Duration) float64 {
+	bits := math.Float64bits(float64(max(d, time.Microsecond)))
+	exponent := float64(int(bits>>52) - 1023)
+	m := math.Float64frombits(bits&(1<<52-1) | 1023<<52) // in [1, 2)
+	t := (m - 1.5) / (m + 1.5)                           // ln m = ln 1.5 + 2 artanh t
+	return exponent*math.Ln2 + 0.405465108108164 + 2*t*(1+t*t*(1.0/3+t*t/5))
 }
 
 // latency is the mean of the round and its standard error.
@@ -236,11 +252,11 @@ func (g *Gradient) overdue(now time.Duration) {
 	if r.counted > 0 {
 		usual = max(usual, r.logs/float64(r.counted))
 	}
-	if (now - r.closed).Seconds() < 4*math.Exp(usual) {
+	if float64(now-r.closed) < 4*math.Exp(usual) {
 		return
 	}
-	age := now.Seconds() - r.starts/float64(r.pending)
-	r.add(math.Log(max(age, 1e-6)), r.pending)
+	age := now - r.opened - r.starts/time.Duration(r.pending)
+	r.add(ln(age), r.pending)
 	g.conclude(now)
 }
 

@@ -1,0 +1,461 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/policies/internal/load"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Adaptive bounds how many calls run at once, as a [Bulkhead] does, but learns the bound from how long
+// calls take: while more calls at once do not take longer it rises, and when calls begin to queue at
+// the callee it falls. Calls beyond it are rejected at once with [ErrFull], or wait, with [QueueOf] or
+// [MaxWait]. Make one with [NewAdaptive] and share it among all calls of one callee. It is safe for
+// concurrent use. The zero Adaptive is a configuration error.
+//
+// The law is a gradient, as in Netflix's concurrency-limits (Gradient2), failsafe-go's adaptive
+// limiter and Envoy's adaptive concurrency filter. The limit in force is measured in rounds of at
+// least 20 calls (10, once they take a second) and 100 ms; a round has a latency, the geometric mean
+// of its calls. At its end
+//
+//	gradient = between(1/2, 1.2·baseline/latency, 1.2)
+//	limit    = half way to gradient·limit + √limit/2
+//
+// or a quarter of the way, if the limit is to fall and the difference may be noise. Until latency is
+// first a fifth above the baseline the limit doubles. A limit that is not reached does not rise, and
+// one of which less than half is used does not fall for latency.
+//
+// The baseline is what a call takes without our queue. Under load it is measured every ten seconds (50
+// calls' time, if that is longer), and as soon as the limit has fallen by half: for a moment half as
+// many calls are let in, and half of that again while they become faster. So a callee that has become
+// slower keeps its limit, and one that has fewer hands does not. This costs about one part in 200 of
+// the throughput of a callee that is overloaded, and nothing while the limit is not reached.
+//
+// What counts: the latency of calls that succeed, of final answers of a healthy callee (Permanent and
+// Neutral), and of other failures if it is above the baseline, because failing fast is not being fast.
+// Timeouts, those of callers too, count as four times the baseline at least. A throttle mark
+// ([retry.After], also on a Neutral error) is a callee that says it has too much to do: if one in ten
+// calls or more has it the limit falls by a tenth. Other neutral outcomes, cancellations, rejections
+// from further in, panics and Goexit do not count. All give the slot back.
+//
+// Priorities ([retry.WithPriority]): in the queue the higher is served first and takes the place of
+// the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher ones
+// have needed lately, so under overload the lower are shed and the higher find room.
+//
+// A call made from inside a call through the same Adaptive never waits for its caller's slot. If no
+// slot is free one such call at a time shares it, and others are rejected at once.
+type Adaptive struct {
+	label
+	start, min, max int
+	queue           int           // calls that may wait; -1: as many as the limit
+	maxWait         time.Duration // in the queue; -1: as long as the context allows
+	err             error
+
+	mu      sync.Mutex
+	clock   steady
+	law     load.Adaptive
+	waiting ranked
+	told    int           // the limit that observers were last told of
+	used    time.Duration // when a call was last over
+	held    []*retry.Held // not in use
+}
+
+// NewAdaptive makes an adaptive limit. Options: [StartLimit] (20), [Between] (1 to 1000), [QueueOf] and
+// [MaxWait] (by default nobody waits), [Named].
+func NewAdaptive(opts ...Option) *Adaptive {
+	a := &Adaptive{label: label{kind: "adaptive"}, min: 1, max: 1000, queue: 0, maxWait: -1}
+	var m mistakes
+	m.configure((*adaptiveSettings)(a), opts)
+	switch {
+	case a.start == 0:
+		a.start = max(a.min, min(20, a.max))
+	case a.start < a.min || a.start > a.max:
+		m.check(false, "StartLimit(%d): must be within Between(%d, %d)", a.start, a.min, a.max)
+	}
+	a.err = m.in("NewAdaptive")
+	a.law = load.NewAdaptive(a.start, a.min, a.max)
+	a.told = a.start
+	return a
+}
+
+// adaptiveSettings keeps the setters out of Adaptive's methods.
+type adaptiveSettings Adaptive
+
+func (s *adaptiveSettings) setMaxWait(d time.Duration) {
+	s.maxWait = d
+	if s.queue == 0 {
+		s.queue = -1
+	}
+}
+
+// StartLimit is the limit that [NewAdaptive] begins with, until it has learned one. The default is 20,
+// or what [Between] has nearest to it. n is at least 1.
+func StartLimit(n int) Option {
+	return option("StartLimit", n, n >= 1, "be at least 1", func(s *adaptiveSettings) { s.start = n })
+}
+
+// Between bounds what [NewAdaptive] may learn. The default is 1 to 1000.
+func Between(min, max int) Option {
+	return option("Between", span{min, max}, 1 <= min && min <= max, "be at least 1 and not above the second",
+		func(s *adaptiveSettings) { s.min, s.max = min, max })
+}
+
+type span struct{ min, max int }
+
+func (s span) String() string { return fmt.Sprintf("%d, %d", s.min, s.max) }
+
+// QueueOf lets n calls of [NewAdaptive] wait for a slot. With 0, the default, nobody waits, but with
+// [MaxWait] alone as many as the limit.
+func QueueOf(n int) Option {
+	return option("QueueOf", n, n >= 0, "not be negative", func(s *adaptiveSettings) { s.queue = n })
+}
+
+// Validate reports bad options, and an Adaptive that NewAdaptive has not made.
+func (a *Adaptive) Validate() error {
+	if a == nil || a.start == 0 {
+		return errZeroAdaptive
+	}
+	return a.err
+}
+
+var errZeroAdaptive = retry.ConfigErrorf("policies.Adaptive", "made without NewAdaptive")
+
+// Name is the name given by [Named].
+func (a *Adaptive) Name() string { return a.name }
+
+// Limit is how many calls may run at once, as learned up to now.
+func (a *Adaptive) Limit() int {
+	limit, _, _, _ := a.now()
+	return limit
+}
+
+// InFlight is how many calls run.
+func (a *Adaptive) InFlight() int {
+	_, running, _, _ := a.now()
+	return running
+}
+
+// Waiting is how many calls wait for a slot.
+func (a *Adaptive) Waiting() int {
+	_, _, waiting, _ := a.now()
+	return waiting
+}
+
+func (a *Adaptive) now() (limit, running, waiting int, baseline time.Duration) {
+	if a == nil {
+		return 0, 0, 0, 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.law.Limit(), a.law.InFlight(), len(a.waiting), a.law.Baseline()
+}
+
+// String is one line: adaptive catalog(limit 26, 3 in flight).
+func (a *Adaptive) String() string {
+	if a == nil {
+		return "adaptive(nil)"
+	}
+	limit, running, waiting, _ := a.now()
+	if waiting > 0 {
+		return fmt.Sprintf("%s(limit %d, %d in flight, %d waiting)", a.who(), limit, running, waiting)
+	}
+	return fmt.Sprintf("%s(limit %d, %d in flight)", a.who(), limit, running)
+}
+
+// Stats are limit, in_flight, waiting and baseline, which is 0 until it is known.
+func (a *Adaptive) Stats() []retry.Stat {
+	limit, running, waiting, baseline := a.now()
+	return []retry.Stat{
+		{Name: "limit", Value: float64(limit), Unit: "1"},
+		{Name: "in_flight", Value: float64(running), Unit: "1"},
+		{Name: "waiting", Value: float64(waiting), Unit: "1"},
+		{Name: "baseline", Value: baseline.Seconds(), Unit: "s"},
+	}
+}
+
+// Idle is true while no call runs or waits and nothing has been learned in the last ten minutes.
+func (a *Adaptive) Idle() bool {
+	const forgotten = 10 * time.Minute
+	if a == nil {
+		return true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.law.InFlight() > 0 || len(a.waiting) > 0 {
+		return false
+	}
+	fresh := a.law.Baseline() == 0 && a.law.Limit() == a.start
+	return fresh || a.clock.now()-a.used >= forgotten
+}
+
+// Do lets the call through when it has a slot, and gives the slot back on every way out.
+func (a *Adaptive) Do(ctx context.Context, next retry.Next) error {
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	if err := retry.Ended(ctx); err != nil {
+		return err
+	}
+	p, err := a.enter(ctx)
+	if err != nil {
+		return err
+	}
+	outcome := load.Ignored
+	defer func() { a.leave(ctx, p, outcome) }()
+	err = next.Do(ctx)
+	outcome = loadOutcome(ctx, err)
+	return err
+}
+
+// loadOutcome is what the end of a call says of the callee's load.
+func loadOutcome(ctx context.Context, err error) load.Outcome {
+	if err == nil {
+		return load.Succeeded
+	}
+	v := retry.VerdictOf(err)
+	switch end := ctx.Err(); {
+	case v.Unreached:
+		return load.Ignored
+	case v.Hinted:
+		return load.Throttled
+	case v.Neutral && v.Permanent:
+		return load.Succeeded
+	case v.Neutral, end == context.Canceled:
+		return load.Ignored
+	case end != nil, timedOut(err):
+		return load.TimedOut
+	}
+	return load.Failed
+}
+
+// timedOut reports whether err is a timeout: of this package, of a context further in, of the network.
+func timedOut(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTimeout) {
+		return true
+	}
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
+}
+
+// seat is what a call has while it runs: a slot of its own, or a share in that of the call around it.
+type seat struct {
+	pass    load.Pass
+	held    *retry.Held
+	unshare func() // nil: it has a slot
+}
+
+func (a *Adaptive) enter(ctx context.Context) (seat, error) {
+	priority := int(retry.PriorityOf(ctx))
+	a.mu.Lock()
+	if pass, ok := a.admit(priority); ok {
+		p := seat{pass: pass, held: a.spare()}
+		a.mu.Unlock()
+		p.held.Enter(ctx, a)
+		return p, nil
+	}
+	a.mu.Unlock()
+	if inside, unshare := retry.Inside(ctx, a); unshare != nil {
+		p := seat{held: new(retry.Held), unshare: unshare}
+		p.held.Enter(ctx, a)
+		return p, nil
+	} else if inside {
+		return seat{}, a.reject(ctx, "several calls at once within a call: make them one after the other", nil)
+	}
+	return a.queued(ctx, priority)
+}
+
+// admit takes a slot at once. a.mu must be held.
+func (a *Adaptive) admit(priority int) (load.Pass, bool) {
+	now := a.clock.now()
+	if a.queue == 0 {
+		return a.law.Arrive(now, priority)
+	}
+	a.serve(now)
+	if len(a.waiting) > 0 {
+		return load.Pass{}, false
+	}
+	return a.law.Take(now, priority)
+}
+
+// serve hands free slots to those who wait. a.mu must be held.
+func (a *Adaptive) serve(now time.Duration) {
+	for len(a.waiting) > 0 {
+		pass, ok := a.law.Take(now, a.waiting[0].priority)
+		if !ok {
+			return
+		}
+		w := a.waiting.pop()
+		w.seat = seat{pass: pass, held: a.spare()}
+		close(w.turn)
+	}
+}
+
+// queued waits for a slot, if there is room to wait.
+func (a *Adaptive) queued(ctx context.Context, priority int) (seat, error) {
+	if a.queue == 0 || a.maxWait == 0 {
+		return seat{}, a.reject(ctx, "", nil)
+	}
+	w := &waiter{priority: priority, turn: make(chan struct{})}
+	if !a.line(w) {
+		return seat{}, a.reject(ctx, "and the queue is full", nil)
+	}
+	began := now()
+	patience := a.sleep(ctx, w)
+	err := a.leaveLine(ctx, w, patience)
+	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: err})
+	if err != nil {
+		return seat{}, err
+	}
+	w.seat.held.Enter(ctx, a)
+	return w.seat, nil
+}
+
+// line puts w into the queue, in the place of the lowest if it is full.
+func (a *Adaptive) line(w *waiter) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	room := a.queue
+	if room < 0 {
+		room = a.law.Limit()
+	}
+	if len(a.waiting) >= room {
+		if len(a.waiting) == 0 || a.waiting.last().priority >= w.priority {
+			return false
+		}
+		lowest := a.waiting.drop()
+		lowest.evicted = true
+		close(lowest.turn)
+	}
+	a.waiting.push(w)
+	a.serve(a.clock.now()) // a slot may have become free since it was refused one
+	return true
+}
+
+// sleep returns when it is w's turn, its context has ended, or it has waited long enough.
+func (a *Adaptive) sleep(ctx context.Context, w *waiter) (patience bool) {
+	var enough <-chan time.Time
+	if a.maxWait > 0 {
+		timer := time.NewTimer(a.maxWait)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	select {
+	case <-w.turn:
+		return true
+	case <-ctx.Done():
+		return true
+	case <-enough:
+		return false
+	}
+}
+
+// leaveLine ends w's wait: with a slot, or with a rejection and without one.
+func (a *Adaptive) leaveLine(ctx context.Context, w *waiter, patience bool) error {
+	ended := retry.Ended(ctx)
+	a.mu.Lock()
+	served := w.seat.held != nil
+	switch {
+	case served && ended == nil:
+		a.mu.Unlock()
+		return nil
+	case served: // both in the same moment
+		a.giveBack(w.seat, load.Ignored)
+	case !w.evicted:
+		a.waiting.remove(w)
+	}
+	a.mu.Unlock()
+	switch {
+	case ended != nil:
+		return a.rejection("no slot in time", ended)
+	case w.evicted:
+		return a.rejection("a call of higher priority took its place in the queue", nil)
+	case !patience:
+		return a.rejection(fmt.Sprintf("no slot within %v", a.maxWait), nil)
+	}
+	return nil
+}
+
+// leave gives back what the call has taken.
+func (a *Adaptive) leave(ctx context.Context, p seat, o load.Outcome) {
+	p.held.Leave(ctx)
+	if p.unshare != nil {
+		p.unshare()
+		return
+	}
+	a.mu.Lock()
+	a.giveBack(p, o)
+	from, to := a.told, a.law.Limit()
+	news := math.Abs(float64(to-from))*10 >= float64(from)
+	if news {
+		a.told = to
+	}
+	a.mu.Unlock()
+	if news && retry.Observed(ctx) {
+		retry.Emit(ctx, retry.Event{
+			Kind: retry.KindChange, Policy: a.who(),
+			From: fmt.Sprintf("limit %d", from), To: fmt.Sprintf("limit %d", to),
+		})
+	}
+}
+
+// giveBack ends a slot and hands it on. a.mu must be held.
+func (a *Adaptive) giveBack(p seat, o load.Outcome) {
+	now := a.clock.last
+	if p.pass.Measured() {
+		now = a.clock.now()
+	}
+	a.used = now
+	a.law.Finish(now, p.pass, o)
+	a.held = append(a.held, p.held)
+	a.serve(now)
+}
+
+// spare is a Held that is not in use. a.mu must be held.
+func (a *Adaptive) spare() *retry.Held {
+	if n := len(a.held); n > 0 {
+		h := a.held[n-1]
+		a.held = a.held[:n-1]
+		return h
+	}
+	return new(retry.Held)
+}
+
+// reject is the error of a call that did not wait.
+func (a *Adaptive) reject(ctx context.Context, why string, end error) error {
+	err := a.rejection(why, end)
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: a.who(), Err: err})
+	return err
+}
+
+func (a *Adaptive) rejection(why string, end error) error {
+	return &retry.Rejection{Policy: a.who(), Reason: &atLimit{a.Limit(), why, end}}
+}
+
+// atLimit is the reason of a rejection by an Adaptive.
+type atLimit struct {
+	limit int
+	why   string
+	end   error // of the context
+}
+
+func (e *atLimit) Error() string {
+	text := fmt.Sprintf("at its limit of %d", e.limit)
+	if e.why != "" {
+		text += ", " + e.why
+	}
+	if e.end != nil {
+		text += ": " + e.end.Error()
+	}
+	return text
+}
+
+func (e *atLimit) Is(target error) bool { return target == ErrFull }
+func (e *atLimit) Unwrap() error        { return e.end }

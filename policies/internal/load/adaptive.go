@@ -1,0 +1,131 @@
+package load
+
+import (
+	"math"
+	"time"
+)
+
+// Adaptive is a Gradient that knows priorities. While it has to refuse calls it leaves room for the
+// higher ones: a call is admitted if the calls up to its priority leave as many slots as those above
+// it have needed lately, by Little's law (arrivals a second times what one takes) and two standard
+// deviations of a Poisson process on top. So a higher call finds a slot although nobody waits.
+//
+// Like Gradient it is pure.
+type Adaptive struct {
+	Gradient
+	demand table[demand]
+	ticked time.Duration
+}
+
+// demand is what calls of one priority ask for.
+type demand struct {
+	running int
+	arrived int           // since the last tick
+	ended   int           // since the last tick, of those measured
+	busy    time.Duration // by those that ended
+	lasts   float64       // seconds that one takes, on average
+	slots   float64       // needed at once
+}
+
+const demandTick = 250 * time.Millisecond
+
+// NewAdaptive starts at limit start and stays within min and max.
+func NewAdaptive(start, min, max int) Adaptive {
+	return Adaptive{Gradient: NewGradient(start, min, max)}
+}
+
+// Pass is what a call carries while it runs.
+type Pass struct {
+	Ticket
+	priority int
+}
+
+// Arrive admits a call or refuses it.
+func (a *Adaptive) Arrive(now time.Duration, priority int) (Pass, bool) {
+	i := a.note(now, priority)
+	switch {
+	case !a.Full(now):
+		if !a.leavesRoom(i) {
+			a.round.pressed = true
+			return Pass{}, false
+		}
+	case i == 0 || a.inFlight >= a.Limit(): // while the baseline is measured only the lowest pay for it
+		return Pass{}, false
+	}
+	return a.enter(now, i), true
+}
+
+// Take admits a call if a slot is free, whatever the higher ones need: for a queue, in which they wait
+// ahead.
+func (a *Adaptive) Take(now time.Duration, priority int) (Pass, bool) {
+	if a.Full(now) {
+		return Pass{}, false
+	}
+	return a.enter(now, a.note(now, priority)), true
+}
+
+// Finish gives the slot back and learns from the call.
+func (a *Adaptive) Finish(now time.Duration, p Pass, o Outcome) {
+	d := &a.demand[a.demand.at(p.priority)].value
+	d.running--
+	if p.Measured() {
+		d.ended++
+		d.busy += now - p.Start
+	}
+	a.Gradient.Finish(now, p.Ticket, o)
+}
+
+// note counts an arrival and returns the place of its priority.
+func (a *Adaptive) note(now time.Duration, priority int) int {
+	if now-a.ticked >= demandTick {
+		a.tick(now)
+	}
+	i := a.demand.at(priority)
+	a.demand[i].value.arrived++
+	return i
+}
+
+func (a *Adaptive) enter(now time.Duration, i int) Pass {
+	a.demand[i].value.running++
+	return Pass{a.Gradient.Admit(now), a.demand[i].priority}
+}
+
+// leavesRoom reports whether one more call of this priority leaves enough slots for those above it.
+func (a *Adaptive) leavesRoom(i int) bool {
+	above := 0.0
+	for _, e := range a.demand[i+1:] {
+		above += e.value.slots
+	}
+	if above == 0 {
+		return true
+	}
+	running := 0
+	for _, e := range a.demand[:i+1] {
+		running += e.value.running
+	}
+	return float64(running+1)+above+2*math.Sqrt(above) <= float64(a.Room())
+}
+
+// tick takes stock of what each priority asked for since the last tick. Demand rises at once and
+// halves in half a second.
+func (a *Adaptive) tick(now time.Duration) {
+	since := (now - a.ticked).Seconds()
+	a.ticked = now
+	a.demand.forget(func(d *demand) bool { return d.running == 0 && d.arrived == 0 && d.slots < 0.01 })
+	for i := range a.demand {
+		d := &a.demand[i].value
+		if d.ended > 0 {
+			d.lasts += (d.busy.Seconds()/float64(d.ended) - d.lasts) / 2
+		}
+		lasts := d.lasts
+		if lasts == 0 {
+			lasts = a.Baseline().Seconds()
+		}
+		slots := float64(d.arrived) / since * lasts
+		d.slots = max(slots, d.slots+(slots-d.slots)*(1-math.Pow(0.5, 2*since)))
+		if d.slots < 0.01 {
+			d.slots = 0
+		}
+		d.arrived, d.ended, d.busy = 0, 0, 0
+	}
+}
