@@ -20,8 +20,10 @@ type Callee struct {
 
 // Limiter decides how many calls may be at the callee.
 type Limiter interface {
-	// Admit takes a slot, or says that there is none.
-	Admit(now time.Duration) (ticket any, ok bool)
+	// Admit takes a slot for a call of a priority, or says that there is none.
+	Admit(now time.Duration, priority int) (ticket any, ok bool)
+	// Limit is how many calls it admits at once.
+	Limit() int
 	// Finish gives it back after a call that timed out or did not.
 	Finish(now time.Duration, ticket any, timedOut bool)
 }
@@ -31,6 +33,7 @@ type Load struct {
 	Rate    func(now time.Duration) float64 // arrivals a second; each is Poisson's
 	For     time.Duration
 	Timeout time.Duration // of a call; 0: none. The callee does not notice and works on
+	Share   float64       // of the calls that are critical: priority 100, the others -100
 	Seed    uint64
 }
 
@@ -38,13 +41,20 @@ type Load struct {
 type Sample struct {
 	Start, End time.Duration
 	TimedOut   bool
+	Critical   bool
+}
+
+// Refusal is one call that was not admitted.
+type Refusal struct {
+	At       time.Duration
+	Critical bool
 }
 
 // Result is what came of a run.
 type Result struct {
 	Samples []Sample // in order of their end
-	Refused []time.Duration
-	Limits  []int // at the end of each second, if the limiter tells
+	Refused []Refusal
+	Limits  []int // at the end of each second
 }
 
 // Goodput is the number of calls a second that ended well within a part of the run.
@@ -75,20 +85,41 @@ func (r *Result) Quantile(q float64, from, to time.Duration) time.Duration {
 
 // RefusedIn counts refusals within a part of the run.
 func (r *Result) RefusedIn(from, to time.Duration) (n int) {
-	for _, at := range r.Refused {
-		if at >= from && at < to {
+	for _, o := range r.Refused {
+		if o.At >= from && o.At < to {
 			n++
 		}
 	}
 	return n
 }
 
+// Lost is the share of the critical, or of the other, calls of a part of the run that were refused or
+// timed out.
+func (r *Result) Lost(critical bool, from, to time.Duration) float64 {
+	all, lost := 0, 0
+	for _, o := range r.Refused {
+		if o.Critical == critical && o.At >= from && o.At < to {
+			all, lost = all+1, lost+1
+		}
+	}
+	for _, s := range r.Samples {
+		if s.Critical == critical && s.Start >= from && s.Start < to {
+			all++
+			if s.TimedOut {
+				lost++
+			}
+		}
+	}
+	return float64(lost) / float64(max(1, all))
+}
+
 // call is one call at the callee.
 type call struct {
-	start  time.Duration
-	work   time.Duration
-	ticket any
-	gone   bool // timed out
+	start    time.Duration
+	work     time.Duration
+	ticket   any
+	gone     bool // timed out
+	critical bool
 }
 
 // event is something due: a call's end, its timeout, an arrival, a second that is over.
@@ -173,9 +204,7 @@ func (r *run) happen(e event) {
 		}
 		r.work(e.at)
 	case second:
-		if l, ok := r.limiter.(interface{ Limit() int }); ok {
-			r.result.Limits = append(r.result.Limits, l.Limit())
-		}
+		r.result.Limits = append(r.result.Limits, r.limiter.Limit())
 		r.work(e.at) // hands may have come
 		r.push(e.at+time.Second, second, nil)
 	}
@@ -188,13 +217,16 @@ func (r *run) arrive(now time.Duration) {
 		r.push(now+10*time.Millisecond, arrival, nil)
 		return
 	}
-	work := r.Work(r.random)
-	ticket, ok := r.limiter.Admit(now)
+	work, critical, priority := r.Work(r.random), r.random.Float64() < r.load.Share, -100
+	if critical {
+		priority = 100
+	}
+	ticket, ok := r.limiter.Admit(now, priority)
 	if !ok {
-		r.result.Refused = append(r.result.Refused, now)
+		r.result.Refused = append(r.result.Refused, Refusal{now, critical})
 		return
 	}
-	c := &call{start: now, work: work, ticket: ticket}
+	c := &call{start: now, work: work, ticket: ticket, critical: critical}
 	if r.load.Timeout > 0 {
 		r.push(now+r.load.Timeout, timeout, c)
 	}
@@ -214,6 +246,6 @@ func (r *run) work(now time.Duration) {
 
 func (r *run) end(now time.Duration, c *call, timedOut bool) {
 	c.gone = true
-	r.result.Samples = append(r.result.Samples, Sample{c.start, now, timedOut})
+	r.result.Samples = append(r.result.Samples, Sample{c.start, now, timedOut, c.critical})
 	r.limiter.Finish(now, c.ticket, timedOut)
 }

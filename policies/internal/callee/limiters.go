@@ -9,18 +9,13 @@ import (
 )
 
 // Learned is the law of policies.Adaptive.
-type Learned struct{ load.Gradient }
+type Learned struct{ load.Adaptive }
 
 // NewLearned starts as policies.NewAdaptive does.
-func NewLearned() *Learned { return &Learned{load.NewGradient(20, 1, 1000)} }
+func NewLearned() *Learned { return &Learned{load.NewAdaptive(20, 1, 1000)} }
 
 // Admit takes a slot.
-func (l *Learned) Admit(now time.Duration) (any, bool) {
-	if l.Full(now) {
-		return nil, false
-	}
-	return l.Gradient.Admit(now), true
-}
+func (l *Learned) Admit(now time.Duration, priority int) (any, bool) { return l.Arrive(now, priority) }
 
 // Finish gives it back.
 func (l *Learned) Finish(now time.Duration, ticket any, timedOut bool) {
@@ -28,7 +23,7 @@ func (l *Learned) Finish(now time.Duration, ticket any, timedOut bool) {
 	if timedOut {
 		o = load.TimedOut
 	}
-	l.Gradient.Finish(now, ticket.(load.Ticket), o)
+	l.Adaptive.Finish(now, ticket.(load.Pass), o)
 }
 
 // slots is a limit that others set.
@@ -41,7 +36,7 @@ type slot struct {
 
 func (s *slots) Limit() int { return s.limit }
 
-func (s *slots) Admit(now time.Duration) (any, bool) {
+func (s *slots) Admit(now time.Duration, _ int) (any, bool) {
 	if s.inFlight >= s.limit {
 		return nil, false
 	}

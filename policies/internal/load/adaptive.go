@@ -7,8 +7,8 @@ import (
 
 // Adaptive is a Gradient that knows priorities. While it has to refuse calls it leaves room for the
 // higher ones: a call is admitted if the calls up to its priority leave as many slots as those above
-// it have needed lately, by Little's law (arrivals a second times what one takes) and two standard
-// deviations of a Poisson process on top. So a higher call finds a slot although nobody waits.
+// it have needed lately, by Little's law (arrivals a second times what one takes) and one standard
+// deviation of a Poisson process on top. So a higher call finds a slot although nobody waits.
 //
 // Like Gradient it is pure.
 type Adaptive struct {
@@ -26,6 +26,10 @@ type demand struct {
 	lasts   float64       // seconds that one takes, on average
 	slots   float64       // needed at once
 }
+
+// overdraft is how far a call that is not of the lowest priority may go beyond the limit. The lower ones
+// pay it back, and it is they who pay while the baseline is measured.
+const overdraft = 1.25
 
 const demandTick = 250 * time.Millisecond
 
@@ -46,10 +50,10 @@ func (a *Adaptive) Arrive(now time.Duration, priority int) (Pass, bool) {
 	switch {
 	case !a.Full(now):
 		if !a.leavesRoom(i) {
-			a.round.pressed = true
+			a.refuse()
 			return Pass{}, false
 		}
-	case i == 0 || a.inFlight >= a.Limit(): // while the baseline is measured only the lowest pay for it
+	case i == 0 || float64(a.inFlight) >= min(overdraft*a.limit, a.max):
 		return Pass{}, false
 	}
 	return a.enter(now, i), true
@@ -103,7 +107,7 @@ func (a *Adaptive) leavesRoom(i int) bool {
 	for _, e := range a.demand[:i+1] {
 		running += e.value.running
 	}
-	return float64(running+1)+above+2*math.Sqrt(above) <= float64(a.Room())
+	return float64(running+1)+above+math.Sqrt(above) <= float64(a.Room())
 }
 
 // tick takes stock of what each priority asked for since the last tick. Demand rises at once and

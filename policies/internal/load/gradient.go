@@ -38,9 +38,10 @@ type Gradient struct {
 	inFlight  int
 	baseline  float64 // log of ns; meaningful once known
 	known     bool
-	measured  bool // by a probe
-	searching bool // latency has never exceeded what is tolerated
-	lower     int  // rounds in a row that were faster than the baseline
+	measured  bool    // by a probe, or while few calls ran
+	ceiling   float64 // the limit at which the callee last throttled; 0: none
+	searching bool    // latency has never exceeded what is tolerated
+	lower     int     // rounds in a row that were faster than the baseline
 	probe     probe
 	round     round
 	number    uint32 // of the round; a Ticket carries it
@@ -67,9 +68,11 @@ type round struct {
 	squares   float64       // and of their squares
 	counted   int
 	throttled int
+	timedOut  int // of those counted
 	spared    int // calls that need not be members
 	peak      int
-	pressed   bool
+	pressed   bool // the limit was reached
+	refused   int
 }
 
 type phase uint8
@@ -111,6 +114,8 @@ const (
 	minRound   = 100 * time.Millisecond // so that a pause of a few ms is not a round of its own
 	probeEvery = 10 * time.Second       // or 50 latencies, if that is longer
 	sure       = 2.5                    // standard errors that are not noise
+
+	manyThrottled = 0.05 // of a round: the limit does not grow
 )
 
 // NewGradient starts at limit start and stays within min and max.
@@ -145,17 +150,26 @@ func (g *Gradient) Full(now time.Duration) bool {
 	if g.inFlight < g.Room() {
 		return false
 	}
-	g.round.pressed = true
+	g.refuse()
 	g.overdue(now)
 	return g.inFlight >= g.Room()
 }
+
+// refuse notes a call that found no room.
+func (g *Gradient) refuse() {
+	g.round.pressed = true
+	g.round.refused++
+}
+
+// overloaded reports whether one call in ten or more is refused: not a mere burst.
+func (r *round) overloaded() bool { return 10*r.refused >= r.members }
 
 // Admit takes a slot.
 func (g *Gradient) Admit(now time.Duration) Ticket {
 	g.inFlight++
 	r := &g.round
 	if r.phase == settling && g.inFlight <= g.Room() {
-		*r = round{phase: open, opened: now, pressed: r.pressed}
+		*r = round{phase: open, opened: now, pressed: r.pressed, refused: r.refused}
 	}
 	if r.phase != open || g.spared() {
 		return Ticket{Start: now}
@@ -210,8 +224,11 @@ func (g *Gradient) count(took time.Duration, o Outcome) {
 	case o == Throttled:
 		g.round.throttled++
 		return
-	case o == TimedOut && g.known:
-		log = max(log, g.baseline+math.Log(4))
+	case o == TimedOut:
+		g.round.timedOut++
+		if g.known {
+			log = max(log, g.baseline+math.Log(4))
+		}
 	}
 	g.round.add(log, 1)
 }
@@ -268,18 +285,21 @@ func (g *Gradient) conclude(now time.Duration) {
 	enough := r.counted >= minMembers/4
 	switch {
 	case !enough && r.throttled < minMembers/4: // nothing to judge by
-		g.round.pressed = r.pressed
-	case g.probe.level > 0 && enough:
+		g.round.pressed, g.round.refused = r.pressed, r.refused
+	case g.probe.level > 0 && enough && r.counted >= 5*r.timedOut:
 		g.probed(now, r.latency())
-	case g.probe.level > 0:
+	case g.probe.level > 0: // what a call takes cannot be told from those that were cut off
 		g.endProbe(now)
 	case enough:
 		latency := r.latency()
 		g.learn(latency, 2*r.peak >= g.Room())
-		if g.measured {
+		overloaded := r.overloaded()
+		if g.measured || !overloaded {
 			g.steer(latency, r)
 		}
-		g.startProbe(now, latency, r.pressed)
+		if overloaded {
+			g.startProbe(now, latency)
+		}
 	default: // nearly all were throttled
 		g.steer(mean{log: g.baseline}, r)
 	}
@@ -295,6 +315,7 @@ func (g *Gradient) learn(latency mean, loaded bool) {
 		return
 	case !loaded:
 		g.baseline += diff / 10
+		g.measured = true
 	}
 	if diff > -max(0.1, sure*latency.error) {
 		g.lower = 0
@@ -308,36 +329,51 @@ func (g *Gradient) learn(latency mean, loaded bool) {
 // steer moves the limit.
 func (g *Gradient) steer(latency mean, r round) {
 	excess := latency.log - g.baseline - math.Log(tolerance)
-	gradient := math.Exp(-excess)
-	headroom := math.Sqrt(g.limit) / 2
-	if throttled := float64(r.throttled) / float64(r.counted+r.throttled); throttled > 0 {
-		gradient = min(gradient, 1-min(0.2, 2*throttled))
-		if throttled > 0.05 {
-			headroom = 0
-		}
-	}
-	next := max(0.5, min(gradient, growth))*g.limit + headroom
-	step := 0.5
-	noise := excess < sure*latency.error
+	throttled := float64(r.throttled) / float64(r.counted+r.throttled)
+	gradient, headroom, step := math.Exp(-excess), math.Sqrt(g.limit)/2, 0.5
+	noise := math.Abs(excess) < sure*latency.error
 	if noise && excess > 0 {
 		step = 0.25
 	}
-	switch {
-	case next > g.limit && !r.pressed, next < g.limit && 2*r.peak < g.Room():
-		return
-	case g.searching && gradient > 1:
-		next, step = 2*g.limit, 1
-	case !noise:
+	if throttled > 0 {
+		gradient = min(gradient, 1-min(0.2, 2*throttled))
+	}
+	if throttled > manyThrottled {
+		headroom, g.ceiling = 0, g.limit
+	}
+	if throttled > manyThrottled || excess > 0 && !noise {
 		g.searching = false
 	}
-	g.limit = g.within(g.limit + step*(next-g.limit))
+	next := max(0.5, min(gradient, growth))*g.limit + headroom
+	if g.searching && gradient > 1 {
+		next, step = 2*g.limit, 1
+	}
+	next = g.below(next)
+	switch {
+	case next > g.limit && !r.pressed:
+	case next < g.limit && 2*r.peak < g.Room() && throttled <= manyThrottled:
+	default:
+		g.limit = g.within(g.limit + step*(next-g.limit))
+	}
+}
+
+// below has the limit grow slowly once it is near to where the callee throttled, until it is well
+// beyond: what a callee refuses takes up slots too.
+func (g *Gradient) below(next float64) float64 {
+	switch near := 0.9 * g.ceiling; {
+	case g.limit > 1.1*g.ceiling:
+		g.ceiling = 0
+	case next > g.limit && next > near:
+		return max(g.limit+g.ceiling/50, min(next, near))
+	}
+	return next
 }
 
 func (g *Gradient) within(limit float64) float64 { return max(g.min, min(limit, g.max)) }
 
 // startProbe begins to measure the baseline when it is time to.
-func (g *Gradient) startProbe(now time.Duration, latency mean, pressed bool) {
-	if !pressed || now < g.probe.next && g.limit > g.probe.limit/2 {
+func (g *Gradient) startProbe(now time.Duration, latency mean) {
+	if now < g.probe.next && g.limit > g.probe.limit/2 {
 		return
 	}
 	g.probe.full = latency
@@ -362,7 +398,7 @@ func (g *Gradient) probed(now time.Duration, latency mean) {
 	diff := latency.log - g.baseline
 	news := math.Abs(diff) > max(0.1, sure*latency.error)
 	better := g.probe.before.log-latency.log > max(0.1, 2*math.Hypot(latency.error, g.probe.before.error))
-	if better && (news || !g.measured) && g.descend(g.probe.level/2, latency) {
+	if better && (news || g.probe.limit == 0) && g.descend(g.probe.level/2, latency) {
 		return
 	}
 	if news {

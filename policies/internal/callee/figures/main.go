@@ -1,79 +1,143 @@
+// Command figures prints how the laws of policies.Adaptive and policies.Throttle fare with simulated
+// callees, beside others. Time is virtual and seeds are fixed: it prints the same every time.
+//
+//	go run ./policies/internal/callee/figures
 package main
 
 import (
 	"fmt"
-	"math"
-	"math/rand/v2"
+	"os"
+	"text/tabwriter"
 	"time"
 
 	"github.com/reprise-go/reprise/policies/internal/callee"
+	"github.com/reprise-go/reprise/policies/internal/load"
 )
 
-const ms = time.Millisecond
-
-func flat[T any](v T) func(time.Duration) T { return func(time.Duration) T { return v } }
-
 func main() {
-	works := map[string]func(r *rand.Rand) time.Duration{
-		"det": func(r *rand.Rand) time.Duration { return time.Duration((40 + 20*r.Float64()) * float64(ms)) },
-		"exp": func(r *rand.Rand) time.Duration { return time.Duration(r.ExpFloat64() * 50 * float64(ms)) },
-		"logn": func(r *rand.Rand) time.Duration {
-			return time.Duration(math.Exp(r.NormFloat64()-.5) * 50 * float64(ms))
-		},
-		"two": func(r *rand.Rand) time.Duration {
-			if r.Float64() < .2 {
-				return 170 * ms
-			}
-			return 20 * ms
-		},
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	adaptive(out)
+	priorities(out)
+	throttle(out)
+	if err := out.Flush(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	for _, hands := range []int{2, 4, 20, 100} {
-		for _, w := range []string{"det", "exp", "logn", "two"} {
-			peak := float64(hands) / .05
-			base := callee.Run(callee.Callee{Hands: flat(hands), Work: works[w]}, callee.NewFixed(1000), callee.Load{Rate: flat(peak / 4), For: 60 * time.Second, Seed: 1})
-			u99 := base.Quantile(.99, 0, 60*time.Second)
-			for _, s := range []string{"steady", "halved", "brown", "triple", "leak"} {
-				c := callee.Callee{Hands: flat(hands), Work: works[w]}
-				switch s {
-				case "halved":
-					c.Hands = func(now time.Duration) int {
-						if now > 60*time.Second && now < 120*time.Second {
-							return hands / 2
-						}
-						return hands
-					}
-				case "brown":
-					c.Slow = func(now time.Duration) float64 {
-						if now > 60*time.Second && now < 120*time.Second {
-							return 2
-						}
-						return 1
-					}
-				case "triple":
-					c.Slow = func(now time.Duration) float64 {
-						if now > 60*time.Second && now < 61*time.Second {
-							return 3
-						}
-						return 1
-					}
-				case "leak":
-					c.Slow = func(now time.Duration) float64 { return 1 + now.Seconds()/60 }
-				}
-				over := 10.
-				if hands > 50 {
-					over = 3
-				}
-				r := callee.Run(c, callee.NewLearned(), callee.Load{Rate: flat(peak * over), For: 180 * time.Second, Seed: 2})
-				gp := func(a, b int) float64 {
-					return r.Goodput(time.Duration(a)*time.Second, time.Duration(b)*time.Second) / peak
-				}
-				q := func(a, b int) float64 {
-					return float64(r.Quantile(.99, time.Duration(a)*time.Second, time.Duration(b)*time.Second)) / float64(u99)
-				}
-				fmt.Printf("%4d %-5s %-7s gp 5-60 %.2f | 60-62 %.2f 62-65 %.2f 65-70 %.2f 70-120 %.2f | 120-122 %.2f 122-130 %.2f 130-150 %.2f 150-180 %.2f | p99 0-5 %.2f 5-60 %.2f 70-120 %.2f 150- %.2f  L %v\n", hands, w, s,
-					gp(5, 60), gp(60, 62), gp(62, 65), gp(65, 70), gp(70, 120), gp(120, 122), gp(122, 130), gp(130, 150), gp(150, 180), q(0, 5), q(5, 60), q(70, 120), q(150, 180),
-					[]int{r.Limits[4], r.Limits[30], r.Limits[58], r.Limits[62], r.Limits[70], r.Limits[110], r.Limits[125], r.Limits[170]})
-			}
+}
+
+const hands = 20
+
+// limiters are made anew for every run. tuned is the size of the bulkhead.
+func limiters(tuned int) []struct {
+	name string
+	make func() callee.Limiter
+} {
+	return []struct {
+		name string
+		make func() callee.Limiter
+	}{
+		{"adaptive", func() callee.Limiter { return callee.NewLearned() }},
+		{fmt.Sprintf("bulkhead of %d", tuned), func() callee.Limiter { return callee.NewFixed(tuned) }},
+		{"Gradient2", func() callee.Limiter { return callee.NewGradient2() }},
+		{"Vegas", func() callee.Limiter { return callee.NewVegas() }},
+		{"AIMD", func() callee.Limiter { return callee.NewAIMD() }},
+		{"none", func() callee.Limiter { return callee.NewFixed(1 << 30) }},
+	}
+}
+
+func trial(w int, change callee.Change, demand float64, d time.Duration) callee.Trial {
+	return callee.Trial{
+		Hands: hands, Work: callee.Works[w].Draw, Change: change, Demand: demand, For: d,
+		Timeout: 2 * time.Second, Seed: 11,
+	}
+}
+
+// tune finds the best size of a bulkhead by hand: the most goodput with a p99 of at most twice the
+// unloaded one.
+func tune(w int) (best int) {
+	if tuned[w] > 0 {
+		return tuned[w]
+	}
+	defer func() { tuned[w] = best }()
+	most := 0.0
+	for size := hands - 4; size <= 3*hands; size++ {
+		r := trial(w, callee.Nothing, 3, 20*time.Second).Try(callee.NewFixed(size))
+		if good := r.Good(5, 20); good > most+0.002 && r.Slower(5, 18) <= 2 {
+			best, most = size, good
 		}
+	}
+	return best
+}
+
+var tuned = make([]int, len(callee.Works))
+
+func percent(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) }
+
+func adaptive(out *tabwriter.Writer) {
+	fmt.Fprintf(out, "Concurrency limits: a callee of %d hands, 50 ms a call, 400 calls a second at its peak, asked for ten times that;\n", hands)
+	fmt.Fprintln(out, "callers give up after 2 s. even: 40 to 60 ms; noisy: log-normal, sigma 1; mixed: 20 ms, one in five 170 ms.")
+	fmt.Fprintln(out, "Goodput in % of what the callee can do at that time; p99 of the admitted over that of the unloaded callee.")
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "calls\tlimiter\toverload\tp99\thands halved, after 10 s\tp99\tback, after 30 s\ttwice as slow, after 10 s\tleak\ttripled for 1 s: worst second after\tburst of slow calls: worst second after\trefused at half the peak\t")
+	for w, work := range callee.Works {
+		for _, l := range limiters(tune(w)) {
+			overload := trial(w, callee.Nothing, 10, time.Minute).Try(l.make())
+			halved := trial(w, callee.Halved, 10, 170*time.Second).Try(l.make())
+			slow := trial(w, callee.Brownout, 10, 2*time.Minute).Try(l.make())
+			leak := trial(w, callee.Leak, 10, 2*time.Minute).Try(l.make())
+			tripled := trial(w, callee.Tripled, 10, 80*time.Second).Try(l.make())
+			burst := trial(w, callee.Slow, 10, 80*time.Second).Try(l.make())
+			half := trial(w, callee.Nothing, 0.5, time.Minute).Try(l.make())
+			refused := float64(len(half.Refused)) / float64(len(half.Refused)+len(half.Samples))
+			fmt.Fprintf(out, "%s\t%s\t%s\t%.2f\t%s\t%.2f\t%s\t%s\t%s\t%s\t%s\t%.2f %%\t\n", work.Name, l.name,
+				percent(overload.Good(5, 60)), overload.Slower(5, 57),
+				percent(2*halved.Good(70, 120)), halved.Slower(70, 117), percent(halved.Good(150, 170)),
+				percent(2*slow.Good(70, 120)), percent(leak.Good(100, 120)*2.83),
+				percent(tripled.Worst(62, 75)), percent(burst.Worst(62, 75)), 100*refused)
+		}
+	}
+}
+
+func priorities(out *tabwriter.Writer) {
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "Priorities without a queue: the same, one call in 20 critical (half of what the callee can do), the others sheddable.")
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "calls\tlimiter\tcritical lost\tsheddable lost\tgoodput\tp99\t")
+	for w, work := range callee.Works {
+		for _, l := range limiters(tune(w))[:2] {
+			t := trial(w, callee.Nothing, 10, time.Minute)
+			t.Share = 0.05
+			r := t.Try(l.make())
+			fmt.Fprintf(out, "%s\t%s\t%.2f %%\t%.2f %%\t%s\t%.2f\t\n", work.Name, l.name,
+				100*r.Lost(true, 5*time.Second, time.Minute), 100*r.Lost(false, 5*time.Second, time.Minute), percent(r.Good(5, 60)), r.Slower(5, 57))
+		}
+	}
+}
+
+func throttle(out *tabwriter.Writer) {
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "Client-side throttling: K 2 over 1 minute, 100 calls a second; the callee fails for 5 minutes. Share of the calls that are sent.")
+	fmt.Fprintln(out)
+	fmt.Fprintln(out, "law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t2 min\t2.5 min\t3 min\t5 min\t")
+	ours := load.NewThrottle(2, time.Minute)
+	for _, l := range []struct {
+		name string
+		law  callee.Throttler
+	}{
+		{"throttle", &ours},
+		{"the book's, at most 95 %", &callee.Book{K: 2, Window: time.Minute, Most: 0.95}},
+		{"the book's", &callee.Book{K: 2, Window: time.Minute, Most: 1}},
+	} {
+		s := callee.Outage{Rate: 100, For: 15*time.Minute + 5*time.Second, Seed: 5, Accepts: func(now time.Duration) float64 {
+			if now >= 5*time.Minute && now < 10*time.Minute {
+				return 0
+			}
+			return 1
+		}}.Run(l.law)
+		fmt.Fprintf(out, "%s\t%.2f %%\t%.1f %%\t", l.name, 100*callee.Sum(s, 0, 300).Passing(), 100*callee.Sum(s, 400, 600).Passing())
+		for _, after := range []int{20, 30, 60, 120, 150, 180, 300} {
+			fmt.Fprintf(out, "%.1f %%\t", 100*callee.Sum(s, 600+after-10, 600+after).Passing())
+		}
+		fmt.Fprintln(out)
 	}
 }
