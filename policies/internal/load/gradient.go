@@ -63,9 +63,8 @@ type round struct {
 	closed    time.Duration
 	members   int
 	pending   int
-	starts    time.Duration // sum of the starts of those pending, since opened
-	logs      float64       // sum of the logs of latencies
-	squares   float64       // and of their squares
+	logs      float64 // sum of the logs of latencies
+	squares   float64 // and of their squares
 	counted   int
 	throttled int
 	timedOut  int // of those counted
@@ -73,6 +72,7 @@ type round struct {
 	peak      int
 	pressed   bool // the limit was reached
 	refused   int
+	before    int // members before the first refusal
 }
 
 type phase uint8
@@ -157,26 +157,32 @@ func (g *Gradient) Full(now time.Duration) bool {
 
 // refuse notes a call that found no room.
 func (g *Gradient) refuse() {
-	g.round.pressed = true
-	g.round.refused++
+	r := &g.round
+	r.pressed = true
+	if r.refused == 0 {
+		r.before = r.members
+	}
+	r.refused++
 }
 
-// overloaded reports whether one call in ten or more is refused: not a mere burst.
+// overloaded reports whether one call in ten or more was refused: more than a burst.
 func (r *round) overloaded() bool { return 10*r.refused >= r.members }
+
+// whole reports whether that was so from early on: what a call takes did not change under way.
+func (r *round) whole() bool { return 4*r.before <= r.members }
 
 // Admit takes a slot.
 func (g *Gradient) Admit(now time.Duration) Ticket {
 	g.inFlight++
 	r := &g.round
 	if r.phase == settling && g.inFlight <= g.Room() {
-		*r = round{phase: open, opened: now, pressed: r.pressed, refused: r.refused}
+		r.phase, r.opened = open, now
 	}
 	if r.phase != open || g.spared() {
 		return Ticket{Start: now}
 	}
 	r.members++
 	r.pending++
-	r.starts += now - r.opened
 	r.peak = max(r.peak, g.inFlight)
 	r.pressed = r.pressed || g.inFlight >= g.Room()
 	if took := now - r.opened; took >= minRound && r.members >= g.enough() || took >= 10*minRound && r.members >= minMembers/2 {
@@ -201,13 +207,14 @@ func (g *Gradient) spared() bool {
 // Finish gives the slot back and learns from the call.
 func (g *Gradient) Finish(now time.Duration, t Ticket, o Outcome) {
 	g.inFlight--
-	if t.round != g.number {
+	if t.round == 0 {
 		return
 	}
 	r := &g.round
-	r.pending--
-	r.starts -= t.Start - r.opened
 	g.count(now-t.Start, o)
+	if t.round == g.number {
+		r.pending--
+	}
 	if r.phase == closed && r.pending == 0 {
 		g.conclude(now)
 		return
@@ -230,13 +237,13 @@ func (g *Gradient) count(took time.Duration, o Outcome) {
 			log = max(log, g.baseline+math.Log(4))
 		}
 	}
-	g.round.add(log, 1)
+	g.round.add(log)
 }
 
-func (r *round) add(log float64, n int) {
-	r.logs += float64(n) * log
-	r.squares += float64(n) * log * log
-	r.counted += n
+func (r *round) add(log float64) {
+	r.logs += log
+	r.squares += log * log
+	r.counted++
 }
 
 // ln is the logarithm of a latency of at least a microsecond, to 5 digits and in a tenth of the time of
@@ -259,22 +266,16 @@ func (r *round) latency() mean {
 	return mean{r.logs / n, math.Sqrt(variance / n)}
 }
 
-// overdue ends a round whose last members take much longer than the rest. They count with their age.
+// overdue ends a round whose last members take much longer than the rest. They count in the round in
+// which they end.
 func (g *Gradient) overdue(now time.Duration) {
 	r := &g.round
-	if r.phase != closed || r.pending == 0 || r.counted == 0 && !g.known {
+	if r.phase != closed || r.pending == 0 || r.counted < minMembers/4 {
 		return
 	}
-	usual := g.baseline
-	if r.counted > 0 {
-		usual = max(usual, r.logs/float64(r.counted))
+	if usual := max(g.baseline, r.logs/float64(r.counted)); float64(now-r.closed) >= 4*math.Exp(usual) {
+		g.conclude(now)
 	}
-	if float64(now-r.closed) < 4*math.Exp(usual) {
-		return
-	}
-	age := now - r.opened - r.starts/time.Duration(r.pending)
-	r.add(ln(age), r.pending)
-	g.conclude(now)
 }
 
 // conclude decides by a round that is over and begins the next.
@@ -285,7 +286,7 @@ func (g *Gradient) conclude(now time.Duration) {
 	enough := r.counted >= minMembers/4
 	switch {
 	case !enough && r.throttled < minMembers/4: // nothing to judge by
-		g.round.pressed, g.round.refused = r.pressed, r.refused
+		g.round.pressed, g.round.refused = r.pressed, r.refused // before: 0
 	case g.probe.level > 0 && enough && r.counted >= 5*r.timedOut:
 		g.probed(now, r.latency())
 	case g.probe.level > 0: // what a call takes cannot be told from those that were cut off
@@ -294,10 +295,10 @@ func (g *Gradient) conclude(now time.Duration) {
 		latency := r.latency()
 		g.learn(latency, 2*r.peak >= g.Room())
 		overloaded := r.overloaded()
-		if g.measured || !overloaded {
+		if !overloaded || g.measured && r.whole() {
 			g.steer(latency, r)
 		}
-		if overloaded {
+		if overloaded && r.whole() {
 			g.startProbe(now, latency)
 		}
 	default: // nearly all were throttled
