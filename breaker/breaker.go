@@ -114,7 +114,7 @@ func (b *Breaker) call(ctx context.Context, next retry.Next) error {
 // it.
 func holding(ctx context.Context, p permit, next retry.Next) error {
 	p.held.Enter(ctx, p.era)
-	defer p.held.Leave(ctx)
+	defer p.held.Leave()
 	return next.Do(ctx)
 }
 

@@ -90,7 +90,7 @@ func (a *adopted) Do(ctx context.Context, next retry.Next) error {
 func (a *adopted) probe(ctx context.Context, next retry.Next) error {
 	var held retry.Held
 	held.Enter(ctx, a)
-	defer held.Leave(ctx)
+	defer held.Leave()
 	return next.Do(ctx)
 }
 

@@ -157,8 +157,8 @@ func (a *Adaptive) now() (limit, running, waiting int, baseline time.Duration) {
 
 // String is one line: adaptive catalog(limit 26, 3 in flight).
 func (a *Adaptive) String() string {
-	if a == nil {
-		return "adaptive(nil)"
+	if a.Validate() != nil {
+		return "adaptive(misconfigured)"
 	}
 	limit, running, waiting, _ := a.now()
 	if waiting > 0 {
@@ -207,6 +207,7 @@ func (a *Adaptive) Do(ctx context.Context, next retry.Next) error {
 	}
 	outcome := load.Ignored
 	defer func() { a.leave(ctx, p, outcome) }()
+	p.held.Enter(ctx, a)
 	err = next.Do(ctx)
 	outcome = loadOutcome(ctx, err)
 	return err
@@ -258,14 +259,11 @@ func (a *Adaptive) enter(ctx context.Context) (seat, error) {
 	if pass, ok := a.admit(priority); ok {
 		p := seat{pass: pass, held: a.spare()}
 		a.mu.Unlock()
-		p.held.Enter(ctx, a)
 		return p, nil
 	}
 	a.mu.Unlock()
 	if inside, unshare := retry.Inside(ctx, a); unshare != nil {
-		p := seat{held: new(retry.Held), unshare: unshare}
-		p.held.Enter(ctx, a)
-		return p, nil
+		return seat{held: new(retry.Held), unshare: unshare}, nil
 	} else if inside {
 		return seat{}, a.reject(ctx, "several calls at once within a call: make them one after the other", nil)
 	}
@@ -303,23 +301,34 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (seat, error) {
 	if a.queue == 0 || a.maxWait == 0 {
 		return seat{}, a.reject(ctx, "", nil)
 	}
-	w := &waiter{priority: priority, turn: make(chan struct{})}
+	w := &ranker{priority: priority, turn: make(chan struct{})}
 	if !a.line(w) {
 		return seat{}, a.reject(ctx, "and the queue is full", nil)
 	}
+	admitted := false
+	defer func() { // also after a panic of an observer, or of ctx
+		if !admitted {
+			a.abandon(w)
+		}
+	}()
 	began := now()
 	patience := a.sleep(ctx, w)
-	err := a.leaveLine(ctx, w, patience)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: err})
-	if err != nil {
-		return seat{}, err
+	ended := retry.Ended(ctx)
+	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: ended})
+	switch {
+	case ended != nil:
+		return seat{}, a.rejection("no slot in time", ended)
+	case !a.settled(w, patience):
+		return seat{}, a.reject(ctx, fmt.Sprintf("no slot within MaxWait (%v)", a.maxWait), nil)
+	case w.evicted:
+		return seat{}, a.reject(ctx, "a call of higher priority took its place in the queue", nil)
 	}
-	w.seat.held.Enter(ctx, a)
+	admitted = true
 	return w.seat, nil
 }
 
 // line puts w into the queue, in the place of the lowest if it is full.
-func (a *Adaptive) line(w *waiter) bool {
+func (a *Adaptive) line(w *ranker) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	room := a.queue
@@ -340,7 +349,7 @@ func (a *Adaptive) line(w *waiter) bool {
 }
 
 // sleep returns when it is w's turn, its context has ended, or it has waited long enough.
-func (a *Adaptive) sleep(ctx context.Context, w *waiter) (patience bool) {
+func (a *Adaptive) sleep(ctx context.Context, w *ranker) (patience bool) {
 	var enough <-chan time.Time
 	if a.maxWait > 0 {
 		timer := time.NewTimer(a.maxWait)
@@ -357,35 +366,31 @@ func (a *Adaptive) sleep(ctx context.Context, w *waiter) (patience bool) {
 	}
 }
 
-// leaveLine ends w's wait: with a slot, or with a rejection and without one.
-func (a *Adaptive) leaveLine(ctx context.Context, w *waiter, patience bool) error {
-	ended := retry.Ended(ctx)
+// settled reports whether w's wait has had an end: one whose patience is over may have been served in
+// the same moment.
+func (a *Adaptive) settled(w *ranker, patience bool) bool {
+	if patience {
+		return true
+	}
 	a.mu.Lock()
-	served := w.seat.held != nil
-	switch {
-	case served && ended == nil:
-		a.mu.Unlock()
-		return nil
-	case served: // both in the same moment
+	defer a.mu.Unlock()
+	return w.seat.held != nil || w.evicted
+}
+
+// abandon leaves the queue, or gives the slot back that came in the same moment.
+func (a *Adaptive) abandon(w *ranker) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w.seat.held != nil {
 		a.giveBack(w.seat, load.Ignored)
-	case !w.evicted:
+	} else {
 		a.waiting.remove(w)
 	}
-	a.mu.Unlock()
-	switch {
-	case ended != nil:
-		return a.rejection("no slot in time", ended)
-	case w.evicted:
-		return a.rejection("a call of higher priority took its place in the queue", nil)
-	case !patience:
-		return a.rejection(fmt.Sprintf("no slot within %v", a.maxWait), nil)
-	}
-	return nil
 }
 
 // leave gives back what the call has taken.
 func (a *Adaptive) leave(ctx context.Context, p seat, o load.Outcome) {
-	p.held.Leave(ctx)
+	p.held.Leave()
 	if p.unshare != nil {
 		p.unshare()
 		return

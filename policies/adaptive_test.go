@@ -177,6 +177,23 @@ func TestAdaptiveQueue(t *testing.T) {
 		wantIs(t, h.errs[1], policies.ErrFull)
 		h.end()
 	})
+	bubble(t, "an observer that panics loses neither slot nor place", func(t *testing.T) {
+		a := policies.NewAdaptive(policies.StartLimit(1), policies.QueueOf(1))
+		h := newHold(a)
+		h.start(t.Context(), 0, retry.Normal)
+		var all sync.WaitGroup
+		all.Go(func() {
+			defer func() { _ = recover() }()
+			loud := retry.Observe(func(context.Context, retry.Event) { panic("observer") })
+			_ = retry.Run(t.Context(), retry.Chain(loud, a), func(context.Context) error { t.Error("called"); return nil })
+		})
+		synctest.Wait()
+		h.end()
+		all.Wait()
+		if a.InFlight()+a.Waiting() != 0 {
+			t.Error(a)
+		}
+	})
 	bubble(t, "a wait that the context ends is a rejection that Is what ended it", func(t *testing.T) {
 		a := policies.NewAdaptive(policies.StartLimit(1), policies.QueueOf(1))
 		h := newHold(a)
@@ -397,7 +414,7 @@ func TestAdaptiveUnderOverload(t *testing.T) {
 			go func() { _ = retry.Run(t.Context(), a, call) }()
 			time.Sleep(500 * time.Microsecond)
 		}
-		rate := func(from, to time.Duration) float64 {
+		rate := func(done []time.Duration, from, to time.Duration) float64 {
 			n := 0
 			for _, d := range done {
 				if d >= from && d < to {
@@ -406,11 +423,13 @@ func TestAdaptiveUnderOverload(t *testing.T) {
 			}
 			return float64(n) / (to - from).Seconds()
 		}
-		synctest.Wait()
-		if r := rate(2*time.Second, 20*time.Second); r < 180 {
+		mu.Lock()
+		done, took := slices.Clone(done), slices.Clone(took)
+		mu.Unlock()
+		if r := rate(done, 2*time.Second, 20*time.Second); r < 180 {
 			t.Errorf("goodput %.0f/s of 200", r)
 		}
-		if r := rate(30*time.Second, 40*time.Second); r < 90 {
+		if r := rate(done, 30*time.Second, 40*time.Second); r < 90 {
 			t.Errorf("goodput %.0f/s of 100 with half of the hands", r)
 		}
 		slices.Sort(took)

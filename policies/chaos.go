@@ -143,6 +143,9 @@ func (c *chaos) Idle() bool { return true }
 
 // String is one line: chaos(fault 5 %, latency 200ms 10 %).
 func (c *chaos) String() string {
+	if c.err != nil {
+		return "chaos(misconfigured)"
+	}
 	texts := make([]string, len(c.harms))
 	for i, h := range c.harms {
 		texts[i] = h.text

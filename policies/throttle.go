@@ -117,8 +117,8 @@ func (t *Throttle) now() (probability float64, requests, accepts int) {
 
 // String is one line: throttle catalog(rejects 12 %).
 func (t *Throttle) String() string {
-	if t == nil {
-		return "throttle(nil)"
+	if t.Validate() != nil {
+		return "throttle(misconfigured)"
 	}
 	return fmt.Sprintf("%s(rejects %.0f %%)", t.who(), 100*t.Rejecting())
 }

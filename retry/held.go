@@ -16,6 +16,7 @@ type Held struct {
 	policy any
 	state  atomic.Uint64 // how often it was left, shifted by one, and whether the place is shared
 	outer  atomic.Pointer[Held]
+	in     *scope // nil: there is no mark
 }
 
 const heldShared = 1
@@ -34,17 +35,19 @@ func (h *Held) Enter(ctx context.Context, policy any) {
 		outer := s.held.Load()
 		h.outer.Store(outer)
 		if s.held.CompareAndSwap(outer, h) {
+			h.in = s
 			return
 		}
 	}
 }
 
-// Leave takes the mark off. ctx is the one given to Enter.
-func (h *Held) Leave(ctx context.Context) {
-	s := scopeOf(ctx)
+// Leave takes the mark off. Without an Enter before it does nothing.
+func (h *Held) Leave() {
+	s := h.in
 	if s == nil {
 		return
 	}
+	h.in = nil
 	h.state.Store((h.state.Load() | heldShared) + 1)
 	outer := h.outer.Load()
 	if s.held.CompareAndSwap(h, outer) {

@@ -14,7 +14,7 @@ func TestHeld(t *testing.T) {
 		p := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 			var h retry.Held
 			h.Enter(ctx, who)
-			defer h.Leave(ctx)
+			defer h.Leave()
 			return next.Do(ctx)
 		})
 		_ = retry.Run(ctx, p, func(ctx context.Context) error { f(ctx); return nil })
@@ -31,7 +31,7 @@ func TestHeld(t *testing.T) {
 		want(t, t.Context(), a, false, false)
 		var h retry.Held
 		h.Enter(t.Context(), a)
-		h.Leave(t.Context())
+		h.Leave()
 	})
 	t.Run("one shares, the next not, until it is over", func(t *testing.T) {
 		in(t.Context(), a, func(ctx context.Context) {
@@ -62,7 +62,7 @@ func TestHeld(t *testing.T) {
 		var left context.Context
 		p := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 			h.Enter(ctx, a)
-			defer h.Leave(ctx)
+			defer h.Leave()
 			return next.Do(ctx)
 		})
 		for range 2 {
@@ -79,10 +79,10 @@ func TestHeld(t *testing.T) {
 			var first, second retry.Held
 			first.Enter(ctx, a)
 			second.Enter(ctx, b)
-			first.Leave(ctx)
+			first.Leave()
 			want(t, ctx, a, false, false)
 			want(t, ctx, b, true, true)
-			second.Leave(ctx)
+			second.Leave()
 			want(t, ctx, b, false, false)
 			return nil
 		}), func(context.Context) error { return nil })
