@@ -424,7 +424,7 @@ func TestAdaptiveUnderOverload(t *testing.T) {
 			return float64(n) / (to - from).Seconds()
 		}
 		mu.Lock()
-		done, took := slices.Clone(done), slices.Clone(took)
+		done, took = slices.Clone(done), slices.Clone(took)
 		mu.Unlock()
 		if r := rate(done, 2*time.Second, 20*time.Second); r < 180 {
 			t.Errorf("goodput %.0f/s of 200", r)
