@@ -424,16 +424,16 @@ func TestAdaptiveUnderOverload(t *testing.T) {
 			return float64(n) / (to - from).Seconds()
 		}
 		mu.Lock()
-		done, took = slices.Clone(done), slices.Clone(took)
+		ends, times := slices.Clone(done), slices.Clone(took)
 		mu.Unlock()
-		if r := rate(done, 2*time.Second, 20*time.Second); r < 180 {
+		if r := rate(ends, 2*time.Second, 20*time.Second); r < 180 {
 			t.Errorf("goodput %.0f/s of 200", r)
 		}
-		if r := rate(done, 30*time.Second, 40*time.Second); r < 90 {
+		if r := rate(ends, 30*time.Second, 40*time.Second); r < 90 {
 			t.Errorf("goodput %.0f/s of 100 with half of the hands", r)
 		}
-		slices.Sort(took)
-		if p99 := took[len(took)*99/100]; p99 > 2*54*ms {
+		slices.Sort(times)
+		if p99 := times[len(times)*99/100]; p99 > 2*54*ms {
 			t.Errorf("p99 %v", p99)
 		}
 		if limit := a.Limit(); limit > 12 {
