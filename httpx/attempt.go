@@ -19,6 +19,9 @@ import (
 // attempt is what the chain guards: one request on the wire, from the permission to send it to its outcome.
 // The rest of this file are its steps, in their order.
 func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
+	if x.onward != nil { // the wait that it asked for is over
+		return x.onward, nil
+	}
 	x.drop()
 	if err := x.mayStart(ctx); err != nil {
 		return nil, err
@@ -49,6 +52,9 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	err = x.judge(ctx, req, resp, quotas)
 	if err == nil && x.fetch != nil && resp.StatusCode/100 == 2 {
 		return x.decode(ctx, req, resp)
+	}
+	if err == nil {
+		err = x.later(req, resp)
 	}
 	if err != nil {
 		x.status.Body = prefetch(resp)
@@ -315,6 +321,22 @@ func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Resp
 	judged = true
 	resp.Body = raw.restored()
 	return err
+}
+
+// later makes a failure of a redirect that asks for a wait before it is followed (RFC 9110, section 10.2.3), so that the loop waits
+// as for any hint. The next attempt is then the redirect itself.
+func (x *exchange) later(req *http.Request, resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil
+	}
+	wait, ok := field.RetryAfter(resp.Header, time.Now())
+	if !x.follows || !ok || wait == 0 || resp.Header.Get("Location") == "" {
+		return nil
+	}
+	x.onward, x.onwardAt, x.status = resp, time.Now().Add(wait), statusError(req, resp)
+	return retry.After(retry.Neutral(x.status), wait)
 }
 
 // decode runs the Fetch's decoder inside the attempt. Nothing of the response is left open.

@@ -41,7 +41,7 @@ func (c *Client) With(opts ...Option) *Client {
 
 func build(cfg *config) *Client {
 	c := &Client{cfg: cfg, hc: cfg.client, err: cfg.err()}
-	c.hop = &hop{settings: &cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar}
+	c.hop = &hop{settings: &cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar, follows: true}
 	if cfg.public && c.err == nil {
 		if t, err := publicOnly(cfg.client.Transport); err != nil {
 			c.err = err

@@ -230,7 +230,7 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 			}
 			return err
 		}}
-		client := &http.Client{Transport: &hop{settings: s, base: base, fetch: k}, CheckRedirect: check}
+		client := &http.Client{Transport: &hop{settings: s, base: base, fetch: k, follows: true}, CheckRedirect: check}
 		req, err := newRequest(ctx, http.MethodGet, target, nil)
 		if err != nil {
 			return f, err

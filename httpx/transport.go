@@ -66,9 +66,10 @@ func (t *Transport) CloseIdleConnections() { (&hop{base: t.Base}).CloseIdleConne
 // hop is the transport under a Client: each hop of a redirect is a request of its own to it.
 type hop struct {
 	*settings
-	base  http.RoundTripper // nil: http.DefaultTransport
-	jar   http.CookieJar    // nil: none
-	fetch *fetching         // nil: not for a Fetch
+	base    http.RoundTripper // nil: http.DefaultTransport
+	jar     http.CookieJar    // nil: none
+	fetch   *fetching         // nil: not for a Fetch
+	follows bool              // an http.Client around it follows redirects
 }
 
 // CloseIdleConnections closes those of the transport underneath.
@@ -102,6 +103,8 @@ type exchange struct {
 	unpacks     bool            // the present attempt asked for gzip by itself
 	held        *http.Response  // the last one: closed before the next attempt
 	status      *StatusError    // made of held
+	onward      *http.Response  // a redirect that asks for a wait
+	onwardAt    time.Time       // when it is over
 }
 
 var errNoCall = errors.New("httpx: a policy returned without a response and without an error")
@@ -131,6 +134,10 @@ func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 		return nil, errNoCall
 	case err == nil:
 		return resp, nil
+	case resp != nil && resp == x.onward && handsBack(err, x.status): // no loop in the chain, or it has no attempts left
+		if err = retry.Sleep(x, "redirect", time.Until(x.onwardAt)); err == nil {
+			return resp, nil
+		}
 	case !x.mustSucceed() && resp != nil && handsBack(err, x.status):
 		return resp, nil
 	}

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -72,14 +75,23 @@ func idempotent(req *http.Request) bool {
 // verdict is what the chain sees of resp; nil if it is a success. The predicates look at seen.
 func (x *exchange) verdict(ctx context.Context, req *http.Request, resp, seen *http.Response, quotas []retry.Quota) error {
 	code := resp.StatusCode
-	refused := anyOf(x.refused, seen)
-	unprocessed := untouched(code, resp.Header) || anyOf(x.notProcessed, seen)
-	rejected := refused || unprocessed && !untouched(code, resp.Header)
+	by := ""
+	is := func(option string, ps []Predicate) bool {
+		i := slices.IndexFunc(ps, func(p Predicate) bool { return ask(p, seen) })
+		if i >= 0 {
+			by = cmp.Or(by, option+"("+nameOf(ps[i])+")")
+		}
+		return i >= 0
+	}
+	refused := is("Refused", x.refused)
+	unprocessed := is("NotProcessed", x.notProcessed)
+	rejected := refused || unprocessed
 	if !rejected && x.transient != nil {
-		rejected = anyOf(x.transient, seen)
+		rejected = is("RetryOn", x.transient)
 	} else if !rejected {
 		rejected = Transient(resp)
 	}
+	unprocessed = unprocessed || untouched(code, resp.Header)
 	if code == http.StatusMisdirectedRequest {
 		rejected = rejected && !x.misdirected
 		x.misdirected = true
@@ -88,6 +100,7 @@ func (x *exchange) verdict(ctx context.Context, req *http.Request, resp, seen *h
 		return nil
 	}
 	x.status = statusError(req, resp)
+	x.status.by = by
 	var err error = x.status
 	if code < 500 || refused {
 		err = retry.Neutral(err)
@@ -297,15 +310,32 @@ type StatusError struct {
 	// Body is what was read ahead of the response's, at most 64 KiB: nil if it announced more or was not there within
 	// 200 ms, and for a redirect that was not followed. It is not a part of the text, and not to be changed.
 	Body []byte
+
+	by string // the option and predicate that rejected it
 }
 
-// Error is one line: the request and the status it got.
+// Error is one line: the request, the status it got, and if that does not tell the reason, which predicate rejected it.
 func (e *StatusError) Error() string {
 	text := e.Method + " " + e.URL + ": " + e.Status
-	if e.Code/100 == 2 {
+	switch {
+	case e.Code >= 400:
+	case e.by != "":
+		text += ", rejected by " + e.by
+	case e.Code/100 == 2:
 		text += ", rejected by a predicate"
 	}
 	return text
+}
+
+// nameOf is the name of p's function, as "main.captcha" or "httpx.Status".
+func nameOf(p Predicate) string {
+	f := runtime.FuncForPC(reflect.ValueOf(p).Pointer())
+	if f == nil {
+		return "a predicate"
+	}
+	name := f.Name()[strings.LastIndexByte(f.Name(), '/')+1:]
+	name, _, _ = strings.Cut(name, ".func") // of a function literal, the one that it is in
+	return name
 }
 
 // StatusCode returns Code; policies.Classify asks for it.
