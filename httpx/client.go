@@ -193,8 +193,12 @@ func final(resp *http.Response) error {
 // ready checks c and req, and gives the request the client's own fields. The caller's request is not changed.
 func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	err := c.Validate()
-	if err == nil && (req == nil || req.URL == nil) {
+	switch {
+	case err != nil:
+	case req == nil || req.URL == nil:
 		err = errNilRequest
+	case c.cfg.resume && methodOf(req) != http.MethodGet && req.Method != http.MethodHead:
+		err = retry.ConfigErrorf("httpx", "Resume(): is for GET, not for a %s: give it to the requests that it is for", req.Method)
 	}
 	if err != nil {
 		if req != nil && req.Body != nil {

@@ -135,7 +135,7 @@ func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	case err == nil:
 		return resp, nil
 	case resp != nil && resp == x.onward && handsBack(err, x.status): // no loop in the chain, or it has no attempts left
-		if err = retry.Sleep(x, "redirect", time.Until(x.onwardAt)); err == nil {
+		if err = retry.Sleep(x, retry.Event{Policy: "redirect", Wait: time.Until(x.onwardAt)}); err == nil {
 			return resp, nil
 		}
 	case !x.mustSucceed() && resp != nil && handsBack(err, x.status):

@@ -1,0 +1,140 @@
+package httpx_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// scraper is the client of the package's documentation over rt.
+func scraper(rt http.RoundTripper, pacer ...ratelimit.Option) *httpx.Client {
+	return httpx.New(
+		httpx.WithClient(&http.Client{Transport: rt}),
+		httpx.WithPolicy(retry.Chain(
+			policies.Exponential(policies.Attempts(5), policies.Initial(200*time.Millisecond), policies.Patience(10*time.Minute)),
+			policies.Keyed(httpx.Host, func(host string) retry.Policy {
+				return retry.Chain(ratelimit.NewPacer(pacer...), breaker.New(host))
+			}),
+		)),
+		httpx.Refused(httpx.Status(403), httpx.Blocked),
+	)
+}
+
+// guardedSite answers after 30 ms. It permits rate requests a second with a burst, and bans for a while who asks for more. Pages that dead
+// names do not exist.
+type guardedSite struct {
+	rate, burst float64
+	ban         time.Duration
+	dead        func(path string) bool
+
+	mu       sync.Mutex
+	tokens   float64
+	last     time.Time
+	banned   time.Time
+	violated int // requests that began a ban
+	during   int // requests into one
+	asked    int
+}
+
+func (s *guardedSite) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(30 * time.Millisecond)
+	code := s.answer(r.URL.Path)
+	return answer(r, code, http.NoBody), nil
+}
+
+func (s *guardedSite) answer(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	now := time.Now()
+	if s.last.IsZero() {
+		s.tokens = s.burst
+	} else {
+		s.tokens = min(s.burst, s.tokens+s.rate*now.Sub(s.last).Seconds())
+	}
+	s.last = now
+	if now.Before(s.banned) {
+		s.during++
+		return 403
+	}
+	if s.ban > 0 {
+		if s.tokens < 1 {
+			s.banned, s.violated = now.Add(s.ban), s.violated+1
+			return 403
+		}
+		s.tokens--
+	}
+	if s.dead != nil && s.dead(path) {
+		return 404
+	}
+	return 200
+}
+
+func crawl(t *testing.T, c *httpx.Client, pages int) (took time.Duration, lost int) {
+	var urls []string
+	for i := range pages {
+		urls = append(urls, fmt.Sprintf("http://h/%d", i))
+	}
+	start := time.Now()
+	for r := range httpx.FetchAll(t.Context(), c, slices.Values(urls), httpx.Text, httpx.Workers(32)) {
+		if r.Err != nil {
+			if lost++; lost < 5 {
+				t.Logf("%s: %v", r.URL, r.Err)
+			}
+		}
+	}
+	return time.Since(start), lost
+}
+
+func TestABanLosesNoPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &guardedSite{rate: 15, burst: 10, ban: 20 * time.Second}
+		took, lost := crawl(t, scraper(s), 300)
+		t.Logf("300 pages in %v: %d bans, %d requests into them, %d in all", took, s.violated, s.during, s.asked)
+		if lost > 0 || s.during > 8 {
+			t.Errorf("%d pages lost, %d requests into %d bans", lost, s.during, s.violated)
+		}
+	})
+}
+
+// Links that lead nowhere are the pages' business: they neither open the host's breaker nor slow its pacer.
+func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
+	for _, again := range []bool{false, true} { // whether 404 is retried
+		var took [2]time.Duration
+		for i, every := range []int{0, 20} {
+			synctest.Test(t, func(t *testing.T) {
+				s := &guardedSite{dead: func(path string) bool {
+					var n int
+					_, _ = fmt.Sscanf(path, "/%d", &n)
+					return every > 0 && n%every == 1
+				}}
+				c := scraper(s, ratelimit.MaxRate(20))
+				if again {
+					c = c.With(httpx.RetryOn(httpx.Status(404)))
+				}
+				var lost int
+				if took[i], lost = crawl(t, c, 300); every > 0 && lost != 15 || every == 0 && lost > 0 {
+					t.Errorf("%d lost of 300", lost)
+				}
+			})
+		}
+		t.Logf("404 retried %v: %v, with 5 %% dead links %v", again, took[0], took[1])
+		most := 1.3
+		if again { // 60 requests more, and the waits of the last page
+			most = 1.4
+		}
+		if float64(took[1]) > most*float64(took[0]) {
+			t.Errorf("404 retried %v: %v without dead links, %v with 5 %%", again, took[0], took[1])
+		}
+	}
+}
