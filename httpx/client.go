@@ -197,7 +197,7 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	case err != nil:
 	case req == nil || req.URL == nil:
 		err = errNilRequest
-	case c.cfg.resume && methodOf(req) != http.MethodGet && req.Method != http.MethodHead:
+	case c.cfg.resume && (req.Method == http.MethodPost || req.Method == http.MethodPatch):
 		err = retry.ConfigErrorf("httpx", "Resume(): is for GET, not for a %s: give it to the requests that it is for", req.Method)
 	}
 	if err != nil {

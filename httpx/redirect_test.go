@@ -167,6 +167,8 @@ func TestAnAlternateHasItsOwnCredentials(t *testing.T) {
 		{"http://a/", "http://b/", "Bearer x", ""},
 		{"http://me:pw@a/", "http://a/2", "", me},
 		{"http://me:pw@a/", "http://you:pw@a/2", "", you},
+		{"https://a/", "http://a/2", "Bearer x", ""},             // not in clear text
+		{"http://a/", "http://A.:080/2", "Bearer x", "Bearer x"}, // the same host
 	} {
 		got := "none"
 		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -288,6 +290,50 @@ func TestAResponseWithoutItsRequest(t *testing.T) {
 		}
 		if _, err := httpx.Fetch(t.Context(), over(rt), "http://h/", httpx.Text); (err == nil) != (code == 200) {
 			t.Error(err)
+		}
+	}
+}
+
+// What an alternate is and was asked for stays its own, when it redirects: http.Client knows of the request's URL only.
+func TestAnAlternateThatRedirects(t *testing.T) {
+	const you = "Basic eW91OnB3"
+	for _, c := range []struct {
+		name, alternate, location string
+		auth, referer, at         string // of the hop
+	}{
+		{"stays", "http://you:pw@b/x?k=v", "/next", you, "http://b/x?k=v", "http://b/next"},
+		{"by a whole URL", "http://you:pw@b/x", "http://b/next", you, "http://b/x", "http://b/next"},
+		{"goes on", "http://you:pw@b/x", "http://c/next", "", "http://b/x", "http://c/next"},
+		{"to another port", "http://you:pw@b/x", "http://b:81/next", "", "http://b/x", "http://b:81/next"},
+		{"out of https", "https://you:pw@b/x", "http://b/next", "", "", "http://b/next"},
+	} {
+		var hop *http.Request
+		location := ""
+		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 200, http.NoBody)
+			if r.URL.Path == "/next" {
+				hop = r
+				return resp, nil
+			}
+			resp.StatusCode = 302
+			resp.Header.Set("Location", c.location)
+			return resp, nil
+		}), httpx.Alternates(c.alternate))
+		resp, err := client.Get(t.Context(), "http://a/private?token=hunter2")
+		read(t, resp, err)
+		if hop == nil || hop.Header.Get("Authorization") != c.auth || hop.Header.Get("Referer") != c.referer || hop.URL.String() != c.at {
+			t.Errorf("%s: %v %v", c.name, hop.URL, hop.Header)
+		}
+		stop := client.With(httpx.WithClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp := answer(r, 302, http.NoBody)
+			resp.Header.Set("Location", c.location)
+			return resp, nil
+		}), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
+		if resp, err = stop.Get(t.Context(), "http://a/"); err == nil {
+			location = resp.Header.Get("Location")
+		}
+		if location != c.at {
+			t.Errorf("%s: Location %q, %v", c.name, location, err)
 		}
 	}
 }

@@ -165,3 +165,75 @@ func make10(r *http.Request) (rs []*http.Request) {
 	}
 	return rs
 }
+
+// No option takes a guard off, and none makes connections of its own: there is one public-only pool for each base.
+func TestGuardsSurviveEveryOtherOption(t *testing.T) {
+	server, conns := counting(t)
+	other := &http.Client{Transport: &http.Transport{}}
+	guarded := New(PublicOnly(), NoDowngrade(), WithPolicy(retry.Chain()))
+	for name, c := range map[string]*Client{
+		"With(WithClient)":         guarded.With(WithClient(other)),
+		"WithClient first":         New(WithClient(other), PublicOnly()),
+		"twice":                    guarded.With(WithClient(other)).With(WithClient(&http.Client{Transport: &http.Transport{}})),
+		"With(Header)":             guarded.With(Header("A", "b")),
+		"WithClient after Polite":  guarded.With(Polite("bot"), WithClient(other)),
+		"Alternates":               guarded.With(Alternates(server.URL)),
+		"a hook that goes inside":  guarded.With(EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = server.Listener.Addr().String(); return nil })),
+		"PublicOnly for a request": New(WithClient(other)).With(PublicOnly()),
+	} {
+		_, err := c.Get(t.Context(), server.URL)
+		mustRefuse(t, err, ErrPrivateAddress)
+		if name != "WithClient first" && name != "PublicOnly for a request" && c.hc.CheckRedirect == nil {
+			t.Errorf("%s: NoDowngrade is off", name)
+		}
+	}
+	if server.Close(); *conns != 0 {
+		t.Error(*conns, "connections were made")
+	}
+	if err := guarded.With(WithClient(&http.Client{Transport: foreign{}})).Validate(); !errors.Is(err, retry.ErrConfig) {
+		t.Error("a transport that cannot be watched:", err)
+	}
+}
+
+func TestThereIsOnePublicPoolForEachTransport(t *testing.T) {
+	base := &http.Transport{}
+	client := New(WithClient(&http.Client{Transport: base}))
+	one := client.With(PublicOnly()).hop.base
+	for name, c := range map[string]*Client{
+		"again":   client.With(PublicOnly()),
+		"derived": client.With(PublicOnly()).With(Header("A", "b")),
+		"another": New(PublicOnly()).With(WithClient(&http.Client{Transport: base})),
+	} {
+		if c.hop.base != one {
+			t.Errorf("%s: a pool of its own", name)
+		}
+	}
+	if New(PublicOnly()).hop.base != New(PublicOnly()).hop.base {
+		t.Error("http.DefaultTransport has two")
+	}
+}
+
+func TestAnAlternateOrAHookDoesNotDowngrade(t *testing.T) {
+	sent := 0
+	rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+		sent++
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+	})
+	c := New(WithClient(&http.Client{Transport: rt}), WithPolicy(retry.Chain()))
+	down := EachAttempt(func(_ int, r *http.Request) error { r.URL.Scheme = "http"; return nil })
+	for name, opt := range map[string]Option{"alternate": Alternates("http://h/"), "hook": down} {
+		_, err := c.With(NoDowngrade()).Get(t.Context(), "https://h/", opt)
+		mustRefuse(t, err, ErrDowngrade)
+		if sent > 0 {
+			t.Errorf("%s: sent", name)
+		}
+		if _, err := c.Get(t.Context(), "https://h/", opt); err != nil || sent != 1 {
+			t.Errorf("%s, without the option: %v", name, err)
+		}
+		sent = 0
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

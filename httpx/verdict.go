@@ -79,7 +79,7 @@ func (x *exchange) verdict(ctx context.Context, req *http.Request, resp, seen *h
 	is := func(option string, ps []Predicate) bool {
 		i := slices.IndexFunc(ps, func(p Predicate) bool { return ask(p, seen) })
 		if i >= 0 {
-			by = cmp.Or(by, option+"("+nameOf(ps[i])+")")
+			by = cmp.Or(by, option+": "+nameOf(ps[i]))
 		}
 		return i >= 0
 	}
@@ -320,7 +320,7 @@ func (e *StatusError) Error() string {
 	switch {
 	case e.Code >= 400:
 	case e.by != "":
-		text += ", rejected by " + e.by
+		text += ", rejected by a predicate (" + e.by + ")"
 	case e.Code/100 == 2:
 		text += ", rejected by a predicate"
 	}
