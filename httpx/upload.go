@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 )
@@ -185,31 +186,18 @@ func (b *replacedBody) Close() error {
 }
 
 // replayable returns req, or if its body is a file, or another io.ReaderAt of known size, a copy that has the
-// body's length and can open it again.
+// body's length and can open it again. What was read of the body before is not a part of it.
 func replayable(req *http.Request) *http.Request {
 	if req == nil || !hasBody(req) || req.GetBody != nil {
 		return req
 	}
-	at, ok := req.Body.(io.ReaderAt)
+	body := withoutNopCloser(req.Body)
+	at, ok := body.(io.ReaderAt)
 	if !ok {
 		return req
 	}
-	from, size := int64(0), int64(-1)
-	switch b := req.Body.(type) {
-	case interface{ Stat() (os.FileInfo, error) }:
-		if info, err := b.Stat(); err == nil && info.Mode().IsRegular() {
-			size = info.Size()
-		}
-	case interface{ Size() int64 }:
-		size = b.Size()
-	}
-	if s, ok := req.Body.(io.Seeker); ok && size >= 0 { // where it stands: only what follows is sent
-		var err error
-		if from, err = s.Seek(0, io.SeekCurrent); err != nil {
-			return req
-		}
-	}
-	if size -= from; size < 0 {
+	from, size := extent(body)
+	if size < 0 {
 		return req
 	}
 	if req.ContentLength > 0 {
@@ -225,6 +213,47 @@ func replayable(req *http.Request) *http.Request {
 	f := &replay{at: at, from: from, size: size, closer: req.Body}
 	r.Body, r.GetBody = f.open(), func() (io.ReadCloser, error) { return f.open(), nil }
 	return &r
+}
+
+// extent is where body stands, and how much follows; -1: nobody knows.
+func extent(body io.Reader) (from, size int64) {
+	switch b := body.(type) {
+	case interface{ Stat() (os.FileInfo, error) }:
+		info, err := b.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			return 0, -1
+		}
+		size = info.Size()
+	case interface{ Size() int64 }:
+		size = b.Size()
+	default:
+		return 0, -1
+	}
+	if s, ok := body.(io.Seeker); ok {
+		var err error
+		if from, err = s.Seek(0, io.SeekCurrent); err != nil { // which moves nothing
+			return 0, -1
+		}
+	}
+	return from, max(size-from, 0)
+}
+
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(struct{ io.Reader }{}))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(struct {
+		io.Reader
+		io.WriterTo
+	}{}))
+)
+
+// withoutNopCloser is what http.NewRequest has put an io.NopCloser around; net/http looks there in the same way.
+func withoutNopCloser(body io.Reader) io.Reader {
+	if t := reflect.TypeOf(body); t == nopCloser || t == nopCloserWriterTo {
+		if r, ok := reflect.ValueOf(body).Field(0).Interface().(io.Reader); ok {
+			return r
+		}
+	}
+	return body
 }
 
 // replay is a body that is read from its beginning as often as needed. It is closed when the call is over and the
