@@ -126,7 +126,7 @@ func (b *Bulkhead) SetSlots(n int) error {
 	defer b.mu.Unlock()
 	b.slots = n
 	for _, w := range b.line.cut(func(w *waiter) bool { return w.place.size > n }) {
-		w.refused = b.tooMany(w.place.size, n)
+		w.rejected = b.tooMany(w.place.size, n)
 		close(w.turn)
 	}
 	b.admit()
@@ -298,8 +298,8 @@ func (b *Bulkhead) outcome(w *waiter, ended error) error {
 	switch {
 	case ended != nil:
 		return b.full("no slot in time: %w", ended)
-	case w.refused != nil:
-		return w.refused
+	case w.rejected != nil:
+		return w.rejected
 	case w.place.held == 0:
 		return b.full("%w: no slot within MaxWait (%v)", ErrFull, b.maxWait)
 	}

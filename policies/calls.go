@@ -90,7 +90,7 @@ func (r *run) metered() error {
 		return r.giveUp(errNoCalls, 0)
 	}
 	if v, err := r.try(); err != nil {
-		return r.rest(err, v)
+		return r.goOn(err, v)
 	}
 	return nil
 }

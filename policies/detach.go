@@ -74,20 +74,20 @@ func detached[T any](
 	go r.make(ctx, true, 0)
 	select {
 	case o := <-r.outcomes:
-		return r.take(o)
+		return r.hand(o)
 	case <-ctx.Done():
 	}
 	behind.Add(1)
 	if !apart.CompareAndSwap(false, true) { // it is over in the same moment
 		behind.Add(-1)
-		return r.take(<-r.outcomes)
+		return r.hand(<-r.outcomes)
 	}
 	var zero T
 	return zero, retry.Ended(ctx)
 }
 
-// take is what the caller gets of o.
-func (r *race[T]) take(o outcome[T]) (T, error) {
+// hand is what the caller gets of o.
+func (r *race[T]) hand(o outcome[T]) (T, error) {
 	r.raise(o)
 	r.winner = &o
 	return o.value, o.err

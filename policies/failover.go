@@ -59,13 +59,13 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 type allFailed struct {
 	errs    []error
 	speaker int
-	verdict retry.Verdict // the speaker's
+	says    retry.Verdict // the speaker
 }
 
 func (a *allFailed) add(err error, v retry.Verdict) {
 	a.errs = append(a.errs, err)
 	if len(a.errs) > 1 {
-		switch before := a.verdict; {
+		switch before := a.says; {
 		case v.Rejection == nil: // the callee was reached
 		case before.Rejection == nil:
 			return
@@ -73,7 +73,7 @@ func (a *allFailed) add(err error, v retry.Verdict) {
 			return
 		}
 	}
-	a.speaker, a.verdict = len(a.errs)-1, v
+	a.speaker, a.says = len(a.errs)-1, v
 }
 
 // err is the only failure as it is, or all of them.

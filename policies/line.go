@@ -19,8 +19,8 @@ type waiter struct {
 	priority retry.Priority
 	came     uint64
 	at       int           // in the heap; -1: not any more
-	turn     chan struct{} // closed once it has its slots, or is refused
-	refused  error
+	turn     chan struct{} // closed once it has its slots, or is rejected
+	rejected error
 }
 
 // before reports whether somebody in line goes before a call of that priority that comes now.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os/exec"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -17,7 +15,7 @@ import (
 type loop struct {
 	config
 	name  string        // for events
-	plan  func() string // the schedule, for String
+	text  func() string // the schedule, for String
 	fresh func() backoff.BackOff
 	err   error
 }
@@ -61,7 +59,7 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	err := next.Try(ctx, 1)
 	if err != nil {
 		r := l.begin(ctx, next, begun)
-		return r.rest(err, retry.VerdictOf(err))
+		return r.goOn(err, retry.VerdictOf(err))
 	}
 	if l.budget != nil {
 		l.budget.succeeded(true, 0)
@@ -76,14 +74,14 @@ type run struct {
 	next  retry.Next
 	begun time.Duration
 
-	made     int   // attempts that were not rejections
-	last     error // the failure of the last of them
-	row      row
-	refusals refusals
+	made       int   // attempts that were not rejections
+	last       error // the failure of the last of them
+	row        row
+	rejections rejections
 
-	meter  *meter // of MaxCalls, of this loop or one around; nil: none
-	paid   int64  // to the budget, for an attempt that has not been made
-	called bool   // likewise one of the meter's calls is taken
+	meter    *meter // of MaxCalls, of this loop or one around; nil: none
+	paid     int64  // to the budget, for an attempt that has not been made
+	credited bool   // likewise one of the meter's calls is taken
 }
 
 // row is a row of attempts, which ResetAfter begins anew.
@@ -94,19 +92,12 @@ type row struct {
 	waits   waits
 }
 
-// refusals is a row of rejections.
-type refusals struct {
-	n      int
-	waited time.Duration
-	waits  waits // for those that name no time
-}
-
 func (l *loop) begin(ctx context.Context, next retry.Next, begun time.Duration) run {
 	return run{loop: l, ctx: ctx, next: next, begun: begun, row: row{since: begun, started: begun}}
 }
 
-// rest goes on after err, the outcome of an attempt that failed.
-func (r *run) rest(err error, v retry.Verdict) error {
+// goOn is what follows err, the outcome of an attempt that failed.
+func (r *run) goOn(err error, v retry.Verdict) error {
 	defer r.giveBack()
 	for {
 		wait, over := r.decide(err, v)
@@ -134,7 +125,7 @@ func (r *run) try() (v retry.Verdict, err error) {
 		c = r.meter.credit(ctx)
 		ctx = c
 	}
-	r.paid, r.called = 0, false
+	r.paid, r.credited = 0, false
 	if r.resetAfter > 0 {
 		r.row.started = now()
 	}
@@ -142,7 +133,7 @@ func (r *run) try() (v retry.Verdict, err error) {
 	switch {
 	case err != nil:
 		if v = retry.VerdictOf(err); v.Unreached {
-			r.paid, r.called = paid, c != nil && c.take()
+			r.paid, r.credited = paid, c != nil && c.take()
 		}
 	case r.budget != nil:
 		r.budget.succeeded(r.made == 0, paid)
@@ -154,10 +145,10 @@ func (r *run) giveBack() {
 	if r.paid > 0 {
 		r.budget.giveBack(r.paid)
 	}
-	if r.called {
+	if r.credited {
 		r.meter.giveBack()
 	}
-	r.paid, r.called = 0, false
+	r.paid, r.credited = 0, false
 }
 
 // number is that of the last attempt, in its row.
@@ -171,7 +162,7 @@ func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error
 	if v.Rejection != nil {
 		return r.rejected(err, v)
 	}
-	r.refusals = refusals{}
+	r.rejections = rejections{}
 	ended := retry.Ended(r.ctx)
 	if ended != nil && errors.Is(err, r.ctx.Err()) && err.Error() == ended.Error() {
 		// Nothing but the end of ctx: not a failure of the callee. It is counted, because the error
@@ -185,11 +176,11 @@ func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error
 	r.count(err)
 	switch {
 	case v.Permanent || isFinal(err, r.retryIf == nil):
-		return 0, r.final(err, retry.ErrPermanent)
+		return 0, r.end(err, retry.ErrPermanent)
 	case ended != nil:
 		return 0, r.giveUp(ended, 0)
 	case r.retryIf != nil && !r.retryIf(err):
-		return 0, r.final(err, retry.ErrDeclined)
+		return 0, r.end(err, retry.ErrDeclined)
 	}
 	return r.again(v)
 }
@@ -244,76 +235,24 @@ func (r *run) pay(v retry.Verdict) error {
 	if r.meter != nil && !r.meter.take(nil) {
 		return r.giveUp(errNoCalls, 0)
 	}
-	r.called = r.meter != nil
+	r.credited = r.meter != nil
 	paid, ok := r.budget.spend(v.Refused)
 	if !ok {
-		refused := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
-		retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: refused.Policy, Err: refused})
-		return r.giveUp(refused, 0)
+		spent := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
+		retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: spent.Policy, Err: spent})
+		return r.giveUp(spent, 0)
 	}
 	r.paid = paid
 	return nil
 }
 
-// rejected is for an attempt that a policy further in refused: no failure, no attempt used, unless
-// a loop further in had made calls before. Where it is not waited for, the loop adds nothing to the
-// rejection but its own last failure.
-func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over error) {
-	first := r.made == 0
-	if !v.Unreached {
-		r.made++
-	}
-	wait = v.Rejection.RetryAfter
-	if inner, ok := errors.AsType[*retry.Error](err); ok {
-		if inner.Last != nil {
-			r.last = inner.Last
-		}
-	} else if wait > 0 { // an inner loop has waited for what its failure asked
-		wait = v.After
-	}
-	if ended := retry.Ended(r.ctx); ended != nil {
-		return 0, r.asItIs(both(err, ended), first)
-	}
-	wait, worth := r.patient(wait)
-	switch {
-	case v.Permanent || !worth || r.tooLate(wait) || r.attempts > 0 && r.number() >= r.attempts:
-		return 0, r.asItIs(err, first)
-	case !retry.Fits(r.ctx, wait):
-		return 0, r.giveUp(both(err, context.DeadlineExceeded), wait)
-	}
-	r.refusals.n++
-	r.refusals.waited += wait
-	return wait, nil
-}
-
-// patient says how long to wait on a rejection that asks for wait, 0 if it does not know, and
-// whether at all: if that costs no more than a failure would now, or fits the patience that is
-// left.
-func (r *run) patient(wait time.Duration) (time.Duration, bool) {
-	refused := &r.refusals
-	if r.patience < 0 {
-		if wait <= 0 || r.attempts == 1 || r.attempts > 0 && refused.n >= r.attempts {
-			return 0, false
-		}
-		usual, ok := r.row.waits.peek(r.loop)
-		return wait, ok && wait <= usual
-	}
-	if wait <= 0 || refused.n >= max(1, r.attempts) { // the latter against very short times for ever
-		own, ok := refused.waits.next(r.loop)
-		if wait = max(wait, own); !ok || wait <= 0 {
-			return 0, false
-		}
-	}
-	return wait, wait <= r.patience-refused.waited
-}
-
 // wait tells of the next attempt and sleeps until it is due.
 func (r *run) wait(wait time.Duration, err error) error {
 	e := retry.Event{Policy: r.name, Wait: wait}
-	refused := r.refusals.n > 0
+	rejected := r.rejections.n > 0
 	if retry.Observed(r.ctx) {
 		e = r.event(e)
-		if refused {
+		if rejected {
 			e.Attempt = r.number() + 1 // the one that was refused is yet to come
 		} else {
 			told := e
@@ -321,7 +260,7 @@ func (r *run) wait(wait time.Duration, err error) error {
 			retry.Emit(r.ctx, told)
 		}
 	}
-	if !refused {
+	if !rejected {
 		for _, listener := range r.onRetry {
 			listener(r.ctx, r.number(), wait, err)
 		}
@@ -337,7 +276,7 @@ func (r *run) wait(wait time.Duration, err error) error {
 	default:
 		return nil
 	}
-	if refused {
+	if rejected {
 		cut = both(cut, err)
 	}
 	return r.giveUp(cut, wait)
@@ -376,9 +315,9 @@ func (r *run) event(e retry.Event) retry.Event {
 	return e
 }
 
-// final ends the call with a failure that is not worth repeating; the first attempt's comes back as
+// end ends the call with a failure that is not worth repeating; the first attempt's comes back as
 // it was.
-func (r *run) final(err, reason error) error {
+func (r *run) end(err, reason error) error {
 	if r.made == 1 {
 		return err
 	}
@@ -397,24 +336,6 @@ func (r *run) asItIs(err error, first bool) error {
 func (r *run) giveUp(reason error, wait time.Duration) error {
 	elapsed := now() - r.begun
 	return &retry.Error{Reason: reason, Attempts: r.made, Elapsed: elapsed, Wait: wait, Last: r.last}
-}
-
-// overCap is ErrExhausted by a hint above HintCap. httpx looks for the method OverCap: such a
-// response is not handed back.
-type overCap struct {
-	loop      string
-	hint, cap time.Duration
-}
-
-func (o *overCap) Error() string {
-	return fmt.Sprintf("the callee asked for %v, above HintCap (%v)", o.hint, o.cap)
-}
-func (o *overCap) Unwrap() error { return retry.ErrExhausted }
-func (o *overCap) OverCap()      {}
-
-// GaveUp words the whole of the error for retry.Error.
-func (o *overCap) GaveUp(attempts string) string {
-	return fmt.Sprintf("%s: gave up after %s: %v", o.loop, attempts, o)
 }
 
 // tooLate reports whether a wait that begins now would go beyond MaxElapsed.
@@ -440,30 +361,4 @@ func both(err, also error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", err, also)
-}
-
-// isFinal finds what says in another library's words that no attempt can help: cenkalti's mark,
-// which functions written for backoff.Retry return, and, by default, a command that is not there or
-// may not be run. Like the marks of retry neither is seen behind retry.Unmark.
-func isFinal(err error, byDefault bool) bool {
-	for e := range retry.Tree(err) {
-		if _, ok := e.(*backoff.PermanentError); ok {
-			return true
-		}
-		if byDefault && cannotRun(e) {
-			return true
-		}
-	}
-	return false
-}
-
-func cannotRun(err error) bool {
-	switch e := err.(type) {
-	case *exec.Error:
-		return true
-	case *fs.PathError:
-		useless := errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, fs.ErrPermission)
-		return e.Op == "fork/exec" && useless
-	}
-	return err == exec.ErrNotFound || err == exec.ErrDot
 }

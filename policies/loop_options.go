@@ -96,12 +96,12 @@ func HintCap(d time.Duration) Option {
 	return option("HintCap", d, d > 0, "be positive", func(c *config) { c.hintCap = d })
 }
 
-// Patience lets a loop wait up to d for policies that refuse the call (a breaker is open, a limit
-// reached), all in all for refusals in a row. A refusal that names no time (a bulkhead is full) is
-// asked again by the loop's own schedule. It is for crawls and batch jobs, which would rather wait
-// for a breaker than lose the call.
+// Patience lets a loop wait up to d for policies that reject the call (a breaker is open, a limit
+// reached), all in all for rejections in a row. A rejection that names no time (a bulkhead is full)
+// is asked again by the loop's own schedule. It is for crawls and batch jobs, which would rather
+// wait for a breaker than lose the call.
 //
-// By default a refusal fails fast: a loop waits for one only if that takes no longer than the wait
+// By default a rejection fails fast: a loop waits for one only if that takes no longer than the wait
 // that would now follow on a failure, and at most [Attempts] times in a row. With 0 it waits for
 // none.
 func Patience(d time.Duration) Option {

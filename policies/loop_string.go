@@ -23,7 +23,9 @@ func (l *loop) String() string {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
-	tell(l.plan != nil, "%s", l.planned())
+	if l.text != nil {
+		parts = append(parts, l.text())
+	}
 	tell(l.maxDelay < unbounded, "up to %v", l.maxDelay)
 	tell(l.jitter != NoJitter, "%s", l.jitter.text())
 	tell(l.maxElapsed > 0, "within %v", l.maxElapsed)
@@ -33,11 +35,4 @@ func (l *loop) String() string {
 	tell(l.outermost, "outermost only")
 	tell(l.budget != nil, "%v", l.budget)
 	return l.name + "(" + strings.Join(parts, ", ") + ")"
-}
-
-func (l *loop) planned() string {
-	if l.plan == nil {
-		return ""
-	}
-	return l.plan()
 }

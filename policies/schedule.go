@@ -28,7 +28,7 @@ func Exponential(opts ...Option) retry.Policy {
 		b.Reset()
 		return b
 	}
-	l.plan = func() string { return fmt.Sprintf("%v x%v", l.initial, l.factor) }
+	l.text = func() string { return fmt.Sprintf("%v x%v", l.initial, l.factor) }
 	return l.configured("Exponential", nil, opts)
 }
 
@@ -39,7 +39,7 @@ func Fibonacci(opts ...Option) retry.Policy {
 	l.fresh = func() backoff.BackOff {
 		return &fibonacci{unit: l.initial, a: l.initial, b: l.initial}
 	}
-	l.plan = func() string { return fmt.Sprintf("%v x1, 2, 3, 5", l.initial) }
+	l.text = func() string { return fmt.Sprintf("%v x1, 2, 3, 5", l.initial) }
 	return l.configured("Fibonacci", nil, opts)
 }
 
@@ -50,7 +50,7 @@ func Constant(d time.Duration, opts ...Option) retry.Policy {
 	m.check(d >= 0, "d %v: must not be negative", d)
 	l := exact("constant", 3)
 	l.fresh = func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
-	l.plan = d.String
+	l.text = d.String
 	return l.configured("Constant", m, opts)
 }
 
@@ -64,7 +64,7 @@ func Random(low, high time.Duration, opts ...Option) retry.Policy {
 		top := min(high, l.maxDelay) // drawn within the cap
 		return random{min(low, top), top}
 	}
-	l.plan = func() string { return fmt.Sprintf("%v to %v", low, high) }
+	l.text = func() string { return fmt.Sprintf("%v to %v", low, high) }
 	return l.configured("Random", m, opts)
 }
 
@@ -80,7 +80,7 @@ func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 	waits = slices.Clone(waits)
 	l := exact("delays", len(waits)+1)
 	l.fresh = func() backoff.BackOff { return &listed{waits: waits} }
-	l.plan = func() string { return strings.Trim(fmt.Sprint(waits), "[]") }
+	l.text = func() string { return strings.Trim(fmt.Sprint(waits), "[]") }
 	return l.configured("Delays", m, opts)
 }
 

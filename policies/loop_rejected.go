@@ -1,0 +1,68 @@
+package policies
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// rejections is a row of rejections.
+type rejections struct {
+	n      int
+	waited time.Duration
+	waits  waits // for those that name no time
+}
+
+// rejected is for an attempt that a policy further in rejected: no failure, no attempt used, unless
+// a loop further in had made calls before. Where it is not waited for, the loop adds nothing to the
+// rejection but its own last failure.
+func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over error) {
+	first := r.made == 0
+	if !v.Unreached {
+		r.made++
+	}
+	wait = v.Rejection.RetryAfter
+	if inner, ok := errors.AsType[*retry.Error](err); ok {
+		if inner.Last != nil {
+			r.last = inner.Last
+		}
+	} else if wait > 0 { // unlike here, an inner loop has waited for what its failure asked
+		wait = v.After
+	}
+	if ended := retry.Ended(r.ctx); ended != nil {
+		return 0, r.asItIs(both(err, ended), first)
+	}
+	wait, worth := r.patient(wait)
+	switch {
+	case v.Permanent || !worth || r.tooLate(wait) || r.attempts > 0 && r.number() >= r.attempts:
+		return 0, r.asItIs(err, first)
+	case !retry.Fits(r.ctx, wait):
+		return 0, r.giveUp(both(err, context.DeadlineExceeded), wait)
+	}
+	r.rejections.n++
+	r.rejections.waited += wait
+	return wait, nil
+}
+
+// patient says how long to wait on a rejection that asks for wait, 0 if it does not know, and
+// whether at all: if that costs no more than a failure would now, or fits the patience that is
+// left.
+func (r *run) patient(wait time.Duration) (time.Duration, bool) {
+	row := &r.rejections
+	if r.patience < 0 {
+		if wait <= 0 || r.attempts == 1 || r.attempts > 0 && row.n >= r.attempts {
+			return 0, false
+		}
+		usual, ok := r.row.waits.peek(r.loop)
+		return wait, ok && wait <= usual
+	}
+	if wait <= 0 || row.n >= max(1, r.attempts) { // the latter against very short times for ever
+		own, ok := row.waits.next(r.loop)
+		if wait = max(wait, own); !ok || wait <= 0 {
+			return 0, false
+		}
+	}
+	return wait, wait <= r.patience-row.waited
+}
