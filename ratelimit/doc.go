@@ -13,9 +13,10 @@
 //
 //	pace := ratelimit.NewPacer(ratelimit.MaxRate(50))           // never above 50 a second, whatever the server bears
 //
-// Both are policies: waiting calls go first in, first out; a wait that cannot end before the context's deadline, or within
-// [MaxWait], is refused at once with the time it would have taken ([ErrLimited]); an abandoned wait leaves no trace; and a call
-// that was refused further in gives back what it took. So their place is inside the retry loop, where each attempt pays, and
+// Both are policies: of the waiting calls the higher priority goes first ([retry.WithPriority]), and first in, first out within one;
+// a wait that cannot end before the context's deadline, or within [MaxWait], is refused at once with the time it would have taken
+// ([ErrLimited]), also if it is others going first that made it too long; an abandoned wait leaves no trace and is a rejection too;
+// and a call that was refused further in gives back what it took. So their place is inside the retry loop, where each attempt pays, and
 // outside of the breaker, to which queueing is then no slow call:
 //
 //	retry.Chain(loop, limit, breaker)

@@ -23,8 +23,9 @@ const (
 	ramp = 100 * time.Millisecond
 )
 
-// pause is what holds callers back beside the buckets. It opens in three steps: until the pause has passed nobody goes; then one
-// call goes, the probe; when that has been answered, the line goes along the ramp.
+// pause holds callers back beside the sources. It opens in three steps: until the pause has passed
+// nobody goes; then one call goes, the probe; when that has been answered, the line follows along the
+// ramp.
 type pause struct {
 	phase    phase
 	until    time.Time // shut: nobody goes before; probing: the others go without its answer; ramping: the ramp's begin
@@ -43,8 +44,8 @@ const (
 	ramping
 )
 
-// next is when the one who has k others before him may go, as far as the pause is concerned; he counts on the probe's answer to
-// come at once.
+// next is when a call with k others before it may go, as far as the pause is concerned, if the probe
+// is answered at once.
 func (p *pause) next(now time.Time, k int) time.Time {
 	begin, k0 := now, k
 	switch p.phase {
@@ -60,7 +61,7 @@ func (p *pause) next(now time.Time, k int) time.Time {
 	return later(now, begin.Add(rampAt(k0)))
 }
 
-// rampAt is when, in a ramp, the one goes who has k before him.
+// rampAt is when, in a ramp, the call goes that has k before it.
 func rampAt(k int) time.Duration {
 	return time.Duration(float64(ramp) * math.Log2(float64(max(k, 0)+1)))
 }
@@ -79,7 +80,7 @@ func (p *pause) opens(now time.Time) time.Time {
 	return now
 }
 
-// pass lets one go who opens has let. It returns the number of the probe that he is, or 0.
+// pass lets a call go that opens admits. It returns the call's number if it is a probe, else 0.
 func (p *pause) pass(now time.Time) int32 {
 	switch p.phase {
 	case shut:
@@ -103,8 +104,8 @@ func (p *pause) shut(now, until time.Time) (began bool) {
 	return true
 }
 
-// pending reports whether forgetting the pause would change a decision, with nobody in line. Those whom it has sent away may come
-// back a little after its end, and find their probe.
+// pending reports whether forgetting the pause would change a decision, with nobody in line. Calls that
+// it has sent away may come back a little after its end, and one of them is the probe.
 func (p *pause) pending(now time.Time) bool {
 	switch p.phase {
 	case shut:
@@ -115,16 +116,18 @@ func (p *pause) pending(now time.Time) bool {
 	return false
 }
 
-// Pause holds every caller for d, counted from now; of two pauses the one that ends later counts. When it has passed, one call
-// goes first, the probe. When that was answered, and after a second at the latest, the others follow: the first at once and then
-// spread out, twice as many in each tenth of a second, as far as the limit permits. A probe that is refused brings the next pause,
-// one that is abandoned gives its place to the next in line. A pause that has passed with nobody in line is forgotten after one
-// more second.
+// Pause holds every caller for d, counted from now; of two pauses the one that ends later counts. When
+// it has passed, one call goes first, the probe. When that was answered, and after a second at the
+// latest, the others follow: the first at once and then spread out, twice as many in each tenth of a
+// second, as far as the limit permits. A probe that is refused brings the next pause, one that is
+// abandoned gives its place to the next in line. A pause that has passed with nobody in line is
+// forgotten after one more second.
 //
-// A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the call, or a [retry.Quota] with
-// nothing remaining until its reset, both no longer than [HintCap]. However many calls bring one, it is one pause, up to the latest
-// time named. After(err, 0), refused without a time, pauses for half a second, and twice as long each time the probe is refused so,
-// up to 30 s; answers to calls that went before the pause began do not count again.
+// A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the call,
+// or a [retry.Quota] with nothing remaining until its reset, both no longer than [HintCap]. However
+// many calls bring one, it is one pause, up to the latest time that any of them named. After(err, 0),
+// refused without a time, pauses for half a second, and twice as long each time the probe is refused
+// so, up to 30 s; answers to calls that went before the pause began do not count again.
 func (l *Limiter) Pause(d time.Duration) {
 	if l == nil {
 		return
@@ -137,7 +140,8 @@ func (l *Limiter) Pause(d time.Duration) {
 	}
 }
 
-// held is what a source calls that others have told to hold everybody until the given time. It must not be called with l.mu held.
+// held is what a source calls that others have told to hold everybody until the given time. It must
+// not be called with l.mu held.
 func (l *Limiter) held(until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -167,11 +171,13 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	}
 	l.mu.Unlock()
 	if began && !l.shadow {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: l.label, Wait: wait, Err: err, To: fmt.Sprintf("paused for %v", wait)})
+		to := fmt.Sprintf("paused for %v", wait)
+		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: l.label, Wait: wait, Err: err, To: to})
 	}
 }
 
-// shut is pauseUntil for this process, and has a source that others share hold them too. It requires that l.mu is held.
+// shut is pauseUntil for this process, and has a source that others share hold them too. It requires
+// that l.mu is held.
 func (l *Limiter) shut(now, until time.Time) (began bool) {
 	if l.members == nil {
 		for _, s := range l.sources {
@@ -181,8 +187,9 @@ func (l *Limiter) shut(now, until time.Time) (began bool) {
 	return l.pauseUntil(now, until)
 }
 
-// pauseUntil holds everybody until the given time and reports whether that is a new pause. Thousands of answers may each make it a
-// little longer, so the line is looked through only where somebody could no longer fit. It requires that l.mu is held.
+// pauseUntil holds everybody until the given time and reports whether that is a new pause. Thousands of
+// answers may each make it a little longer, so the line is looked through only if somebody could no
+// longer fit. It requires that l.mu is held.
 func (l *Limiter) pauseUntil(now, until time.Time) (began bool) {
 	before := l.pause.until
 	began = l.pause.shut(now, until)
