@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/schollz/progressbar/v3"
+)
+
+// progress tells a person how far a scraper is: a bar on a terminal, a line every few seconds elsewhere.
+type progress struct {
+	out  io.Writer
+	name string
+	want int
+	bar  *progressbar.ProgressBar // nil: not a terminal
+
+	mu    sync.Mutex
+	pages int
+	start time.Time
+	told  time.Time
+	doing func() string // what the pacer does
+}
+
+const tellEvery = 5 * time.Second
+
+// newProgress begins to tell of a scraper that is to fetch so many pages, -1 if nobody knows.
+func newProgress(out io.Writer, name string, want int) *progress {
+	p := &progress{out: out, name: name, want: want, start: time.Now(), told: time.Now()}
+	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		p.bar = progressbar.NewOptions(want, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("pages"),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(24), progressbar.OptionSetPredictTime(true))
+	}
+	return p
+}
+
+// explain has the progress tell what the pacer believes.
+func (p *progress) explain(what func() string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doing = what
+}
+
+func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages += n
+	if p.bar != nil {
+		p.bar.Describe(p.describe())
+		_ = p.bar.Add(n) // a terminal that is gone is no reason to stop
+		return
+	}
+	if time.Since(p.told) >= tellEvery {
+		p.told = time.Now()
+		p.tell()
+	}
+}
+
+func (p *progress) describe() string {
+	if p.doing == nil {
+		return fmt.Sprintf("%-8s", p.name)
+	}
+	return fmt.Sprintf("%-8s %.60s", p.name, p.doing())
+}
+
+// tell requires that p.mu is held.
+func (p *progress) tell() {
+	took := time.Since(p.start)
+	of := ""
+	if p.want > 0 {
+		of = fmt.Sprintf(" of %d", p.want)
+	}
+	text := fmt.Sprintf("%-8s %4d%s pages in %5.1f s, %.1f/s", p.name, p.pages, of, took.Seconds(), float64(p.pages)/max(.001, took.Seconds()))
+	if p.doing != nil {
+		text += "; " + p.doing()
+	}
+	fmt.Fprintln(p.out, text)
+}
+
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Exit()
+		fmt.Fprintln(p.out)
+		return
+	}
+	p.tell()
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func try(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, bad bytes.Buffer
+	code = run(t.Context(), args, &out, &bad)
+	return code, out.String(), bad.String()
+}
+
+func TestBadUsageIsOneClearLine(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pages.jsonl"), []byte(`{"url":"/page/1","file":"x"}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"must be 10 to 100000":      {"-pages", "1"},
+		"must be one of bucket":     {"-rule", "none"},
+		"-resume needs -out":        {"-resume"},
+		"-base needs one of":        {"-base", "http://127.0.0.1:1/"},
+		"must be an address":        {"-base", "nowhere", "-links", "x"},
+		"need -base":                {"-sitemap", "x"},
+		"would get you banned":      {"-base", "http://127.0.0.1:1/", "-links", "x", "-only", "plain"},
+		"must be plain, backoff":    {"-only", "curl"},
+		"must be 1 to 256":          {"-workers", "0"},
+		"unexpected argument":       {"fast"},
+		"flag provided but not":     {"-fast"},
+		"-resume goes on with them": {"-pages", "10", "-out", dir},
+		"no address in it":          {"-base", "http://127.0.0.1:1/", "-links", empty},
+		"no such file":              {"-base", "http://127.0.0.1:1/", "-links", filepath.Join(dir, "missing")},
+	} {
+		code, _, stderr := try(t, args...)
+		if code != exitUsage || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%v: exit code %d, %q", args, code, stderr)
+		}
+	}
+	if code, stdout, _ := try(t, "-h"); code != exitOK || !strings.Contains(stdout, "-resume") {
+		t.Errorf("-h: exit code %d", code)
+	}
+}
+
+func TestReprisesPagesAreWholeAndPictured(t *testing.T) {
+	dir := t.TempDir()
+	picture := filepath.Join(dir, "scrape.png")
+	code, stdout, stderr := try(t, "-pages", "30", "-only", "reprise", "-out", filepath.Join(dir, "out"), "-picture", picture)
+	if code != exitOK {
+		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	pages, err := filepath.Glob(filepath.Join(dir, "out", "pages", "*.html"))
+	if err != nil || len(pages) != 30 {
+		t.Errorf("%d pages, %v", len(pages), err)
+	}
+	for _, p := range pages {
+		text, err := os.ReadFile(p)
+		if err != nil || !strings.Contains(string(text), "Страница") || !strings.HasSuffix(string(text), "</html>\n") {
+			t.Errorf("%s: %v, %.200q", p, err, text)
+		}
+	}
+	lines, err := os.ReadFile(filepath.Join(dir, "out", "pages.jsonl"))
+	if err != nil || bytes.Count(lines, []byte("\n")) != 30 {
+		t.Errorf("%v, lines:\n%s", err, lines)
+	}
+	for l := range bytes.Lines(lines) {
+		if !json.Valid(l) {
+			t.Errorf("%q", l)
+		}
+	}
+	if png, err := os.ReadFile(picture); err != nil || !bytes.HasPrefix(png, []byte("\x89PNG")) {
+		t.Errorf("no picture: %v", err)
+	}
+}
+
+// TestResumeFetchesNothingTwice kills a crawl in the middle, and goes on.
+func TestResumeFetchesNothingTwice(t *testing.T) {
+	c := config{pages: 40, rule: "bucket", workers: 4, out: t.TempDir(), seed: 1}
+	s, err := openSite(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	crawl := func(ctx context.Context) result {
+		keep, err := openStore(c, s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keep.close()
+		bar := newProgress(&bytes.Buffer{}, "reprise", c.pages)
+		return reprise(ctx, job{seeds: s.seeds(), workers: c.workers, store: keep, progress: bar, agent: "bot"})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { // when it is in the middle
+		for {
+			if pages, _ := filepath.Glob(filepath.Join(c.out, "pages", "*.html")); len(pages) >= 12 {
+				cancel()
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	first := crawl(ctx)
+	if first.pages == 0 || first.pages >= c.pages {
+		t.Fatalf("%d pages before it was stopped", first.pages)
+	}
+	before := len(s.saw("bot"))
+	file := filepath.Join(c.out, "pages.jsonl")
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"url":"/page/3","fi`); err != nil { // killed while it wrote
+		t.Fatal(err)
+	}
+	f.Close()
+	kept := map[string]bool{}
+	had, _ := os.ReadFile(file)
+	for l := range strings.Lines(string(had)) {
+		var p line
+		if json.Unmarshal([]byte(l), &p) == nil {
+			kept[p.URL] = true
+		}
+	}
+	c.resume = true
+	second := crawl(t.Context())
+	if second.pages != c.pages || len(second.failures) > 0 {
+		t.Errorf("%d of %d pages; %v", second.pages, c.pages, second.failures)
+	}
+	for _, h := range s.saw("bot")[before:] {
+		if kept[h.path] {
+			t.Errorf("%s was fetched again", h.path)
+		}
+	}
+}
+
+func TestEveryRuleIsASite(t *testing.T) {
+	for name, l := range rules {
+		if s := l.make(); s == nil || s.Rule == nil || l.rate <= 0 || l.burst < 1 {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+}
+
+func TestTheTableIsOfWhatTheSiteSaw(t *testing.T) {
+	var out bytes.Buffer
+	saw := []hit{{0, "/", admitted}, {time.Second, "/", violated}, {2 * time.Second, "/", beganBan}, {10 * time.Second, "/", banned}}
+	r := result{name: "x", pages: 1, want: 2, lost: 1, saw: saw}
+	table(&out, []result{r}, limit{rate: 1, burst: 10})
+	fields := strings.Fields(strings.Split(out.String(), "\n")[2])
+	if want := "x 1 1 4 2 1 0.0 5 %"; strings.Join(fields, " ") != want {
+		t.Errorf("%q, want %q", fields, want)
+	}
+	if b := bansOf(saw); len(b) != 1 || b[0] != [2]float64{2, 10} {
+		t.Errorf("bans %v", b)
+	}
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/httpx/htmlpage"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// job is what a scraper is told to do.
+type job struct {
+	seeds    []string
+	workers  int
+	store    *store // nil: pages are counted and dropped
+	progress *progress
+	agent    string
+	polite   bool // robots.txt is asked
+	listed   bool // the seeds are all there is: no links are followed
+	want     int
+}
+
+// result is what came of it.
+type result struct {
+	name     string
+	pages    int
+	want     int
+	lost     int
+	took     time.Duration
+	failures []string
+	saw      []hit
+}
+
+var scrapers = []struct {
+	name string
+	run  func(context.Context, job) result
+}{
+	{"plain", plain},
+	{"backoff", backoff},
+	{"reprise", reprise},
+}
+
+// document is a page or a sitemap, decoded.
+type document struct {
+	text  string
+	links []string // where it leads, absolute
+	list  bool     // a sitemap: no page itself
+}
+
+var errCaptcha = errors.New("a captcha")
+
+// decode reads a page in any charset, or a sitemap. All three scrapers read with it: it is not what
+// makes the difference.
+func decode(r *http.Response) (document, error) {
+	if strings.HasSuffix(r.Request.URL.Path, ".xml") {
+		m, err := htmlpage.Sitemap(r)
+		d := document{list: true, links: m.Next()}
+		for _, p := range m.Pages {
+			d.links = append(d.links, p.URL)
+		}
+		return d, err
+	}
+	text, err := htmlpage.Text(r)
+	if err != nil {
+		return document{}, err
+	}
+	doc, err := html.Parse(strings.NewReader(text))
+	if err != nil {
+		return document{}, err
+	}
+	if isCaptcha(text) {
+		return document{}, errCaptcha
+	}
+	return document{text: text, links: htmlpage.Links(doc, r.Request.URL)}, nil
+}
+
+func isCaptcha(text string) bool { return strings.Contains(text, `id="captcha"`) }
+
+// captcha is isCaptcha as httpx asks it, of a response.
+func captcha(r *http.Response) bool {
+	text, err := io.ReadAll(io.LimitReader(r.Body, 4096))
+	return err == nil && isCaptcha(string(text))
+}
+
+// reprise is the scraper of README: one pacer for each host that all requests share, retries inside its
+// pace, refusals told from failures, and patience instead of lost pages.
+func reprise(ctx context.Context, j job) result {
+	pacers := policies.Keyed(httpx.Host, func(host string) retry.Policy {
+		p := ratelimit.NewPacer()
+		j.progress.explain(p.String)
+		return retry.Chain(p, breaker.New(host))
+	})
+	opts := []httpx.Option{
+		httpx.WithPolicy(retry.Chain(
+			policies.Exponential(policies.Attempts(6), policies.Patience(5*time.Minute)),
+			pacers,
+		)),
+		httpx.Refused(httpx.Status(403), captcha),
+		httpx.Header("User-Agent", j.agent),
+		httpx.Workers(j.workers),
+	}
+	if j.polite {
+		opts = append(opts, httpx.Polite(j.agent))
+	}
+	links := func(r httpx.Result[document]) []string {
+		if j.listed {
+			return nil
+		}
+		return j.store.missing(r.Value.links)
+	}
+	var r result
+	start := time.Now()
+	r.pages = j.store.done()
+	j.progress.add(r.pages)
+	for page := range httpx.Crawl(ctx, httpx.New(opts...), j.store.goOn(j.seeds, decode), decode, links) {
+		switch {
+		case page.Err == nil && page.Value.list:
+		case page.Err == nil:
+			r.keep(j, page.URL, page.Value)
+		case !isGone(page.Err) && ctx.Err() == nil:
+			r.failures = append(r.failures, fmt.Sprintf("%s: %v", page.URL, page.Err))
+		}
+	}
+	r.took = time.Since(start)
+	return r
+}
+
+func isGone(err error) bool {
+	var status *httpx.StatusError
+	return errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusGone)
+}
+
+func (r *result) keep(j job, page string, d document) {
+	if err := j.store.put(page, d.text); err != nil {
+		r.failures = append(r.failures, err.Error())
+		return
+	}
+	r.pages++
+	j.progress.add(1)
+}
+
+// plain is the loop that one writes first: every address once, as fast as its workers go.
+func plain(ctx context.Context, j job) result {
+	return loop(ctx, j, func(ctx context.Context, page string) (document, error) { return once(ctx, j.agent, page) })
+}
+
+// backoff retries each request by itself, as aiohttp_retry does: ExponentialRetry(attempts=5,
+// start_timeout=0.1, max_timeout=30, factor=2), every exception, every server error, the statuses 429 and
+// 403, and a captcha by evaluate_response_callback.
+func backoff(ctx context.Context, j job) result {
+	return loop(ctx, j, func(ctx context.Context, page string) (d document, err error) {
+		const attempts, start, most, factor = 5, 100 * time.Millisecond, 30 * time.Second, 2
+		wait := start
+		for attempt := 1; ; attempt++ {
+			wait *= factor // as it is written there: the first wait is start · factor
+			d, err = once(ctx, j.agent, page)
+			var status *httpx.StatusError
+			final := errors.As(err, &status) && status.Code < 500 && status.Code != 429 && status.Code != 403
+			if err == nil || final || attempt == attempts {
+				return d, err
+			}
+			select {
+			case <-time.After(min(wait, most)):
+			case <-ctx.Done():
+				return d, ctx.Err()
+			}
+		}
+	})
+}
+
+// once makes one request with net/http.
+func once(ctx context.Context, agent, page string) (document, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+	if err != nil {
+		return document{}, err
+	}
+	req.Header.Set("User-Agent", agent)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return document{}, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return document{}, &httpx.StatusError{Code: resp.StatusCode, Status: resp.Status, Method: req.Method, URL: page}
+	}
+	return decode(resp)
+}
+
+// loop is a crawl by workers, for the scrapers that have no other way.
+func loop(ctx context.Context, j job, get func(context.Context, string) (document, error)) result {
+	var (
+		r     result
+		mu    sync.Mutex
+		seen  = map[string]bool{}
+		todo  []string
+		going int
+		ready = sync.NewCond(&mu)
+		wg    sync.WaitGroup
+		start = time.Now()
+	)
+	add := func(pages []string) {
+		for _, p := range pages {
+			if u, err := url.Parse(p); err == nil && !seen[p] && sameHost(u, j.seeds[0]) {
+				seen[p] = true
+				todo = append(todo, p)
+			}
+		}
+	}
+	add(j.seeds)
+	stop := context.AfterFunc(ctx, func() { mu.Lock(); ready.Broadcast(); mu.Unlock() })
+	defer stop()
+	for range j.workers {
+		wg.Go(func() {
+			mu.Lock()
+			defer mu.Unlock()
+			for {
+				for len(todo) == 0 && going > 0 && ctx.Err() == nil {
+					ready.Wait()
+				}
+				if len(todo) == 0 || ctx.Err() != nil {
+					ready.Broadcast()
+					return
+				}
+				page := todo[0]
+				todo, going = todo[1:], going+1
+				mu.Unlock()
+				d, err := get(ctx, page)
+				mu.Lock()
+				going--
+				switch {
+				case err != nil && !isGone(err):
+					r.failures = append(r.failures, fmt.Sprintf("%s: %v", page, err))
+				case err == nil && !d.list:
+					r.pages++
+					j.progress.add(1)
+				}
+				add(d.links)
+				ready.Broadcast()
+			}
+		})
+	}
+	wg.Wait()
+	r.took = time.Since(start)
+	return r
+}
+
+func sameHost(u *url.URL, as string) bool {
+	v, err := url.Parse(as)
+	return err == nil && u.Host == v.Host
+}
