@@ -32,8 +32,6 @@ func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
 	if err != nil {
 		return nil, err
 	}
-	turns := p.turns
-	p.turns = nil
 	var called atomic.Bool
 	done = func(err error) {
 		if called.CompareAndSwap(false, true) {
@@ -46,7 +44,9 @@ func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
 			done(errAborted)
 		}
 	}()
-	b.announce(ctx, turns)
+	if p.flight != nil && p.flight.probe != nil {
+		b.announce(ctx, p.flight.probe.turns)
+	}
 	told = true
 	return done, nil
 }

@@ -99,34 +99,19 @@ func (b *Breaker) call(ctx context.Context, next retry.Next) error {
 	// takes the same way out.
 	result := errAborted
 	defer func() { b.settle(ctx, p, result) }()
-	if p.turns != nil {
-		b.announce(ctx, p.turns) // not earlier: an observer may panic, and the permit must come back
-	}
-	if p.held != nil {
-		result = holding(ctx, p, next)
+	if p.flight != nil && p.flight.probe != nil {
+		result = b.probe(ctx, p, next)
 	} else {
 		result = next.Do(ctx)
 	}
 	return result
 }
 
-// holding makes the call of a probe, or one inside a probe. Calls made with its context are part of
-// it.
-func holding(ctx context.Context, p permit, next retry.Next) error {
-	p.held.Enter(ctx, p.era)
-	defer p.held.Leave()
-	return next.Do(ctx)
-}
-
 // permit is the right to one call.
 type permit struct {
-	era     *era          // nil: a call that is let through in shadow mode
-	start   time.Duration // by raw, if the duration matters
-	flight  *flight       // a probe, or a call that is counted while it runs
-	held    *retry.Held   // a probe's place, or the part that a call inside a probe has of it
-	unshare func()        // gives back that part
-	turns   []turn        // made by the admission
-	ask     bool          // the fleet, before the call is made
+	era    *era          // nil: a call that is let through in shadow mode
+	start  time.Duration // by raw, if the duration matters
+	flight *flight       // a probe, or a call that is counted while it runs
 }
 
 // admit takes no lock in the two states that matter for cost: closed, and open with time left.
@@ -154,7 +139,7 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 		// A call from inside a probe needs no place: the probe that waits for it holds one.
 		inside, unshare := retry.Inside(ctx, e)
 		if unshare != nil {
-			return permit{era: e, held: new(retry.Held), unshare: unshare}, nil
+			return permit{era: e, flight: &flight{probe: &probe{unshare: unshare}}}, nil
 		}
 		if inside {
 			return b.refuse(ctx, e, max(1, e.openFor/10))
@@ -173,16 +158,19 @@ func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 			b.asked.Store(int64(now))
 		}
 		p, wait := b.take(e, now)
-		p.turns = b.fresh()
+		turns := b.fresh()
 		b.mu.Unlock()
 
-		if p.ask {
-			p, wait = b.askFleet(ctx, p)
+		if p.flight != nil && p.flight.probe != nil {
+			p.flight.probe.turns = turns // told when the probe is sure to be given back
+			if p.flight.probe.ask {
+				p, wait = b.askFleet(ctx, p)
+			}
 		}
 		if p.era != nil {
 			return p, nil
 		}
-		b.announce(ctx, p.turns)
+		b.announce(ctx, turns)
 		if wait != tick || !first {
 			return b.refuse(ctx, e, wait)
 		}
@@ -217,9 +205,7 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 			return permit{}, b.untilProbe(e, now)
 		}
 		p.flight = e.flights.add(now)
-		p.flight.done = done
-		p.held = new(retry.Held)
-		p.ask = b.sendsForFleet(e, now)
+		p.flight.probe = &probe{done: done, ask: b.sendsForFleet(e, now)}
 		return p, 0
 	case Open:
 		return permit{}, max(1, e.until-now)
@@ -230,8 +216,8 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 // settle gives back what the call took and counts its outcome. It runs on every way out of the
 // call.
 func (b *Breaker) settle(ctx context.Context, p permit, err error) {
-	if p.unshare != nil { // part of a probe, and not counted
-		p.unshare()
+	if p.flight != nil && p.flight.probe != nil && p.flight.probe.unshare != nil {
+		p.flight.probe.unshare() // part of a probe, and not counted
 		return
 	}
 	var now, took time.Duration
@@ -275,6 +261,10 @@ func (b *Breaker) book(
 		case p.flight == nil || !b.land(p.era, p.flight, o, now):
 			b.count(p.era, o, err, now)
 		}
+	}
+	if len(b.turns) == 0 {
+		b.mu.Unlock()
+		return
 	}
 	turns := b.fresh()
 	b.mu.Unlock()

@@ -8,14 +8,10 @@ type flight struct {
 	start      time.Duration
 	prev, next *flight
 
-	// Of a call in the closed state.
 	counted bool  // as a failure, before its end
 	bucket  int64 // in which
 
-	// Of a probe: see probes.go.
-	done func(error) // gives its permit back to the opening
-	late bool        // it holds no place any more
-	sent bool        // for the fleet
+	probe *probe // nil: it is not one
 }
 
 // flights is a list of them, the oldest first. Those that have landed are used again, so that a

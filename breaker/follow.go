@@ -194,12 +194,12 @@ func (b *Breaker) askFleet(ctx context.Context, p permit) (permit, time.Duration
 		return granted, err
 	}, func(bool) {})
 	if err == nil && !granted || err != nil && ctx.Err() != nil {
-		b.book(ctx, permit{era: p.era, flight: p.flight}, none, nil, b.now(), true)
+		b.book(ctx, p, none, nil, b.now(), true)
 		enroll(b, 0) // to hear what has become of the fleet
-		return permit{turns: p.turns}, m.every
+		return permit{}, m.every
 	}
 	b.mu.Lock()
-	p.flight.sent = granted
+	p.flight.probe.sent = granted
 	m.denied = 0
 	if err != nil {
 		b.storeIs(err)
