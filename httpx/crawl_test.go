@@ -96,6 +96,8 @@ func TestCrawl(t *testing.T) {
 			pages: map[string]string{"/old/": "-> /new/dir/", "/new/dir/": "page", "/new/dir/page": ""}, asked: "/new/dir/ /new/dir/page /old/"},
 		{name: "a_page_that_came_by_a_redirect_is_not_asked_for_again", seeds: "http://HOST/old", opts: []Option{Workers(1)},
 			pages: map[string]string{"/old": "-> /new", "/new": "/new /a", "/a": "/new"}, asked: "/a /new /old"},
+		{name: "a_redirect_to_a_page_that_waits_is_that_page", seeds: "http://HOST/", opts: []Option{Workers(1)},
+			pages: map[string]string{"/": "/old /new", "/old": "-> /new", "/new": ""}, asked: "/ /new /old"},
 		{name: "MaxPages", seeds: "http://HOST/", opts: []Option{MaxPages(2), Workers(1)},
 			pages: map[string]string{"/": "/a /b /c", "/a": "/d /b"}, asked: "/ /a", told: "left out 3 beyond MaxPages(2)"},
 		{name: "the_frontier_is_bounded", seeds: "http://HOST/", opts: []Option{MaxPages(1)},

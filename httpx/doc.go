@@ -5,6 +5,8 @@
 //	resp, err := c.Do(req)                                                  // a drop-in for http.Client.Do
 //	item, err := httpx.Fetch(ctx, c, url, httpx.JSON[Item])                 // read and decoded inside the retried unit
 //	for r := range httpx.FetchAll(ctx, c, slices.Values(urls), httpx.Text)  // as they come
+//	for r := range httpx.Crawl(ctx, c, seeds, httpx.Text, links)            // and what they lead to
+//	n, err := httpx.Save(ctx, c, url, "file")                               // a download that goes on where it was cut
 //	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}      // under any other client
 //
 // What a user of http.Client has to know:

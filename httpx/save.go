@@ -69,7 +69,9 @@ func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n i
 		return 0, retry.ConfigErrorf("httpx.Save", "Header: must not set Range or If-Range, Save does")
 	}
 	p, err := openPart(file, identity(req))
-	if err != nil {
+	if errors.Is(err, ErrBusy) {
+		return 0, err
+	} else if err != nil {
 		return 0, fmt.Errorf("httpx.Save: %w", err)
 	}
 	defer p.close()
