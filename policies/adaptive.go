@@ -30,22 +30,24 @@ import (
 // first a fifth above the baseline the limit doubles. A limit that is not reached does not rise, and
 // one of which less than half is used does not fall for latency.
 //
-// The baseline is what a call takes without our queue. Under load it is measured every ten seconds (50
-// calls' time, if that is longer), and as soon as the limit has fallen by half: for a moment half as
-// many calls are let in, and half of that again while they become faster. So a callee that has become
-// slower keeps its limit, and one that has fewer hands does not. This costs about one part in 200 of
-// the throughput of a callee that is overloaded, and nothing while the limit is not reached.
+// The baseline is what a call takes without our queue. While one call in ten or more is rejected it is
+// measured every ten seconds (50 calls' time, if that is longer), and as soon as the limit has fallen
+// by half: for a moment half as many calls are let in, and half of that again while they become
+// faster. So a callee that has become slower keeps its limit, and one that has fewer hands does not.
+// This costs about one part in 200 of the throughput of an overloaded callee, and nothing otherwise.
 //
 // What counts: the latency of calls that succeed, of final answers of a healthy callee (Permanent and
 // Neutral), and of other failures if it is above the baseline, because failing fast is not being fast.
 // Timeouts, those of callers too, count as four times the baseline at least. A throttle mark
 // ([retry.After], also on a Neutral error) is a callee that says it has too much to do: if one in ten
-// calls or more has it the limit falls by a tenth. Other neutral outcomes, cancellations, rejections
-// from further in, panics and Goexit do not count. All give the slot back.
+// calls or more has it the limit falls by a tenth, and grows slowly near to where that was. Other
+// neutral outcomes, cancellations, rejections from further in, panics and Goexit do not count. All give
+// the slot back.
 //
 // Priorities ([retry.WithPriority]): in the queue the higher is served first and takes the place of
 // the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher ones
-// have needed lately, so under overload the lower are shed and the higher find room.
+// have needed lately, and a higher one may go a quarter beyond the limit, at most to the second bound
+// of [Between], while lower ones are shed for it.
 //
 // A call made from inside a call through the same Adaptive never waits for its caller's slot. If no
 // slot is free one such call at a time shares it, and others are rejected at once.

@@ -138,6 +138,9 @@ func (c *chaos) Do(ctx context.Context, next retry.Next) error {
 
 func (c *chaos) Validate() error { return c.err }
 
+// Traits is for retry.Lint, which warns of every Chaos.
+func (c *chaos) Traits() retry.Traits { return retry.Traits{Chaos: true} }
+
 // Idle is true: the number of calls decides nothing worth keeping.
 func (c *chaos) Idle() bool { return true }
 

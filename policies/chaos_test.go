@@ -141,6 +141,11 @@ func TestChaos(t *testing.T) {
 			t.Error("no error")
 		}
 	})
+	t.Run("Lint warns of it", func(t *testing.T) {
+		if got := retry.Lint(retry.Chain(policies.Exponential(), fault(1))); len(got) != 1 || got[0].Rule != "chaos" {
+			t.Errorf("%v", got)
+		}
+	})
 	t.Run("says what it does", func(t *testing.T) {
 		p := policies.Chaos(1, policies.Enabled(enabled), policies.Fault(0.05, errBoom), policies.Latency(0.1, 200*ms), policies.Hang(0.001))
 		if got := retry.Describe(p); got != "chaos(fault 5 %, latency 200ms 10 %, hang 0.1 %)" {

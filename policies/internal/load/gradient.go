@@ -20,17 +20,22 @@ import (
 //	gradient = between(1/2, 1.2·baseline/latency, 1.2)
 //	limit    = half way to gradient·limit + √limit/2
 //
+// (a quarter of the way, if the limit is to fall and the difference may be noise).
 // This is Netflix's Gradient2 (concurrency-limits, Gradient2Limit.java) with a headroom that follows
 // √limit, as in Envoy's gradient controller, and without the clamp of the gradient at 1: once calls
 // queue, latency/baseline is limit/capacity (Little's law), so one step leads to where latency is a
 // fifth above the baseline, upwards too. Until latency first exceeds that, the limit doubles.
 //
 // Gradient2 takes the long-term average for the baseline, which under lasting overload becomes the
-// overload. Here the baseline is measured as Envoy measures its minRTT: under load, every ten seconds
-// and as soon as the limit has fallen by half, a round runs at half the limit. While latency falls
-// with the limit the queue is ours, and the limit is halved again. Once it does not, this is what a
-// call takes without our queue. So a callee that became slower and one that has fewer hands are told
-// apart: the first keeps its limit, the second does not.
+// overload. Here the baseline is measured as Envoy measures its minRTT: while one call in ten or more
+// is refused, every ten seconds and as soon as the limit has fallen by half, a round runs at half the
+// limit. While latency falls with the limit the queue is ours, and the limit is halved again. Once it
+// does not, this is what a call takes without our queue. So a callee that became slower and one that
+// has fewer hands are told apart: the first keeps its limit, the second does not.
+//
+// A callee that throttles has a limit of its own, which latency does not show. A tenth of throttled
+// calls, or more, takes a tenth off the limit, which then grows slowly near to where that was (the
+// additive increase and multiplicative decrease of Netflix's AIMDLimit).
 type Gradient struct {
 	min, max float64
 
