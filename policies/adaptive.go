@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -400,7 +399,7 @@ func (a *Adaptive) leave(ctx context.Context, p seat, o load.Outcome) {
 	a.mu.Lock()
 	a.giveBack(p, o)
 	from, to := a.told, a.law.Limit()
-	news := math.Abs(float64(to-from))*10 >= float64(from)
+	news := to != from && 10*max(to-from, from-to) >= from
 	if news {
 		a.told = to
 	}
