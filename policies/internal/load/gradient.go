@@ -121,6 +121,7 @@ const (
 	sure       = 2.5                    // standard errors that are not noise
 
 	manyThrottled = 0.05 // of a round: the limit does not grow
+	late          = 10   // latencies after which a round does not wait for its last members
 )
 
 // NewGradient starts at limit start and stays within min and max.
@@ -278,7 +279,7 @@ func (g *Gradient) overdue(now time.Duration) {
 	if r.phase != closed || r.pending == 0 || r.counted < minMembers/4 {
 		return
 	}
-	if usual := max(g.baseline, r.logs/float64(r.counted)); float64(now-r.closed) >= 4*math.Exp(usual) {
+	if usual := max(g.baseline, r.logs/float64(r.counted)); float64(now-r.closed) >= late*math.Exp(usual) {
 		g.conclude(now)
 	}
 }
