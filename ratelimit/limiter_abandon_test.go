@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,11 +15,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// heard is a policy that keeps what comes out of the chain inside it.
+// heard is a policy that keeps the errors that come out of the chain inside it.
 func heard(errs *[]error) retry.Policy {
+	var mu sync.Mutex
 	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		err := next.Do(ctx)
-		*errs = append(*errs, err)
+		if err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			*errs = append(*errs, err)
+		}
 		return err
 	})
 }
@@ -173,17 +180,18 @@ func TestForeignCodeThatPanicsLeavesNoTrace(t *testing.T) {
 					time.AfterFunc(c.cancel, cancel)
 				}
 				c.broken.Context = ctx
-				ended := false
+				var ended atomic.Bool
 				s.wg.Go(func() {
 					defer func() { _ = recover() }()
-					defer func() { ended = true }()
+					defer ended.Store(true)
 					_ = retry.Run(c.broken, retry.Chain(c.around, l), func(context.Context) error {
 						t.Error("the call was made")
 						return nil
 					})
 				})
 				time.Sleep(1500 * ms)
-				if !ended {
+				synctest.Wait()
+				if !ended.Load() {
 					t.Fatal("it still waits")
 				}
 				s.call(bg, l, 1, nil)
