@@ -141,10 +141,9 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 		default:
 			return nil, answered(fmt.Errorf("%w %q: no decoder for it was given", ErrEncoding, name))
 		}
-		codings = append(codings, coding{name, open})
-	}
-	if len(codings) > maxCodings {
-		return nil, answered(fmt.Errorf("%w: %d encodings over each other", ErrEncoding, len(codings)))
+		if codings = append(codings, coding{name, open}); len(codings) > maxCodings {
+			return nil, answered(fmt.Errorf("%w: more than %d encodings over each other", ErrEncoding, maxCodings))
+		}
 	}
 	return codings, nil
 }

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -75,10 +76,14 @@ func (c *config) problem(format string, args ...any) {
 }
 
 func (c *config) err() error {
+	own, policy := error(nil), retry.Validate(c.policy)
 	if len(c.problems) > 0 {
-		return retry.ConfigErrorf("httpx", "%s", strings.Join(c.problems, "; "))
+		own = retry.ConfigErrorf("httpx", "%s", strings.Join(c.problems, "; "))
 	}
-	return retry.Validate(c.policy)
+	if own != nil && policy != nil {
+		return fmt.Errorf("%w; %w", own, policy)
+	}
+	return cmp.Or(own, policy)
 }
 
 // WithPolicy sends every request through p instead of the default, policies.Exponential(). With
