@@ -210,7 +210,10 @@ func (m *member) answered(q *question, g Grant, err error) {
 	}
 	tell := m.listeners()
 	switch {
-	case late: // its times count from long ago; what it granted is gone
+	case late && err == nil: // its times count from long ago: it is only known now what it did
+		m.giveBack(min(g.Tokens, max(q.need, q.want)) + q.ahead)
+		m.debt = max(0, m.debt-q.debt)
+	case late:
 	case err != nil:
 		m.lost(q, now, err)
 		changed = true
