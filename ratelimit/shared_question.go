@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func (m *member) ask(now time.Duration) {
 		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
 	}
 	if m.known {
-		a.Floor = m.tat - now - m.trip
+		a.Floor = cmp.Or(m.tat-now-m.trip, -micro)
 	}
 	m.unspent, m.debt, m.untold, m.giving = 0, 0, false, false
 	m.demand.missed = 0

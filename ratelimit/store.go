@@ -30,7 +30,7 @@ type Ask struct {
 	Need  int           // tokens that callers wait for
 	Want  int           // tokens that the member uses in the time of a lease
 	Back  int           // tokens given back unspent; negative: spent without asking, a debt
-	Floor time.Duration // what the member remembers of the bucket: the Floor of its last grant, less the time since
+	Floor time.Duration // what the member remembers of the bucket: the Floor of its last grant, less the time since; 0: nothing
 	Pause time.Duration // nobody may go for so long, as the callee asked for patience
 
 	Learn    bool    // the limit is learned: Limit is only where to begin, and the leader's Learned holds

@@ -114,7 +114,9 @@ func (l *ledger) correct(now, t, lease float64, a Ask) {
 	if math.IsNaN(l.tat) { // new or forgotten: empty, and all that may be out counts
 		l.tat = now + 2*lease
 	}
-	l.tat = math.Max(l.tat, now+micros(a.Floor)) // repairs what a replica has missed
+	if floor := micros(a.Floor); floor != 0 {
+		l.tat = math.Max(l.tat, now+floor) // repairs what a replica has missed
+	}
 	back := float64(a.Back)
 	if back > 0 {
 		l.tat -= math.Min(maxSpan, math.Floor(back*t))
@@ -132,7 +134,8 @@ func (l *ledger) correct(now, t, lease float64, a Ask) {
 // figures decides which limit and burst hold: the ones set last, and of two set within a lease the
 // smaller. Of a limit that is learned the leader's holds.
 func (l *ledger) figures(now, lease float64, a Ask) (leads bool, answers, refusals float64) {
-	before, burst, set := l.rate, float64(a.Burst), now-micros(a.Since)
+	rate, full := l.rate, l.burst // so far
+	burst, set := float64(a.Burst), now-micros(a.Since)
 	switch {
 	case l.rate == 0:
 		l.change(a.Limit, burst, set, a.Member)
@@ -148,8 +151,9 @@ func (l *ledger) figures(now, lease float64, a Ask) (leads bool, answers, refusa
 	if a.Learn {
 		leads, answers, refusals = l.learn(now, a)
 	}
-	if before > 0 && before != l.rate && l.tat < now { // the tokens that are there stay as many
-		l.tat = now - math.Min(maxSpan, math.Floor((now-l.tat)*before/l.rate))
+	if rate > 0 && (rate != l.rate || full != l.burst) && l.tat < now { // the tokens that are there stay as many
+		l.tat = math.Max(l.tat, now-math.Min(maxSpan, math.Floor(full*(second/rate))))
+		l.tat = now - math.Min(maxSpan, math.Floor((now-l.tat)*rate/l.rate))
 	}
 	return leads, answers, refusals
 }

@@ -33,7 +33,7 @@ if now < last then
 end
 
 -- Which figures hold.
-local before, mine = r, now - since
+local before, full, mine = r, b, now - since
 local function change(rate, burst, when, who) r0, b0, r, b, set, by = r, b, rate, burst, when, who end
 if r == 0 then change(rate, burst, mine, member)
 elseif learn then b = burst
@@ -53,7 +53,8 @@ if learn then
 		if learned > 0 then r = learned end
 	end
 end
-if before > 0 and before ~= r and tat and tat < now then
+if before > 0 and (before ~= r or full ~= b) and tat and tat < now then
+	tat = max(tat, now - min(span, fl(full * (1000000 / before))))
 	tat = now - min(span, fl((now - tat) * before / r))
 end
 
@@ -65,7 +66,7 @@ local members = redis.call('ZCARD', seen)
 -- The bucket.
 local t = 1000000 / r
 if not tat then tat = now + 2 * lease end
-tat = max(tat, now + floor)
+if floor ~= 0 then tat = max(tat, now + floor) end
 if back > 0 then tat = tat - min(span, fl(back * t)) end
 if back < 0 then tat = max(tat, min(tat + ce(-back * t), now + 3600000000)) end
 tat = max(tat, now - min(span, fl(b * t)))
