@@ -194,7 +194,11 @@ func (g figures) late() float64 { return float64(g.lease) / g.step }
 func (f *fleet) check(by string, limit rate.Limit, burst int) error {
 	switch {
 	case !(limit >= minShared && limit <= maxShared):
-		return retry.ConfigErrorf(by, "limit %v: must be from 1e-06 to 1e+09 a second if it is Shared", float64(limit))
+		text := fmt.Sprint(float64(limit))
+		if limit == rate.Inf {
+			text = "Inf"
+		}
+		return retry.ConfigErrorf(by, "limit %s: must be from 1e-06 to 1e+09 a second if it is Shared", text)
 	case burst > maxCount:
 		return retry.ConfigErrorf(by, "burst %d: must be at most %d if it is Shared", burst, maxCount)
 	case !f.strict:

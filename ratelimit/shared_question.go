@@ -291,8 +291,7 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	changed = changed || tat > m.tat+f.lease
 	m.part.heard(now, tat, g.Tokens, m.members, *f)
 	m.known, m.tat = true, tat
-	m.fill(q, g, now, f)
-	if asked := max(q.need, q.want); g.Tokens < asked {
+	if asked := max(q.need, q.want, q.ahead); m.fill(q, g, now, f) < asked {
 		m.rest = now + f.lease/4
 	}
 	pause := g.Pause
@@ -307,18 +306,18 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	return changed, held
 }
 
-// fill puts what was granted into stock.
-func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) {
+// fill puts what was granted into stock, and returns how much it was.
+func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (filled int) {
 	if q.ahead > 0 {
 		m.bulk = false
 		due := max(0, g.Floor)
 		if due < maxDebt*micro && m.cover(now+due, q.ahead, f) == q.ahead {
 			m.granted = true
 			m.stock.put(block{due: now + due, void: q.sent + due + f.lease, end: q.ahead})
-		} else {
-			m.giveBack(q.ahead)
+			return q.ahead
 		}
-		return
+		m.giveBack(q.ahead)
+		return 0
 	}
 	most := max(q.need, q.want, f.bucket)
 	at := m.cover(now, min(g.Now, most), f)
@@ -328,6 +327,7 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) {
 	m.stock.put(block{due: now, void: q.sent + f.lease, end: at})
 	m.stock.put(block{due: now + g.First, void: q.sent + g.First + f.lease, step: f.step, end: later})
 	m.bulk = m.demand.waiting > 0 && m.demand.largest > m.stock.left
+	return at + later
 }
 
 // figuresOf follows a limit and a burst that another member has set, and tells whether it did.
@@ -342,6 +342,10 @@ func (m *member) figuresOf(q *question, g Grant) bool {
 	}
 	if g.Burst != 0 {
 		bucket = g.Burst
+	}
+	const most = 1000 // times the member's own figures: more is no change of plan
+	if float64(limit) > most*float64(f.limit) || bucket > most*f.bucket {
+		return false
 	}
 	burst := bucket
 	if m.strict {
