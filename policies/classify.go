@@ -115,7 +115,7 @@ func (c *classifier) mark(ctx context.Context, err error) error {
 		return err
 	}
 	if c.statuses && f.statuses == nil && c.statusOf == nil {
-		err = &noStatus{err}
+		err = &noStatusError{err}
 	}
 	switch {
 	case c.rest.verdict != 0:
@@ -176,11 +176,11 @@ func (f *failure) all4xx() bool {
 	return f.statuses != nil && !slices.ContainsFunc(f.statuses, other)
 }
 
-// noStatus is an error over which a status rule could not decide.
-type noStatus struct{ err error }
+// noStatusError is an error over which a status rule could not decide.
+type noStatusError struct{ err error }
 
-func (e *noStatus) Error() string { return e.err.Error() + " (no status found: see StatusOf)" }
-func (e *noStatus) Unwrap() error { return e.err }
+func (e *noStatusError) Error() string { return e.err.Error() + " (no status found: see StatusOf)" }
+func (e *noStatusError) Unwrap() error { return e.err }
 
 // verdict is what a rule says of the errors that it matches.
 type verdict uint8

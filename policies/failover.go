@@ -35,7 +35,7 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 		if err := retry.Ended(ctx); err != nil {
 			return value, err
 		}
-		var failed allFailed
+		var failed allFailedError
 		for i, call := range calls {
 			value, err = call(ctx)
 			if err == nil {
@@ -55,14 +55,14 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 	}
 }
 
-// allFailed is the failures of several callees, of which one speaks for all.
-type allFailed struct {
+// allFailedError is the failures of several callees, of which one speaks for all.
+type allFailedError struct {
 	errs    []error
 	speaker int
 	says    retry.Verdict // the speaker
 }
 
-func (a *allFailed) add(err error, v retry.Verdict) {
+func (a *allFailedError) add(err error, v retry.Verdict) {
 	a.errs = append(a.errs, err)
 	if len(a.errs) > 1 {
 		switch before := a.says; {
@@ -77,7 +77,7 @@ func (a *allFailed) add(err error, v retry.Verdict) {
 }
 
 // err is the only failure as it is, or all of them.
-func (a *allFailed) err() error {
+func (a *allFailedError) err() error {
 	if len(a.errs) == 1 {
 		return a.errs[0]
 	}
@@ -89,7 +89,7 @@ func (a *allFailed) err() error {
 	return a
 }
 
-func (a *allFailed) Error() string {
+func (a *allFailedError) Error() string {
 	texts := make([]string, len(a.errs))
 	for i, err := range a.errs {
 		texts[i] = err.Error()
@@ -97,4 +97,4 @@ func (a *allFailed) Error() string {
 	return fmt.Sprintf("failover: %d callees failed: %s", len(texts), strings.Join(texts, "; "))
 }
 
-func (a *allFailed) Unwrap() []error { return a.errs }
+func (a *allFailedError) Unwrap() []error { return a.errs }

@@ -214,7 +214,7 @@ func (r *run) again(v retry.Verdict) (wait time.Duration, over error) {
 	}
 	if hint := v.After; hint > 0 {
 		if hint > r.hintCap {
-			return 0, r.giveUp(&overCap{r.name, hint, r.hintCap}, hint)
+			return 0, r.giveUp(&overCapError{r.name, hint, r.hintCap}, hint)
 		}
 		if r.jitter != NoJitter { // upwards only: earlier than asked would be refused again
 			hint = between(hint, min(hint+min(hint/10, r.hintCap-hint), r.room()))
