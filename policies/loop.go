@@ -282,9 +282,12 @@ func (r *run) wait(wait time.Duration, err error) error {
 	return r.giveUp(cut, wait)
 }
 
-// sleep is retry.Wait that also ends when StopOn's channel is closed.
+// sleep is retry.Sleep that also ends when StopOn's channel is closed: the caller looks.
 func (r *run) sleep(e retry.Event) error {
-	if r.stop == nil || e.Wait <= 0 || r.stopped() {
+	if r.stopped() {
+		return nil
+	}
+	if r.stop == nil || e.Wait <= 0 {
 		return retry.Sleep(r.ctx, e)
 	}
 	ctx, cancel := context.WithCancel(r.ctx)

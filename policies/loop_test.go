@@ -463,9 +463,13 @@ func TestLoopStopOn(t *testing.T) {
 		done := make(chan struct{})
 		close(done)
 		for _, s := range []*script{outcomes(errBoom), outcomes(refuse(ms))} {
+			start := time.Now()
 			err := s.run(t.Context(), policies.Constant(ms, policies.StopOn(done)))
 			wantIs(t, err, retry.ErrStopped, s.outcomes[0])
 			s.wantAt(t, 0)
+			if d := time.Since(start); d != 0 {
+				t.Errorf("waited %v", d)
+			}
 		}
 		if s := outcomes(nil); s.run(t.Context(), policies.Constant(ms, policies.StopOn(done))) != nil {
 			t.Error("the attempt that was made has succeeded")

@@ -30,7 +30,7 @@ var ErrTimeout = errors.New("timeout")
 func Timeout(d time.Duration) retry.Policy {
 	t := &timeout{d: d, cause: &timeoutError{d}}
 	if d <= 0 {
-		t.err = retry.ConfigErrorf("policies.Timeout", "a limit of %v: must be positive", d)
+		t.err = retry.ConfigErrorf("policies.Timeout", "d %v: must be positive", d)
 	}
 	return t
 }
