@@ -358,6 +358,14 @@ func TestAdaptiveOutcomes(t *testing.T) {
 			t.Errorf("limit %d", got)
 		}
 	})
+	bubble(t, "timeouts do not teach what a call takes", func(t *testing.T) {
+		a := policies.NewAdaptive()
+		drive(t, a, 5, 2*time.Second, takes(20*ms, nil))
+		drive(t, a, 100, 10*time.Second, takes(200*ms, context.DeadlineExceeded))
+		if s := a.Stats()[3]; s.Value > 0.021 {
+			t.Errorf("%s %v, want 0.02", s.Name, s.Value)
+		}
+	})
 	bubble(t, "a limit that is not reached stays", func(t *testing.T) {
 		if got := drive(t, policies.NewAdaptive(), 9, 10*time.Second, takes(20*ms, nil)); got != 20 {
 			t.Errorf("limit %d", got)

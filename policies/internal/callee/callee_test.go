@@ -83,6 +83,16 @@ func TestAdaptiveKeepsItsLimitForASlowerCallee(t *testing.T) {
 	}
 }
 
+// What was taken away for a queue that was not ours comes back at once.
+func TestAdaptiveRestoresItsLimitForASlowerCallee(t *testing.T) {
+	for _, w := range callee.Works {
+		trial := callee.Trial{Hands: 100, Work: w.Draw, Demand: 2, For: 70 * time.Second, Change: callee.Brownout, Seed: 3}
+		if good := 2 * trial.Try(callee.NewLearned()).Good(62, 65); good < 0.65 {
+			t.Errorf("%s: goodput %.2f of what the callee can do, two seconds after it became slower", w.Name, good)
+		}
+	}
+}
+
 func TestAdaptiveDoesNotCollapse(t *testing.T) {
 	for _, change := range []callee.Change{callee.Tripled, callee.Slow} {
 		for _, w := range callee.Works {
