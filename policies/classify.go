@@ -84,7 +84,13 @@ func (c *classifier) add(r Rule) {
 
 func (c *classifier) Validate() error { return c.err }
 func (c *classifier) Idle() bool      { return true }
-func (c *classifier) String() string  { return fmt.Sprintf("classify(%d rules)", c.given) }
+
+func (c *classifier) String() string {
+	if c.given == 1 {
+		return "classify(1 rule)"
+	}
+	return fmt.Sprintf("classify(%d rules)", c.given)
+}
 
 func (c *classifier) Do(ctx context.Context, next retry.Next) error {
 	if c.err != nil {

@@ -57,3 +57,52 @@ func ExampleOutermostOnly() {
 	fmt.Println(calls, "calls")
 	// Output: 3 calls
 }
+
+// Each replica has its own breaker. If one fails or is refused, the next is asked at once.
+func ExampleFailover() {
+	replica := func(name string, err error) func(context.Context) (string, error) {
+		return retry.Wrap(breaker.New(name), func(context.Context) (string, error) { return "from " + name, err })
+	}
+	read := policies.Failover(replica("a", errors.New("connection refused")), replica("b", nil))
+	answer, err := read(context.Background())
+	fmt.Println(answer, err)
+	// Output: from b <nil>
+}
+
+// A callee that knows no context holds its caller no longer than the caller's time.
+func ExampleDetach() {
+	hash := policies.Detach(func(context.Context) (string, error) {
+		time.Sleep(time.Second) // hears nothing
+		return "late", nil
+	}, nil)
+	_, err := retry.Do(context.Background(), policies.Timeout(10*time.Millisecond), hash)
+	fmt.Println(errors.Is(err, policies.ErrTimeout))
+	// Output: true
+}
+
+// A subscription is expected to break now and then: what counts are failures in a row. On shutdown
+// it is not begun again.
+func ExampleResetAfter() {
+	shutdown := make(chan struct{})
+	guard := policies.Exponential(
+		policies.ResetAfter(time.Minute), // one that held for a minute begins a new row
+		policies.StopOn(shutdown),
+	)
+	err := retry.Run(context.Background(), guard, func(context.Context) error {
+		close(shutdown)
+		return errors.New("stream broken")
+	})
+	fmt.Println(errors.Is(err, retry.ErrStopped))
+	// Output: true
+}
+
+// What each failure of a database means, to the loop and to the breaker around.
+func ExampleClassify() {
+	verdicts := policies.Classify(
+		policies.Neutral(policies.SQLState("40001")), // serialization: again, and nobody's fault
+		policies.Final(policies.SQLState("23505")),   // unique violation: an answer
+		policies.Fatal(policies.SQLState("28")),      // invalid authorization: the database's, and final
+	)
+	fmt.Println(retry.Describe(retry.Chain(policies.Exponential(), breaker.New("db"), verdicts)))
+	// Output: exponential(3 attempts, 100ms x2, up to 30s, ±50 %) -> breaker db(closed) -> classify(3 rules)
+}

@@ -51,7 +51,7 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "failover", Err: err, To: to})
 			}
 		}
-		return value, failed.err()
+		return value, retry.WithEnd(ctx, failed.err())
 	}
 }
 

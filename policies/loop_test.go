@@ -524,7 +524,7 @@ func TestLoopTellsItself(t *testing.T) {
 		"constant(3 attempts, 0s, budget catalog(10 of 10 tokens left))":          policies.Constant(0, policies.WithBudget(budget)),
 		"constant(misconfigured)":                                                 policies.Constant(-1),
 		"timeout(2s)":                                                             policies.Timeout(2 * time.Second),
-		"classify(1 rules)":                                                       policies.Classify(policies.On(policies.ServerErrors)),
+		"classify(1 rule)":                                                        policies.Classify(policies.On(policies.ServerErrors)),
 	} {
 		if got := retry.Describe(p); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -73,18 +73,22 @@ func thirdTime[T comparable](ctx context.Context, t *testing.T, p retry.Policy, 
 	}
 }
 
-// Hedge and Fallback are typed: one value of each, shared.
+// The wrappers are typed: one value of each, shared.
 func TestTypedWrappersAreShared(t *testing.T) {
 	echo := func(ctx context.Context) (string, error) { return keyIn(ctx), nil }
 	var discarded atomic.Int64
 	hedge := policies.Hedge(echo, 0, 3, func(string) { discarded.Add(1) })
 	fallback := policies.Fallback(func(context.Context) (string, error) { return "", errBoom },
 		func(ctx context.Context, _ error) (string, error) { return keyIn(ctx), nil })
+	wrapped := map[string]func(context.Context) (string, error){
+		"hedge": hedge, "fallback": fallback, "detach": policies.Detach(echo, nil), "coalesce": policies.Coalesce(keyIn, echo),
+		"failover": policies.Failover(func(context.Context) (string, error) { return "", errBoom }, echo),
+	}
 	var all sync.WaitGroup
 	for g := range 100 {
 		all.Go(func() {
 			ctx := context.WithValue(t.Context(), keyOf{}, fmt.Sprint(g))
-			for name, call := range map[string]func(context.Context) (string, error){"hedge": hedge, "fallback": fallback} {
+			for name, call := range wrapped {
 				if v, err := call(ctx); v != fmt.Sprint(g) || err != nil {
 					t.Errorf("%s: %q, %v in goroutine %d", name, v, err, g)
 				}
