@@ -1,0 +1,470 @@
+package redislimit_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/ratelimit/redislimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+const (
+	ms   = time.Millisecond
+	name = "catalog"
+	hash = "{reprise:catalog}:b"
+)
+
+func nop(context.Context) error { return nil }
+
+// callee counts the calls that greedy callers get through, and what the others hear.
+type callee struct {
+	calls   atomic.Int64
+	longest atomic.Int64 // ns that a call took, its wait included
+
+	mu     sync.Mutex
+	last   *retry.Rejection
+	events []string
+}
+
+// greedy has callers call until ctx ends, each call with a deadline of its own.
+func (c *callee) greedy(ctx context.Context, wg *sync.WaitGroup, callers int, l retry.Policy) {
+	watch := retry.Observe(func(_ context.Context, e retry.Event) {
+		if e.Kind == retry.KindChange {
+			c.mu.Lock()
+			c.events = append(c.events, e.From+" > "+e.To)
+			c.mu.Unlock()
+		}
+	})
+	guard := retry.Chain(watch, l)
+	for range callers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				begin := time.Now()
+				one, cancel := context.WithTimeout(ctx, patience)
+				err := retry.Run(one, guard, nop)
+				cancel()
+				c.longest.Store(max(c.longest.Load(), int64(time.Since(begin))))
+				if err == nil {
+					c.calls.Add(1)
+					continue
+				}
+				if r := (*retry.Rejection)(nil); errors.As(err, &r) && ctx.Err() == nil {
+					c.mu.Lock()
+					c.last = r
+					c.mu.Unlock()
+				}
+				time.Sleep(2 * ms)
+			}
+		})
+	}
+}
+
+// patience is the deadline of each call.
+const patience = 300 * ms
+
+// during is how many calls get through in a time.
+func (c *callee) during(d time.Duration) int {
+	before := c.calls.Load()
+	time.Sleep(d)
+	return int(c.calls.Load() - before)
+}
+
+// trouble is one way in which a Redis fails its clients.
+type trouble struct {
+	name       string
+	text       string // what the error says
+	begin, end func(t *testing.T, m *rig)
+	real       bool // needs a redis-server
+	once       bool // a client that tries again by itself would hide it
+}
+
+// rig is a Redis behind a port that can be cut.
+type rig struct {
+	mini   *miniredis.Miniredis
+	server *server
+	admin  *redis.Client // not through the port
+	port   *port
+	busy   context.CancelFunc
+}
+
+func answers(text string) (begin, end func(*testing.T, *rig)) {
+	return func(_ *testing.T, r *rig) { r.mini.SetError(text) }, func(_ *testing.T, r *rig) { r.mini.SetError("") }
+}
+
+func troubles() []trouble {
+	with := func(name, text, answer string) trouble {
+		begin, end := answers(answer)
+		return trouble{name: name, text: text, begin: begin, end: end}
+	}
+	loading := with("loading", "LOADING", "LOADING Redis is loading the dataset in memory")
+	loading.once = true
+	cut := func(t *testing.T, r *rig) { r.port.cut(true) }
+	joined := func(t *testing.T, r *rig) { r.port.cut(false) }
+	return []trouble{
+		{name: "down", text: "", begin: cut, end: joined},
+		{name: "cut off without a word", text: "no answer in time", begin: func(t *testing.T, r *rig) { r.port.hold(true) }, end: func(t *testing.T, r *rig) { r.port.hold(false) }},
+		{name: "slow", text: "no answer in time", begin: func(t *testing.T, r *rig) { r.port.slow.Store(int64(400 * ms)) }, end: func(t *testing.T, r *rig) { r.port.slow.Store(0) }},
+		with("full", "OOM command not allowed", "OOM command not allowed when used memory > 'maxmemory'."),
+		loading,
+		with("script killed", "Script killed", "ERR Error running script: Script killed by user with SCRIPT KILL"),
+		{
+			name: "AUTH fails", text: "NOAUTH",
+			begin: func(t *testing.T, r *rig) { r.mini.RequireAuth("secret") },
+			end:   func(t *testing.T, r *rig) { r.mini.RequireAuth("") },
+		},
+		{
+			name: "wrong type", text: "WRONGTYPE",
+			begin: func(t *testing.T, r *rig) { r.admin.Del(bg, hash); r.admin.Set(bg, hash, "x", 0) },
+			end:   func(t *testing.T, r *rig) { r.admin.Del(bg, hash) },
+		},
+		{
+			name: "a read-only replica", text: "READONLY", real: true, once: true,
+			begin: func(t *testing.T, r *rig) { r.admin.SlaveOf(bg, "127.0.0.1", "1") },
+			end:   func(t *testing.T, r *rig) { r.admin.SlaveOf(bg, "NO", "ONE") },
+		},
+		{
+			name: "busy with another's script", text: "", real: true,
+			begin: func(t *testing.T, r *rig) {
+				r.admin.ConfigSet(bg, "lua-time-limit", "20")
+				ctx, cancel := context.WithCancel(bg)
+				r.busy = cancel
+				go redis.NewClient(&redis.Options{Addr: r.server.addr, ReadTimeout: time.Minute}).Eval(ctx, "while true do end", nil)
+			},
+			end: func(t *testing.T, r *rig) { r.busy(); r.admin.Do(bg, "SCRIPT", "KILL") },
+		},
+		{
+			name: "stopped", text: "no answer in time", real: true,
+			begin: func(t *testing.T, r *rig) { r.server.cmd.Process.Signal(syscall.SIGSTOP) },
+			end:   func(t *testing.T, r *rig) { r.server.cmd.Process.Signal(syscall.SIGCONT) },
+		},
+	}
+}
+
+func newRig(t *testing.T, real bool) (*rig, *redis.Client) {
+	r := &rig{}
+	addr := ""
+	if real {
+		r.server = start(t)
+		addr = r.server.addr
+	} else {
+		r.mini = miniredis.RunT(t)
+		addr = r.mini.Addr()
+	}
+	r.admin = client(t, addr)
+	r.port = newPort(t, addr)
+	return r, client(t, r.port.addr())
+}
+
+// Whatever befalls the server, no call outlives its own deadline, OnLoss holds, one event and the error
+// say what it is, and the fleet recovers by itself.
+func TestTheServerFails(t *testing.T) {
+	for _, tr := range troubles() {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			fails(t, tr)
+		})
+	}
+}
+
+// subject is a member of the fleet that has lost its server.
+type subject struct {
+	callee
+	loss ratelimit.Loss
+	l    *ratelimit.Limiter
+	n    int // calls in the last span
+}
+
+const span = 500 * ms
+
+func fails(t *testing.T, tr trouble) {
+	r, c := newRig(t, tr.real) // a default client, which tries again and does not heed contexts
+	if tr.once {
+		c = redis.NewClient(&redis.Options{Addr: r.port.addr(), MaxRetries: -1, ContextTimeoutEnabled: true})
+		t.Cleanup(func() { c.Close() })
+	}
+	both := []*subject{{loss: ratelimit.Share}, {loss: ratelimit.Closed}}
+	ctx, cancel := context.WithCancel(bg)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, s := range both {
+		s.l = ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name, ratelimit.OnLoss(s.loss)))
+		s.greedy(ctx, &wg, 4, s.l)
+	}
+	count := func(after time.Duration) {
+		time.Sleep(after)
+		for _, s := range both {
+			s.n = -int(s.calls.Load())
+		}
+		time.Sleep(span)
+		for _, s := range both {
+			s.n += int(s.calls.Load())
+		}
+	}
+	count(500 * ms)
+	for _, s := range both {
+		if s.n < 25 {
+			t.Errorf("%v: %d calls before, at 100 a second", s.loss, s.n)
+		}
+	}
+	tr.begin(t, r)
+	count(400 * ms)
+	for _, s := range both {
+		if text := s.l.String(); !strings.Contains(text, "store away") || !strings.Contains(text, tr.text) {
+			t.Errorf("it says %s, want %q", text, tr.text)
+		}
+	}
+	tr.end(t, r)
+	if n := both[0].n; n < 25 || n > 75 {
+		t.Errorf("%d calls on its own, at 100 a second", n)
+	}
+	closed := both[1]
+	closed.mu.Lock()
+	if last := closed.last; closed.n > 5 || last == nil || !errors.Is(last, ratelimit.ErrLimited) || last.Cause == nil {
+		t.Errorf("%d calls of a closed one, whose rejections are %+v", closed.n, last)
+	}
+	closed.mu.Unlock()
+	count(800 * ms)
+	for _, s := range both {
+		if s.n < 25 {
+			t.Errorf("%v: %d calls after; it says %s", s.loss, s.n, s.l)
+		}
+		if took := time.Duration(s.longest.Load()); took > patience+300*ms {
+			t.Errorf("%v: a call took %v, its deadline was %v", s.loss, took, patience)
+		}
+		s.mu.Lock()
+		if len(s.events) == 0 || s.events[0] != "shared > store away, "+s.loss.String() {
+			t.Errorf("%v: heard of %q", s.loss, s.events)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// A server that is full goes on with the limits, which need next to no memory: its rule is that a script
+// whose first write frees some may go on.
+func TestTheServerIsFull(t *testing.T) {
+	t.Parallel()
+	c := client(t, start(t).addr)
+	if err := c.ConfigSet(bg, "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Set(bg, "x", "y", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+		t.Fatalf("it is not full: %v", err)
+	}
+	l := ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name))
+	for range 50 {
+		if err := retry.Run(bg, l, nop); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A server that is down when the fleet starts: a member that was never granted anything is closed until
+// it is there.
+func TestTheServerIsDownAtTheStart(t *testing.T) {
+	t.Parallel()
+	r, c := newRig(t, false)
+	r.port.cut(true)
+	l := ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name))
+	var to callee
+	ctx, cancel := context.WithCancel(bg)
+	var wg sync.WaitGroup
+	to.greedy(ctx, &wg, 4, l)
+	defer wg.Wait()
+	defer cancel()
+	if n := to.during(500 * ms); n != 0 {
+		t.Errorf("%d calls", n)
+	}
+	r.port.cut(false)
+	to.during(time.Second)
+	if n := to.during(time.Second); n < 120 {
+		t.Errorf("%d calls after; it says %s", n, l)
+	}
+}
+
+// Members that are cut off go on with their parts while the others have the whole limit.
+func TestSomeMembersAreCutOff(t *testing.T) {
+	t.Parallel()
+	r, cut := newRig(t, false)
+	var to, far callee
+	ctx, cancel := context.WithCancel(bg)
+	var wg sync.WaitGroup
+	for range 3 {
+		to.greedy(ctx, &wg, 3, ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(r.admin), name)))
+	}
+	far.greedy(ctx, &wg, 3, ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(cut), name)))
+	defer wg.Wait()
+	defer cancel()
+	to.during(2 * time.Second)
+	r.port.hold(true)
+	before := far.calls.Load()
+	if n := to.during(2 * time.Second); n < 250 || n > 480 {
+		t.Errorf("%d calls of those that reach the server in 2 s, at 200 a second", n)
+	}
+	if n := far.calls.Load() - before; n < 50 || n > 150 {
+		t.Errorf("%d calls of the one that does not, in 2 s, with a quarter of 200 a second", n)
+	}
+	r.port.hold(false)
+}
+
+func TestNames(t *testing.T) {
+	both(t, func(t *testing.T, c *redis.Client) {
+		for _, n := range []string{"", "a}b", "}", "{", "{}", "\x00\xff\r\n", strings.Repeat("x", 10_000), "ж {reprise:y}:b"} {
+			a := ratelimit.Ask{Member: "m\x00}", Limit: 10, Burst: 5, Lease: time.Second, Need: 2}
+			g, err := redislimit.New(c).Take(bg, n, a)
+			if err != nil || g.Tokens != 2 {
+				t.Errorf("%.20q: %+v, %v", n, g, err)
+			}
+			for _, key := range redislimit.Keys(n) {
+				if tag := strings.SplitN(key[1:], "}", 2)[0]; tag == "" || !strings.HasPrefix(key, "{") {
+					t.Errorf("%.20q: no hash tag in %.20q", n, key)
+				}
+				if ttl := c.PTTL(bg, key).Val(); ttl < 23*time.Hour || ttl > 24*time.Hour {
+					t.Errorf("%.20q: %.20q expires in %v", n, key, ttl)
+				}
+			}
+		}
+	})
+}
+
+// The server forgets the script, and what is in the bucket is not what the script left there.
+func TestForeignState(t *testing.T) {
+	both(t, func(t *testing.T, c *redis.Client) {
+		s := redislimit.New(c)
+		a := ratelimit.Ask{Member: "m", Limit: 10, Burst: 5, Lease: time.Second, Need: 2}
+		for _, fields := range [][]any{
+			{"tat", "abc", "last", "nan", "rate", "-inf"},
+			{"tat", "1e300", "last", "-1e300", "burst", "0"},
+			{"tat", "nan", "pause", "inf", "rate", "nan", "burst", "nan", "set", "x"},
+			{"rate", "0.0000000001", "burst", "5", "tat", "0"},
+			{"rate", "10", "burst", "5", "tat", "-0", "last", "0", "until", "", "lead", ""},
+		} {
+			flush(t, c)
+			c.ScriptFlush(bg)
+			if err := c.HSet(bg, hash, fields...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			g, err := s.Take(bg, name, a)
+			if err != nil || g.Tokens < 0 || g.Tokens > 5 || g.First < 0 {
+				t.Errorf("%v: %+v, %v", fields, g, err)
+			}
+		}
+	})
+}
+
+func TestNilClient(t *testing.T) {
+	l := ratelimit.New(10, 5, ratelimit.Shared(redislimit.New(nil), name))
+	err := retry.Run(bg, l, nop)
+	var r *retry.Rejection
+	if !errors.As(err, &r) || !errors.Is(r.Cause, retry.ErrConfig) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// port leads to a server, and can be cut, held and slowed.
+type port struct {
+	l    net.Listener
+	slow atomic.Int64 // ns before what the server says goes on
+
+	mu    sync.Mutex
+	off   bool
+	held  chan struct{} // closed when it is not held
+	conns map[net.Conn]bool
+}
+
+func newPort(t *testing.T, target string) *port {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &port{l: l, held: make(chan struct{}), conns: map[net.Conn]bool{}}
+	close(p.held)
+	t.Cleanup(func() { p.hold(false); l.Close(); p.cut(true) })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.join(c, target)
+		}
+	}()
+	return p
+}
+
+func (p *port) addr() string { return p.l.Addr().String() }
+
+func (p *port) join(c net.Conn, target string) {
+	defer c.Close()
+	s, err := net.Dial("tcp", target)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	p.mu.Lock()
+	if p.off {
+		p.mu.Unlock()
+		return
+	}
+	p.conns[c], p.conns[s] = true, true
+	p.mu.Unlock()
+	go func() { p.pipe(s, c); s.Close() }()
+	p.pipe(c, s)
+}
+
+func (p *port) pipe(to io.Writer, from io.Reader) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		held := p.held
+		p.mu.Unlock()
+		<-held
+		time.Sleep(time.Duration(p.slow.Load()) / 2)
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// cut refuses connections and ends those there are.
+func (p *port) cut(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.off = yes
+	for c := range p.conns {
+		c.Close()
+	}
+	clear(p.conns)
+}
+
+// hold lets nothing through, without a word.
+func (p *port) hold(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.held:
+		if yes {
+			p.held = make(chan struct{})
+		}
+	default:
+		if !yes {
+			close(p.held)
+		}
+	}
+}
