@@ -106,7 +106,7 @@ func newBudget(constructor string, m mistakes, l ledger, opts []Option) *Budget 
 // NewTokenBudget is the retry throttling of gRPC (proposal A6). It begins with max tokens. Every
 // failure that is worth a retry takes one, every success adds ratio, and a retry needs more than
 // max/2 left. So while less than one in 1/ratio+1 calls fails, nothing is held back. max is at
-// least 1, ratio above 0; gRPC's own example is 10 and 0.1.
+// least 1, ratio above 0; gRPC's own example is 10 and 0.1. It heals by traffic, not by time.
 func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
 	const finest = 1e-6
 	t := &tokens{}
@@ -226,8 +226,8 @@ func (c *costs) left() (float64, string) {
 
 // NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be
 // ratio retries per call, and reservePerSecond besides, so that a client with few calls can retry
-// too. What a call deposits expires after those 10 seconds, and so does what a retry took. ratio 0
-// leaves the reserve only; not both may be 0.
+// too. What a call deposits expires after those 10 seconds, and so does what a retry took: it heals
+// by time. ratio 0 leaves the reserve only; not both may be 0.
 func NewRatioBudget(ratio, reservePerSecond float64, opts ...Option) *Budget {
 	var m mistakes
 	m.check(ratio >= 0 && ratio <= math.MaxInt32, "ratio %v: must be a number, not negative", ratio)
