@@ -42,7 +42,8 @@ type config struct {
 
 	startRate   rate.Limit // Pacer only, as the rest; 0: search
 	maxRate     rate.Limit
-	maxInFlight int              // 0: no bound
+	maxInFlight int // 0: no bound
+	careful     bool
 	refused     func(error) bool // nil: nothing else is a refusal
 }
 

@@ -39,6 +39,8 @@ type Pacer struct {
 	base    time.Time    // the machine's time begins here,
 	skipped atomic.Int64 // and is ahead by what the clock went back
 
+	suspects atomic.Bool // some pages were refused: which page a call asked for matters
+
 	mu      sync.Mutex
 	latest  time.Duration // the machine's time, when it was last asked
 	machine *pacing.Machine
@@ -61,7 +63,7 @@ func newPacer(rng *rand.Rand, opts []Option) *Pacer {
 	c, err := configure("ratelimit.NewPacer", forPacer, opts)
 	p := &Pacer{config: c, invalid: err, base: time.Now()}
 	var m pacing.Config
-	m.StartRate, m.MaxInFlight, m.MaxHint = float64(c.startRate), c.maxInFlight, c.hintCap.Seconds()
+	m.StartRate, m.MaxInFlight, m.MaxHint, m.Careful = float64(c.startRate), c.maxInFlight, c.hintCap.Seconds(), c.careful
 	if c.maxRate != rate.Inf {
 		m.MaxRate = float64(c.maxRate)
 	}
@@ -142,9 +144,19 @@ func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) retr
 	if a.Kind == pacing.Refusal {
 		p.cause = cause
 	}
+	if a.Page != 0 {
+		p.suspects.Store(true)
+	}
 	after := p.look()
 	p.replan(now, after.parksLonger(before))
 	return p.change(now, before, after)
+}
+
+// answered tells the machine that a call has begun to be answered.
+func (p *Pacer) answered(c pass) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.machine.OnAnswer(p.now().Seconds(), c.Ticket)
 }
 
 // view is what the machine has in mind.

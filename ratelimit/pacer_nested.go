@@ -17,6 +17,7 @@ type flight struct {
 	pass   pass
 	lender *flight     // the call around it that lent it its place; nil: it has its own
 	lent   atomic.Bool // to a nested call
+	begun  atomic.Bool // to be answered
 }
 
 // flightKey is the key of the innermost flight of a pacer.
@@ -37,6 +38,9 @@ func (f *flight) Value(key any) any {
 
 // Answered has the time of the answer end here: see [retry.Answered].
 func (f *flight) Answered() {
+	if f.begun.CompareAndSwap(false, true) {
+		f.pacer.answered(f.pass)
+	}
 	retry.Answered(f.Context)
 }
 

@@ -113,9 +113,7 @@ func (p *Pacer) dispatch(now time.Duration) {
 			p.line.release(w, p.send(now))
 			continue
 		}
-		if wait == forever { // an answer will tell, or that there is none
-			wait = duration(p.machine.Wake() - now.Seconds())
-		}
+		wait = min(wait, duration(p.machine.Wake(now.Seconds())-now.Seconds())) // an answer will tell, or that there is none
 		if p.maxWait >= 0 {
 			left := w.arrived.Add(p.maxWait).Sub(p.clock(now))
 			if left <= 0 {

@@ -19,7 +19,7 @@ func (p *Pacer) who() string { return p.label }
 type PacerState struct {
 	Mode        string        // "start": no rate known; "climb": searching upward; "cruise": keeping a rate
 	Rate        rate.Limit    // calls a second learned; rate.Inf: none
-	Parked      bool          // refused, and nobody was admitted since
+	Parked      bool          // refused, and nobody was admitted since; or told to wait, or that nothing remains
 	Wait        time.Duration // if Parked: until the next call may go; 0: one is on its way, or may go
 	InFlight    int
 	MaxInFlight int // learned, and never above the option
@@ -40,8 +40,9 @@ func (p *Pacer) State() PacerState {
 	}
 	s.InFlight, s.MaxInFlight = p.machine.InFlight()
 	gate, parked := p.machine.Parked()
-	if s.Parked = parked; parked {
-		s.Wait = duration(gate - now)
+	held := p.machine.Held(now)
+	if s.Parked = parked || held > now; s.Parked {
+		s.Wait = duration(max(gate, held) - now)
 	}
 	return s
 }
@@ -93,7 +94,7 @@ func (p *Pacer) Idle() bool {
 	if !p.used {
 		return true
 	}
-	learned := parked || p.machine.Crowded() || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
+	learned := parked || p.machine.Crowded() || p.machine.Stated(s) || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
 	used := max(0, gate, p.machine.LastSend()) // 0: it was made or restored
 	return !learned || s-used > staleAfter.Seconds()
 }

@@ -29,6 +29,9 @@ func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 	if stated && p.hintCap > 0 {
 		a = heard(quota, p.hintCap)
 	}
+	if err != nil || p.suspects.Load() {
+		a.Page = retry.PageOf(in)
+	}
 	if err == nil {
 		return a, answer
 	}
@@ -91,6 +94,8 @@ func kindOf(err error) (pacing.Kind, verdict) {
 		switch {
 		case code == 503:
 			return pacing.Doubt, answer
+		case code == 403:
+			return pacing.Untold, answer
 		case code >= 500:
 			return pacing.Trouble, answer
 		}

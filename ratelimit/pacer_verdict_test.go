@@ -43,7 +43,7 @@ func TestPacerClassifies(t *testing.T) {
 	}{
 		{nil, pacing.Fine, answer},
 		{statusError(404), pacing.Fine, answer},
-		{statusError(403), pacing.Fine, answer},
+		{statusError(403), pacing.Untold, answer},
 		{statusError(429), pacing.Refusal, answer},
 		{statusError(500), pacing.Trouble, answer},
 		{fmt.Errorf("page: %w", statusError(504)), pacing.Trouble, answer},
@@ -78,12 +78,12 @@ func TestPacerKeepsToAStatedQuota(t *testing.T) {
 		for range 50 {
 			retry.Run(t.Context(), p, func(ctx context.Context) error {
 				left--
-				retry.Report(ctx, retry.Quota{Limit: 100, Remaining: left, Window: 50 * time.Second, Reset: 50*time.Second - time.Since(start)})
+				retry.Report(ctx, retry.Quota{Limit: 100, Remaining: left, Window: 1000 * time.Second, Reset: 1000*time.Second - time.Since(start)})
 				return nil
 			})
 		}
-		if d := time.Since(start); d < 24*time.Second || d > 26*time.Second {
-			t.Errorf("50 calls of 100 in 50 s took %v", d)
+		if d := time.Since(start); d < 480*time.Second || d > 520*time.Second {
+			t.Errorf("50 calls of 100 in 1000 s took %v", d)
 		}
 		retry.Run(t.Context(), p, func(ctx context.Context) error {
 			retry.Report(ctx, retry.Quota{Limit: 100, Reset: time.Minute})
@@ -91,6 +91,26 @@ func TestPacerKeepsToAStatedQuota(t *testing.T) {
 		})
 		if s := p.State(); s.Wait < time.Minute {
 			t.Errorf("nothing left, and %v", p)
+		}
+	})
+}
+
+// A quota that is there anew soon is used at once, and not exceeded.
+func TestPacerUsesAShortQuotaAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := steady()
+		start, left := time.Now(), 20
+		var went []time.Duration
+		for range 21 {
+			_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
+				went = append(went, time.Since(start))
+				left--
+				retry.Report(ctx, retry.Quota{Limit: 20, Remaining: max(left, 0), Reset: time.Minute - time.Since(start)})
+				return nil
+			})
+		}
+		if went[19] > time.Second || went[20] < time.Minute {
+			t.Errorf("the last of 20 went after %v, the next after %v", went[19], went[20])
 		}
 	})
 }

@@ -1,5 +1,15 @@
 package pacing
 
+// How much suspicion convicts, and how little acquits.
+const (
+	convictAt    = 2.  // suspicion that makes a doubtful answer a refusal: each adds 1,
+	acquitBy     = .5  // each other answer takes this away
+	askAfter     = 1.5 // a request is sent alone after so many times what the doubtful answer took: the others are answered by then
+	strikesOut   = 5   // refusals in a row while cruising that make the rate half: the next will tell noise from a limit
+	strikeWithin = 150 // answers between two of a row
+	halved       = .6  // of the rate at the first of a row is about half of it
+)
+
 // doubt tells refusals from noise where the server's answers can be either: a
 // bare 503, a reset, a cut body.
 type doubt struct {
@@ -10,6 +20,7 @@ type doubt struct {
 	suspicion float64 // of the answers of late
 	passed    int     // times it passed
 	run       int     // doubtful answers in a row
+	open      int     // doubts that may still turn out to be refusals
 	asking    bool    // one request at a time, until one sent after since is admitted
 	since     int
 
@@ -67,8 +78,11 @@ func (d *doubt) calm() {
 	if d.suspicion == 0 {
 		return
 	}
-	if d.suspicion = max(0, d.suspicion-acquitBy); d.suspicion == 0 && !d.convicted {
-		if d.passed++; d.passed >= acquittals {
+	if d.suspicion = max(0, d.suspicion-acquitBy); d.suspicion == 0 {
+		d.open = 0
+	}
+	if d.suspicion == 0 && !d.convicted {
+		if d.passed++; d.passed >= thrice {
 			d.acquit()
 		}
 	}

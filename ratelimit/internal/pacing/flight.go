@@ -2,6 +2,18 @@ package pacing
 
 import "slices"
 
+// How many requests are on their way.
+const (
+	firstSlots  = 3    // once something was refused: three more refusals do not earn a jail
+	quietSlots  = 22   // answers before the next slot then
+	quickSlots  = 2    // answers per slot from there to browserSlot: an open server is soon used fully
+	browserSlot = 8    // about what a browser opens to a host
+	patience    = 600  // answers before there are more: most windows that sites count in are over by then
+	laterSlots  = 8    // beyond, answers per slot and slot there is: the overrun of a window grows with the root of its size
+	dearer      = 4    // answers per slot grow by this when a slot was refused, or brought a queue and no answers
+	gain        = 1.25 // a doubled number in flight that brings less than this is a queue
+)
+
 // flight bounds the requests in flight, and learns how many the server takes.
 type flight struct {
 	now, limit int

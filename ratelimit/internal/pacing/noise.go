@@ -1,13 +1,16 @@
 package pacing
 
-import "math"
+// What refutes or proves noise.
+const (
+	tooMuchNoise = .35 // or such a share of them
+	shareOf      = 40. // answers that a share is taken over
+)
 
 // noisy finds out in the long run what the next answers cannot tell: that
 // doubts taken for refusals are noise after all, or the other way round. Noise
 // comes however slowly one goes; a limit does not, once one is below it.
 type noisy struct {
-	late  share   // of the doubts among the answers of late
-	usual float64 // what it was when they were taken for noise
+	late share // of the doubts among the answers of late
 
 	strikes   int     // refused in a row while cruising, each soon after the last
 	struckAt  int     // answers by the last of them
@@ -28,14 +31,10 @@ func (s *share) add(hit bool) {
 // acquit takes the doubts for noise.
 func (d *doubt) acquit() {
 	d.noise, d.convicted = true, false
-	d.usual = min(max(float64(d.late), leastNoise), mostNoise)
 }
 
-// refuted reports whether there are more doubts than noise would bring: too
-// many in a row for what was usual, or too large a share.
-func (d *doubt) refuted() bool {
-	return float64(d.run) >= max(noiseRun, math.Log(byChance)/math.Log(d.usual)) || float64(d.late) > tooMuchNoise
-}
+// refuted reports whether there are more doubts than noise would bring: too many in a row, or too large a share.
+func (d *doubt) refuted() bool { return d.run >= hasty || float64(d.late) > tooMuchNoise }
 
 // struck hears of a release, what had been accepted by then, and at which rate
 // the request was refused; 0 if that was no cruise. A row of refusals while

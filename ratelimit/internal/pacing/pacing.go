@@ -25,94 +25,49 @@ type Config struct {
 	MaxRate     float64 // requests a second
 	MaxInFlight int
 	MaxHint     float64 // s; a park by the server's word, what is added to it included
+	Careful     bool    // keep to a budget of refusals
 }
 
 // A Ticket stands for one request on its way.
 type Ticket struct {
-	Sent   float64 // when it was sent
-	seq    int     // sent before it and itself
-	Beside int     // requests in flight then, itself included
-	nested bool    // it has no place in flight of its own
-	before float64 // when the one before was sent
+	Sent    float64 // when it was sent
+	seq     int     // sent before it and itself
+	Beside  int     // requests in flight then, itself included
+	nested  bool    // it has no place in flight of its own
+	granted bool    // by what the server said remained
+	before  float64 // when the one before was sent
 }
 
-// A Machine is the state of one pacer. See the package comment for how it
-// works, and [New] to make one.
+// A Machine is the state of one pacer: parts that each know one thing, each in a file of its own. See the package comment for
+// how it works, and [New] to make one.
 type Machine struct {
 	cfg Config
 	rng *rand.Rand
 
-	begun    bool
-	t0       float64 // when the first request was sent
-	last     float64 // when the last one was
-	seq      int     // requests sent
-	jitter   float64 // its distance to the next, in parts of 1/rate
-	accepted int     // answers that were no refusal
-	recent   counter // the same, of the last minute
-	refusals [hasty]float64
-	spent    int // refusals in all, those of a change of the limit forgiven
+	tally   // what was sent and answered
+	search  // the rate
+	probing // when to look for more
+	park    // the answer to a refusal
+	lesson  // what the start taught
 
-	flight flight
-	doubt  doubt
-
-	// The rate.
-	mode    Mode
-	rate    float64 // requests a second; infinite if none is known
-	ceiling float64 // was refused at about this rate; infinite if unknown
-	safe    float64 // this rate was survived
-	best    float64 // the highest measured, a little less with every release
-	step    float64 // next step up, as a share of the rate
-	keep    float64 // s; a rate is held so long before the next step
-	held    mark    // since when it is
-	climbed mark    // when this climb began
-	probe   float64 // s from a push-back to the next probe
-	probeAt float64
-	probes  int
-	hit     float64 // the last refusal in a cruise
-	hits    int     // such in a row
-	before  float64 // the rate before the first of them
-	stated  float64 // the rate by the server's own word, until statedTo
-	stateTo float64
-	resets  float64 // when the stated quota is there anew
-
-	// The push-back.
-	half     bool    // parked, or waiting for the single request
-	out      bool    // that is on its way
-	single   int     // the last such
-	restored bool    // the park was begun by another machine,
-	climbing bool    // which had not found the rate yet
-	gate     float64 // the park ends
-	named    float64 // the latest time that any answer has named: nothing goes before it
-	park     float64 // s; its length if the server names none
-	cut      int     // sent by the last push-back: answers to those say nothing new
-	refused  int     // single requests refused in this episode
-	pushed   float64 // the last refusal of this episode
-	this     episode
-	prev     episode
-	release  mark    // the last release: a cycle goes from release to release
-	penalty  float64 // s lost to the last episode
-	lost     float64 // s lost to all
-
-	// What the start taught.
-	first  mark    // its length in time and answers
-	bucket float64 // answers it got beyond the rate: what a bucket can have lent
-	window bool    // it looks like a window, which lends nothing
-}
-
-// A mark is a moment, and what had been accepted by then.
-type mark struct {
-	at float64
-	n  int
+	flight  flight
+	doubt   doubt
+	overdue overdue
+	pages   pages
+	untold  untold
+	gauge   gauge
+	careful careful
 }
 
 // New returns a machine that knows nothing yet. Every choice it makes at
 // random is drawn from rng.
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
-		cfg: cfg, rng: rng, last: -inf, jitter: 1,
-		rate: inf, ceiling: inf, step: firstStep, keep: firstHold, probe: firstProbe, hit: -inf, stated: inf,
+		cfg: cfg, rng: rng, tally: tally{last: -inf, jitter: 1},
+		search: newSearch(), probing: probing{every: firstProbe, hit: -inf},
 		flight: flight{opening: true, limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
 	}
+	m.careful.on = cfg.Careful
 	if cfg.MaxInFlight > 0 {
 		m.flight.limit = min(firstSlots, cfg.MaxInFlight)
 	}
@@ -145,6 +100,19 @@ func (m *Machine) bound(r float64) float64 {
 // been admitted since, and until when nothing is sent.
 func (m *Machine) Parked() (until float64, parked bool) { return max(m.gate, m.named), m.half }
 
+// Held is until when nothing goes by the server's word, a wait that it named or a quota that is used up; not after now if
+// there is none such.
+func (m *Machine) Held(now float64) float64 {
+	at := m.named
+	if g := m.gauge.next(now, m.last, m.flying, m.rate < inf); g < inf {
+		at = max(at, g)
+	}
+	return at
+}
+
+// Stated reports whether what the server said of its quota still holds.
+func (m *Machine) Stated(now float64) bool { return m.gauge.stated(now) }
+
 // InFlight is how many requests are on their way, and how many may be.
 func (m *Machine) InFlight() (now, limit int) { return m.flight.now, m.flight.limit }
 
@@ -154,9 +122,11 @@ func (m *Machine) Crowded() bool { return m.flight.dear > 1 }
 // Pace is the rate that holds at now: the learned one, no more than the user
 // permits and than the server states.
 func (m *Machine) Pace(now float64) float64 {
-	r := m.bound(m.rate)
-	if now < m.stateTo {
-		r = min(r, m.stated)
+	r := m.bound(min(m.rate, m.gauge.spread(now, m.flying)))
+	if g := &m.gauge; !g.deaf() && g.permits(now, m.last, m.flying) < 1 {
+		if f := g.rate(); f > 0 {
+			r = min(r, f)
+		}
 	}
 	return r
 }
@@ -166,19 +136,25 @@ func (m *Machine) Pace(now float64) float64 {
 // wait for those sent before the push-back: a stalled one must not hold it.
 // Only the user's own bound does.
 func (m *Machine) NextSend(now float64) float64 {
-	turn := max(now, m.named, m.last+m.jitter/m.Pace(now))
-	instead := now >= m.Wake()-tick
+	m.lookForOverdue(now)
+	turn := max(m.turn(now), m.careful.next(now, m.flying, m.doubt.open, m.mode == Start, m.accepted, &m.refusals))
+	instead := now >= m.stalled()-tick
 	switch {
 	case m.bounded(), m.alone() && m.out && !instead:
 		return inf
 	case m.half:
 		return max(m.gate, turn)
-	case m.flight.full() && !instead:
+	case m.flight.full() && !m.gauge.invites(now, m.last, m.flying) && !instead:
 		return inf
 	case m.doubt.asking && m.flight.now > 0:
 		return max(m.gate, turn)
 	}
 	return turn
+}
+
+// turn is when the next is due by the pace, and by what the server said.
+func (m *Machine) turn(now float64) float64 {
+	return max(now, m.named, m.last+m.jitter/m.bound(min(m.rate, m.gauge.spread(now, m.flying))), m.gauge.next(now, m.last, m.flying, m.rate < inf))
 }
 
 // tick is how far a time in seconds may be from what it stands for: a clock counts nanoseconds, a float rounds.
@@ -190,19 +166,40 @@ func (m *Machine) bounded() bool { return m.cfg.MaxInFlight > 0 && m.flight.now 
 // alone reports whether one request at a time goes.
 func (m *Machine) alone() bool { return m.half || m.doubt.asking }
 
-// Wake is when the one request that the others wait for counts as stalled,
-// so that another may go in its place; infinite if there is none such, or an
-// answer must come first.
-func (m *Machine) Wake() float64 {
+// Wake is when to ask again, after now, although no answer came: what is on its way has taken so long then that this is
+// news. It is infinite if an answer must come first.
+func (m *Machine) Wake(now float64) float64 {
+	if m.bounded() {
+		return inf
+	}
+	at := m.overdue.next()
+	if s := m.stalled(); s > now+tick {
+		at = min(at, s)
+	}
+	return at
+}
+
+// stalled is when the one request that the others wait for is given up, so that another may go in its place.
+func (m *Machine) stalled() float64 {
 	f := &m.flight
 	switch {
-	case m.bounded():
 	case m.alone() && m.out:
-		return m.last + max(stalled, m.park)
+		return m.last + max(stalled, m.length)
 	case f.narrow && f.taken() > 0 && f.taken() < f.limit:
 		return m.last + stalled
 	}
 	return inf
+}
+
+// lookForOverdue judges what is overdue at now.
+func (m *Machine) lookForOverdue(now float64) {
+	for {
+		t, ok := m.overdue.due(now)
+		if !ok {
+			return
+		}
+		m.refusedOr(now, t, Answer{Kind: Doubt, RetryAfter: -1, Remaining: -1}, false)
+	}
 }
 
 // Free reports whether a request sent now would find a place in flight.
@@ -211,7 +208,7 @@ func (m *Machine) Free() bool { return !m.bounded() && !(m.alone() && m.out) && 
 // NextNested is [Machine.NextSend] for a request that is part of another one on its way: it waits for no place in flight,
 // and for no outcome, which might be that of the other.
 func (m *Machine) NextNested(now float64) float64 {
-	turn := max(now, m.named, m.last+m.jitter/m.Pace(now))
+	turn := max(m.turn(now), m.careful.next(now, 0, 0, false, 0, &m.refusals))
 	if m.alone() {
 		turn = max(turn, m.gate)
 	}
@@ -245,8 +242,11 @@ func (m *Machine) begin(now float64) {
 }
 
 func (m *Machine) sent(now float64, nested bool) Ticket {
+	granted := !m.gauge.deaf() && m.gauge.permits(now, m.last, m.flying) >= 1
 	m.seq++
-	t := Ticket{now, m.seq, max(1, m.flight.now), nested, m.last}
+	t := Ticket{now, m.seq, max(1, m.flight.now), nested, granted, m.last}
+	m.overdue.sent(t)
+	m.flying++
 	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
 	if !nested || !m.out {
 		if m.out = m.alone(); m.out {
@@ -260,7 +260,9 @@ func (m *Machine) sent(now float64, nested bool) Ticket {
 // of the server: the caller gave it up, or it was never made. One that was
 // never made gives its turn back.
 func (m *Machine) OnCancel(t Ticket, made bool) {
+	m.flying--
 	m.flight.back(t)
+	m.overdue.back(t)
 	m.freeProbe(t)
 	if !made && t.seq == m.seq {
 		m.last = t.before
@@ -274,47 +276,99 @@ func (m *Machine) freeProbe(t Ticket) {
 	}
 }
 
+// OnAnswer is told when a request has begun to be answered: what comes after takes its own time.
+func (m *Machine) OnAnswer(now float64, t Ticket) {
+	if !m.overdue.back(t) {
+		m.overdue.took(now - t.Sent)
+	}
+}
+
 // OnDone is told what came of a request. That one which was given up is
 // admitted after all is news; that it is refused is none, so long after.
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
+	m.flying--
 	late := m.flight.back(t)
 	m.freeProbe(t)
-	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so it was not one of too many
-	kind := m.judge(now, a.Kind, t)
-	if kind == Doubt || kind == Refusal {
-		copy(m.refusals[1:], m.refusals[:])
-		m.refusals[0] = now
-		m.spent++
+	judged := m.overdue.back(t)
+	switch a.Kind {
+	case Untold:
+		a.Kind = m.untold.judge(a.Page, m.accepted, m.half && t.seq > m.cut)
+	case Fine:
+		m.untold.admit(a.Page)
+	}
+	if a.Kind == Refusal && a.RetryAfter >= 0 {
+		a.Reset = a.RetryAfter // what it asks for wins over what the quota says
+	}
+	m.gauge.hear(now, t, a, m.flying)
+	if a.Kind == Doubt || a.Kind == Refusal || judged && a.Kind == Trouble {
+		if a.Kind == Refusal {
+			m.hold(now, a.RetryAfter)
+		}
+		if judged { // counted when it was overdue
+			return
+		}
+	} else if !judged && a.Kind == Fine {
+		m.overdue.took(now - t.Sent)
+	}
+	if m.refusedOr(now, t, a, late) {
+		return
 	}
 	fresh := t.seq > m.cut
-	switch {
-	case kind == Doubt:
-		return
-	case kind == Refusal:
-		m.hold(now, a.RetryAfter)
-		if fresh && !late {
-			m.pushBack(now, t, asked)
-		} else if m.half {
-			m.burst(now)
-		}
-		return
-	}
 	m.accepted++
+	m.pages.admit(a.Page)
 	m.recent.add(now)
 	m.flight.admitted(now, t.Beside)
-	m.hear(now, a)
 	if m.half {
 		if !fresh {
 			return
 		}
 		m.onRelease(now)
 	}
-	if fresh && a.Remaining >= 0 && a.Remaining <= m.flight.now && a.Reset > 0 {
-		m.hold(now, a.Reset)
-		m.pushBack(now, t, true)
+	m.advance(now)
+}
+
+// takeBack undoes what refusals of a page did to the rate that were no news of it.
+func (m *Machine) takeBack(now float64, page uint64) {
+	u := &m.pages.undo
+	if u.page != page || u.count < u.all {
 		return
 	}
-	m.advance(now)
+	m.search, m.probing = u.search, u.probing
+	m.held, m.climbed = m.mark(now), m.mark(now)
+	m.half, m.release = false, m.mark(now)
+	*u = undo{}
+}
+
+// refusedOr judges an answer, and reports whether it was no admission.
+func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
+	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so it was not one of too many
+	kind := m.judge(now, a.Kind, t)
+	if kind != Doubt && kind != Refusal {
+		return false
+	}
+	if a.RetryAfter < 0 && m.pages.pardons(a.Page, m.accepted) {
+		if m.careful.on { // a jail counts it all the same
+			m.noteRefusal(now)
+		}
+		m.takeBack(now, a.Page)
+		return true
+	}
+	if kind == Doubt {
+		m.doubt.open++
+		return true
+	}
+	for range 1 + m.doubt.open {
+		m.noteRefusal(now)
+		m.spent++
+	}
+	m.doubt.open = 0
+	if t.seq > m.cut && !late {
+		m.pages.blame(a.Page, &m.search, &m.probing)
+		m.pushBack(now, t, asked)
+	} else if m.half {
+		m.burst(now)
+	}
+	return true
 }
 
 // hold keeps to a wait that an answer names, whichever of a burst it is; negative: none. What is added is for a
@@ -329,28 +383,6 @@ func (m *Machine) hold(now, wait float64) {
 	}
 	m.named = max(m.named, now+wait)
 }
-
-// hear notes the rate that a stated quota leaves: what remains over the time
-// to its reset, and no more than the quota over its window.
-func (m *Machine) hear(now float64, a Answer) {
-	r := inf
-	if a.Remaining > 0 && a.Reset > 0 {
-		// Whole seconds are rounded up: of the ends they name, the first is the nearest.
-		if ends := now + a.Reset; ends < m.resets || ends > m.resets+1 {
-			m.resets = ends
-		}
-		r = float64(a.Remaining) / max(m.resets-now, soon)
-	}
-	if a.Limit > 0 && a.Window > 0 {
-		r = min(r, float64(a.Limit)/a.Window)
-	}
-	if r == inf {
-		return
-	}
-	m.stated, m.stateTo = r, now+max(a.Reset, a.Window)
-}
-
-func (m *Machine) mark(now float64) mark { return mark{now, m.accepted} }
 
 // LastSend is when the last request was sent.
 func (m *Machine) LastSend() float64 { return m.last }

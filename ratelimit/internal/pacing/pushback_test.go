@@ -103,28 +103,3 @@ func TestABanOfOldIsForgotten(t *testing.T) {
 		t.Errorf("after six cheap refusals it is still at %+v", s)
 	}
 }
-
-// Who lost much of what was measured once asks for more of it than who has it.
-func TestThePoorAskForMore(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		refused  int
-		min, max float64 // the first step of the probe
-	}{
-		{"rich", 1, 1.04, 1.06},
-		{"poor", 6, 1.08, 1.25},
-	} {
-		m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
-		m.row(1, 100, refusal)
-		m.row(c.refused-1, 10, refusal) // a few pages each: the other clients take the rest
-		cruised := m.Rate()
-		for range 100_000 {
-			if m.send(1, page); m.Mode() == pacing.Climb {
-				break
-			}
-		}
-		if step := m.Rate() / cruised; m.Mode() != pacing.Climb || step < c.min || step > c.max {
-			t.Errorf("%s: %v from %v/s to %v/s", c.name, m.Mode(), cruised, m.Rate())
-		}
-	}
-}

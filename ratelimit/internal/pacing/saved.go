@@ -15,12 +15,12 @@ type Saved struct {
 
 // Save returns what is known at now.
 func (m *Machine) Save(now float64) Saved {
-	s := Saved{Slots: m.flight.limit, Probe: m.probe, Hold: m.keep, Plain: m.doubt.definite, Climb: m.mode == Climb}
+	s := Saved{Slots: m.flight.limit, Probe: m.every, Hold: m.keep, Plain: m.doubt.definite, Climb: m.mode == Climb}
 	if m.rate < inf {
 		s.Rate, s.Safe = m.rate, min(m.safe, m.rate)
 	}
 	if gate, parked := m.Parked(); parked {
-		s.Parked, s.Park = max(0, gate-now), m.park
+		s.Parked, s.Park = max(0, gate-now), m.length
 	}
 	return s
 }
@@ -34,7 +34,7 @@ func (m *Machine) Load(now float64, s Saved) {
 	if most := m.flight.most; most > 0 {
 		m.flight.limit = min(m.flight.limit, most)
 	}
-	m.probe, m.keep = max(firstProbe, s.Probe), max(firstHold, s.Hold)
+	m.every, m.keep = max(firstProbe, s.Probe), max(firstHold, s.Hold)
 	m.doubt.definite = s.Plain
 	m.begun, m.t0, m.flight.slotAt = true, now, now
 	m.release = m.mark(now)
@@ -45,7 +45,7 @@ func (m *Machine) Load(now float64, s Saved) {
 	m.prev = episode{mark: m.release, mode: m.mode, rate: m.rate, release: m.release}
 	if s.Park > 0 {
 		m.half, m.restored, m.cut = true, true, m.seq
-		m.park, m.gate = s.Park, now+s.Parked
+		m.length, m.gate = s.Park, now+s.Parked
 		m.this, m.pushed = m.prev, now
 	}
 }
@@ -54,7 +54,6 @@ func (m *Machine) Load(now float64, s Saved) {
 const (
 	mostRate  = 1e6 // requests a second
 	mostSlots = 10_000
-	mostProbe = 86400 // s
 )
 
 func (s *Saved) clamp() {
@@ -66,8 +65,8 @@ func (s *Saved) clamp() {
 	within(&s.Rate, mostRate)
 	within(&s.Safe, s.Rate)
 	within(&s.Park, maxPark)
-	within(&s.Probe, mostProbe)
-	within(&s.Hold, maxHold)
+	within(&s.Probe, dearProbe*3600)
+	within(&s.Hold, minute)
 	within(&s.Parked, inf)
 	s.Slots = min(s.Slots, mostSlots)
 }

@@ -2,6 +2,38 @@ package pacing
 
 import "math"
 
+// The rate, and the steps up.
+const (
+	firstHold     = 1.   // s; shortest time between two steps up
+	probeHold     = 5.   // s; the same while probing from a cruise: a step must outlast the bucket
+	busy          = .5   // share of the rate that must have been used for a hold to prove it
+	margin        = .997 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
+	firstStep     = .25  // the first step up after the start
+	probeStep     = .05  // the first step of a probe; each hold survived doubles the step, to 1
+	closeTo       = 1.1  // a ceiling nearer than this is reached
+	slowest       = .02  // requests a second
+	unknownBucket = 20.  // what a bucket may have lent to one who has not seen it empty
+	scatter       = .006 // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
+
+	hitKeeps = .93 // of the rate, after each of the first in a row
+	maxHits  = 2
+	changed  = .75 // a rate below this share of the one before is another limit
+)
+
+// search is what is known of the rate, and what is being tried.
+type search struct {
+	mode    Mode
+	rate    float64 // requests a second; infinite if none is known
+	ceiling float64 // was refused at about this rate; infinite if unknown
+	safe    float64 // this rate was survived
+	step    float64 // next step up, as a share of the rate
+	keep    float64 // s; a rate is held so long before the next step
+	held    mark    // since when it is
+	climbed mark    // when this climb began
+}
+
+func newSearch() search { return search{rate: inf, ceiling: inf, step: firstStep, keep: firstHold} }
+
 // settle chooses the rate to cruise at. A refusal in the middle of a cruise is
 // most often the doing of another client of the same limit, who asks for more
 // just then, and a short cycle measures too little: the first ones in a row
@@ -11,7 +43,7 @@ import "math"
 func (m *Machine) settle(est, cycle, now float64) float64 {
 	r := max(m.safe, margin*est)
 	if m.mode == Cruise {
-		if m.this.at-m.hit > hitsWithin {
+		if m.this.at-m.hit > hastyIn {
 			m.hits = 0
 		}
 		m.hit = m.this.at
@@ -24,7 +56,7 @@ func (m *Machine) settle(est, cycle, now float64) float64 {
 			m.spent = min(m.spent, int(m.allowance(now)))
 		}
 	}
-	if m.spent == maxRefused && m.refusals[maxRefused-1] > now-refusedIn {
+	if m.spent == jail && m.refusals[jail-1] > now-minute { // the next refusal would be the fifth
 		r = jailKeeps*r - over(jailToken, cycle)
 	}
 	return r
@@ -39,9 +71,9 @@ func (m *Machine) advance(now float64) {
 	case m.mode == Cruise && now >= m.probeAt && calm && m.affords(now):
 		m.probes++
 		m.safe = max(m.safe, m.rate)
-		m.ceiling, m.step, m.keep = inf, probeStep*m.poverty(), max(m.keep, probeHold)
+		m.ceiling, m.step, m.keep = inf, probeStep, max(m.keep, probeHold)
 		m.climb(m.rate*(1+m.step), now)
-	case m.mode == Climb && held >= m.keep && n >= holdN:
+	case m.mode == Climb && held >= m.keep && n >= enough:
 		m.flight.narrow = false
 		if float64(n) < busy*m.rate*held { // not used, so not proved
 			m.held = m.mark(now)
@@ -61,23 +93,6 @@ func (m *Machine) advance(now float64) {
 	}
 }
 
-// affords reports whether there is a refusal to spend on a probe. The first few
-// mend what the start measured; after them refusals are saved up.
-func (m *Machine) affords(now float64) bool {
-	spent := float64(m.spent) / m.poverty()
-	return m.refusals[maxRefused-1] <= now-refusedIn &&
-		(m.probes < freeProbes && spent < freeSpent || spent <= m.allowance(now))
-}
-
-func (m *Machine) allowance(now float64) float64 {
-	return math.Floor(freeRefusals + (now-m.t0)/refusalEvery)
-}
-
-// poverty is how many times more was measured once than there is now. Who
-// lost much of a shared limit may ask for more of it, and more often, than who
-// has it: so the shares come together.
-func (m *Machine) poverty() float64 { return max(1, min(m.best/m.rate, mostPoverty)) }
-
 // lower halves a value that is above its floor.
 func lower(v, floor float64) float64 { return min(v, max(floor, v/2)) }
 
@@ -95,5 +110,5 @@ func (m *Machine) climb(rate, now float64) {
 
 func (m *Machine) cruise(rate, now float64) {
 	m.set(Cruise, rate, now)
-	m.probeAt = now + m.probe
+	m.probeAt = now + m.every
 }

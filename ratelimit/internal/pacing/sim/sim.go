@@ -12,8 +12,8 @@ import (
 
 // A Client paces requests.
 type Client interface {
-	NextSend(now float64) float64 // infinite: an answer will tell, or the client at [Client.Wake]
-	Wake() float64                // when to ask again although no answer came
+	NextSend(now float64) float64 // infinite: an answer will tell
+	Wake(now float64) float64     // when to ask again although no answer came and nothing is due
 	OnSend(now float64) pacing.Ticket
 	OnDone(now float64, t pacing.Ticket, a pacing.Answer)
 }
@@ -126,9 +126,9 @@ func (r *run) due() (at float64, who int, send bool) {
 			continue
 		}
 		t := cl.NextSend(r.now)
-		sends := !math.IsInf(t, 1)
-		if !sends {
-			t = cl.Wake()
+		sends := true
+		if wake := cl.Wake(r.now); wake < t {
+			t, sends = wake, false
 		}
 		if t < at {
 			at, who, send = t, i, sends

@@ -185,14 +185,20 @@ func (d *Draw) noise(x draw, s *lt.Server) {
 	}
 }
 
-// Run has clients of mk crawl.
-func (d Draw) Run(mk Maker) Score {
+// Crawl is the crawl by clients of mk.
+func (d Draw) Crawl(mk Maker) Crawl {
 	c := d.crawl
 	_, c.Server = drawn(c.Seed)
 	d.turn(c.Server, d.change.at)
 	for i := range d.Clients {
 		c.Clients = append(c.Clients, mk(rand.New(rand.NewPCG(c.Seed, uint64(9+i)))))
 	}
+	return c
+}
+
+// Run is what the crawl comes to.
+func (d Draw) Run(mk Maker) Score {
+	c := d.Crawl(mk)
 	r := c.Run()
 	s := Score{Bans: float64(c.Server.Stats().Bans), Refused: float64(r.Refused), Seconds: r.Seconds, Perfect: d.Perfect}
 	ok, all := float64(r.OK), float64(c.Pages*d.Clients)

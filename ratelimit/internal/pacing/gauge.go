@@ -1,0 +1,147 @@
+package pacing
+
+// gauge is what the server says of its quota: how many requests remain, and when there are more. It says so before any
+// refusal. What remains is less by what was sent since. What comes in is learned from how it moves: in a bucket it rises all
+// the time, in a window at its end.
+type gauge struct {
+	heard bool
+	seq   int     // the request whose answer told
+	at    float64 // when it told
+	told  int     // what remained then, as it said
+	left  int     // and as far as one can rely on it
+	most  int     // the limit, as far as was said or seen
+	reset float64 // when there are more; 0: not said
+
+	pace, paceTo float64 // the limit over its window, where that is long, and until when that holds
+	inflow, over float64 // what came in, and in how many seconds
+	flows        bool    // it rose before a reset
+
+	reserve int // what is left unused, since a refusal came against its word
+	wrong   int // such refusals
+}
+
+const (
+	gaugeSpare = 1.5  // what must be there for one to go while it flows: half of one more for what a count is off
+	gaugeNear  = 300. // s; a quota that is there anew within this time is used at once, one for longer is spread over it
+	gaugeKeeps = 4    // no more than this part of the limit is left unused
+)
+
+// hear takes what the answer to t says.
+func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
+	if a.Remaining < 0 || g.wrong >= thrice {
+		return
+	}
+	falls := g.heard && now < g.reset && !g.flows // in one window it only falls, in whatever order answers come
+	if g.heard && t.seq < g.seq {
+		if falls {
+			g.left = min(g.left, a.Remaining)
+		}
+		return
+	}
+	if g.heard && a.Kind != Refusal {
+		in := float64(a.Remaining - g.told + t.seq - g.seq)
+		early := g.reset == 0 || now < g.reset
+		switch {
+		case !early && !g.flows: // a window's end
+		case a.Remaining+1 >= g.most: // it was full: what more came in is lost
+		default:
+			g.inflow += in
+			g.over += now - g.at
+			g.flows = g.flows || early && g.inflow >= thrice+float64(flying) // they may have been served in any order
+		}
+	}
+	left := a.Remaining
+	if falls {
+		left = min(left, g.left)
+	}
+	g.most = max(g.most, a.Limit, a.Remaining)
+	g.heard, g.seq, g.at, g.told, g.left = true, t.seq, now, a.Remaining, left
+	ends := 0.
+	if a.Reset > 0 {
+		ends = now + a.Reset
+		// Whole seconds are rounded up: of the ends that answers name, the first is the nearest.
+		if g.reset > now && ends >= g.reset && ends <= g.reset+1 {
+			ends = g.reset
+		}
+	}
+	g.reset = ends
+	if a.Limit > 0 && a.Window > gaugeNear {
+		g.pace, g.paceTo = float64(a.Limit)/a.Window, now+a.Window
+	}
+}
+
+// permits is how many may go now by what was said, of the sent ones the last at last, and so many on their way. Those may
+// have been counted already or not; so they all are taken off.
+func (g *gauge) permits(now, last float64, flying int) int {
+	if !g.flows && g.reset > 0 && now >= g.reset && last < g.reset {
+		return 1 // there are more, and its answer says how many
+	}
+	return g.left - flying - g.reserve
+}
+
+// invites reports whether it lets one go although the number in flight, so many now, is not proved: while nothing was
+// refused, what remains is what a start by few in flight would find out.
+func (g *gauge) invites(now, last float64, flying int) bool {
+	return !g.deaf() && g.wrong == 0 && flying < browserSlot && g.permits(now, last, flying) >= 1
+}
+
+// spread is the rate at which what remains lasts until there is more, where that is far; infinite where it is near, or it
+// flows in all the time.
+func (g *gauge) spread(now float64, flying int) float64 {
+	r := inf
+	if g.deaf() || g.flows {
+		return r
+	}
+	if n := g.left - flying; n > 0 && g.reset > now+gaugeNear {
+		r = float64(n) / (g.reset - now)
+	}
+	if now < g.paceTo {
+		r = min(r, g.pace)
+	}
+	return r
+}
+
+// stated reports whether what was said still holds.
+func (g *gauge) stated(now float64) bool { return !g.deaf() && now < max(g.reset, g.paceTo) }
+
+// deaf reports whether there is nothing to go by.
+func (g *gauge) deaf() bool { return !g.heard || g.wrong >= thrice }
+
+func (g *gauge) rate() float64 {
+	if !g.flows || g.over <= 0 {
+		return 0
+	}
+	return max(0, g.inflow-1) / g.over
+}
+
+// next is when the next may go, of the sent ones the last being last, and flying of them on their way. Where nothing is
+// left and it does not say for how long, an answer must come first, or the learned rate rules if there is one.
+func (g *gauge) next(now, last float64, flying int, learned bool) float64 {
+	if g.deaf() {
+		return now
+	}
+	n := g.permits(now, last, flying)
+	if n >= 1 {
+		return now
+	}
+	at := inf
+	if g.reset > now {
+		at = g.reset
+	}
+	if r := g.rate(); r > 0 {
+		at = min(at, g.at+(gaugeSpare-float64(n))/r)
+	}
+	if at == inf && (learned || flying == 0) {
+		at = now
+	}
+	return max(now, at)
+}
+
+// refused hears of a refusal. Of a request that was sent by its word it is against it.
+func (g *gauge) refused(t Ticket) {
+	if g.deaf() || !t.granted {
+		return
+	}
+	g.wrong++
+	g.reserve = min(max(1, 2*g.reserve), g.most/gaugeKeeps)
+}
