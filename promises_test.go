@@ -63,7 +63,7 @@ func (w *world) ms(n int) time.Duration { return time.Duration(w.rng.IntN(n)) * 
 
 // member is any policy, with any options.
 func (w *world) member() retry.Policy {
-	switch w.rng.IntN(11) {
+	switch w.rng.IntN(12) {
 	case 0:
 		return policies.Exponential(w.loopOptions()...)
 	case 1:
@@ -88,6 +88,8 @@ func (w *world) member() retry.Policy {
 		return policies.Classify(policies.Neutral(policies.Func(func(err error) bool { return len(err.Error())%2 == 0 })))
 	case 9:
 		return policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return ratelimit.New(100, 2) })
+	case 10:
+		return ratelimit.NewPacer(ratelimit.StartRate(50), ratelimit.MaxInFlight(1+w.rng.IntN(3)), ratelimit.HintCap(time.Minute))
 	}
 	return retry.Gate(func(context.Context) (func(error), error) {
 		w.taken.Add(1)
