@@ -16,8 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// attempt is what the chain guards: one request on the wire, from the permission to send it to its outcome.
-// The rest of this file are its steps, in their order.
+// attempt is what the chain guards: one request on the wire, from the permission to send it to its
+// outcome. The rest of this file are its steps, in their order.
 func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	if x.onward != nil { // the wait that it asked for is over
 		return x.onward, nil
@@ -75,7 +75,8 @@ func (x *exchange) mayStart(ctx context.Context) error {
 	return x.polite.admit(ctx, x)
 }
 
-// wire is what httptrace told of an attempt. Without whole headers a server cannot act on a request.
+// wire is what httptrace told of an attempt. Without whole headers a server cannot act on a
+// request.
 type wire struct{ headers atomic.Bool }
 
 // prepare makes the request of this attempt: the caller's is not touched.
@@ -154,8 +155,9 @@ func (x *exchange) identify(req *http.Request) {
 	}
 }
 
-// identifyHop is for the hop that a redirect leads to. http.Client does not know that it was an alternate that
-// answered: what is said of the page before, and the alternate's own credentials, are put right here.
+// identifyHop is for the hop that a redirect leads to. http.Client does not know that it was an
+// alternate that answered: what is said of the page before, and the alternate's own credentials,
+// are put right here.
 func (x *exchange) identifyHop(req *http.Request) {
 	before := req.Response.Request
 	if before == nil || before.URL == nil {
@@ -192,7 +194,8 @@ func (x *exchange) mayGo(ctx context.Context, req *http.Request) error {
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	base := x.transport()
 	if x.misdirected && x.standard != nil {
-		// 421: this connection is the wrong one. A transport without idle connections makes another.
+		// 421: this connection is the wrong one. A transport without idle connections makes
+		// another.
 		fresh := x.standard.Clone()
 		fresh.DisableKeepAlives = true
 		fresh.IdleConnTimeout = time.Second // one that is cancelled before it is used closes by nothing else over HTTP/2
@@ -242,8 +245,9 @@ func (x *exchange) learn(ctx context.Context, req *http.Request, resp *http.Resp
 	return quotas
 }
 
-// resolve makes the Location of an attempt that went elsewhere absolute: http.Client would resolve it against the request it knows.
-// What the hop needs of an alternate's credentials, identifyHop adds.
+// resolve makes the Location of an attempt that went elsewhere absolute: http.Client would resolve
+// it against the request it knows. What the hop needs of an alternate's credentials, identifyHop
+// adds.
 func (x *exchange) resolve(req *http.Request, resp *http.Response) {
 	location := resp.Header.Get("Location")
 	if location == "" || len(x.alternates)+len(x.each) == 0 || *req.URL == *x.req.URL {
@@ -259,8 +263,8 @@ func (x *exchange) resolve(req *http.Request, resp *http.Response) {
 	}
 }
 
-// report tells the limiters and pacers around of the quotas that the server speaks of, if they are stricter than the Crawl-delay,
-// and else of that.
+// report tells the limiters and pacers around of the quotas that the server speaks of, if they are
+// stricter than the Crawl-delay, and else of that.
 func (x *exchange) report(ctx context.Context, quotas []retry.Quota) {
 	told := x.turn == retry.Quota{}
 	for _, q := range quotas {
@@ -296,7 +300,8 @@ func (x *exchange) unpack(resp *http.Response) error {
 	return nil
 }
 
-// judge asks the predicates, and makes the error that the chain sees of a response; nil if it is a success.
+// judge asks the predicates, and makes the error that the chain sees of a response; nil if it is a
+// success.
 func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Response, quotas []retry.Quota) error {
 	if len(x.transient)+len(x.refused)+len(x.notProcessed) == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
 		return x.verdict(ctx, req, resp, resp, quotas)
@@ -323,8 +328,8 @@ func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Resp
 	return err
 }
 
-// later makes a failure of a redirect that asks for a wait before it is followed (RFC 9110, section 10.2.3), so that the loop waits
-// as for any hint. The next attempt is then the redirect itself.
+// later makes a failure of a redirect that asks for a wait before it is followed (RFC 9110, section
+// 10.2.3), so that the loop waits as for any hint. The next attempt is then the redirect itself.
 func (x *exchange) later(req *http.Request, resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -355,9 +360,9 @@ func (x *exchange) decode(ctx context.Context, req *http.Request, resp *http.Res
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions. net/http
-// undoes it out of sight, so that nobody knows how much was sent; and closing a body that it is to undo waits
-// for the body to begin, by which a server could hold up the next attempt.
+// asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions.
+// net/http undoes it out of sight, so that nobody knows how much was sent; and closing a body that
+// it is to undo waits for the body to begin, by which a server could hold up the next attempt.
 func (x *exchange) asksForGzip(req *http.Request) bool {
 	web := req.URL != nil && (req.URL.Scheme == "https" || req.URL.Scheme == "http") // others are registered protocols
 	return web && x.standard != nil && !x.standard.DisableCompression && (!x.fetch.resumes() || !resumable(req)) &&

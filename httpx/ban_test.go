@@ -107,6 +107,26 @@ func TestABanLosesNoPage(t *testing.T) {
 	})
 }
 
+func TestABriefOutageLosesNoPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var asked int
+		s := &guardedSite{}
+		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if down := time.Since(start); down > 2*time.Second && down < 42*time.Second {
+				asked++
+				return answer(r, 503, http.NoBody), nil
+			}
+			return s.RoundTrip(r)
+		})
+		took, lost := crawl(t, scraper(rt, ratelimit.MaxRate(20)), 300)
+		t.Logf("300 pages in %v, %d requests into the outage", took, asked)
+		if lost > 0 || asked > 60 || took > 6*time.Minute {
+			t.Errorf("%d pages lost, %d requests into the outage, %v", lost, asked, took)
+		}
+	})
+}
+
 // Links that lead nowhere are the pages' business: they neither open the host's breaker nor slow its pacer.
 func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
 	for _, again := range []bool{false, true} { // whether 404 is retried

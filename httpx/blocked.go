@@ -2,8 +2,9 @@ package httpx
 
 import "net/http"
 
-// Blocked tells the challenge and block pages of bot protections from a site's own pages, whatever their status (202, 403, 405, 429,
-// 503): by the header fields that say so, not by what the pages look like. It is for [Refused]:
+// Blocked tells the challenge and block pages of bot protections from a site's own pages, whatever
+// their status (202, 403, 405, 429, 503): by the header fields that say so, not by what the pages
+// look like. It is for [Refused]:
 //
 //	httpx.Refused(httpx.Status(403), httpx.Blocked)
 //
@@ -13,13 +14,15 @@ import "net/http"
 //     https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/
 //   - X-Amzn-Waf-Action: challenge (with status 202) or captcha (405). AWS WAF:
 //     https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html
-//   - X-DD-B, and X-DataDome beside a 401 or 403. DataDome marks all responses of a protected site with the latter, and a refusal by
-//     the status: https://docs.datadome.co/reference/validate-request
-//   - X-Vercel-Mitigated: challenge or deny. Vercel's firewall, as observed (status 403 or 429): its documentation speaks of the
-//     actions, not of the field: https://vercel.com/docs/vercel-firewall
+//   - X-DD-B, and X-DataDome beside a 401 or 403. DataDome marks all responses of a protected site
+//     with the latter, and a refusal by the status:
+//     https://docs.datadome.co/reference/validate-request
+//   - X-Vercel-Mitigated: challenge or deny. Vercel's firewall, as observed (status 403 or 429):
+//     its documentation speaks of the actions, not of the field:
+//     https://vercel.com/docs/vercel-firewall
 //
-// Other protections answer with a 403 or 429 that looks like any other, or with a page that only its text gives away: add
-// Status(403), or a Predicate that reads the body.
+// Other protections answer with a 403 or 429 that looks like any other, or with a page that only
+// its text gives away: add Status(403), or a Predicate that reads the body.
 func Blocked(r *http.Response) bool {
 	if r.Header.Get("Cf-Mitigated") == "challenge" {
 		return true

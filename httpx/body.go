@@ -9,16 +9,18 @@ import (
 	"time"
 )
 
-// How much of a rejected body is read, and for how long, so that its connection is free before the wait begins.
+// How much of a rejected body is read, and for how long, so that its connection is free before the
+// wait begins.
 const (
 	prefetchBytes = 64 << 10
 	prefetchTime  = 200 * time.Millisecond
 )
 
-// prefetch reads resp's body into memory. If that was all of it, the connection is free and the body can still be handed
-// back. Otherwise the rest stays where it is until the body is closed. The reading goes on in a goroutine, because a Read
-// cannot be interrupted without losing the connection; closing the body ends it. What was read is returned, if that was done in
-// time, and must not be changed: the body is made of it too.
+// prefetch reads resp's body into memory. If that was all of it, the connection is free and the
+// body can still be handed back. Otherwise the rest stays where it is until the body is closed. The
+// reading goes on in a goroutine, because a Read cannot be interrupted without losing the
+// connection; closing the body ends it. What was read is returned, if that was done in time, and
+// must not be changed: the body is made of it too.
 func prefetch(resp *http.Response) []byte {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
 		return nil
@@ -41,7 +43,8 @@ func prefetch(resp *http.Response) []byte {
 	return head[:n:n]
 }
 
-// heldBody is a body whose beginning is read ahead. Until reading is done its other fields are fill's.
+// heldBody is a body whose beginning is read ahead. Until reading is done its other fields are
+// fill's.
 type heldBody struct {
 	from    io.ReadCloser
 	reading sync.WaitGroup
@@ -82,7 +85,8 @@ func (h *heldBody) Read(p []byte) (int, error) {
 
 func (h *heldBody) Close() error { return h.from.Close() }
 
-// rewinder is the body while predicates look at it: what they read is kept, and closing it has no effect.
+// rewinder is the body while predicates look at it: what they read is kept, and closing it has no
+// effect.
 type rewinder struct {
 	from io.ReadCloser
 	kept []byte

@@ -13,8 +13,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Client is an http.Client whose requests go through a chain of policies. Make one with [New] and share it: it is safe for
-// concurrent use and never changes. [Client.With] derives others from it that share its connections.
+// Client is an http.Client whose requests go through a chain of policies. Make one with [New] and
+// share it: it is safe for concurrent use and never changes. [Client.With] derives others from it
+// that share its connections.
 type Client struct {
 	cfg *config
 	hop *hop        // hc's transport
@@ -64,7 +65,8 @@ func build(cfg *config) *Client {
 	return c
 }
 
-// Validate returns the mistakes in the options of c and in its policies, each of which Is [retry.ErrConfig], or nil.
+// Validate returns the mistakes in the options of c and in its policies, each of which Is
+// [retry.ErrConfig], or nil.
 func (c *Client) Validate() error {
 	if c == nil || c.cfg == nil {
 		return errNilClient
@@ -86,7 +88,8 @@ func Get(ctx context.Context, url string, opts ...Option) (*http.Response, error
 	return defaultClient.Get(ctx, url, opts...)
 }
 
-// Get sends a GET. As with http.Client a response comes with a nil error whatever its status, and its body must be closed.
+// Get sends a GET. As with http.Client a response comes with a nil error whatever its status, and
+// its body must be closed.
 func (c *Client) Get(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
 	return c.send(ctx, http.MethodGet, url, nil, opts)
 }
@@ -106,11 +109,12 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 	return c.send(ctx, http.MethodOptions, url, nil, opts)
 }
 
-// Post sends a POST; its type is said with Header("Content-Type", ...). It is sent again only where the server cannot have
-// acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]; an Idempotency-Key or X-Idempotency-Key in its header makes it
-// one that is retried like a GET. A body is sent again if it is a bytes.Buffer, a
-// bytes.Reader, a strings.Reader, an *os.File or another io.ReaderAt that tells its size, which are sent with their length from
-// where they stand; any other only while nothing was read of it.
+// Post sends a POST; its type is said with Header("Content-Type", ...). It is sent again only where
+// the server cannot have acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]; an
+// Idempotency-Key or X-Idempotency-Key in its header makes it one that is retried like a GET. A
+// body is sent again if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or
+// another io.ReaderAt that tells its size, which are sent with their length from where they stand;
+// any other only while nothing was read of it.
 func (c *Client) Post(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
 	return c.send(ctx, http.MethodPost, url, body, opts)
 }
@@ -157,9 +161,9 @@ func (c *Client) CloseIdleConnections() {
 	}
 }
 
-// Do sends req, as http.Client's method does. The response whose retries are exhausted comes back as it is, with a nil error,
-// unless [RaiseForStatus] says otherwise. Where the context, a rejection, or a wait that is asked for and too long ended the
-// call, the response is nil.
+// Do sends req, as http.Client's method does. The response whose retries are exhausted comes back
+// as it is, with a nil error, unless [RaiseForStatus] says otherwise. Where the context, a
+// rejection, or a wait that is asked for and too long ended the call, the response is nil.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	req, err := c.ready(req)
 	if err != nil {
@@ -180,7 +184,8 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// final is the error for a response that no exchange has judged, as a redirect that was not followed.
+// final is the error for a response that no exchange has judged, as a redirect that was not
+// followed.
 func final(resp *http.Response) error {
 	var err error = statusError(resp.Request, resp)
 	if r := resp.Request; (resp.StatusCode == http.StatusTemporaryRedirect || resp.StatusCode == http.StatusPermanentRedirect) &&
@@ -190,7 +195,8 @@ func final(resp *http.Response) error {
 	return answered(err)
 }
 
-// ready checks c and req, and gives the request the client's own fields. The caller's request is not changed.
+// ready checks c and req, and gives the request the client's own fields. The caller's request is
+// not changed.
 func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	err := c.Validate()
 	switch {
@@ -230,8 +236,8 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// plainError removes what http.Client wraps around an error that names the request by itself, and secrets. A deadline is a timeout
-// to those who ask for a net.Error, wherever in the tree it is.
+// plainError removes what http.Client wraps around an error that names the request by itself, and
+// secrets. A deadline is a timeout to those who ask for a net.Error, wherever in the tree it is.
 func plainError(err error) error {
 	if outer, ok := err.(*url.Error); ok {
 		inner := outer.Err

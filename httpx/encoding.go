@@ -15,32 +15,36 @@ import (
 	"github.com/reprise-go/reprise/httpx/internal/field"
 )
 
-// ErrEncoding is a response in a Content-Encoding that nobody here can read. It is final: the next attempt would bring the
-// same.
+// ErrEncoding is a response in a Content-Encoding that nobody here can read. It is final: the next
+// attempt would bring the same.
 var ErrEncoding = errors.New("unsupported content encoding")
 
-// maxCodings bounds how many encodings may lie over each other. One is usual; each further one multiplies what a bomb of the
-// same size unpacks to.
+// maxCodings bounds how many encodings may lie over each other. One is usual; each further one
+// multiplies what a bomb of the same size unpacks to.
 const maxCodings = 2
 
-// An expander makes a reader of decoded bytes from one of encoded bytes. If what it makes is an io.Closer it is closed too.
+// An expander makes a reader of decoded bytes from one of encoded bytes. If what it makes is an
+// io.Closer it is closed too.
 type expander = func(io.Reader) (io.Reader, error)
 
-// Where the user sets no bound, what a body unpacks to is bounded by what was sent, as Apache POI and Tika do it: text is rarely
-// packed to less than a twentieth, a bomb of gzip to a thousandth. So a bomb ends here at 64 MiB, whatever its size, and a large
-// file is let through whatever its size.
+// Where the user sets no bound, what a body unpacks to is bounded by what was sent, as Apache POI
+// and Tika do it: text is rarely packed to less than a twentieth, a bomb of gzip to a thousandth.
+// So a bomb ends here at 64 MiB, whatever its size, and a large file is let through whatever its
+// size.
 const (
 	freeBytes = 64 << 20
 	maxRatio  = 100
 )
 
-// decodeBody undoes the Content-Encoding that net/http has left on resp (it removes only the gzip it asked for itself) and
-// bounds the decoded body to limit bytes; if limit is 0, to 64 MiB or 100 times the bytes that were sent, and a body that is not
-// encoded not at all. Past the bound a read fails with *http.MaxBytesError, and nothing is ever cut silently. gzip and deflate
-// (in zlib's wrapping, or raw as some servers send it) are read; br, zstd and others need an entry in more, by lower-case name.
+// decodeBody undoes the Content-Encoding that net/http has left on resp (it removes only the gzip
+// it asked for itself) and bounds the decoded body to limit bytes; if limit is 0, to 64 MiB or 100
+// times the bytes that were sent, and a body that is not encoded not at all. Past the bound a read
+// fails with *http.MaxBytesError, and nothing is ever cut silently. gzip and deflate (in zlib's
+// wrapping, or raw as some servers send it) are read; br, zstd and others need an entry in more, by
+// lower-case name.
 //
-// Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read before the first Read. On
-// an error resp is unchanged and its body is still the caller's to close.
+// Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read
+// before the first Read. On an error resp is unchanged and its body is still the caller's to close.
 func decodeBody(resp *http.Response, limit int64, more map[string]expander) error {
 	body := resp.Body
 	if body == nil || body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -63,7 +67,8 @@ func decodeBody(resp *http.Response, limit int64, more map[string]expander) erro
 		}
 		return nil
 	}
-	// The layers between are bounded as well: an inner one may be made of a million empty gzip members.
+	// The layers between are bounded as well: an inner one may be made of a million empty gzip
+	// members.
 	body = wire
 	for i := len(codings) - 1; i >= 0; i-- {
 		body = bound(&expanding{name: codings[i].name, open: codings[i].open, from: body})
@@ -148,8 +153,8 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 	return codings, nil
 }
 
-// inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC 1951), told apart by the
-// checksum in zlib's first two bytes.
+// inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC
+// 1951), told apart by the checksum in zlib's first two bytes.
 func inflate(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)
@@ -159,8 +164,8 @@ func inflate(r io.Reader) (io.Reader, error) {
 	return flate.NewReader(b), nil
 }
 
-// expanding opens its decoder at the first Read, because that reads, and closes what it reads from. Like a body of net/http's it
-// may be closed while a Read is under way, which ends that.
+// expanding opens its decoder at the first Read, because that reads, and closes what it reads from.
+// Like a body of net/http's it may be closed while a Read is under way, which ends that.
 type expanding struct {
 	name string
 	open expander
@@ -203,7 +208,8 @@ func (e *expanding) Read(p []byte) (int, error) {
 	return n, e.err
 }
 
-// fail says which encoding it was. A stream that ends within its header ends too early, whatever the decoder calls it.
+// fail says which encoding it was. A stream that ends within its header ends too early, whatever
+// the decoder calls it.
 func (e *expanding) fail() {
 	if e.err == io.EOF {
 		e.err = io.ErrUnexpectedEOF

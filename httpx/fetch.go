@@ -14,15 +14,16 @@ import (
 	"github.com/reprise-go/reprise/httpx/internal/redact"
 )
 
-// Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is undone before. An error
-// from it is retried unless it is marked [retry.Permanent], as one of your own may mark what will not get better.
+// Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is
+// undone before. An error from it is retried unless it is marked [retry.Permanent], as one of your
+// own may mark what will not get better.
 type Decoder[T any] func(*http.Response) (T, error)
 
-// JSON decodes a body that is one JSON value, after a byte order mark if there is one. An empty one, as of a 204, is
-// an error and is retried like one that is cut short; a whole body that is not the JSON it should be is asked for
-// once more, and no oftener. The error then says what came instead: the status, the type, and the first bytes. If
-// such a body is an answer, or its error is to be final, wrap JSON in a Decoder that looks at the status or marks
-// the error.
+// JSON decodes a body that is one JSON value, after a byte order mark if there is one. An empty
+// one, as of a 204, is an error and is retried like one that is cut short; a whole body that is not
+// the JSON it should be is asked for once more, and no oftener. The error then says what came
+// instead: the status, the type, and the first bytes. If such a body is an answer, or its error is
+// to be final, wrap JSON in a Decoder that looks at the status or marks the error.
 func JSON[T any](r *http.Response) (T, error) {
 	var v T
 	head := &opening{from: r.Body}
@@ -65,23 +66,27 @@ func (o *opening) Read(p []byte) (int, error) {
 // Bytes reads the whole body.
 func Bytes(r *http.Response) ([]byte, error) { return io.ReadAll(r.Body) }
 
-// Text reads the whole body as it is: of a page that is not UTF-8 (windows-1251, Shift_JIS) it makes a string that
-// is not either. The module httpx/htmlpage has a Text that decodes by the response's charset.
+// Text reads the whole body as it is: of a page that is not UTF-8 (windows-1251, Shift_JIS) it
+// makes a string that is not either. The module httpx/htmlpage has a Text that decodes by the
+// response's charset.
 func Text(r *http.Response) (string, error) {
 	b, err := io.ReadAll(r.Body)
 	return string(b), err
 }
 
-// Fetch gets url and decodes the response inside the retried unit: a body that is cut short, a connection that is reset under
-// way and a decoder's error are retried like a 503. A response that is not 2xx is a [*StatusError], with what the server said as
-// its Body. The value of the last attempt comes back beside an error.
+// Fetch gets url and decodes the response inside the retried unit: a body that is cut short, a
+// connection that is reset under way and a decoder's error are retried like a 503. A response that
+// is not 2xx is a [*StatusError], with what the server said as its Body. The value of the last
+// attempt comes back beside an error.
 //
-// An attempt of the default policy ends when the headers are not there within 30 s, or when nothing more of the body comes for
-// 30 s; how long all of it takes is not limited. A policies.Timeout of one's own lasts until it is decoded.
+// An attempt of the default policy ends when the headers are not there within 30 s, or when nothing
+// more of the body comes for 30 s; how long all of it takes is not limited. A policies.Timeout of
+// one's own lasts until it is decoded.
 //
-// [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is bounded: to 64 MiB, or 100 times
-// the bytes that were sent if that is more; what a RoundTripper that is no *http.Transport has unpacked by itself, only by MaxBody.
-// A body over its bound is the final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
+// [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is
+// bounded: to 64 MiB, or 100 times the bytes that were sent if that is more; what a RoundTripper
+// that is no *http.Transport has unpacked by itself, only by MaxBody. A body over its bound is the
+// final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
 func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option) (T, error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -136,9 +141,9 @@ func (k *fetching) do(c *Client, req *http.Request) error {
 
 const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
 
-// fetching is one Fetch. It is in the transport of the http.Client that is made for it, and not in its context, so
-// that a request which a hook, a policy or a decoder makes with that context is a request of its own. A nil
-// *fetching is none.
+// fetching is one Fetch. It is in the transport of the http.Client that is made for it, and not in
+// its context, so that a request which a hook, a policy or a decoder makes with that context is a
+// request of its own. A nil *fetching is none.
 type fetching struct {
 	decode  func(*http.Response) error
 	resume  resumer   // nil: each attempt reads the body from its beginning

@@ -22,17 +22,22 @@ type Result[T any] struct {
 	Depth    int           // of a Crawl: how many links led here from a seed
 }
 
-// FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of completion. [Workers] says how many
-// are under way at once. An error is a result like others and ends nothing. When the loop is left, or ctx ends, what is under
-// way is cancelled, and FetchAll returns when it is over. Each URL that was taken from urls has its result, unless the loop is
-// left: when ctx ends, no more than one is taken, and those that wait are yielded with the error of ctx. With a bad option, a nil
-// client or a nil argument there is one result: an error that Is [retry.ErrConfig], without a URL.
+// FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of
+// completion. [Workers] says how many are under way at once. An error is a result like others and
+// ends nothing. When the loop is left, or ctx ends, what is under way is cancelled, and FetchAll
+// returns when it is over. Each URL that was taken from urls has its result, unless the loop is
+// left: when ctx ends, no more than one is taken, and those that wait are yielded with the error of
+// ctx. With a bad option, a nil client or a nil argument there is one result: an error that Is
+// [retry.ErrConfig], without a URL.
 //
-// urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and up to 1024 URLs are read
-// ahead. FetchAll waits for it: an iterator that blocks, on a channel say, must end when ctx does, and who leaves the loop early
-// cancels that ctx, or closes the channel, before. A loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the loop.
+// urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and
+// up to 1024 URLs are read ahead. FetchAll waits for it: an iterator that blocks, on a channel say,
+// must end when ctx does, and who leaves the loop early cancels that ctx, or closes the channel,
+// before. A loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the
+// loop.
 //
-// One host gets at most half of the workers while others may still come up; beyond that, where 1024 URLs wait, all but one.
+// One host gets at most half of the workers while others may still come up; beyond that, where 1024
+// URLs wait, all but one.
 func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option) iter.Seq[Result[T]] {
 	return func(yield func(Result[T]) bool) {
 		c := c.With(opts...)

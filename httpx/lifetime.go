@@ -10,9 +10,10 @@ import (
 	"github.com/reprise-go/reprise/policies"
 )
 
-// lifetime is the context of one request on the wire. It has the values of the attempt's context. Until the headers are
-// there it ends with the attempt's; from then on only with the caller's, until the body is closed: a policy's timeout ends
-// with the attempt, and the response outlives the attempt. (Under Fetch it does not, and is the attempt's to the end.)
+// lifetime is the context of one request on the wire. It has the values of the attempt's context.
+// Until the headers are there it ends with the attempt's; from then on only with the caller's,
+// until the body is closed: a policy's timeout ends with the attempt, and the response outlives the
+// attempt. (Under Fetch it does not, and is the attempt's to the end.)
 type lifetime struct {
 	context.Context // ends when cancel is called
 	attempt         context.Context
@@ -54,8 +55,8 @@ func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 	return l, l
 }
 
-// answered is told that the headers of resp are there. It is false if the attempt ended first. From now on the
-// body of resp keeps l alive; under Fetch the attempt goes on until the body is decoded.
+// answered is told that the headers of resp are there. It is false if the attempt ended first. From
+// now on the body of resp keeps l alive; under Fetch the attempt goes on until the body is decoded.
 func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
 	if x.fetch != nil {
 		inTime := l.pace()
@@ -79,8 +80,8 @@ func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
 	return true
 }
 
-// pace makes the limit one for each read of the body. What the decoder does between them takes as long as it
-// takes.
+// pace makes the limit one for each read of the body. What the decoder does between them takes as
+// long as it takes.
 func (l *lifetime) pace() bool {
 	if l == nil || l.timer == nil {
 		return true
@@ -121,7 +122,8 @@ func (l *lifetime) end() {
 	l.cancel(context.Canceled)
 }
 
-// attemptTimeoutError is the default client's limit for one attempt, and matches policies.ErrTimeout.
+// attemptTimeoutError is the default client's limit for one attempt, and matches
+// policies.ErrTimeout.
 type attemptTimeoutError struct {
 	limit time.Duration
 	body  bool

@@ -17,8 +17,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Option tunes a [Client], or one request, where it beats the client's. Of two that contradict each other the later counts. A
-// mistake in an option fails every call with an error that Is [retry.ErrConfig].
+// Option tunes a [Client], or one request, where it beats the client's. Of two that contradict each
+// other the later counts. A mistake in an option fails every call with an error that Is
+// [retry.ErrConfig].
 type Option func(*config)
 
 // config is what the options say. It is never changed once a client has it.
@@ -98,9 +99,10 @@ func WithPolicy(p retry.Policy) Option {
 	}
 }
 
-// AttemptLimit bounds each attempt to d until the response's headers are there, under every policy; 30 s by
-// default. 0 takes the limit off. Under [Fetch] the same d then bounds each wait for more of the body. An
-// attempt that ran into it fails with an error that Is policies.ErrTimeout and Is context.DeadlineExceeded.
+// AttemptLimit bounds each attempt to d until the response's headers are there, under every policy;
+// 30 s by default. 0 takes the limit off. Under [Fetch] the same d then bounds each wait for more
+// of the body. An attempt that ran into it fails with an error that Is policies.ErrTimeout and Is
+// context.DeadlineExceeded.
 func AttemptLimit(d time.Duration) Option {
 	return func(c *config) {
 		if d < 0 {
@@ -111,8 +113,9 @@ func AttemptLimit(d time.Duration) Option {
 	}
 }
 
-// WithClient takes the transport, the cookie jar, the redirect rule and the timeout of hc, which spans everything: all
-// attempts, waits and redirects. hc itself is not changed, and later changes to it have no effect.
+// WithClient takes the transport, the cookie jar, the redirect rule and the timeout of hc, which
+// spans everything: all attempts, waits and redirects. hc itself is not changed, and later changes
+// to it have no effect.
 func WithClient(hc *http.Client) Option {
 	return func(c *config) {
 		if hc == nil {
@@ -123,8 +126,8 @@ func WithClient(hc *http.Client) Option {
 	}
 }
 
-// WithLogger logs retries, refusals and giving up to l, each with the request's method and URL: see [retry.LogTo]. Secrets are
-// kept out.
+// WithLogger logs retries, refusals and giving up to l, each with the request's method and URL: see
+// [retry.LogTo]. Secrets are kept out.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -135,9 +138,10 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// RetryOn rejects responses for which one of ps is true, beside those that are rejected already. A rejected response to a POST or
-// PATCH is retried only with [RetryNonIdempotent] or an Idempotency-Key. What policies.Classify says for other calls is said
-// with RetryOn and [RetryOnly] here: statuses are judged and marked before a policy sees them.
+// RetryOn rejects responses for which one of ps is true, beside those that are rejected already. A
+// rejected response to a POST or PATCH is retried only with [RetryNonIdempotent] or an
+// Idempotency-Key. What policies.Classify says for other calls is said with RetryOn and [RetryOnly]
+// here: statuses are judged and marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
 		if c.transient == nil {
@@ -153,16 +157,18 @@ func RetryOnly(ps ...Predicate) Option {
 	return predicates("RetryOnly", ps, func(c *config) { c.transient = ps })
 }
 
-// Refused names responses that are the server's refusal whatever their status, as a captcha page or a 403: retried like
-// [RetryOn] and with the same bounds for POST and PATCH, but no fault of the server (Neutral), and a limiter or pacer hears of it.
-// (ratelimit.Refused judges errors. A 403 that is accepted here is none, so there it would go unheard.)
+// Refused names responses that are the server's refusal whatever their status, as a captcha page or
+// a 403: retried like [RetryOn] and with the same bounds for POST and PATCH, but no fault of the
+// server (Neutral), and a limiter or pacer hears of it. (ratelimit.Refused judges errors. A 403
+// that is accepted here is none, so there it would go unheard.)
 func Refused(ps ...Predicate) Option {
 	return predicates("Refused", ps, func(c *config) { c.refused = append(slices.Clip(c.refused), ps...) })
 }
 
-// NotProcessed names responses by which the server says that it has not acted on the request: they are
-// retried whatever the method, also a POST without an Idempotency-Key, where a lost connection still is not.
-// So is a 401 whose token [EachAttempt] refreshes, or a proxy's 407. The body must be replayable.
+// NotProcessed names responses by which the server says that it has not acted on the request: they
+// are retried whatever the method, also a POST without an Idempotency-Key, where a lost connection
+// still is not. So is a 401 whose token [EachAttempt] refreshes, or a proxy's 407. The body must be
+// replayable.
 func NotProcessed(ps ...Predicate) Option {
 	return predicates("NotProcessed", ps, func(c *config) { c.notProcessed = append(slices.Clip(c.notProcessed), ps...) })
 }
@@ -178,26 +184,27 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 	}
 }
 
-// RaiseForStatus makes every response but 2xx an error, also a 304 and a redirect that is not followed: a [*StatusError] is in its
-// tree, with what could be read of the body. Off by default: the last response comes back as it is.
+// RaiseForStatus makes every response but 2xx an error, also a 304 and a redirect that is not
+// followed: a [*StatusError] is in its tree, with what could be read of the body. Off by default:
+// the last response comes back as it is.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
-// RetryNonIdempotent retries POST and PATCH like GET, also where [RetryOn] or [Refused] say so. Only for servers that take a
-// request twice without harm.
+// RetryNonIdempotent retries POST and PATCH like GET, also where [RetryOn] or [Refused] say so.
+// Only for servers that take a request twice without harm.
 func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
 
-// AutoIdempotencyKey gives each request that is not idempotent by its method an Idempotency-Key of its own, the same in all
-// attempts, unless it has one. Such requests are retried like GET, and so is one that has an Idempotency-Key or
-// X-Idempotency-Key set by hand, without this option.
+// AutoIdempotencyKey gives each request that is not idempotent by its method an Idempotency-Key of
+// its own, the same in all attempts, unless it has one. Such requests are retried like GET, and so
+// is one that has an Idempotency-Key or X-Idempotency-Key set by hand, without this option.
 func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
 
-// EachAttempt has f change the request of every attempt, which is a clone: the URL, the method, headers, the body (whose
-// ContentLength and GetBody go with it). An error from it is final, and a [*retry.Rejection]: nothing was sent, so that a breaker
-// hears nothing of it and a limiter gets its token back. Attempts count from 1. Several run in order. f must be safe for
-// concurrent use.
+// EachAttempt has f change the request of every attempt, which is a clone: the URL, the method,
+// headers, the body (whose ContentLength and GetBody go with it). An error from it is final, and a
+// [*retry.Rejection]: nothing was sent, so that a breaker hears nothing of it and a limiter gets
+// its token back. Attempts count from 1. Several run in order. f must be safe for concurrent use.
 //
-// It runs on each redirect's hop too, also to another host, after net/http has dropped the credentials: set a token only where
-// r.URL.Host is the host that it is for.
+// It runs on each redirect's hop too, also to another host, after net/http has dropped the
+// credentials: set a token only where r.URL.Host is the host that it is for.
 func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	return func(c *config) {
 		if f == nil {
@@ -208,9 +215,9 @@ func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	}
 }
 
-// Alternates sends attempt i to URL i instead of the request's; the last is repeated. Credentials stay with their host: the
-// request's (Authorization, cookies) with its own, those in an alternate's URL with that. Redirects are followed from where the
-// attempt went.
+// Alternates sends attempt i to URL i instead of the request's; the last is repeated. Credentials
+// stay with their host: the request's (Authorization, cookies) with its own, those in an
+// alternate's URL with that. Redirects are followed from where the attempt went.
 func Alternates(urls ...string) Option {
 	var parsed []*url.URL
 	problem := ""
@@ -237,8 +244,9 @@ func Alternates(urls ...string) Option {
 	}
 }
 
-// MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with *http.MaxBytesError. By default there
-// is no bound but that of [Fetch] on what a body unpacks to, which MaxBody replaces.
+// MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with
+// *http.MaxBytesError. By default there is no bound but that of [Fetch] on what a body unpacks to,
+// which MaxBody replaces.
 func MaxBody(n int64) Option {
 	return func(c *config) {
 		if n <= 0 {
@@ -271,15 +279,17 @@ func Workers(n int) Option {
 	}
 }
 
-// Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and If-Range, where the server names
-// it by a strong ETag. What was read is kept in memory until the call is over. It asks for Accept-Encoding: identity unless the
-// request says otherwise, and an attempt that brought some of the body counts like any other.
-// Beside a POST or PATCH it is a configuration error; other requests it leaves as they are. See also Save, which needs no memory.
+// Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and
+// If-Range, where the server names it by a strong ETag. What was read is kept in memory until the
+// call is over. It asks for Accept-Encoding: identity unless the request says otherwise, and an
+// attempt that brought some of the body counts like any other. Beside a POST or PATCH it is a
+// configuration error; other requests it leaves as they are. See also Save, which needs no memory.
 func Resume() Option { return func(c *config) { c.resume = true } }
 
-// Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader for, as br and zstd, through
-// open. Without it such a body is an error that Is [ErrEncoding]. The client does not ask for the coding by itself: see
-// [Header] and Accept-Encoding. A reader that is an io.Closer is closed after the body. open must be safe for concurrent use.
+// Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader
+// for, as br and zstd, through open. Without it such a body is an error that Is [ErrEncoding]. The
+// client does not ask for the coding by itself: see [Header] and Accept-Encoding. A reader that is
+// an io.Closer is closed after the body. open must be safe for concurrent use.
 func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 	coding = strings.ToLower(coding)
 	return func(c *config) {
@@ -295,10 +305,11 @@ func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 	}
 }
 
-// PublicOnly refuses connections to private addresses, checked when they are dialled: also after a redirect, and when a
-// name's address changes between looking and dialling. It needs an *http.Transport without a proxy: one that is set is a
-// configuration error, and where HTTP_PROXY or HTTPS_PROXY names one (http.DefaultTransport obeys them) each request that would
-// go through it is.
+// PublicOnly refuses connections to private addresses, checked when they are dialled: also after a
+// redirect, and when a name's address changes between looking and dialling. It needs an
+// *http.Transport without a proxy: one that is set is a configuration error, and where HTTP_PROXY
+// or HTTPS_PROXY names one (http.DefaultTransport obeys them) each request that would go through it
+// is.
 func PublicOnly() Option { return func(c *config) { c.public = true } }
 
 // NoDowngrade refuses redirects from https to http with [ErrDowngrade].

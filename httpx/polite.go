@@ -20,10 +20,11 @@ import (
 // ErrDisallowed is the family of a [RobotsError] that a rule of robots.txt is the reason of.
 var ErrDisallowed = errors.New("disallowed by robots.txt")
 
-// RobotsError is why a [Polite] client did not send a request, and the Reason of a [*retry.Rejection]. If a rule
-// disallows the page it Is [ErrDisallowed], and the rejection is marked Permanent and Neutral: no loop retries it, no
-// breaker counts it. If robots.txt could not be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for
-// patience, nobody knows what it allows: that is not ErrDisallowed but a rejection with a time, RetryAfter, for which a
+// RobotsError is why a [Polite] client did not send a request, and the Reason of a
+// [*retry.Rejection]. If a rule disallows the page it Is [ErrDisallowed], and the rejection is
+// marked Permanent and Neutral: no loop retries it, no breaker counts it. If robots.txt could not
+// be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for patience, nobody knows
+// what it allows: that is not ErrDisallowed but a rejection with a time, RetryAfter, for which a
 // loop with policies.Patience waits.
 type RobotsError struct {
 	URL   string // of the request, without secrets
@@ -54,28 +55,34 @@ func (e *RobotsError) Unwrap() error {
 	return ErrDisallowed
 }
 
-// Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know it, "examplebot", of letters,
-// digits, - and _, or a whole User-Agent that begins with it, "examplebot/1.0 (+https://example.com/bot)": rules are looked for by
-// the name, and requests that have no User-Agent are sent with the whole. A request that is disallowed is not sent: its error Is
-// [ErrDisallowed]. So it is with each redirect's hop, and with each attempt that goes elsewhere ([Alternates], [EachAttempt]).
+// Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know
+// it, "examplebot", of letters, digits, - and _, or a whole User-Agent that begins with it,
+// "examplebot/1.0 (+https://example.com/bot)": rules are looked for by the name, and requests that
+// have no User-Agent are sent with the whole. A request that is disallowed is not sent: its error
+// Is [ErrDisallowed]. So it is with each redirect's hop, and with each attempt that goes elsewhere
+// ([Alternates], [EachAttempt]).
 //
-// Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for all goroutines of the client
-// and of those that [Client.With] derives from it, through the same transport and policies, but without cookies, credentials
-// and the hooks of EachAttempt. (Where it turns out only within an attempt that a robots.txt is needed, an alternate's, it is
-// fetched as a part of that attempt.) It is kept for 24 hours, or for its Cache-Control's max-age if that is less, but no less than
-// a minute. No file (4xx but 429, or more than five redirects) means no rules. While a server or a network fails nothing is
-// allowed, but nothing is disallowed for good either: requests are rejected with the time at which the next will look again, a
-// minute later or after the server's Retry-After, and a loop with policies.Patience waits for that. After 30 days of it the rules
-// that were last read hold again. Where a policy refuses the fetch (a breaker, a limiter) its rejection is the error.
+// Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for
+// all goroutines of the client and of those that [Client.With] derives from it, through the same
+// transport and policies, but without cookies, credentials and the hooks of EachAttempt. (Where it
+// turns out only within an attempt that a robots.txt is needed, an alternate's, it is fetched as a
+// part of that attempt.) It is kept for 24 hours, or for its Cache-Control's max-age if that is
+// less, but no less than a minute. No file (4xx but 429, or more than five redirects) means no
+// rules. While a server or a network fails nothing is allowed, but nothing is disallowed for good
+// either: requests are rejected with the time at which the next will look again, a minute later or
+// after the server's Retry-After, and a loop with policies.Patience waits for that. After 30 days
+// of it the rules that were last read hold again. Where a policy refuses the fetch (a breaker, a
+// limiter) its rejection is the error.
 //
-// A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after robots.txt too, whatever the
-// policies are. A limiter or a pacer in the chain hears of it, and is the better place to wait in: otherwise attempts wait for
-// their turn innermost in the chain, where a policies.Timeout counts the wait. One that cannot end before the deadline is
-// refused at once. The fetch of robots.txt is a call to a limiter's Stats as well, and so is each try of an attempt that was
-// refused its turn.
+// A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after
+// robots.txt too, whatever the policies are. A limiter or a pacer in the chain hears of it, and is
+// the better place to wait in: otherwise attempts wait for their turn innermost in the chain, where
+// a policies.Timeout counts the wait. One that cannot end before the deadline is refused at once.
+// The fetch of robots.txt is a call to a limiter's Stats as well, and so is each try of an attempt
+// that was refused its turn.
 //
-// What was learned lives in the Option: clients that are made with the same value share it, and a request that is given a new
-// one starts anew. It is bounded to 10,000 origins and 64 MiB.
+// What was learned lives in the Option: clients that are made with the same value share it, and a
+// request that is given a new one starts anew. It is bounded to 10,000 origins and 64 MiB.
 func Polite(agent string) Option {
 	token, rest := robots.Token(agent)
 	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") || !validHeader("User-Agent", agent)
@@ -89,7 +96,8 @@ func Polite(agent string) Option {
 	}
 }
 
-// politeness is a [Polite] option, and what it knows of the sites it has met. A nil *politeness obeys nothing.
+// politeness is a [Polite] option, and what it knows of the sites it has met. A nil *politeness
+// obeys nothing.
 type politeness struct {
 	agent, token string
 	cache        *robots.Cache
@@ -102,8 +110,8 @@ func (p *politeness) applies(u *url.URL) bool {
 
 func originOf(u *url.URL) string { return u.Scheme + "://" + hostOf(u) }
 
-// ask comes before the chain: robots.txt is fetched through it as a call of its own, and would wait in vain for a bulkhead's only
-// slot if its caller held that.
+// ask comes before the chain: robots.txt is fetched through it as a call of its own, and would wait
+// in vain for a bulkhead's only slot if its caller held that.
 func (p *politeness) ask(x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
@@ -119,8 +127,8 @@ func (p *politeness) ask(x *exchange) error {
 	return err
 }
 
-// admit comes in every attempt, before its time is counted: it may be another URL by now, the file may be out of date, and the
-// attempt has to wait for its turn.
+// admit comes in every attempt, before its time is counted: it may be another URL by now, the file
+// may be out of date, and the attempt has to wait for its turn.
 func (p *politeness) admit(ctx context.Context, x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
@@ -155,8 +163,8 @@ func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) 
 	return err
 }
 
-// within learns in an attempt, which may hold what a call through the chain would wait for. So what is not there is fetched without
-// the chain, as a part of this attempt.
+// within learns in an attempt, which may hold what a call through the chain would wait for. So what
+// is not there is fetched without the chain, as a part of this attempt.
 func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robots.Site, error) {
 	if u == x.req.URL && len(x.alternates) == 0 { // ask has seen to it: what is out of date since is the next request's business
 		if s := p.cache.Known(originOf(u)); s != nil {
@@ -204,8 +212,8 @@ const (
 	mostRedirects = 5 // section 2.3.1.2
 )
 
-// fetch makes the function that reads the robots.txt of u's origin, in a call of its own through policy. It takes from x what
-// it needs, not x: the flight may outlive it.
+// fetch makes the function that reads the robots.txt of u's origin, in a call of its own through
+// policy. It takes from x what it needs, not x: the flight may outlive it.
 func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.Fetch {
 	check := func(_ *http.Request, via []*http.Request) error {
 		if len(via) > mostRedirects {
@@ -250,7 +258,8 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 	}
 }
 
-// withoutFile is what it means that robots.txt could not be read. Only what a policy or the context decided says nothing of it.
+// withoutFile is what it means that robots.txt could not be read. Only what a policy or the context
+// decided says nothing of it.
 func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
 	var status *StatusError
 	_, rejected := retry.Rejected(err)

@@ -13,10 +13,11 @@ import (
 	"github.com/reprise-go/reprise/httpx/internal/field"
 )
 
-// resumption lets the attempts of one GET continue each other (RFC 9110, sections 13.1.5 and 14): what an attempt has read of
-// the body is kept, and the next asks for the rest with Range and If-Range. That is done only where the server names the
-// representation by a strong ETag, and believed only where the 206 fits in offset, total, ETag and encoding; whatever does
-// not fit starts over. Make one per call; its attempts follow each other.
+// resumption lets the attempts of one GET continue each other (RFC 9110, sections 13.1.5 and 14):
+// what an attempt has read of the body is kept, and the next asks for the rest with Range and
+// If-Range. That is done only where the server names the representation by a strong ETag, and
+// believed only where the 206 fits in offset, total, ETag and encoding; whatever does not fit
+// starts over. Make one per call; its attempts follow each other.
 type resumption struct {
 	keep int64 // bytes to keep at most; a longer body starts over
 	last *recorded
@@ -37,12 +38,13 @@ type recorded struct {
 	end  bool // body is all there is
 }
 
-// roundTrip sends req, which must be the caller's own clone, for the part that is missing if there is one. The response is
-// always of the whole: its body begins with what was kept, and it says 200. Where the server's part does not fit, the
-// request is sent once more, for the whole, in the same attempt.
+// roundTrip sends req, which must be the caller's own clone, for the part that is missing if there
+// is one. The response is always of the whole: its body begins with what was kept, and it says 200.
+// Where the server's part does not fit, the request is sent once more, for the whole, in the same
+// attempt.
 //
-// The bytes are those of the wire, so decoding comes after. For that a first request asks for no compression by net/http's
-// own hand (Accept-Encoding: identity), unless the caller set the field.
+// The bytes are those of the wire, so decoding comes after. For that a first request asks for no
+// compression by net/http's own hand (Accept-Encoding: identity), unless the caller set the field.
 func (r *resumption) roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	if !resumable(req) {
 		return send(req)
@@ -119,7 +121,8 @@ type joined struct {
 	io.Closer
 }
 
-// kept is what can be continued. A body that is there to its end cannot: it was the decoder that failed.
+// kept is what can be continued. A body that is there to its end cannot: it was the decoder that
+// failed.
 func (k *recorded) kept() []byte {
 	if k == nil {
 		return nil
@@ -132,9 +135,10 @@ func (k *recorded) kept() []byte {
 	return slices.Clip(k.body) // two attempts must never append into the same array
 }
 
-// continuedBy tells whether a 206 is the missing part of k, from offset on. It has to say how long the whole is: it may hold less
-// than was asked for, and without a total that would pass for the end. A server may leave the encoding out of an answer
-// to If-Range (RFC 9110, section 15.3.7), but not the ETag.
+// continuedBy tells whether a 206 is the missing part of k, from offset on. It has to say how long
+// the whole is: it may hold less than was asked for, and without a total that would pass for the
+// end. A server may leave the encoding out of an answer to If-Range (RFC 9110, section 15.3.7), but
+// not the ETag.
 func (k *recorded) continuedBy(resp *http.Response, offset int64) bool {
 	span, ok := field.ParseContentRange(resp.Header.Get("Content-Range"))
 	encoding := resp.Header.Get("Content-Encoding")
@@ -145,8 +149,9 @@ func (k *recorded) continuedBy(resp *http.Response, offset int64) bool {
 		(encoding == "" || encoding == k.header.Get("Content-Encoding"))
 }
 
-// recorder keeps what is read through it. With an end it also sees to it that the body has exactly that many bytes: the
-// server may send less than was asked for, and then the rest is asked for next time.
+// recorder keeps what is read through it. With an end it also sees to it that the body has exactly
+// that many bytes: the server may send less than was asked for, and then the rest is asked for next
+// time.
 type recorder struct {
 	io.ReadCloser
 	to    *recorded
@@ -188,7 +193,8 @@ func urlOf(resp *http.Response) string {
 	return resp.Request.URL.String()
 }
 
-// strongETag tells an entity tag that promises equal bytes from a weak one: RFC 9110, section 8.8.3.
+// strongETag tells an entity tag that promises equal bytes from a weak one: RFC 9110, section
+// 8.8.3.
 func strongETag(s string) bool {
 	return len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' && !strings.ContainsAny(s[1:len(s)-1], "\" \t")
 }

@@ -20,14 +20,16 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// What the safety options refuse with, inside a [*retry.Rejection]: no loop retries it, no breaker counts it.
+// What the safety options refuse with, inside a [*retry.Rejection]: no loop retries it, no breaker
+// counts it.
 var (
 	ErrPrivateAddress = errors.New("not a public address")
 	ErrDowngrade      = errors.New("redirect from https to http")
 )
 
-// notPublic are the special-purpose blocks that are not globally reachable: the IANA registries of RFC 6890 (as amended by
-// RFC 8190), and what may be tunnelled elsewhere. netip's IsPrivate and its siblings know half of them.
+// notPublic are the special-purpose blocks that are not globally reachable: the IANA registries of
+// RFC 6890 (as amended by RFC 8190), and what may be tunnelled elsewhere. netip's IsPrivate and its
+// siblings know half of them.
 var notPublic = prefixes(
 	"0.0.0.0/8",       // this network, RFC 791
 	"10.0.0.0/8",      // private, RFC 1918
@@ -50,8 +52,9 @@ var notPublic = prefixes(
 	"3fff::/20",       // documentation, RFC 9637
 )
 
-// Of IPv6 only this block is unicast that is routed globally (RFC 4291): loopback, unique local (RFC 4193), link-local,
-// site-local, multicast, the local NAT64 block 64:ff9b:1::/48 (RFC 8215) and what is yet to be assigned are all outside.
+// Of IPv6 only this block is unicast that is routed globally (RFC 4291): loopback, unique local
+// (RFC 4193), link-local, site-local, multicast, the local NAT64 block 64:ff9b:1::/48 (RFC 8215)
+// and what is yet to be assigned are all outside.
 var (
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 	nat64         = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
@@ -64,7 +67,8 @@ func prefixes(texts ...string) (ps []netip.Prefix) {
 	return ps
 }
 
-// isPublic judges an IPv4 address that is embedded in an IPv6 one (mapped, or behind NAT64) by what it leads to.
+// isPublic judges an IPv4 address that is embedded in an IPv6 one (mapped, or behind NAT64) by what
+// it leads to.
 func isPublic(a netip.Addr) bool {
 	if !a.IsValid() || a.Zone() != "" {
 		return false
@@ -77,8 +81,9 @@ func isPublic(a netip.Addr) bool {
 		!slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// PublicControl is a net.Dialer's ControlContext that refuses every address but public ones. It sees the address that is
-// really dialled, after resolving, so a name that changes its mind between check and use (DNS rebinding) gains nothing.
+// PublicControl is a net.Dialer's ControlContext that refuses every address but public ones. It
+// sees the address that is really dialled, after resolving, so a name that changes its mind between
+// check and use (DNS rebinding) gains nothing.
 func PublicControl(_ context.Context, network, address string, _ syscall.RawConn) error {
 	if _, _, err := net.SplitHostPort(address); err != nil || len(network) < 3 || network[:3] != "tcp" && network[:3] != "udp" {
 		return refusePrivate(network + " " + address)
@@ -99,8 +104,9 @@ var pools struct {
 	of map[weak.Pointer[http.Transport]]*http.Transport
 }
 
-// publicOnly returns the transport over base that connects to public addresses only. There is one for each base, so
-// that no client that is derived from another, and no request with the option, makes connections of its own.
+// publicOnly returns the transport over base that connects to public addresses only. There is one
+// for each base, so that no client that is derived from another, and no request with the option,
+// makes connections of its own.
 func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 	if base == nil {
 		base = http.DefaultTransport
@@ -134,12 +140,15 @@ func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 
 const publicName = "httpx.PublicOnly"
 
-// makePublic returns a clone of base whose connections go to public addresses only: requests, redirects and retries alike.
-// A transport that cannot be watched, one with Dial, DialTLS or DialTLSContext, is a configuration error. So is a proxy: it would
-// resolve and dial, out of reach of the check. One that is named by the environment, or for some requests only, fails those requests.
+// makePublic returns a clone of base whose connections go to public addresses only: requests,
+// redirects and retries alike. A transport that cannot be watched, one with Dial, DialTLS or
+// DialTLSContext, is a configuration error. So is a proxy: it would resolve and dial, out of reach
+// of the check. One that is named by the environment, or for some requests only, fails those
+// requests.
 //
-// A DialContext of the caller's stays in use: names are resolved here, each address is checked and handed to it as a
-// literal, one after the other, and where it really connected to is checked again.
+// A DialContext of the caller's stays in use: names are resolved here, each address is checked and
+// handed to it as a literal, one after the other, and where it really connected to is checked
+// again.
 func makePublic(t *http.Transport) (*http.Transport, error) {
 	standard := t == http.DefaultTransport
 	if t.Dial != nil || t.DialTLS != nil || t.DialTLSContext != nil { //nolint:staticcheck // deprecated, but obeyed by net/http
@@ -178,8 +187,8 @@ func makePublic(t *http.Transport) (*http.Transport, error) {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialPublic has dial connect to checked addresses. All of a name's addresses must be public: one that also leads inside is
-// no accident.
+// dialPublic has dial connect to checked addresses. All of a name's addresses must be public: one
+// that also leads inside is no accident.
 func dialPublic(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
@@ -217,7 +226,8 @@ func downgrade(u *url.URL) error {
 	return answered(&retry.Rejection{Policy: "httpx.NoDowngrade", Reason: fmt.Errorf("%w: %s", ErrDowngrade, redact.URL(u))})
 }
 
-// noDowngrade is a CheckRedirect that refuses to leave https for http and otherwise asks next, or net/http's rule of ten.
+// noDowngrade is a CheckRedirect that refuses to leave https for http and otherwise asks next, or
+// net/http's rule of ten.
 func noDowngrade(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(r *http.Request, via []*http.Request) error {
 		secure := len(via) > 0 && via[len(via)-1].URL.Scheme == "https"

@@ -13,21 +13,22 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Transport is an http.RoundTripper that sends each request through a chain of policies, for any net/http
-// client or proxy:
+// Transport is an http.RoundTripper that sends each request through a chain of policies, for any
+// net/http client or proxy:
 //
 //	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}
 //
-// The zero Transport is ready, and retries like the default client. A response whose retries are exhausted
-// is returned as it is, without an error. It is safe for concurrent use if its fields are not changed
-// meanwhile.
+// The zero Transport is ready, and retries like the default client. A response whose retries are
+// exhausted is returned as it is, without an error. It is safe for concurrent use if its fields are
+// not changed meanwhile.
 //
-// An http.Client around it does what a [Client] does but for two things. Its Jar gets the cookies of the
-// response that comes back, not those of the responses that were retried: give the jar to [WithClient]
-// instead. And it writes the URL it was given before each error, of which it hides the password only; the
-// Transport's own errors show no secrets of URLs.
+// An http.Client around it does what a [Client] does but for two things. Its Jar gets the cookies
+// of the response that comes back, not those of the responses that were retried: give the jar to
+// [WithClient] instead. And it writes the URL it was given before each error, of which it hides the
+// password only; the Transport's own errors show no secrets of URLs.
 //
-// To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose request it is.
+// To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose
+// request it is.
 type Transport struct {
 	Base          http.RoundTripper // nil: http.DefaultTransport
 	Policy        retry.Policy      // nil: policies.Exponential()
@@ -86,8 +87,8 @@ func (h *hop) transport() http.RoundTripper {
 	return h.base
 }
 
-// exchange is one request on its way through the chain. It is the node in the context that Host reads. Its
-// attempts follow each other, so it needs no lock.
+// exchange is one request on its way through the chain. It is the node in the context that Host
+// reads. Its attempts follow each other, so it needs no lock.
 type exchange struct {
 	context.Context // the caller's
 	*hop
@@ -145,8 +146,8 @@ func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	return nil, redact.Error(retry.WithEnd(x, err))
 }
 
-// aim chooses where the next attempt goes. Alternates are for the request itself, not for where it is
-// redirected to. A hedge or a loop around the whole call counts on.
+// aim chooses where the next attempt goes. Alternates are for the request itself, not for where it
+// is redirected to. A hedge or a loop around the whole call counts on.
 func (x *exchange) aim() {
 	if n := len(x.alternates); n > 0 && x.req.Response == nil {
 		x.target = x.alternates[min(retry.Attempt(x.Context)-1+x.sent, n-1)]
@@ -174,9 +175,10 @@ func (x *exchange) Value(key any) any {
 
 type hostKey struct{}
 
-// Host returns the host that the request in ctx goes to, with the port unless it is the scheme's own, in one
-// spelling: lower case, IDNA's ASCII form, no trailing dot. It is empty outside of a request. It is a key for
-// policies.Keyed: each redirect hop and each of the [Alternates] has its own.
+// Host returns the host that the request in ctx goes to, with the port unless it is the scheme's
+// own, in one spelling: lower case, IDNA's ASCII form, no trailing dot. It is empty outside of a
+// request. It is a key for policies.Keyed: each redirect hop and each of the [Alternates] has its
+// own.
 func Host(ctx context.Context) string {
 	x, _ := ctx.Value(hostKey{}).(*exchange)
 	if x == nil {
@@ -189,7 +191,8 @@ func hostOf(u *url.URL) string { return hostname.Of(u) }
 
 var pageSeed = maphash.MakeSeed()
 
-// Page is a hash of the method and URL for retry.PageOf; 0 for a request that its URL alone does not name.
+// Page is a hash of the method and URL for retry.PageOf; 0 for a request that its URL alone does
+// not name.
 func (x *exchange) Page() uint64 {
 	if method := methodOf(x.req); method != http.MethodGet && method != http.MethodHead {
 		return 0

@@ -44,7 +44,8 @@ func (x *exchange) closeBody() {
 	}
 }
 
-// stream is a request's body that can be read once only. While nothing was read of it, it can be sent again.
+// stream is a request's body that can be read once only. While nothing was read of it, it can be
+// sent again.
 type stream struct {
 	from io.ReadCloser
 
@@ -67,7 +68,8 @@ func (s *stream) unread() bool {
 	return s.reader == nil
 }
 
-// open takes the stream away from the attempt before. If that has begun to read meanwhile, the new one fails.
+// open takes the stream away from the attempt before. If that has begun to read meanwhile, the new
+// one fails.
 func (s *stream) open() *opened {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,8 +115,8 @@ func (o *opened) Close() error {
 	return nil
 }
 
-// upload is a body on the wire, which may break off by itself. That is not the fault of the server: a proxy's
-// clients, who go away as they like, must not open the breaker of what is behind it.
+// upload is a body on the wire, which may break off by itself. That is not the fault of the server:
+// a proxy's clients, who go away as they like, must not open the breaker of what is behind it.
 type upload struct {
 	io.ReadCloser
 	err atomic.Pointer[error] // net/http may still read when it has answered
@@ -137,9 +139,9 @@ func (u *upload) failed(err error) bool {
 	return own != nil && errors.Is(err, *own)
 }
 
-// hooks runs those of EachAttempt. The body that they are given is closed with the one that they put in its
-// place, which may be around it, or here if nothing will be sent. To tell the two apart it is in a pointer: not
-// all bodies can be compared.
+// hooks runs those of EachAttempt. The body that they are given is closed with the one that they
+// put in its place, which may be around it, or here if nothing will be sent. To tell the two apart
+// it is in a pointer: not all bodies can be compared.
 func (x *exchange) hooks(req *http.Request) error {
 	if len(x.each) == 0 {
 		return nil
@@ -185,8 +187,9 @@ func (b *replacedBody) Close() error {
 	return err
 }
 
-// replayable returns req, or if its body is a file, or another io.ReaderAt of known size, a copy that has the
-// body's length and can open it again. What was read of the body before is not a part of it.
+// replayable returns req, or if its body is a file, or another io.ReaderAt of known size, a copy
+// that has the body's length and can open it again. What was read of the body before is not a part
+// of it.
 func replayable(req *http.Request) *http.Request {
 	if req == nil || !hasBody(req) || req.GetBody != nil {
 		return req
@@ -246,7 +249,8 @@ var (
 	}{}))
 )
 
-// withoutNopCloser is what http.NewRequest has put an io.NopCloser around; net/http looks there in the same way.
+// withoutNopCloser is what http.NewRequest has put an io.NopCloser around; net/http looks there in
+// the same way.
 func withoutNopCloser(body io.Reader) io.Reader {
 	if t := reflect.TypeOf(body); t == nopCloser || t == nopCloserWriterTo {
 		if r, ok := reflect.ValueOf(body).Field(0).Interface().(io.Reader); ok {
@@ -256,8 +260,8 @@ func withoutNopCloser(body io.Reader) io.Reader {
 	return body
 }
 
-// replay is a body that is read from its beginning as often as needed. It is closed when the call is over and the
-// last reader is: a transport may read on when it has a response.
+// replay is a body that is read from its beginning as often as needed. It is closed when the call
+// is over and the last reader is: a transport may read on when it has a response.
 type replay struct {
 	at         io.ReaderAt
 	from, size int64

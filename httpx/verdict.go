@@ -22,7 +22,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Two questions are asked of every outcome: whether the request may be sent again, and whose fault it was.
+// Two questions are asked of every outcome: whether the request may be sent again, and whose fault
+// it was.
 //
 //	                                                     sent again            the host's fault
 //	408, 421 (once), 425, 429, 413 with Retry-After      any method            no
@@ -36,8 +37,8 @@ import (
 //	errors after bytes were written, a body cut short    idempotent requests   yes
 //	certificates, schemes, header fields, NXDOMAIN       never                 yes, but for what cannot be sent
 
-// untouched tells by the status that the server did not act on the request, so that any method may be sent
-// again.
+// untouched tells by the status that the server did not act on the request, so that any method may
+// be sent again.
 func untouched(code int, h http.Header) bool {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -48,8 +49,8 @@ func untouched(code int, h http.Header) bool {
 	return false
 }
 
-// Transient is the default: it rejects what a later attempt may get past. 408, 421 (once, on another connection),
-// 425 and 429, 413 with a Retry-After field, and 5xx but 501 and 505.
+// Transient is the default: it rejects what a later attempt may get past. 408, 421 (once, on
+// another connection), 425 and 429, 413 with a Retry-After field, and 5xx but 501 and 505.
 func Transient(r *http.Response) bool {
 	switch r.StatusCode {
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
@@ -58,8 +59,8 @@ func Transient(r *http.Response) bool {
 	return r.StatusCode/100 == 5 || untouched(r.StatusCode, r.Header)
 }
 
-// idempotent tells whether req may be sent twice: by its method (RFC 9110, section 9.2.2) or by a key that the
-// server knows it by.
+// idempotent tells whether req may be sent twice: by its method (RFC 9110, section 9.2.2) or by a
+// key that the server knows it by.
 func (s *settings) idempotent(req *http.Request) bool {
 	return s.nonIdempotent || idempotent(req)
 }
@@ -114,8 +115,9 @@ func (x *exchange) verdict(ctx context.Context, req *http.Request, resp, seen *h
 	return retry.Permanent(err)
 }
 
-// patience is the wait that the server asks for: by its Retry-After, or where it refused by the reset of a quota
-// of which nothing is left. A refusal asks for patience in any case; 0: of unknown time.
+// patience is the wait that the server asks for: by its Retry-After, or where it refused by the
+// reset of a quota of which nothing is left. A refusal asks for patience in any case; 0: of unknown
+// time.
 func patience(resp *http.Response, quotas []retry.Quota, refused bool) (wait time.Duration, asked bool) {
 	if wait, ok := field.RetryAfter(resp.Header, time.Now()); ok && wait > 0 {
 		return wait, true
@@ -131,8 +133,8 @@ func patience(resp *http.Response, quotas []retry.Quota, refused bool) (wait tim
 	return wait, true
 }
 
-// again lets err be retried if there is a body for another attempt, and tells why if not: by an event, and in the
-// error if that is what comes out.
+// again lets err be retried if there is a body for another attempt, and tells why if not: by an
+// event, and in the error if that is what comes out.
 func (x *exchange) again(ctx context.Context, err error) error {
 	if x.reopens() {
 		return err
@@ -161,8 +163,8 @@ func (x *exchange) failed(ctx context.Context, req *http.Request, err error, uns
 	return retry.Permanent(err)
 }
 
-// garbled marks the error of a decoder. It is the connection's fault if the body broke off, else nobody's. What
-// is not JSON although it is all there is asked for once more, and no oftener.
+// garbled marks the error of a decoder. It is the connection's fault if the body broke off, else
+// nobody's. What is not JSON although it is all there is asked for once more, and no oftener.
 func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) error {
 	var tooLong *http.MaxBytesError
 	broken := x.fetch.body.err.Load()
@@ -191,19 +193,20 @@ func sameAgain(err error) bool {
 		errors.Is(err, errMoreJSON)) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// answered marks what is wrong with the answer of a server that is well, and will give it again: what is final and
-// not its fault.
+// answered marks what is wrong with the answer of a server that is well, and will give it again:
+// what is final and not its fault.
 func answered(err error) error { return retry.Permanent(retry.Neutral(err)) }
 
-// notSent is for an attempt that a hook or GetBody failed. The server was not asked: a loop ends, a breaker hears
-// nothing, not even of a success, and a limiter gets its token back.
+// notSent is for an attempt that a hook or GetBody failed. The server was not asked: a loop ends, a
+// breaker hears nothing, not even of a success, and a limiter gets its token back.
 func notSent(err error) error {
 	return retry.Permanent(&retry.Rejection{Policy: "httpx",
 		Reason: fmt.Errorf("the request was not prepared (%w)", retry.Unmark(redact.Error(err)))})
 }
 
-// unsendable is for a request that can never be sent: its URL, from a page or a Location, is none that HTTP knows.
-// That is not a configuration error: it speaks of this one link and not of the program.
+// unsendable is for a request that can never be sent: its URL, from a page or a Location, is none
+// that HTTP knows. That is not a configuration error: it speaks of this one link and not of the
+// program.
 func unsendable(err error) error {
 	return answered(&retry.Rejection{Policy: "httpx", Reason: err})
 }
@@ -229,8 +232,8 @@ func hopeless(err error) bool {
 	return false
 }
 
-// malformed finds what net/http's transport refuses to send, also from below another RoundTripper. Its own errors
-// for that have no type.
+// malformed finds what net/http's transport refuses to send, also from below another RoundTripper.
+// Its own errors for that have no type.
 func malformed(req *http.Request, err error) bool {
 	u := req.URL
 	switch {
@@ -257,10 +260,10 @@ func notConnected(err error) bool {
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
-// http2StreamError has the shape of net/http's unexported type of this name, whose method As fills any struct like
-// it. A GOAWAY for a stream that the server has not seen is retried by net/http itself, but for the first stream of
-// a connection when it comes with an error: that has neither type nor value to be known by, and so a POST is not
-// sent again.
+// http2StreamError has the shape of net/http's unexported type of this name, whose method As fills
+// any struct like it. A GOAWAY for a stream that the server has not seen is retried by net/http
+// itself, but for the first stream of a connection when it comes with an error: that has neither
+// type nor value to be known by, and so a POST is not sent again.
 type http2StreamError struct {
 	StreamID uint32
 	Code     http2Code
@@ -278,9 +281,10 @@ func refusedStream(err error) bool {
 	return errors.As(err, &stream) && stream.Code == code
 }
 
-// handsBack tells whether the response that status was made of is the outcome of the call, err: its own error ended
-// it, as it is, marked, or as the last failure of a loop that has nothing else to say. The context, a rejection, a
-// wait that the server asked for and did not get, and a policy's own verdict are outcomes of their own.
+// handsBack tells whether the response that status was made of is the outcome of the call, err: its
+// own error ended it, as it is, marked, or as the last failure of a loop that has nothing else to
+// say. The context, a rejection, a wait that the server asked for and did not get, and a policy's
+// own verdict are outcomes of their own.
 func handsBack(err error, status *StatusError) bool {
 	for status != nil {
 		switch e := retry.Bare(err).(type) {
@@ -298,8 +302,8 @@ func handsBack(err error, status *StatusError) bool {
 	return false
 }
 
-// StatusError is a response that was rejected, by a predicate or because it is no 2xx where one was asked for. The
-// policies of a chain see it in place of the response.
+// StatusError is a response that was rejected, by a predicate or because it is no 2xx where one was
+// asked for. The policies of a chain see it in place of the response.
 type StatusError struct {
 	Code   int         // 503
 	Status string      // "503 Service Unavailable", at most 1 KiB
@@ -307,14 +311,16 @@ type StatusError struct {
 	URL    string      // of the request, without userinfo and with the values of its query hidden; at most 1 KiB
 	Header http.Header // of the response
 
-	// Body is what was read ahead of the response's, at most 64 KiB: nil if it announced more or was not there within
-	// 200 ms, and for a redirect that was not followed. It is not a part of the text, and not to be changed.
+	// Body is what was read ahead of the response's, at most 64 KiB: nil if it announced more or
+	// was not there within 200 ms, and for a redirect that was not followed. It is not a part of
+	// the text, and not to be changed.
 	Body []byte
 
 	by string // the option and predicate that rejected it
 }
 
-// Error is one line: the request, the status it got, and if that does not tell the reason, which predicate rejected it.
+// Error is one line: the request, the status it got, and if that does not tell the reason, which
+// predicate rejected it.
 func (e *StatusError) Error() string {
 	text := e.Method + " " + e.URL + ": " + e.Status
 	switch {
@@ -352,12 +358,13 @@ func statusError(req *http.Request, resp *http.Response) *StatusError {
 	return &StatusError{Code: resp.StatusCode, Status: status, Method: methodOf(req), URL: redact.URL(req.URL), Header: resp.Header}
 }
 
-// Predicate says of a response that it is to be rejected: made a [*StatusError], and retried where the request
-// allows it. It may read the body, which is put back for the next one and for the caller, and is decoded whatever
-// its Content-Encoding. It must be safe for concurrent use.
+// Predicate says of a response that it is to be rejected: made a [*StatusError], and retried where
+// the request allows it. It may read the body, which is put back for the next one and for the
+// caller, and is decoded whatever its Content-Encoding. It must be safe for concurrent use.
 type Predicate func(*http.Response) bool
 
-// Status rejects responses with one of these status codes. The built-in predicates do not read the body.
+// Status rejects responses with one of these status codes. The built-in predicates do not read the
+// body.
 func Status(codes ...int) Predicate {
 	codes = slices.Clone(codes)
 	return func(r *http.Response) bool { return slices.Contains(codes, r.StatusCode) }

@@ -1,3 +1,3 @@
-// Package field parses the header fields by which servers speak of time, quotas and ranges. What cannot be read is absent, never
-// an error.
+// Package field parses the header fields by which servers speak of time, quotas and ranges. What
+// cannot be read is absent, never an error.
 package field

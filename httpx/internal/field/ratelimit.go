@@ -22,11 +22,13 @@ import (
 //	X-RateLimit-Reset-After: 1.5                                                      Discord
 //	X-Shopify-Shop-Api-Call-Limit: 32/40                                              used of the limit, without a reset
 //
-// The reset may be seconds, an instant in seconds or milliseconds since 1970, a date, or a duration as Go writes it: servers mix
-// them. A count with a fraction is its floor, and of a list the first counts. What is malformed is ignored. A quota whose reset is
-// already over says nothing, and neither does a limit without window or remainder.
+// The reset may be seconds, an instant in seconds or milliseconds since 1970, a date, or a duration
+// as Go writes it: servers mix them. A count with a fraction is its floor, and of a list the first
+// counts. What is malformed is ignored. A quota whose reset is already over says nothing, and
+// neither does a limit without window or remainder.
 //
-// A response that says several things has several quotas. No more than 16 KiB of such fields are read, in linear time.
+// A response that says several things has several quotas. No more than 16 KiB of such fields are
+// read, in linear time.
 func Quotas(h http.Header, now time.Time) []retry.Quota {
 	keys := quotaKeys(h)
 	if keys == nil {
@@ -81,8 +83,8 @@ func quotaKeys(h http.Header) (keys []string) {
 	return keys
 }
 
-// split tells what a field says of which family of fields. Of X-RateLimit-Reset-Requests the family is X and Requests, the role
-// "reset"; of a field that is none of a family the role is empty.
+// split tells what a field says of which family of fields. Of X-RateLimit-Reset-Requests the family
+// is X and Requests, the role "reset"; of a field that is none of a family the role is empty.
 func split(key string) (family, role string) {
 	key = strings.ToLower(key)
 	if strings.HasSuffix(key, "-call-limit") {
@@ -241,8 +243,8 @@ func windowOf(limit int, items []item, p policies) time.Duration {
 	return p.windows[limit]
 }
 
-// structured reads RateLimit: a list of policy names with r (remaining) and t (seconds until it is restored), or the dictionary of
-// draft -07.
+// structured reads RateLimit: a list of policy names with r (remaining) and t (seconds until it is
+// restored), or the dictionary of draft -07.
 func (p policies) structured(items []item, now time.Time) (quotas []retry.Quota) {
 	var dictionary said
 	for _, it := range items {
@@ -277,7 +279,8 @@ func (p policies) structured(items []item, now time.Time) (quotas []retry.Quota)
 	return quotas
 }
 
-// alone reads a RateLimit-Policy beside which nothing says what is left: all of it. The slowest binds.
+// alone reads a RateLimit-Policy beside which nothing says what is left: all of it. The slowest
+// binds.
 func (p policies) alone() []retry.Quota {
 	var slowest retry.Quota
 	for _, it := range p.items {
@@ -313,8 +316,9 @@ func parseCount(s string) (int, bool) {
 	return int(min(n, math.MaxInt)), true
 }
 
-// parseReset reads seconds from now, seconds since 1970 or milliseconds since 1970, told apart by their magnitude: 1e7 s is four
-// months, 1e11 s is the year 5138. It also reads a date, and a duration as time.Duration writes it.
+// parseReset reads seconds from now, seconds since 1970 or milliseconds since 1970, told apart by
+// their magnitude: 1e7 s is four months, 1e11 s is the year 5138. It also reads a date, and a
+// duration as time.Duration writes it.
 func parseReset(s string, now time.Time) (time.Duration, bool) {
 	number := first(s)
 	if number == "" {
@@ -342,7 +346,8 @@ func parseReset(s string, now time.Time) (time.Duration, bool) {
 	return max(0, time.Unix(int64(whole), int64(fraction*1e9)).Sub(now)), true
 }
 
-// item is a member of a structured field's list (RFC 9651): its value as it was written, and its parameters.
+// item is a member of a structured field's list (RFC 9651): its value as it was written, and its
+// parameters.
 type item struct {
 	value  string
 	params []param
@@ -350,14 +355,16 @@ type item struct {
 
 type param struct{ key, value string }
 
-// named tells a name ("default" as a string, or a bare token as in early drafts) from a number and a dictionary's pair.
+// named tells a name ("default" as a string, or a bare token as in early drafts) from a number and
+// a dictionary's pair.
 func (it item) named() bool {
 	return it.value != "" && (it.value[0] == '"' || !strings.Contains(it.value, "=") && (it.value[0] < '0' || it.value[0] > '9'))
 }
 
 func (it item) name() string { return strings.Trim(it.value, `"`) }
 
-// param is the value of the last parameter with this key: RFC 9651, section 3.1.2. Empty if there is none.
+// param is the value of the last parameter with this key: RFC 9651, section 3.1.2. Empty if there
+// is none.
 func (it item) param(key string) (value string) {
 	for _, p := range it.params {
 		if p.key == key {
@@ -373,8 +380,8 @@ func (it item) countsRequests() bool {
 	return unit == "" || unit == "requests"
 }
 
-// parseList splits a list field into its items, knowing strings with their escapes. Two fields are one list. An unclosed
-// string or an empty member makes the whole field malformed.
+// parseList splits a list field into its items, knowing strings with their escapes. Two fields are
+// one list. An unclosed string or an empty member makes the whole field malformed.
 func parseList(fields []string) (items []item, ok bool) {
 	var it item
 	var part strings.Builder

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// RetryAfter reads how long the server asks to be left alone, from now on. Servers say it in more forms than RFC 9110, section
-// 10.2.3, knows:
+// RetryAfter reads how long the server asks to be left alone, from now on. Servers say it in more
+// forms than RFC 9110, section 10.2.3, knows:
 //
 //	Retry-After: 120                                 delay-seconds, also with a fraction, which is rounded up to the ms
 //	Retry-After: Mon, 02 Mar 2026 12:01:00 GMT       all three HTTP-dates, also with UTC or a numeric zone
@@ -18,9 +18,10 @@ import (
 //	Retry-After-Ms: 2500                             milliseconds, where Retry-After is absent; also X-Ms-Retry-After-Ms (Azure) and
 //	                                                 X-Amz-Retry-After (AWS)
 //
-// A date is compared with the response's own Date where that is within a day of now, so that a wrong clock on one side does no
-// harm. (0, true) is a time that is already over. (0, false) is no field, or none that can be read. Of several fields the first
-// counts, also if a proxy joined them. What is too large for a Duration is the largest Duration.
+// A date is compared with the response's own Date where that is within a day of now, so that a
+// wrong clock on one side does no harm. (0, true) is a time that is already over. (0, false) is no
+// field, or none that can be read. Of several fields the first counts, also if a proxy joined them.
+// What is too large for a Duration is the largest Duration.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if value := bounded(h.Get("Retry-After")); value != "" {
 		now = serverTime(h, now)
@@ -57,7 +58,8 @@ func parseDelay(value string, now time.Time) (time.Duration, bool) {
 	return max(0, at.Sub(now)), true // Sub saturates
 }
 
-// most is how much of a value is looked at, in bytes. No time and no number that means anything is longer.
+// most is how much of a value is looked at, in bytes. No time and no number that means anything is
+// longer.
 const most = 128
 
 func bounded(value string) string {
@@ -106,8 +108,9 @@ func upTo(s string, n int) string {
 	return Trim(s[:end-1])
 }
 
-// parseHTTPDate reads IMF-fixdate, RFC 850 and asctime dates, each also with UTC or a numeric zone for GMT. http.ParseTime is not
-// used: it takes any zone for GMT's, a fraction of a second, and puts the RFC 850 year 70 always into 1970.
+// parseHTTPDate reads IMF-fixdate, RFC 850 and asctime dates, each also with UTC or a numeric zone
+// for GMT. http.ParseTime is not used: it takes any zone for GMT's, a fraction of a second, and
+// puts the RFC 850 year 70 always into 1970.
 func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
 	if len(s) < len(time.ANSIC)-1 || strings.Contains(s, ".") || strings.LastIndexByte(s, ',') > len("Wednesday") {
 		return time.Time{}, false
@@ -126,7 +129,8 @@ func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-	// RFC 9110, section 5.6.7: more than 50 years in the future means the most recent past year with these two digits.
+	// RFC 9110, section 5.6.7: more than 50 years in the future means the most recent past year
+	// with these two digits.
 	year := now.UTC().Year()/100*100 + t.Year()%100
 	switch {
 	case year > now.UTC().Year()+50:
@@ -137,7 +141,8 @@ func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
 	return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC).Add(-ahead), true
 }
 
-// cutZone cuts the zone off the end of a date: GMT, UTC, +hhmm or +hh:mm. ahead is how much its clocks are before UTC's.
+// cutZone cuts the zone off the end of a date: GMT, UTC, +hhmm or +hh:mm. ahead is how much its
+// clocks are before UTC's.
 func cutZone(s string) (bare string, ahead time.Duration, ok bool) {
 	i := strings.LastIndexByte(s, ' ')
 	if i < 0 {
@@ -161,7 +166,8 @@ func cutZone(s string) (bare string, ahead time.Duration, ok bool) {
 	return s, 0, false
 }
 
-// parseDecimal reads 1*DIGIT [ "." 1*DIGIT ] of a unit, rounded up to the ms. What overflows saturates.
+// parseDecimal reads 1*DIGIT [ "." 1*DIGIT ] of a unit, rounded up to the ms. What overflows
+// saturates.
 func parseDecimal(s string, unit time.Duration) (time.Duration, bool) {
 	whole, fraction, dotted := strings.Cut(s, ".")
 	n, ok := Digits(whole)

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Of returns u's host in its canonical spelling: lower case, in IDNA's ASCII form, without a trailing dot; an IP address as netip
-// writes it; the port without leading zeros, and only if it is not the scheme's own. Two URLs that net/http would send to the same
-// host and port have the same.
+// Of returns u's host in its canonical spelling: lower case, in IDNA's ASCII form, without a
+// trailing dot; an IP address as netip writes it; the port without leading zeros, and only if it is
+// not the scheme's own. Two URLs that net/http would send to the same host and port have the same.
 func Of(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -30,7 +30,8 @@ func Of(u *url.URL) string {
 	return name + ":" + port
 }
 
-// mostName bounds what IDNA looks at, in bytes: Punycode takes quadratic time, and DNS knows no longer names.
+// mostName bounds what IDNA looks at, in bytes: Punycode takes quadratic time, and DNS knows no
+// longer names.
 const mostName = 1 << 10
 
 // Name is Of for a host without a port.
@@ -62,8 +63,8 @@ func address(name string) (string, bool) {
 	return addr.Unmap().String(), true
 }
 
-// ascii asks net/http for what it would dial: the standard library has IDNA's tables (UTS 46) there and does not show them. A name
-// that is not legal stays as it is.
+// ascii asks net/http for what it would dial: the standard library has IDNA's tables (UTS 46) there
+// and does not show them. A name that is not legal stays as it is.
 func ascii(name string) string {
 	dialled := errors.New("dialled")
 	to := make(chan string, 1)

@@ -21,8 +21,9 @@ const (
 	mostText = 16 << 10 // of anything
 )
 
-// URL prints u for errors and logs: without userinfo and fragment, with the values of its query hidden, and at most [Most] bytes of
-// it. A query part without a value is hidden whole: it may be a token, as in ?c2VjcmV0.
+// URL prints u for errors and logs: without userinfo and fragment, with the values of its query
+// hidden, and at most [Most] bytes of it. A query part without a value is hidden whole: it may be a
+// token, as in ?c2VjcmV0.
 func URL(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -53,8 +54,9 @@ func URL(u *url.URL) string {
 	return clean
 }
 
-// misread hides what is taken for a host or a path in an URL whose password holds a / or ? or # that is not escaped, as in
-// https://user:12#34@host/: for the parser the host is "user" with port 12.
+// misread hides what is taken for a host or a path in an URL whose password holds a / or ? or #
+// that is not escaped, as in https://user:12#34@host/: for the parser the host is "user" with port
+// 12.
 func misread(u *url.URL) {
 	suspect := u.Host == "" && strings.Contains(u.Path, "@") // http:/user:password@host
 	if u.Path == "" {
@@ -73,7 +75,8 @@ func misread(u *url.URL) {
 	}
 }
 
-// Text is URL for an URL that may be malformed. Where it cannot be told apart, everything after the scheme goes.
+// Text is URL for an URL that may be malformed. Where it cannot be told apart, everything after the
+// scheme goes.
 func Text(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
@@ -93,7 +96,8 @@ func Text(raw string) string {
 	return hidden
 }
 
-// badHost tells of a malformed URL whose host is the reason: it may be the beginning of its userinfo.
+// badHost tells of a malformed URL whose host is the reason: it may be the beginning of its
+// userinfo.
 func badHost(raw string) bool {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || strings.ContainsAny(scheme, "@?#/") {
@@ -109,7 +113,8 @@ func badHost(raw string) bool {
 // Cut bounds a text of a server to [Most] bytes.
 func Cut(text string) string { return cut(text, Most) }
 
-// cut bounds text. A URL that goes on behind the cut is hidden: what is left of it may end within a password.
+// cut bounds text. A URL that goes on behind the cut is hidden: what is left of it may end within a
+// password.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -123,18 +128,20 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "") + "..."
 }
 
-// What the text of an error may hold that carries no *url.Error: an URL (the punctuation after it is not its), what net/url quotes
-// of a password and net/textproto of a header, a Location that does not parse together with the reason.
+// What the text of an error may hold that carries no *url.Error: an URL (the punctuation after it
+// is not its), what net/url quotes of a password and net/textproto of a header, a Location that
+// does not parse together with the reason.
 var (
 	urlInText  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"<>]*[^\s"<>:;,.)]`)
 	quotedText = regexp.MustCompile(`(invalid port|malformed MIME header[a-z :]*) "([\w-]+:)?(?:[^"\\]|\\.)*(?:"|\\?$)`)
 	unparsed   = regexp.MustCompile(`(failed to parse Location header).*`)
 )
 
-// Error removes the secrets of URLs from err, at every depth of its tree, for printing and for errors.As alike: each
-// *url.Error becomes one with a redacted URL, and texts that quote an URL are rewritten and cut to 16 KiB. Everything else that
-// errors.Is and errors.As found they still find, and the marks of package retry stay. An error without secrets comes back as it
-// is, and err itself is never changed: it may be another call's too.
+// Error removes the secrets of URLs from err, at every depth of its tree, for printing and for
+// errors.As alike: each *url.Error becomes one with a redacted URL, and texts that quote an URL are
+// rewritten and cut to 16 KiB. Everything else that errors.Is and errors.As found they still find,
+// and the marks of package retry stay. An error without secrets comes back as it is, and err itself
+// is never changed: it may be another call's too.
 func Error(err error) error { return bounded(err, mostText) }
 
 // Server is Error for an error that holds text of a server, of which it shows [Most] bytes.
@@ -278,7 +285,8 @@ func (c *cleaner) node(err error) (error, bool) {
 	return remark(r, err), true
 }
 
-// Timeout makes a net.Error of err, which is what *url.Error looks for in what it holds and no further.
+// Timeout makes a net.Error of err, which is what *url.Error looks for in what it holds and no
+// further.
 func Timeout(err error) error { return &timedOut{err} }
 
 type timedOut struct{ error }
@@ -287,7 +295,8 @@ func (t *timedOut) Unwrap() error   { return t.error }
 func (t *timedOut) Timeout() bool   { return true }
 func (t *timedOut) Temporary() bool { return true }
 
-// remark puts onto clean the marks that err itself carries: they live in a type that only package retry can make.
+// remark puts onto clean the marks that err itself carries: they live in a type that only package
+// retry can make.
 func remark(clean, err error) error {
 	if retry.IsPermanent(err) && !retry.IsPermanent(clean) {
 		clean = retry.Permanent(clean)
@@ -303,7 +312,8 @@ func remark(clean, err error) error {
 	return clean
 }
 
-// redacted stands for one node of a tree, under a text without secrets. It is what the node is, its tree is clean.
+// redacted stands for one node of a tree, under a text without secrets. It is what the node is, its
+// tree is clean.
 type redacted struct {
 	err  error
 	text string

@@ -22,8 +22,9 @@ const (
 // Policy is the name under which a [Cache] tells of the time that it made a call wait for a file.
 const Policy = "robots.txt"
 
-// Cache is what is known of the robots.txt of many sites, and when each was asked last. It is bounded to 10,000 sites and 64 MiB:
-// what was not used for longest is forgotten. It is safe for concurrent use.
+// Cache is what is known of the robots.txt of many sites, and when each was asked last. It is
+// bounded to 10,000 sites and 64 MiB: what was not used for longest is forgotten. It is safe for
+// concurrent use.
 type Cache struct {
 	mu     sync.Mutex
 	sites  map[string]*Site // by origin
@@ -54,8 +55,8 @@ type File struct {
 	since   time.Time // the first of such failures
 }
 
-// Unreadable is why nobody knows what the file allows, and for how long that holds; nil if it is known. After 30 days of failures
-// the rules that were last read hold again.
+// Unreadable is why nobody knows what the file allows, and for how long that holds; nil if it is
+// known. After 30 days of failures the rules that were last read hold again.
 func (f *File) Unreadable(now time.Time) (cause error, wait time.Duration) {
 	if f.Failure == nil || now.Sub(f.since) >= unreadable {
 		return nil, 0
@@ -80,7 +81,8 @@ func (f *File) size() int {
 // Through says which way a file is fetched.
 type Through int
 
-// A fetch within an attempt must not wait for one that goes through the whole chain: the attempt may hold what that waits for.
+// A fetch within an attempt must not wait for one that goes through the whole chain: the attempt
+// may hold what that waits for.
 const (
 	Chain Through = iota
 	Attempt
@@ -89,8 +91,8 @@ const (
 // Fetch reads the robots.txt of one site.
 type Fetch func(context.Context) (File, error)
 
-// flight is a fetch that several callers may wait for. It belongs to none of them, so it has a context without values, and
-// ends early only if all of them give up.
+// flight is a fetch that several callers may wait for. It belongs to none of them, so it has a
+// context without values, and ends early only if all of them give up.
 type flight struct {
 	waiting int // under Cache.mu
 	cancel  context.CancelFunc
@@ -113,7 +115,8 @@ func (c *Cache) site(origin string) *Site {
 	return s
 }
 
-// trim forgets what was not used for longest, to keep the bounds, but neither s nor what is in use. It requires that c.mu is held.
+// trim forgets what was not used for longest, to keep the bounds, but neither s nor what is in use.
+// It requires that c.mu is held.
 func (c *Cache) trim(s *Site) {
 	for n := c.recent.Len(); n > 0 && (len(c.sites) > mostSites || c.size > mostBytes); n-- {
 		last := c.recent.Back().Value.(*Site)
@@ -134,7 +137,8 @@ func (c *Cache) File(s *Site) File {
 	return s.file
 }
 
-// Known is the site of an origin if its file was read the last time it was tried, perhaps long ago; else nil.
+// Known is the site of an origin if its file was read the last time it was tried, perhaps long ago;
+// else nil.
 func (c *Cache) Known(origin string) *Site {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,8 +148,8 @@ func (c *Cache) Known(origin string) *Site {
 	return nil
 }
 
-// Learn returns the site of an origin. If its file is out of date, it is fetched first: once for all who ask at the same time and
-// the same way. Learn holds nothing while it waits.
+// Learn returns the site of an origin. If its file is out of date, it is fetched first: once for
+// all who ask at the same time and the same way. Learn holds nothing while it waits.
 func (c *Cache) Learn(ctx context.Context, origin string, way Through, fetch func() Fetch) (*Site, error) {
 	c.mu.Lock()
 	s := c.site(origin)

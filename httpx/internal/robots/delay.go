@@ -9,9 +9,10 @@ import (
 
 const delayPolicy = "crawl-delay"
 
-// Turn waits until the site's Crawl-delay has passed since the last attempt, and returns what is left of it as a quota: nothing,
-// until the next turn. The quota is zero if there is no Crawl-delay. Those who wait are in line for the channel, and leave no trace
-// there when they give up.
+// Turn waits until the site's Crawl-delay has passed since the last attempt, and returns what is
+// left of it as a quota: nothing, until the next turn. The quota is zero if there is no
+// Crawl-delay. Those who wait are in line for the channel, and leave no trace there when they give
+// up.
 func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 	c.mu.Lock()
 	delay := s.file.delay()

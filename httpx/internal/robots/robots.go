@@ -1,4 +1,5 @@
-// Package robots reads robots.txt as RFC 9309 says, and Crawl-delay, which the RFC leaves out and sites use.
+// Package robots reads robots.txt as RFC 9309 says, and Crawl-delay, which the RFC leaves out and
+// sites use.
 package robots
 
 import (
@@ -19,6 +20,10 @@ const (
 	MaxDelay = time.Hour
 )
 
+// mostPath is how much of a path and query is compared, in bytes: a hostile site may have as many rules
+// as fit in the file, and send one to a URL of a megabyte.
+const mostPath = 4 << 10
+
 // Rules are what a robots.txt says to one agent. They never change. Nil rules allow everything.
 type Rules struct {
 	Delay time.Duration // from one request to the next; 0: not said
@@ -31,8 +36,8 @@ type rule struct {
 	allow   bool
 }
 
-// Parse reads what text says to the agent with this product token, as "examplebot". What is no valid line is ignored, and so
-// is all that comes after [Limit].
+// Parse reads what text says to the agent with this product token, as "examplebot". What is no
+// valid line is ignored, and so is all that comes after [Limit].
 func Parse(text []byte, token string) *Rules {
 	if len(text) > Limit { // half a line would say something else
 		text = text[:bytes.LastIndexAny(text[:Limit+1], "\r\n")+1]
@@ -98,8 +103,8 @@ func (r *Rules) add(n rule) {
 	r.Size += len(n.pattern) + 32
 }
 
-// agent is the product token at the beginning of a user-agent line's value. Sites also write the version behind it, and
-// digits in it, which the RFC's grammar does not know.
+// agent is the product token at the beginning of a user-agent line's value. Sites also write the
+// version behind it, and digits in it, which the RFC's grammar does not know.
 func agent(value string) string {
 	if name, _, _ := strings.Cut(value, " "); name == "*" {
 		return name
@@ -108,7 +113,8 @@ func agent(value string) string {
 	return name
 }
 
-// Token cuts the product token off the beginning of a User-Agent field's value: "examplebot" off "examplebot/1.0 (+https://...)".
+// Token cuts the product token off the beginning of a User-Agent field's value: "examplebot" off
+// "examplebot/1.0 (+https://...)".
 func Token(value string) (token, rest string) {
 	i := strings.IndexFunc(value, func(c rune) bool {
 		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-'
@@ -130,12 +136,14 @@ func parseDelay(value string) time.Duration {
 	return time.Duration(min(seconds, MaxDelay.Seconds()) * float64(time.Second))
 }
 
-// Match tells whether u may be fetched, and the rule that decides, as "Disallow: /private"; empty if none speaks of u.
+// Match tells whether u may be fetched, and the rule that decides, as "Disallow: /private"; empty
+// if none speaks of u.
 func (r *Rules) Match(u *url.URL) (allowed bool, line string) {
 	if r == nil || u.EscapedPath() == "/robots.txt" {
 		return true, ""
 	}
-	path := normalise(u.RequestURI(), false)
+	path := u.RequestURI()
+	path = normalise(path[:min(len(path), mostPath)], false)
 	for _, rule := range r.rules {
 		if match(rule.pattern, path) {
 			if rule.allow {
@@ -147,8 +155,8 @@ func (r *Rules) Match(u *url.URL) (allowed bool, line string) {
 	return true, ""
 }
 
-// match takes time in proportion to the length of both: as the only wildcard stands for anything, the first place where the
-// text between two of them is found is as good as any later one.
+// match takes time in proportion to the length of both: as the only wildcard stands for anything,
+// the first place where the text between two of them is found is as good as any later one.
 func match(pattern, path string) bool {
 	pattern, anchored := strings.CutSuffix(pattern, "$")
 	part, pattern, more := strings.Cut(pattern, "*")
@@ -163,10 +171,10 @@ func match(pattern, path string) bool {
 	return ok && (!anchored || path == "")
 }
 
-// normalise writes a path and query, or a pattern for them, in the one form in which section 2.2.2 compares them: an octet is
-// itself if it is unreserved and percent-encoded if it is not, however it was written. The separators of a URL stay as they
-// are, and so do a pattern's wildcards; in a query / and ? separate nothing, and the RFC's own example has them equal to their
-// encoding.
+// normalise writes a path and query, or a pattern for them, in the one form in which section 2.2.2
+// compares them: an octet is itself if it is unreserved and percent-encoded if it is not, however
+// it was written. The separators of a URL stay as they are, and so do a pattern's wildcards; in a
+// query / and ? separate nothing, and the RFC's own example has them equal to their encoding.
 func normalise(s string, pattern bool) string {
 	const upper = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)
