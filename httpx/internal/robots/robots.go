@@ -20,9 +20,10 @@ const (
 	MaxDelay = time.Hour
 )
 
-// mostPath is how much of a path and query is compared, in bytes: a hostile site may have as many rules
-// as fit in the file, and send one to a URL of a megabyte.
-const mostPath = 4 << 10
+// mostWork bounds how many bytes of a path and query are compared, with all rules together: a hostile
+// site may have as many rules as fit in the file, and lead to a URL of a megabyte. With the most
+// rules it leaves more than 1 KiB for each.
+const mostWork = 64 << 20
 
 // Rules are what a robots.txt says to one agent. They never change. Nil rules allow everything.
 type Rules struct {
@@ -143,7 +144,7 @@ func (r *Rules) Match(u *url.URL) (allowed bool, line string) {
 		return true, ""
 	}
 	path := u.RequestURI()
-	path = normalise(path[:min(len(path), mostPath)], false)
+	path = normalise(path[:min(len(path), mostWork/max(1, len(r.rules)))], false)
 	for _, rule := range r.rules {
 		if match(rule.pattern, path) {
 			if rule.allow {
