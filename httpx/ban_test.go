@@ -23,7 +23,7 @@ func scraper(rt http.RoundTripper, pacer ...ratelimit.Option) *httpx.Client {
 		httpx.WithPolicy(retry.Chain(
 			policies.Exponential(policies.Attempts(5), policies.Initial(200*time.Millisecond), policies.Patience(10*time.Minute)),
 			policies.Keyed(httpx.Host, func(host string) retry.Policy {
-				return retry.Chain(ratelimit.NewPacer(pacer...), breaker.New(host))
+				return retry.Chain(ratelimit.NewPacer(append(pacer, ratelimit.Careful())...), breaker.New(host))
 			}),
 		)),
 		httpx.Refused(httpx.Status(403), httpx.Blocked),
@@ -121,7 +121,7 @@ func TestABriefOutageLosesNoPage(t *testing.T) {
 		})
 		took, lost := crawl(t, scraper(rt, ratelimit.MaxRate(20)), 300)
 		t.Logf("300 pages in %v, %d requests into the outage", took, asked)
-		if lost > 0 || asked > 60 || took > 6*time.Minute {
+		if lost > 0 || asked > 60 || took > 3*time.Minute {
 			t.Errorf("%d pages lost, %d requests into the outage, %v", lost, asked, took)
 		}
 	})
@@ -151,7 +151,7 @@ func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
 		t.Logf("404 retried %v: %v, with 5 %% dead links %v", again, took[0], took[1])
 		most := 1.3
 		if again { // 60 requests more, and the waits of the last page
-			most = 1.4
+			most = 1.6
 		}
 		if float64(took[1]) > most*float64(took[0]) {
 			t.Errorf("404 retried %v: %v without dead links, %v with 5 %%", again, took[0], took[1])

@@ -26,7 +26,7 @@ func Example_scraper() {
 		httpx.WithPolicy(retry.Chain(
 			policies.Exponential(policies.Attempts(5), policies.Patience(10*time.Minute)),
 			policies.Keyed(httpx.Host, func(host string) retry.Policy {
-				return retry.Chain(ratelimit.NewPacer(ratelimit.MaxRate(20)), breaker.New(host))
+				return retry.Chain(ratelimit.NewPacer(ratelimit.Careful()), breaker.New(host))
 			}),
 		)),
 		httpx.Refused(httpx.Status(403), httpx.Blocked), // a ban, a captcha: slow down, ask again
