@@ -64,6 +64,13 @@
 // breaker, is part of that probe: it is not counted and needs no place. One at a time goes through,
 // others are rejected.
 //
+// # A fleet
+//
+// With [Shared] the breakers of the same name in many processes are one fleet on a [Store]: they
+// open together when enough of them have opened, and send one probe for all. The module
+// breaker/redisbreaker is a Store on Redis; its documentation says what is promised and what is
+// not.
+//
 // # gobreaker
 //
 // Each opening is a two-step breaker of github.com/sony/gobreaker/v2: it hands out the probes and

@@ -138,9 +138,9 @@ func (b *Breaker) newClosed(now time.Duration) *era {
 // enter begins a new era and notes the turn. b.mu is held.
 func (b *Breaker) enter(e *era, cause error) {
 	from := b.era.Swap(e).state
-	t := turn{Change: Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause}, cause: e.cause}
+	c := Change{Name: b.name, From: from, To: e.state, Time: b.wall(e.since), Cause: cause}
+	t := turn{Change: c, cause: e.cause}
 	if b.member != nil && !b.member.following && e.state != HalfOpen {
-		b.member.changes++
 		t.own = true
 	}
 	b.turns = append(b.turns, t)

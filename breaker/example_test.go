@@ -22,6 +22,39 @@ func Example() {
 	// true open
 }
 
+// Three members of a fleet, here in one process. One that fails alone holds itself only; when two
+// of three have failed all are open.
+func ExampleShared() {
+	store := breaker.NewStore() // redisbreaker.New(client) for many processes
+	var members []*breaker.Breaker
+	for range 3 {
+		members = append(members, breaker.New("catalog", breaker.ConsecutiveFailures(1),
+			breaker.Shared(store, breaker.Every(10*time.Millisecond))))
+	}
+	call := func(b *breaker.Breaker, err error) {
+		_ = retry.Run(context.Background(), b, func(context.Context) error { return err })
+	}
+	// Members hear of each other while they are in use.
+	states := func() {
+		for range 40 {
+			for _, b := range members {
+				call(b, nil)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		fmt.Println(members[0].State(), members[1].State(), members[2].State())
+	}
+	states()
+	call(members[0], errors.New("no route to host"))
+	states()
+	call(members[1], errors.New("connection refused"))
+	states()
+	// Output:
+	// closed closed closed
+	// open closed closed
+	// open open open
+}
+
 // A stream says more than once how its callee is: when it is established, and when it breaks. Here
 // it counts as one call, which is over when the first message has come.
 func ExampleBreaker_Allow() {

@@ -21,6 +21,7 @@ type wire struct {
 	breaker.Store
 	mu     sync.Mutex
 	delay  func() time.Duration // each way
+	slow   time.Duration        // of answers
 	cut    bool                 // questions are lost
 	deaf   bool                 // answers are lost
 	hangs  bool                 // whatever the context says
@@ -32,7 +33,7 @@ var errCut = errors.New("connection refused")
 
 func (w *wire) way(ctx context.Context, f func() error) error {
 	w.mu.Lock()
-	delay, cut, deaf, hangs := w.delay, w.cut, w.deaf, w.hangs
+	delay, slow, cut, deaf, hangs := w.delay, w.slow, w.cut, w.deaf, w.hangs
 	w.asked++
 	w.mu.Unlock()
 	pause := func() {
@@ -49,8 +50,12 @@ func (w *wire) way(ctx context.Context, f func() error) error {
 	if err := f(); err != nil {
 		return err
 	}
+	time.Sleep(slow)
 	if pause(); deaf {
 		return errCut
+	}
+	if slow > 0 {
+		return nil // whatever the context says
 	}
 	return ctx.Err()
 }
@@ -652,4 +657,240 @@ func TestSharedOptionsSayWhatTheyMustBe(t *testing.T) {
 			t.Error("a misconfigured breaker asks a store")
 		}
 	}
+}
+
+var bg = context.Background()
+
+// two is a fleet of two members without traffic of their own, on one store.
+func two(opts ...breaker.Option) (a, b *breaker.Breaker, wa, wb *wire) {
+	store := breaker.NewStore()
+	wa, wb = &wire{Store: store}, &wire{Store: store}
+	make := func(w *wire) *breaker.Breaker {
+		return breaker.New("x", append([]breaker.Option{breaker.ConsecutiveFailures(1), breaker.OpenFor(5 * time.Second), breaker.ProbeLimit(time.Hour), breaker.Shared(w)}, opts...)...)
+	}
+	return make(wa), make(wb), wa, wb
+}
+
+// down has both members vote, and waits until the fleet is half-open.
+func down(t *testing.T, a, b *breaker.Breaker) {
+	t.Helper()
+	_, _ = run(a, succeed), run(b, succeed)
+	time.Sleep(100 * time.Millisecond)
+	_, _ = run(a, fail), run(b, fail)
+	time.Sleep(time.Second)
+	rejected(t, a) // both are in use, and hear that the fleet is open
+	rejected(t, b)
+	time.Sleep(4500 * time.Millisecond)
+	want(t, a, breaker.HalfOpen)
+	want(t, b, breaker.HalfOpen)
+}
+
+// goesIn tells after how long a call is admitted.
+func goesIn(t *testing.T, b *breaker.Breaker, call func(context.Context) error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for time.Since(began) < 20*time.Second {
+		if err := run(b, call); !errors.Is(err, breaker.ErrOpen) {
+			return time.Since(began)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("no call is admitted: %v", b)
+	return 0
+}
+
+func storeSays(t *testing.T, s breaker.Store) breaker.Fleet {
+	t.Helper()
+	all, err := s.Exchange(bg, []breaker.Report{{Name: "x", Member: "looks"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0]
+}
+
+func TestFleetsProbe(t *testing.T) {
+	neutral := func(context.Context) error { return retry.Neutral(errBoom) }
+	for name, test := range map[string]func(t *testing.T){
+		"without a verdict is given back to all": func(t *testing.T) {
+			a, b, w, _ := two()
+			down(t, a, b)
+			if err := run(a, neutral); errors.Is(err, breaker.ErrOpen) {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			if ok, _ := w.Store.Probe(bg, "x", "another", 1, time.Millisecond); !ok {
+				t.Error("it is not free at once")
+			}
+			if took := goesIn(t, b, succeed); took > 500*time.Millisecond {
+				t.Errorf("after %v", took)
+			}
+			time.Sleep(10 * time.Millisecond)
+			if f := storeSays(t, w.Store); f.State != breaker.Closed {
+				t.Errorf("%+v", f)
+			}
+		},
+		"that fails opens the store": func(t *testing.T) {
+			a, b, w, _ := two()
+			down(t, a, b)
+			_ = run(a, fail)
+			time.Sleep(10 * time.Millisecond)
+			if f := storeSays(t, w.Store); f.State != breaker.Open || f.Era != 2 {
+				t.Errorf("%+v", f)
+			}
+			rejected(t, b)
+			if took := goesIn(t, b, succeed); took < 4900*time.Millisecond || took > 5500*time.Millisecond {
+				t.Errorf("after %v", took)
+			}
+		},
+		"of several is kept by the member until it has them all": func(t *testing.T) {
+			a, b, w, _ := two(breaker.Probes(2))
+			down(t, a, b)
+			_ = run(a, succeed)
+			time.Sleep(300 * time.Millisecond)
+			if ok, _ := w.Store.Probe(bg, "x", "another", 1, time.Second); ok {
+				t.Error("given back after the first")
+			}
+			_ = run(a, succeed)
+			time.Sleep(10 * time.Millisecond)
+			if f := storeSays(t, w.Store); f.State != breaker.Closed {
+				t.Errorf("%+v", f)
+			}
+		},
+		"that nobody waits for any more is given back": func(t *testing.T) {
+			a, b, w, _ := two()
+			down(t, a, b)
+			w.set(func() { w.slow = 200 * time.Millisecond })
+			ctx, stop := context.WithTimeout(bg, 100*time.Millisecond)
+			defer stop()
+			began := time.Now()
+			err := retry.Run(ctx, a, func(context.Context) error { t.Error("called"); return nil })
+			if time.Since(began) > 100*time.Millisecond || !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v after %v", err, time.Since(began))
+			}
+			time.Sleep(time.Second)
+			if took := goesIn(t, b, succeed); took > 500*time.Millisecond {
+				t.Errorf("after %v", took)
+			}
+		},
+		"is not asked for by every call": func(t *testing.T) {
+			a, b, _, w := two()
+			down(t, a, b)
+			go func() { _ = run(a, takes(10*time.Second, nil)) }()
+			time.Sleep(100 * time.Millisecond)
+			w.set(func() { w.asked = 0 })
+			for range 1000 {
+				rejected(t, b)
+				time.Sleep(10 * time.Millisecond)
+				if b.State() == breaker.Closed {
+					break
+				}
+			}
+			if n := w.count(); n > 120 {
+				t.Errorf("asked %d times in 10 s", n)
+			}
+			time.Sleep(time.Minute)
+		},
+		"closes once, though older answers come after it": func(t *testing.T) {
+			var seen []string
+			a, b, w, _ := two(breaker.OnChange(func(c breaker.Change) { seen = append(seen, c.To.String()) }))
+			down(t, a, b)
+			seen = nil
+			w.set(func() { w.delay = func() time.Duration { return 200 * time.Millisecond } })
+			for range 100 { // traffic, so that it asks all the time
+				_ = run(a, succeed)
+				time.Sleep(20 * time.Millisecond)
+			}
+			if got := strings.Join(seen, " "); got != "closed" {
+				t.Errorf("%s", got)
+			}
+			time.Sleep(time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) { in(t, test) })
+	}
+}
+
+func TestIsolatedWhileAQuestionIsUnderWay(t *testing.T) {
+	in(t, func(t *testing.T) {
+		a, _, w, _ := two()
+		w.set(func() { w.delay = func() time.Duration { return 100 * time.Millisecond } })
+		_ = run(a, succeed)
+		time.Sleep(150 * time.Millisecond) // asked after 25 ms, answered 200 ms later
+		a.Isolate()
+		time.Sleep(200 * time.Millisecond)
+		if f := storeSays(t, w.Store); f.State != breaker.Isolated {
+			t.Errorf("%+v", f)
+		}
+		want(t, a, breaker.Isolated)
+		time.Sleep(time.Minute)
+		want(t, a, breaker.Isolated)
+	})
+}
+
+func TestOwnOpeningLastsAlsoIfTheFleetIsClosed(t *testing.T) {
+	in(t, func(t *testing.T) {
+		a, b, _, _ := two()
+		_, _ = run(a, succeed), run(b, succeed)
+		a.Isolate()
+		time.Sleep(time.Second)
+		a.Release() // it is not the first era any more
+		time.Sleep(time.Second)
+		_ = run(a, fail)
+		want(t, a, breaker.Open)
+		for range 49 {
+			time.Sleep(100 * time.Millisecond)
+			_ = run(b, succeed)
+			rejected(t, a)
+		}
+	})
+}
+
+func TestStoreThatHangsIsAskedByOneGoroutine(t *testing.T) {
+	in(t, func(t *testing.T) {
+		a, _, w, _ := two()
+		w.set(func() { w.hangs = true })
+		for range 300 {
+			_ = run(a, succeed)
+			time.Sleep(50 * time.Millisecond)
+		}
+		if n := w.count(); n != 1 {
+			t.Errorf("%d questions hang", n)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestShadowFollowsAndDoesNotVote(t *testing.T) {
+	in(t, func(t *testing.T) {
+		store := breaker.NewStore()
+		option := []breaker.Option{breaker.ConsecutiveFailures(1), breaker.Shared(store)}
+		a, b := breaker.New("x", option...), breaker.New("x", append(option, breaker.Shadow())...)
+		for range 20 {
+			_, _ = run(a, fail), run(b, fail)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if f := storeSays(t, store); f.State != breaker.Closed || f.Votes != 1 {
+			t.Errorf("%+v", f)
+		}
+		b.Isolate()
+		time.Sleep(time.Second)
+		if f := storeSays(t, store); f.State != breaker.Closed {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+func TestAllowIsAUseToo(t *testing.T) {
+	in(t, func(t *testing.T) {
+		a, b, _, _ := two()
+		a.Isolate()
+		time.Sleep(time.Second)
+		for range 2 {
+			if done, err := b.Allow(t.Context()); err == nil {
+				done(nil)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		want(t, b, breaker.Isolated)
+	})
 }

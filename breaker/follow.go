@@ -10,9 +10,8 @@ import (
 )
 
 // hear takes the answer of the store: what holds for the fleet, or why it does not say. told is the
-// outcome of a probe that the store knows now; changes is the number of the breaker's own changes
-// that it was asked with.
-func (b *Breaker) hear(f Fleet, told *result, changes uint64, err error) {
+// outcome of a probe that the store knows now.
+func (b *Breaker) hear(f Fleet, told *result, err error) {
 	sane := f.Name == b.name && f.State >= Closed && f.State <= Isolated && f.Era <= maxEra
 	if sane {
 		err = nil
@@ -41,9 +40,6 @@ func (b *Breaker) hear(f Fleet, told *result, changes uint64, err error) {
 		}
 		outdated := f.Era != m.fleet.Era
 		m.fleet = f
-		if m.changes != changes {
-			return // it was asked before the last one: the next answer counts
-		}
 		m.isolate = m.isolate && f.State != Isolated
 		m.release = m.release && f.State == Isolated
 		if m.isolate || m.release {
@@ -126,11 +122,12 @@ func (b *Breaker) followOpen(e *era, f Fleet) {
 	if e.fleet == f.Era && until <= after(max(e.until, now), b.member.every) {
 		return // as it is already, but for the time that the answer took
 	}
-	next := &era{state: Open, since: now, openFor: b.openFor, cause: fleetCause(f), fleet: f.Era}
-	if e.state == Open || e.state == HalfOpen {
-		next.openFor, next.cause = e.openFor, e.cause
+	next := &era{state: Open, since: now, openFor: max(b.openFor, left), fleet: f.Era}
+	if next.cause = e.cause; e.opening == nil {
+		next.cause = fleetCause(f)
 	}
 	if e.state == Open {
+		next.openFor = max(next.openFor, e.openFor)
 		next.votes, until = e.votes, max(until, e.votes)
 	}
 	next.opening = newOpening(b.probes, until-now)
@@ -153,7 +150,6 @@ func fleetCause(f Fleet) *failed {
 func (b *Breaker) byHand(isolate bool, now time.Duration) {
 	if m := b.member; m != nil && !b.shadow {
 		m.isolate, m.release, m.noted = isolate, !isolate, now
-		m.changes++
 	}
 }
 
@@ -220,12 +216,4 @@ func (b *Breaker) tellFleet(e *era, o outcome) {
 		return
 	}
 	m.settled = max(m.settled, e.fleet)
-}
-
-// next is the era of the fleet once the store knows of r.
-func (r *result) next() uint64 {
-	if r.outcome == neutral {
-		return r.era
-	}
-	return r.era + 1
 }

@@ -75,15 +75,15 @@ func (h *hub) ask(mine uint64) {
 	}
 	hubs.Unlock()
 
-	var q question
+	var all []question
 	for _, b := range members {
-		r, done, changes, used := b.report()
+		r, done, used := b.report()
 		if used || h.wanted(b) {
-			q.add(b, r, done, changes)
+			all = append(all, question{b, r, done})
 		}
 	}
-	if len(q.from) > 0 {
-		h.exchange(&q)
+	if len(all) > 0 {
+		h.exchange(all)
 	}
 	h.next()
 }
@@ -116,17 +116,17 @@ func (h *hub) next() {
 	}
 }
 
-// question is one exchange with a store.
+// question is what one breaker has to say and to ask.
 type question struct {
-	from    []*Breaker
-	mine    []Report
-	done    []*result
-	changes []uint64
+	from *Breaker
+	mine Report
+	done *result
 }
 
-func (q *question) add(b *Breaker, r Report, done *result, changes uint64) {
-	q.from, q.mine = append(q.from, b), append(q.mine, r)
-	q.done, q.changes = append(q.done, done), append(q.changes, changes)
+// answer is what it hears.
+type answer struct {
+	fleet Fleet
+	told  *result // the outcome of a probe, which the store knows now
 }
 
 var (
@@ -135,52 +135,48 @@ var (
 )
 
 // exchange asks, and has the breakers follow the answers.
-func (h *hub) exchange(q *question) {
-	type answers struct {
-		fleets []Fleet
-		told   []bool // the outcome of the probe
-		err    error
+func (h *hub) exchange(all []question) {
+	var answers []answer
+	err := errSilent
+	if !h.isStuck() { // one question that was given up is enough
+		answers, err = asking(context.Background(), func(ctx context.Context) ([]answer, error) {
+			return put(ctx, h.key.store, all)
+		}, h.setStuck)
 	}
-	a, err := answers{}, errSilent
+	for i, q := range all {
+		var a answer
+		if i < len(answers) {
+			a = answers[i]
+		}
+		q.from.hear(a.fleet, a.told, err)
+	}
+}
+
+func (h *hub) isStuck() bool {
 	hubs.Lock()
-	free := !h.stuck
-	hubs.Unlock()
-	if free {
-		a, err = asking(context.Background(), func(ctx context.Context) (a answers, err error) {
-			a.told = make([]bool, len(q.from))
-			for i, r := range q.done {
-				if r != nil && err == nil {
-					if err = tell(ctx, h.key.store, q.mine[i], *r); err == nil {
-						a.told[i] = true
-						q.mine[i].Era = max(q.mine[i].Era, r.next())
-					}
-				}
-			}
-			if err == nil {
-				a.fleets, err = h.key.store.Exchange(ctx, q.mine)
-			}
-			a.err = err
-			return a, nil
-		}, func(stuck bool) {
-			hubs.Lock()
-			h.stuck = stuck
-			hubs.Unlock()
-		})
-		if err == nil {
-			err = a.err
+	defer hubs.Unlock()
+	return h.stuck
+}
+
+func (h *hub) setStuck(stuck bool) {
+	hubs.Lock()
+	defer hubs.Unlock()
+	h.stuck = stuck
+}
+
+func put(ctx context.Context, s Store, all []question) ([]answer, error) {
+	answers, mine := make([]answer, len(all)), make([]Report, len(all))
+	for i, q := range all {
+		mine[i] = q.mine
+		if q.done != nil && tell(ctx, s, q.mine, *q.done) == nil {
+			answers[i].told = q.done
 		}
 	}
-	for i, b := range q.from {
-		var f Fleet
-		if i < len(a.fleets) {
-			f = a.fleets[i]
-		}
-		var told *result
-		if i < len(a.told) && a.told[i] {
-			told = q.done[i]
-		}
-		b.hear(f, told, q.changes[i], err)
+	fleets, err := s.Exchange(ctx, mine)
+	for i := range min(len(fleets), len(answers)) {
+		answers[i].fleet = fleets[i]
 	}
+	return answers, err
 }
 
 // tell tells a store the outcome of a probe.
@@ -195,15 +191,15 @@ func tell(ctx context.Context, s Store, r Report, done result) error {
 // asking calls f with a limit of time, and returns when that is over, or ctx ends, whatever f does.
 // Until then, and for as long as f goes on after that, stuck was last told true.
 func asking[T any](ctx context.Context, f func(context.Context) (T, error), stuck func(bool)) (T, error) {
-	type answer struct {
+	type returned struct {
 		value T
 		err   error
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, patience, errSilent)
-	c := make(chan answer, 1)
+	c := make(chan returned, 1)
 	stuck(true)
 	go func() {
-		a := answer{err: errors.New("breaker: the store has ended its goroutine")}
+		a := returned{err: errors.New("breaker: the store has ended its goroutine")}
 		defer func() {
 			if p := recover(); p != nil {
 				a.err = fmt.Errorf("breaker: the store has panicked: %v", p)

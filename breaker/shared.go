@@ -91,10 +91,9 @@ type member struct {
 
 	attention atomic.Bool // the next call is to attend to the fleet: see Breaker.attend
 
-	changes uint64 // of the breaker's own: an answer to what was asked before the last one is outdated
-	calls   int    // outcomes since the last report
-	asked   int64  // Breaker.asked at the last report
-	isolate bool   // by hand, and not known to the store yet
+	calls   int   // outcomes since the last report
+	asked   int64 // Breaker.asked at the last report
+	isolate bool  // by hand, and not known to the store yet
 	release bool
 	done    *result       // of a probe, and not known to the store yet
 	noted   time.Duration // when the last of these was
@@ -128,9 +127,8 @@ func (b *Breaker) attend(ctx context.Context) {
 	}
 }
 
-// report is what the fleet is to hear. It reports false if the breaker is not in use. changes is
-// the number of the breaker's own changes that the report knows of.
-func (b *Breaker) report() (r Report, done *result, changes uint64, used bool) {
+// report is what the fleet is to hear. It reports false if the breaker is not in use.
+func (b *Breaker) report() (r Report, done *result, used bool) {
 	b.mu.Lock()
 	now, e, m := b.present(b.now()), b.era.Load(), b.member
 	asked := b.asked.Load()
@@ -146,10 +144,10 @@ func (b *Breaker) report() (r Report, done *result, changes uint64, used bool) {
 		r.Vote, r.OpenFor = Open, e.openFor
 	}
 	m.calls, m.asked = 0, asked
-	done, changes = m.done, m.changes
+	done = m.done
 	b.mu.Unlock()
 	if r.Vote == Open || r.Isolate {
 		r.Cause = e.cause.text()
 	}
-	return r, done, changes, used
+	return r, done, used
 }
