@@ -33,7 +33,7 @@
 //
 // # Keys
 //
-// {reprise:NAME}:b, a hash, and {reprise:NAME}:m, a sorted set of the members, both in one slot of a
+// {reprise:NAME}:b, a hash, and {reprise:NAME}:w, a sorted set of who asked lately, both in one slot of a
 // cluster, whatever bytes NAME has. They expire after 24 hours without a question. The script needs the
 // commands TIME, HMGET, HSET, ZADD, ZREMRANGEBYSCORE, ZCARD, ZRANGE, ZINCRBY and PEXPIRE.
 //

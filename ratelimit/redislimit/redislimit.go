@@ -46,9 +46,10 @@ func (s store) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimi
 }
 
 // keys of a limit: both in one slot of a cluster whatever bytes the name has, since the hash tag is
-// what stands between the first brace and the first closing one after it, and is never empty.
+// what stands between the first brace and the first closing one after it, and is never empty. A breaker
+// of the same name has other keys (:s, :v, :m, :p).
 func keys(name string) []string {
-	return []string{"{reprise:" + name + "}:b", "{reprise:" + name + "}:m"}
+	return []string{"{reprise:" + name + "}:b", "{reprise:" + name + "}:w"}
 }
 
 // arguments of the script. Numbers are plain digits: Lua itself would keep 14 of them.
