@@ -3,7 +3,11 @@ module github.com/reprise-go/reprise/examples
 go 1.26.0
 
 require (
+	github.com/alicebob/miniredis/v2 v2.40.0
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/reprise-go/reprise v0.0.0
+	github.com/reprise-go/reprise/breaker/redisbreaker v0.0.0
+	github.com/reprise-go/reprise/ratelimit/redislimit v0.0.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	golang.org/x/net v0.62.0
 	golang.org/x/text v0.44.0
@@ -18,9 +22,12 @@ require (
 	codeberg.org/go-pdf/fpdf v0.11.1 // indirect
 	git.sr.ht/~sbinet/gg v0.7.0 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
 	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
+	github.com/yuin/gopher-lua v1.1.1 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/image v0.30.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 )
@@ -43,3 +50,7 @@ require (
 replace github.com/reprise-go/reprise => ../
 
 replace github.com/reprise-go/reprise/httpx/htmlpage => ../httpx/htmlpage
+
+replace github.com/reprise-go/reprise/breaker/redisbreaker => ../breaker/redisbreaker
+
+replace github.com/reprise-go/reprise/ratelimit/redislimit => ../ratelimit/redislimit
