@@ -48,7 +48,7 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	if inner && l.outermost {
+	if inner && (l.outermost || retry.RemoteLoop(ctx)) {
 		return next.Do(ctx)
 	}
 	begun := now()

@@ -25,6 +25,13 @@
 // patience, as is the RetryInfo detail of a status; a negative or malformed pushback forbids a
 // further attempt (gRFC A6). Each further attempt carries grpc-previous-rpc-attempts.
 //
+// # Between services
+//
+// A server that trusts its caller ([Trust]) takes over its priority, and the loops in its handler leave
+// the retrying of a further attempt to the caller's loop: see retry.WithRemoteAttempt. A handler whose
+// own loop has repeated its calls in vain forbids a further attempt by a pushback of -1. So three
+// services of three attempts each call a dead one three times and not 27 times.
+//
 // # Errors
 //
 // What comes back is the error of the chain: errors.Is and errors.As find breaker.ErrOpen, a

@@ -115,12 +115,18 @@ func (s *server) StreamingInputCall(in grpc.ClientStreamingServer[pb.StreamingIn
 // connect starts s and returns a client of it.
 func connect(t *testing.T, s *server, serve []grpc.ServerOption, dial ...grpc.DialOption) pb.TestServiceClient {
 	t.Helper()
+	return connectTo(t, s, serve, dial...)
+}
+
+// connectTo is connect for any service.
+func connectTo(t *testing.T, s pb.TestServiceServer, serve []grpc.ServerOption, dial ...grpc.DialOption) pb.TestServiceClient {
+	t.Helper()
 	l := bufconn.Listen(1 << 16)
 	dial = append(dial, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
 	return start(t, s, l, "passthrough:///bufconn", serve, dial)
 }
 
-func start(t *testing.T, s *server, l net.Listener, target string, serve []grpc.ServerOption, dial []grpc.DialOption) pb.TestServiceClient {
+func start(t *testing.T, s pb.TestServiceServer, l net.Listener, target string, serve []grpc.ServerOption, dial []grpc.DialOption) pb.TestServiceClient {
 	t.Helper()
 	srv := grpc.NewServer(serve...)
 	pb.RegisterTestServiceServer(srv, s)
@@ -216,6 +222,54 @@ func TestAttemptsAndPriorityTravel(t *testing.T) {
 			if got != want || s.priority[i] != priority || s.methods[i] != pb.TestService_UnaryCall_FullMethodName {
 				t.Errorf("call %d: attempts %q, priority %d, method %q", i, got, s.priority[i], s.methods[i])
 			}
+		}
+	}
+}
+
+// relay is a service that calls the next one.
+type relay struct {
+	pb.UnimplementedTestServiceServer
+	next pb.TestServiceClient
+}
+
+func (r *relay) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	return r.next.UnaryCall(ctx, in)
+}
+
+func TestThreeHopsOfThreeAttemptsDoNotMultiply(t *testing.T) {
+	loop := client(policies.Constant(0, policies.Attempts(3)), grpcretry.Idempotent(everyMethod))
+	for trust, most := range map[bool]int{true: 4, false: 4} {
+		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil, grpcretry.Trust(func(context.Context) bool { return trust })))}
+		dead := &server{steps: []step{{code: fail}}}
+		leaf := connect(t, dead, nil, loop...)
+		c := connectTo(t, &relay{next: connectTo(t, &relay{next: leaf}, serve, loop...)}, serve, loop...)
+		if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); status.Code(err) != fail {
+			t.Error(err)
+		}
+		if n := dead.calls(); n > most || n < 3 {
+			t.Errorf("trusted %v: %d calls of the dead service", trust, n)
+		}
+	}
+}
+
+func TestAFurtherAttemptOfATrustedCallerIsNotRepeated(t *testing.T) {
+	for attempts, want := range map[string]int{"": 3, "0": 1, "2": 1, "junk": 3, "-1": 3} {
+		dead := &server{steps: []step{{code: fail}}}
+		leaf := connect(t, dead, nil, client(policies.Constant(0, policies.Attempts(3)), grpcretry.Idempotent(everyMethod))...)
+		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil, grpcretry.Trust(func(context.Context) bool { return true })))}
+		c := connectTo(t, &relay{next: leaf}, serve)
+		ctx := t.Context()
+		if attempts != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "grpc-previous-rpc-attempts", attempts)
+		}
+		var trailer metadata.MD
+		_, _ = c.UnaryCall(ctx, &pb.SimpleRequest{}, grpc.Trailer(&trailer))
+		pushback := ""
+		if v := trailer.Get("grpc-retry-pushback-ms"); len(v) > 0 {
+			pushback = v[0]
+		}
+		if said := pushback == "-1"; dead.calls() != want || said != (want == 3) {
+			t.Errorf("%q: %d calls, pushback %q", attempts, dead.calls(), pushback)
 		}
 	}
 }

@@ -22,10 +22,11 @@ import (
 // in p. A policy that runs the handler twice, as a loop does, is a configuration error.
 func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 	c := configure(opts)
+	p = observed(p)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		resp, err := serve(ctx, c, p, info.FullMethod, func(ctx context.Context) (any, error) { return handler(ctx, req) })
-		if wait, refused := rejectedFor(err); refused {
-			_ = grpc.SetTrailer(ctx, wait) // fails only outside of a call
+		resp, trailer, err := serve(ctx, c, p, info.FullMethod, func(ctx context.Context) (any, error) { return handler(ctx, req) })
+		if trailer != nil {
+			_ = grpc.SetTrailer(ctx, trailer) // fails only outside of a call
 		}
 		return resp, withStatus(err)
 	}
@@ -34,12 +35,13 @@ func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 // StreamServer lets streams through p for as long as they last.
 func StreamServer(p retry.Policy, opts ...Option) grpc.StreamServerInterceptor {
 	c := configure(opts)
+	p = observed(p)
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		_, err := serve(stream.Context(), c, p, info.FullMethod, func(ctx context.Context) (any, error) {
+		_, trailer, err := serve(stream.Context(), c, p, info.FullMethod, func(ctx context.Context) (any, error) {
 			return nil, handler(srv, &streamWithin{stream, ctx})
 		})
-		if wait, refused := rejectedFor(err); refused {
-			stream.SetTrailer(wait)
+		if trailer != nil {
+			stream.SetTrailer(trailer)
 		}
 		return withStatus(err)
 	}
@@ -55,19 +57,46 @@ func (s *streamWithin) Context() context.Context { return s.ctx }
 
 var errTwice = retry.ConfigErrorf("grpcretry", "a server's policy must not run the handler twice: retry on the client")
 
-func serve(ctx context.Context, c config, p retry.Policy, method string, handler func(context.Context) (any, error)) (any, error) {
-	ctx = incoming(withMethod(ctx, method), c)
+// visit is one call of the server.
+type visit struct {
+	ran   atomic.Bool
+	spent atomic.Bool // a loop in the handler has used up its attempts
+}
+
+type visitKey struct{}
+
+// observed has the visit in the context hear of the loops in its handler.
+func observed(p retry.Policy) retry.Policy {
+	return retry.Chain(retry.Observe(func(ctx context.Context, e retry.Event) {
+		v, _ := ctx.Value(visitKey{}).(*visit)
+		if v != nil && e.Kind == retry.KindGiveUp && retry.Spent(e.Err) {
+			v.spent.Store(true)
+		}
+	}), p)
+}
+
+// serve returns the handler's answer, and the trailer that tells the caller what to make of it: when
+// to come back or, if a loop in the handler has repeated the call in vain, not to.
+func serve(ctx context.Context, c config, p retry.Policy, method string, handler func(context.Context) (any, error)) (any, metadata.MD, error) {
+	v := &visit{}
+	ctx = context.WithValue(incoming(withMethod(ctx, method), c), visitKey{}, v)
 	if err := retry.Ended(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var ran atomic.Bool
-	return retry.Do(ctx, p, func(ctx context.Context) (any, error) {
-		if ran.Swap(true) {
+	resp, err := retry.Do(ctx, p, func(ctx context.Context) (any, error) {
+		if v.ran.Swap(true) {
 			return nil, errTwice
 		}
 		resp, err := handler(ctx)
 		return resp, markServed(err)
 	})
+	switch trailer, refused := rejectedFor(err); {
+	case refused:
+		return resp, trailer, err
+	case err != nil && v.spent.Load():
+		return resp, metadata.Pairs(pushbackKey, "-1"), err
+	}
+	return resp, nil, err
 }
 
 // markServed says what a handler's error means for the policies around it: what this server could not
@@ -86,15 +115,21 @@ func markServed(err error) error {
 // incoming reads what a trusted caller tells of its call.
 func incoming(ctx context.Context, c config) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx)
-	v := md.Get(priorityKey)
-	if len(v) == 0 || !c.trust(ctx) {
+	priority, attempts := md.Get(priorityKey), md.Get(attemptsKey)
+	if len(priority)+len(attempts) == 0 || !c.trust(ctx) {
 		return ctx
 	}
-	p, err := strconv.ParseInt(v[0], 10, 16)
-	if err != nil {
-		return ctx
+	if len(attempts) > 0 {
+		if before, err := strconv.ParseUint(attempts[0], 10, 30); err == nil {
+			ctx = retry.WithRemoteAttempt(ctx, int(before)+1)
+		}
 	}
-	return retry.WithPriority(ctx, retry.Priority(p))
+	if len(priority) > 0 {
+		if p, err := strconv.ParseInt(priority[0], 10, 16); err == nil {
+			ctx = retry.WithPriority(ctx, retry.Priority(p))
+		}
+	}
+	return ctx
 }
 
 // rejectedFor is the trailer that tells a caller when to come back.

@@ -50,12 +50,19 @@ func mark(err error, trailer metadata.MD, repeatable bool) error {
 	}
 	switch wait, asked := patience(err, trailer); {
 	case asked && wait < 0:
-		return retry.Permanent(err)
+		return retry.Permanent(&noMoreError{err})
 	case asked:
 		return retry.After(err, wait)
 	}
 	return err
 }
+
+// noMoreError is a failure after which the server wants no further attempt. retry.Spent asks for it: a
+// server in the middle says the same to its own caller.
+type noMoreError struct{ error }
+
+func (e *noMoreError) Unwrap() error    { return e.error }
+func (*noMoreError) RetriesSpent() bool { return true }
 
 // patience is the wait that the server asked for; negative: it wants no further attempt.
 func patience(err error, trailer metadata.MD) (wait time.Duration, asked bool) {
