@@ -109,6 +109,7 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		}
 		return nil, err
 	}
+	x.tell(ctx, req)
 	if x.jar != nil {
 		for _, c := range x.jar.Cookies(req.URL) {
 			req.AddCookie(c)

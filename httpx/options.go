@@ -53,6 +53,7 @@ type settings struct {
 	secure        bool        // NoDowngrade
 	polite        *politeness // nil: no robots.txt
 	logger        *slog.Logger
+	propagate     []recipient // who is told of deadline, attempt and priority
 }
 
 var defaultPolicy = policies.Exponential()

@@ -109,7 +109,7 @@ func (x *exchange) verdict(ctx context.Context, req *http.Request, resp, seen *h
 	if wait, asked := patience(resp, quotas, refused || code == http.StatusTooManyRequests); asked {
 		err = retry.After(err, wait)
 	}
-	if rejected && (unprocessed || x.idempotent(req)) {
+	if rejected && (unprocessed || x.idempotent(req)) && !x.status.RetriesSpent() {
 		return x.again(ctx, err)
 	}
 	return retry.Permanent(err)

@@ -1,0 +1,242 @@
+package httpx
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/httpx/internal/field"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// Guard lets the requests of a server through p: a limiter, a bulkhead, an adaptive limit, a throttle, a
+// breaker around what the handler depends on. Build one for each set of handlers that share p:
+//
+//	limits := policies.Keyed(httpx.ClientKey, func(string) retry.Policy {
+//		return ratelimit.New(10, 20, ratelimit.MaxWait(0))
+//	})
+//	guard := httpx.Guard(retry.Chain(limits, policies.NewAdaptive()))
+//	http.Handle("/orders/", guard(orders))
+//
+// A request that p rejects is answered without running the handler: 429 by a policy that has a limit
+// (Quota.Limit of its rejection is positive), 503 by every other, each with Retry-After in whole seconds,
+// rounded up, 1 if the time is not known. A limiter tells its limit in RateLimit-Policy and RateLimit
+// fields (draft-ietf-httpapi-ratelimit-headers-10), on responses of admitted requests too. Of a limiter
+// that several clients share each client is told its part: the tokens that are left, and the limit, by
+// the number of clients seen in the limiter's window. A client whose pacer reads these fields settles at
+// its part without a refusal. If two limiters share a window but not their clients give them names.
+//
+// To the policies in p a 5xx of the handler is a failure and a 4xx is not. A request whose deadline has
+// passed is answered 503 without work; nor does the handler run for one that waited in a queue too
+// long. Panics and hijacked connections pass through, and http.ResponseController, http.Flusher,
+// http.Hijacker and io.ReaderFrom keep working. A handler that has written nothing when p fails the
+// request, as when policies.Timeout ends it, is answered for with a 503.
+//
+// A policy that runs the handler twice, as a retry loop does, is a configuration error. Such errors
+// answer every request with a 500 that says what is wrong; the handler that guard returns has a method
+// Validate() error for start-up.
+//
+// A handler whose own loop has repeated a call in vain and that answers 5xx says so in a field
+// Reprise-Retries: a [Client] further out does not repeat it. What callers tell of themselves is believed
+// only with [GuardTrust]. A nil p guards nothing but does the rest.
+func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler {
+	g := &guard{key: remoteKey}
+	for _, o := range opts {
+		if o == nil {
+			g.problem("GuardOption(nil): must not be nil")
+			continue
+		}
+		o(g)
+	}
+	g.look(p)
+	g.policy = retry.Chain(retry.Observe(g.hear), p)
+	return func(next http.Handler) http.Handler {
+		h := &guarded{guard: g, next: next, err: g.err}
+		if next == nil && h.err == nil {
+			h.err = retry.ConfigErrorf("httpx.Guard", "nil handler")
+		}
+		return h
+	}
+}
+
+// GuardOption tunes a [Guard].
+type GuardOption func(*guard)
+
+// GuardKey says which client a request is from: an API key, an account. The default is the IP address
+// of its RemoteAddr, an IPv6 address by its /64, which is what one customer has. X-Forwarded-For and its
+// like are not read, because anybody can send them: behind a proxy read here what the proxy sets. f must
+// be safe for concurrent use.
+func GuardKey(f func(*http.Request) string) GuardOption {
+	return func(g *guard) {
+		if f == nil {
+			g.problem("GuardKey(nil): must not be nil")
+			return
+		}
+		g.key = f
+	}
+}
+
+// GuardTrust says which callers are believed what a client's [Propagate] sends: the deadline, the number
+// of the attempt and the priority. The default is none, because a stranger would call everything
+// critical. The deadline bounds the request's context; the loops of the handler leave the retrying to the
+// caller's loop (see retry.WithRemoteAttempt); the priority is what retry.PriorityOf returns. f must be
+// safe for concurrent use.
+func GuardTrust(f func(*http.Request) bool) GuardOption {
+	return func(g *guard) {
+		if f == nil {
+			g.problem("GuardTrust(nil): must not be nil")
+			return
+		}
+		g.trust = f
+	}
+}
+
+// guard is what all requests through a Guard share.
+type guard struct {
+	policy  retry.Policy
+	key     func(*http.Request) string
+	trust   func(*http.Request) bool // nil: nobody
+	err     error
+	shared  map[string]bool // the limiters that stand in the chain itself, by their label
+	clients clients
+}
+
+func (g *guard) problem(format string, args ...any) {
+	if g.err == nil {
+		g.err = retry.ConfigErrorf("httpx.Guard", format, args...)
+	}
+}
+
+// look validates p, and notes which limiters are in it: those that are not there yet stand in a
+// container, with one for each of its keys.
+func (g *guard) look(p retry.Policy) {
+	if err := retry.Validate(p); err != nil {
+		g.err = err
+		return
+	}
+	g.shared = map[string]bool{}
+	inside := "" // a container
+	retry.Walk(p, func(path string, p retry.Policy) bool {
+		t, ok := p.(interface{ Traits() retry.Traits })
+		switch {
+		case ok && t.Traits().Loop:
+			g.problem("%s: must not run the handler twice: retry on the client", retry.Describe(p))
+		case inside != "" && strings.HasPrefix(path, inside):
+		case ok && t.Traits().Limiter:
+			label, _, _ := strings.Cut(retry.Describe(p), "(")
+			g.shared[label] = true
+		default:
+			if _, ok := p.(interface {
+				Members(yield func(string, retry.Policy) bool)
+			}); ok {
+				inside = path + "/"
+			}
+		}
+		return true
+	})
+}
+
+// guarded is a handler behind a guard.
+type guarded struct {
+	*guard
+	next http.Handler
+	err  error
+}
+
+// Validate returns the mistakes in the guard's policy and options, each of which Is [retry.ErrConfig].
+func (h *guarded) Validate() error { return h.err }
+
+func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.err != nil {
+		http.Error(w, h.err.Error(), http.StatusInternalServerError)
+		return
+	}
+	a := &arrival{guarded: h, Context: r.Context(), request: r}
+	a.answer.ResponseWriter = w
+	a.answer.arrival = a
+	if h.trust != nil {
+		if told := (told{r.Header}); told.any() && h.trust(r) {
+			ctx, cancel := told.within(r.Context())
+			defer cancel()
+			a.Context = ctx
+		}
+	}
+	err := retry.Ended(a)
+	if err == nil {
+		err = retry.Run(a, h.policy, a.handle)
+		if a.answer.begun() || err == nil && a.stage.Load() >= handling {
+			return
+		}
+	}
+	a.refuse(err)
+}
+
+// refuse answers in the handler's place.
+func (a *arrival) refuse(err error) {
+	w := a.answer.ResponseWriter
+	verdict := retry.VerdictOf(err)
+	switch code := http.StatusServiceUnavailable; {
+	case verdict.Config:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		if rejection := verdict.Rejection; rejection != nil {
+			wait := cmp.Or(rejection.RetryAfter, rejection.Quota.Reset)
+			if rejection.Quota.Limit > 0 {
+				code = http.StatusTooManyRequests
+				a.tell(rejection.Policy, rejection.Quota)
+			}
+			w.Header().Set("Retry-After", strconv.FormatInt(max(1, field.Ceil(wait)), 10))
+		}
+		http.Error(w, http.StatusText(code), code)
+	}
+}
+
+// hear is the guard's observer: it notes what belongs to the arrival in ctx.
+func (g *guard) hear(ctx context.Context, e retry.Event) {
+	a, _ := ctx.Value(arrivalKey{g}).(*arrival)
+	if a == nil {
+		return
+	}
+	switch {
+	case e.Kind == retry.KindAdmit && a.stage.Load() == arriving:
+		a.tell(e.Policy, e.Quota)
+	case e.Kind == retry.KindGiveUp && retry.Spent(e.Err):
+		a.spent.Store(true)
+	}
+}
+
+// tell adds what a limiter says of itself to the response.
+func (a *arrival) tell(policy string, q retry.Quota) {
+	if q.Limit <= 0 {
+		return
+	}
+	if !a.ownLimiter(policy) {
+		window := max(q.Window, time.Second)
+		q = field.Share(q, a.clients.seen(a.clientKey(), q.Limit, window))
+	}
+	h := a.answer.Header()
+	_, name, _ := strings.Cut(policy, " ")
+	name = cmp.Or(field.Token(name), "default")
+	n := field.Named{Name: name, Quota: q}
+	for i := 2; taken(h["Ratelimit-Policy"], n.Name); i++ {
+		n.Name = name + strconv.Itoa(i)
+	}
+	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], n.Policy())
+	h["Ratelimit"] = append(h["Ratelimit"], n.Left())
+}
+
+func taken(members []string, name string) bool {
+	for _, m := range members {
+		if strings.HasPrefix(m, `"`+name+`"`) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownLimiter reports whether the limiter serves this client alone: it is in none of the chain's own
+// places, and the client's key has been asked for on the way to it.
+func (a *arrival) ownLimiter(policy string) bool { return !a.shared[policy] && a.keyed.Load() }

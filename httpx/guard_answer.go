@@ -1,0 +1,105 @@
+package httpx
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// answer is the ResponseWriter that a guarded handler gets: it learns the status.
+type answer struct {
+	http.ResponseWriter
+	arrival *arrival
+	code    atomic.Int32 // the final status; 0: none yet
+	gone    atomic.Bool  // hijacked
+}
+
+// begun reports whether the handler has answered, or taken over the connection.
+func (a *answer) begun() bool { return a.code.Load() != 0 || a.gone.Load() }
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader notes the status, and tells a caller whose request was repeated in vain.
+func (a *answer) WriteHeader(code int) {
+	if code >= 200 || code == http.StatusSwitchingProtocols {
+		a.commit(code)
+	}
+	a.ResponseWriter.WriteHeader(code)
+}
+
+func (a *answer) commit(code int) {
+	if a.code.Load() == 0 && a.code.CompareAndSwap(0, int32(code)) && code >= 500 && a.arrival.spent.Load() {
+		a.Header().Set(retriesField, retriesSpent)
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.commit(http.StatusOK)
+	return a.ResponseWriter.Write(b)
+}
+
+// WriteString spares io.WriteString a copy.
+func (a *answer) WriteString(s string) (int, error) {
+	a.commit(http.StatusOK)
+	return io.WriteString(a.ResponseWriter, s)
+}
+
+// ReadFrom keeps the short way from a file to the connection, if there is one.
+func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+	a.commit(http.StatusOK)
+	return io.Copy(a.ResponseWriter, r)
+}
+
+func (a *answer) flush() error {
+	a.commit(http.StatusOK)
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+func (a *answer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err == nil {
+		a.gone.Store(true)
+	}
+	return conn, buffered, err
+}
+
+// shaped is a with those of http.Flusher, http.Hijacker and http.Pusher that the ResponseWriter of the
+// server has: handlers ask by type assertion.
+func (a *answer) shaped() http.ResponseWriter {
+	_, flusher := a.ResponseWriter.(http.Flusher)
+	_, hijacker := a.ResponseWriter.(http.Hijacker)
+	_, pusher := a.ResponseWriter.(http.Pusher)
+	switch {
+	case flusher && hijacker: // HTTP/1
+		return flushHijacker{flusherOnly{a}}
+	case flusher && pusher: // HTTP/2
+		return flushPusher{flusherOnly{a}}
+	case flusher:
+		return flusherOnly{a}
+	case hijacker:
+		return hijackerOnly{a}
+	}
+	return a
+}
+
+type flusherOnly struct{ *answer }
+
+func (f flusherOnly) Flush()            { _ = f.flush() }
+func (f flusherOnly) FlushError() error { return f.flush() }
+
+type hijackerOnly struct{ *answer }
+
+func (h hijackerOnly) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.hijack() }
+
+type flushHijacker struct{ flusherOnly }
+
+func (h flushHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) { return h.hijack() }
+
+type flushPusher struct{ flusherOnly }
+
+func (p flushPusher) Push(target string, o *http.PushOptions) error {
+	return p.ResponseWriter.(http.Pusher).Push(target, o)
+}

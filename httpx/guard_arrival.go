@@ -1,0 +1,94 @@
+package httpx
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+// arrival is one request on its way through a guard. It is the node in the context of its handler that
+// [ClientKey] and the guard's observer read. A handler may leave goroutines behind that still have it.
+type arrival struct {
+	context.Context
+	*guarded
+	request *http.Request
+	answer  answer
+	stage   atomic.Int32 // of stages
+	spent   atomic.Bool  // a loop in the handler has used up its attempts
+	keyed   atomic.Bool  // somebody has asked for the client's key
+	keyOnce sync.Once
+	key     string
+}
+
+// The stages of an arrival.
+const (
+	arriving int32 = iota // the policies have not let it through
+	expired               // they have, too late
+	handling              // the handler runs, or has run
+)
+
+type (
+	arrivalKey struct{ *guard } // answered by that guard's arrival
+	innermost  struct{}         // answered by every arrival
+)
+
+func (a *arrival) Value(key any) any {
+	switch key {
+	case arrivalKey{a.guard}, innermost{}:
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// clientKey is the key of the arrival's client, asked for once.
+func (a *arrival) clientKey() string {
+	a.keyOnce.Do(func() { a.key = a.guard.key(a.request) })
+	return a.key
+}
+
+// ClientKey returns which client the request in ctx is from, by [GuardKey]: inside of a [Guard] and its
+// handler. It is empty elsewhere. It is a key for policies.Keyed.
+func ClientKey(ctx context.Context) string {
+	a, _ := ctx.Value(innermost{}).(*arrival)
+	if a == nil {
+		return ""
+	}
+	a.keyed.Store(true)
+	return a.clientKey()
+}
+
+var errTwice = retry.ConfigErrorf("httpx.Guard", "a policy has called next twice: must not run the handler twice: retry on the client")
+
+// handle runs the handler, and returns what the policies should know of its answer.
+func (a *arrival) handle(ctx context.Context) error {
+	if !a.stage.CompareAndSwap(arriving, handling) {
+		return errTwice
+	}
+	if ended := retry.Ended(ctx); ended != nil {
+		a.stage.Store(expired)
+		return &retry.Rejection{Policy: "httpx.Guard", Reason: ended}
+	}
+	a.next.ServeHTTP(a.answer.shaped(), a.request.WithContext(ctx))
+	code := a.answer.code.Load()
+	if code >= 500 {
+		return servedError(code)
+	}
+	if !a.answer.begun() {
+		return retry.Ended(ctx)
+	}
+	return nil
+}
+
+// servedError is a 5xx of the handler.
+type servedError int
+
+func (e servedError) Error() string {
+	return fmt.Sprintf("the handler answered %d %s", int(e), http.StatusText(int(e)))
+}
+
+// StatusCode is for policies that ask, as policies.Classify.
+func (e servedError) StatusCode() int { return int(e) }

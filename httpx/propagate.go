@@ -1,0 +1,177 @@
+package httpx
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/reprise-go/reprise/httpx/internal/hostname"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// What travels between services: see Propagate, GuardTrust and Guard. They are canonical field names.
+const (
+	deadlineField = "Reprise-Deadline-Ms" // the time that is left
+	attemptField  = "Reprise-Attempt"     // of the caller's loop, from 1; absent without one
+	priorityField = "Reprise-Priority"    // absent if Normal
+	retriesField  = "Reprise-Retries"     // of a response
+	retriesSpent  = "spent"               // the server has repeated it in vain
+
+	mostDeadline = time.Hour
+)
+
+// Propagate tells the servers on these hosts what the caller knows of each request: the milliseconds
+// until the deadline of its context (at most an hour), the number of the attempt if a retry loop makes
+// it, and the priority (retry.WithPriority) if it is not Normal. A [Guard] there that trusts this client
+// starts no work that nobody waits for any more, does not repeat what this client's loop repeats, and
+// sheds the lower priorities first.
+//
+// A host is a name or an IP address, with a port for that port only; "*.internal" names every host below
+// internal. Nobody else is told, and no host that another one redirects to. The fields replace those that
+// the request has of these names.
+func Propagate(hosts ...string) Option {
+	var to []recipient
+	problem := ""
+	if len(hosts) == 0 {
+		problem = "Propagate(): needs hosts"
+	}
+	for _, h := range hosts {
+		r, ok := recipientOf(h)
+		if !ok {
+			problem = "Propagate(" + strconv.Quote(h[:min(len(h), 100)]) + "): must be a host, host:port or *.suffix"
+		}
+		to = append(to, r)
+	}
+	return func(c *config) {
+		if problem != "" {
+			c.problem("%s", problem)
+			return
+		}
+		c.propagate = to
+	}
+}
+
+// recipient is a host that is told, or all below one.
+type recipient struct {
+	name  string
+	port  string // empty: any
+	below bool
+}
+
+func recipientOf(host string) (recipient, bool) {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ""
+	} else if n, bad := strconv.ParseUint(port, 10, 16); bad != nil || n == 0 {
+		return recipient{}, false
+	} else {
+		port = strconv.FormatUint(n, 10)
+	}
+	r := recipient{port: port}
+	name, r.below = strings.CutPrefix(name, "*.")
+	r.name = hostname.Name(name)
+	return r, r.name != "" && !strings.ContainsAny(r.name, "*/@?# \t") && !strings.HasPrefix(r.name, ".")
+}
+
+func (r recipient) is(u *url.URL) bool {
+	name := hostname.Name(u.Hostname())
+	if r.port != "" && r.port != portOf(u) {
+		return false
+	}
+	if r.below {
+		sub, ok := strings.CutSuffix(name, "."+r.name)
+		return ok && sub != ""
+	}
+	return name == r.name
+}
+
+func portOf(u *url.URL) string {
+	switch port := strings.TrimLeft(u.Port(), "0"); {
+	case port != "":
+		return port
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// tell adds to an attempt's request what its server is to know.
+func (x *exchange) tell(ctx context.Context, req *http.Request) {
+	if len(x.propagate) == 0 || !x.tells(req) {
+		return
+	}
+	header := make(http.Header, len(req.Header)+3)
+	maps.Copy(header, req.Header)
+	for _, key := range [...]string{deadlineField, attemptField, priorityField} {
+		delete(header, key)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		left := min(max(0, time.Until(deadline)), mostDeadline)
+		header[deadlineField] = []string{strconv.FormatInt(left.Milliseconds(), 10)}
+	}
+	if retry.Depth(ctx) > 0 {
+		header[attemptField] = []string{strconv.Itoa(retry.Attempt(ctx))}
+	}
+	if p := retry.PriorityOf(ctx); p != retry.Normal {
+		header[priorityField] = []string{strconv.Itoa(int(p))}
+	}
+	req.Header = header
+}
+
+// tells reports whether req goes to a host that is told, and no other has led there.
+func (x *exchange) tells(req *http.Request) bool {
+	host := hostOf(req.URL)
+	for hop := x.req; hop.Response != nil && hop.Response.Request != nil; {
+		if hop = hop.Response.Request; hostOf(hop.URL) != host {
+			return false
+		}
+	}
+	for _, r := range x.propagate {
+		if r.is(req.URL) {
+			return true
+		}
+	}
+	return false
+}
+
+// told is what a caller tells of its request.
+type told struct{ header http.Header }
+
+func (t told) any() bool {
+	return len(t.header[deadlineField])+len(t.header[attemptField])+len(t.header[priorityField]) > 0
+}
+
+// number is the first value of a field, if it is a whole number of 32 bits.
+func (t told) number(key string) (int, bool) {
+	v := t.header[key]
+	if len(v) == 0 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(v[0], 10, 32)
+	return int(n), err == nil
+}
+
+// within returns a context under ctx that knows what was told. What cannot be read is ignored.
+func (t told) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	cancel := context.CancelFunc(func() {})
+	if ms, ok := t.number(deadlineField); ok && ms >= 0 {
+		ctx, cancel = context.WithTimeout(ctx, min(time.Duration(ms)*time.Millisecond, mostDeadline))
+	}
+	if n, ok := t.number(attemptField); ok && n >= 1 {
+		ctx = retry.WithRemoteAttempt(ctx, n)
+	}
+	if p, ok := t.number(priorityField); ok {
+		ctx = retry.WithPriority(ctx, retry.Priority(p))
+	}
+	return ctx, cancel
+}
+
+// RetriesSpent is for retry.Spent: the server has repeated in vain what this request led to.
+func (e *StatusError) RetriesSpent() bool {
+	return e.Code >= 500 && e.Header.Get(retriesField) == retriesSpent
+}
