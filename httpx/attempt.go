@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -88,7 +89,8 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { w.headers.Store(true) }})
 	}
 	var req *http.Request
-	if x.standard != nil && len(x.each) == 0 && len(x.alternates) == 0 && x.jar == nil && !x.fetch.resumes() {
+	if x.standard != nil && len(x.each) == 0 && len(x.alternates) == 0 && x.jar == nil && !x.fetch.resumes() &&
+		!downgraded(x.req) {
 		req = x.req.WithContext(ctx) // net/http's transport does not change what it is given
 	} else {
 		req = x.req.Clone(ctx)
@@ -132,6 +134,10 @@ var credentials = []string{"Authorization", "Www-Authenticate", "Cookie", "Cooki
 
 // identify sends req to the attempt's target, with the credentials that are for it and no others.
 func (x *exchange) identify(req *http.Request) {
+	if downgraded(req) { // http.Client looks at the host only
+		dropCredentials(req)
+		authorize(req, req.URL.User)
+	}
 	switch {
 	case len(x.alternates) == 0:
 		return
@@ -146,14 +152,35 @@ func (x *exchange) identify(req *http.Request) {
 		req.Host = ""
 	}
 	if elsewhere || x.req.URL.Scheme == "https" && u.Scheme != "https" {
-		for _, key := range credentials {
-			req.Header.Del(key)
-		}
+		dropCredentials(req)
 	}
-	if user := u.User; user != nil { // http.Client does it for the request's own
+	authorize(req, u.User) // http.Client does it for the request's own
+}
+
+func dropCredentials(req *http.Request) {
+	for _, key := range credentials {
+		req.Header.Del(key)
+	}
+}
+
+func authorize(req *http.Request, user *url.Userinfo) {
+	if user != nil {
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
 	}
+}
+
+// downgraded tells whether redirects have led req out of https.
+func downgraded(req *http.Request) bool {
+	if req.Response == nil || req.URL == nil || req.URL.Scheme == "https" {
+		return false
+	}
+	for r := req.Response; r != nil && r.Request != nil; r = r.Request.Response {
+		if r.Request.URL != nil && r.Request.URL.Scheme == "https" {
+			return true
+		}
+	}
+	return false
 }
 
 // identifyHop is for the hop that a redirect leads to. http.Client does not know that it was an
@@ -177,8 +204,7 @@ func (x *exchange) identifyHop(req *http.Request) {
 	}
 	for _, a := range x.alternates {
 		if a.User != nil && a.Scheme == req.URL.Scheme && hostOf(a) == hostOf(req.URL) {
-			password, _ := a.User.Password()
-			req.SetBasicAuth(a.User.Username(), password)
+			authorize(req, a.User)
 			return
 		}
 	}

@@ -337,3 +337,43 @@ func TestAnAlternateThatRedirects(t *testing.T) {
 		}
 	}
 }
+
+// Credentials that a request was given for https do not follow a redirect into clear text, nor on from there.
+func TestCredentialsDoNotLeaveHTTPS(t *testing.T) {
+	for _, c := range []struct {
+		hops []string // the Location of each but the last
+		want string
+	}{
+		{[]string{"https://a/2"}, "Bearer x|k=v"},
+		{[]string{"http://a/2"}, "|"},
+		{[]string{"http://a/2", "http://a/3"}, "|"},
+		{[]string{"https://a/2", "http://a/3"}, "|"},
+		{[]string{"http://a/2", "https://a/3"}, "Bearer x|k=v"},
+		{[]string{"http://you:pw@a/2"}, "Basic eW91OnB3|"},
+	} {
+		for name, rt := range map[string]func(http.RoundTripper) http.RoundTripper{
+			"foreign": func(rt http.RoundTripper) http.RoundTripper { return rt },
+			"net/http": func(rt http.RoundTripper) http.RoundTripper {
+				tr := &http.Transport{}
+				tr.RegisterProtocol("http", rt)
+				tr.RegisterProtocol("https", rt)
+				return tr
+			},
+		} {
+			n, got := 0, ""
+			client := over(rt(roundTripper(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 200, http.NoBody)
+				if got = r.Header.Get("Authorization") + "|" + r.Header.Get("Cookie"); n < len(c.hops) {
+					resp.StatusCode = 302
+					resp.Header.Set("Location", c.hops[n])
+				}
+				n++
+				return resp, nil
+			})), httpx.Header("Authorization", "Bearer x"), httpx.Header("Cookie", "k=v"))
+			resp, err := client.Get(t.Context(), "https://a/")
+			if read(t, resp, err); got != c.want || n != len(c.hops)+1 {
+				t.Errorf("%s, %q: %q after %d", name, c.hops, got, n)
+			}
+		}
+	}
+}
