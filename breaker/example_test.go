@@ -34,21 +34,27 @@ func ExampleShared() {
 	call := func(b *breaker.Breaker, err error) {
 		_ = retry.Run(context.Background(), b, func(context.Context) error { return err })
 	}
-	// Members hear of each other while they are in use.
-	states := func() {
-		for range 40 {
+	// A member hears of the others while it is in use.
+	until := func(open int) {
+		for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+			n := 0
 			for _, b := range members {
 				call(b, nil)
+				if b.State() == breaker.Open {
+					n++
+				}
 			}
-			time.Sleep(5 * time.Millisecond)
+			if n == open && time.Since(began) > 100*time.Millisecond {
+				break
+			}
 		}
 		fmt.Println(members[0].State(), members[1].State(), members[2].State())
 	}
-	states()
+	until(0)
 	call(members[0], errors.New("no route to host"))
-	states()
+	until(1)
 	call(members[1], errors.New("connection refused"))
-	states()
+	until(3)
 	// Output:
 	// closed closed closed
 	// open closed closed

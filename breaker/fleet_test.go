@@ -848,13 +848,21 @@ func TestOwnOpeningLastsAlsoIfTheFleetIsClosed(t *testing.T) {
 func TestStoreThatHangsIsAskedByOneGoroutine(t *testing.T) {
 	in(t, func(t *testing.T) {
 		a, _, w, _ := two()
-		w.set(func() { w.hangs = true })
+		_ = run(a, succeed)
+		time.Sleep(100 * time.Millisecond)
+		if got := stats(a); got != "fleet_members=1 fleet_votes=0 store_questions=1 store_failures=0 store_away=0 " {
+			t.Error(got)
+		}
+		w.set(func() { w.hangs, w.asked = true, 0 })
 		for range 300 {
 			_ = run(a, succeed)
 			time.Sleep(50 * time.Millisecond)
 		}
 		if n := w.count(); n != 1 {
 			t.Errorf("%d questions hang", n)
+		}
+		if got := stats(a); !strings.HasSuffix(got, " store_away=1away ") {
+			t.Error(got)
 		}
 		time.Sleep(time.Minute)
 	})
@@ -893,4 +901,14 @@ func TestAllowIsAUseToo(t *testing.T) {
 		}
 		want(t, b, breaker.Isolated)
 	})
+}
+
+// stats is what Stats tells of the fleet.
+func stats(b *breaker.Breaker) (text string) {
+	for _, s := range b.Stats() {
+		if strings.HasPrefix(s.Name, "fleet_") || strings.HasPrefix(s.Name, "store_") {
+			text += fmt.Sprintf("%s=%g%s ", s.Name, s.Value, s.Text)
+		}
+	}
+	return text
 }

@@ -35,7 +35,9 @@ func (b *Breaker) hear(f Fleet, told *result, err error) {
 			m.done = nil
 		}
 		b.storeIs(err)
+		m.questions++
 		if err != nil {
+			m.failures++
 			return
 		}
 		outdated := f.Era != m.fleet.Era

@@ -115,7 +115,7 @@ func (a *adopted) settle(ctx context.Context, done func(error), err error) {
 }
 
 func (a *adopted) rejection(ctx context.Context, err error) error {
-	r := &retry.Rejection{Policy: a.policy, Reason: &adoptedReason{err}}
+	r := &retry.Rejection{Policy: a.policy, Reason: &adoptedError{err}}
 	if last := a.last.Load(); last != nil {
 		r.Cause = *last
 	}
@@ -125,8 +125,8 @@ func (a *adopted) rejection(ctx context.Context, err error) error {
 	return r
 }
 
-// adoptedReason is gobreaker's error, and Is ErrOpen.
-type adoptedReason struct{ error }
+// adoptedError is gobreaker's error, and Is ErrOpen.
+type adoptedError struct{ error }
 
-func (r *adoptedReason) Is(target error) bool { return target == ErrOpen }
-func (r *adoptedReason) Unwrap() error        { return r.error }
+func (r *adoptedError) Is(target error) bool { return target == ErrOpen }
+func (r *adoptedError) Unwrap() error        { return r.error }

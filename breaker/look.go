@@ -117,7 +117,9 @@ func (b *Breaker) touch(e *era, now time.Duration) {
 }
 
 // Stats returns what the breaker would tell a gauge: its state (0 closed, 1 half-open, 2 open, 3
-// isolated), the outcomes counted in it, and the time to the next probe in seconds.
+// isolated), the outcomes counted in it, and the time to the next probe in seconds; with [Shared] also
+// the members, their votes, the questions to the store, how many of them failed, and whether the store
+// is away.
 func (b *Breaker) Stats() (stats []retry.Stat) {
 	b.under(func(e *era, now time.Duration) {
 		e.tally.advance(now)
@@ -135,6 +137,8 @@ func (b *Breaker) Stats() (stats []retry.Stat) {
 			stats = append(stats,
 				retry.Stat{Name: "fleet_members", Value: float64(m.fleet.Members)},
 				retry.Stat{Name: "fleet_votes", Value: float64(m.fleet.Votes)},
+				retry.Stat{Name: "store_questions", Value: float64(m.questions)},
+				retry.Stat{Name: "store_failures", Value: float64(m.failures)},
 				m.storeStat())
 		}
 	})

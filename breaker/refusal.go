@@ -9,18 +9,18 @@ import (
 
 // ErrOpen is the Reason of a [retry.Rejection] by a breaker, whether it is open, isolated, or has
 // all its probes out.
-var ErrOpen error = &reason{"circuit breaker is open", "open"}
+var ErrOpen error = &openError{"circuit breaker is open", "open"}
 
 // errIsolated Is ErrOpen; only people tell the two apart.
-var errIsolated error = &reason{"circuit breaker is isolated", "isolated until it is released"}
+var errIsolated error = &openError{"circuit breaker is isolated", "isolated until it is released"}
 
-type reason struct{ text, short string }
+type openError struct{ text, short string }
 
-func (r *reason) Error() string        { return r.text }
-func (r *reason) Is(target error) bool { return target == ErrOpen }
+func (r *openError) Error() string        { return r.text }
+func (r *openError) Is(target error) bool { return target == ErrOpen }
 
 // Refusal is what a rejection says after the breaker's name: "open, next probe in 12s".
-func (r *reason) Refusal(retryAfter time.Duration) string {
+func (r *openError) Refusal(retryAfter time.Duration) string {
 	if retryAfter <= 0 {
 		return r.short
 	}

@@ -100,6 +100,8 @@ type member struct {
 	settled uint64        // the last era of the fleet that a probe of this member has ended
 
 	fleet     Fleet // the last answer
+	questions int   // so far
+	failures  int   // of them
 	away      error // why the store cannot be asked; nil: it can
 	news      []retry.Event
 	denied    time.Duration // until when the store need not be asked for a probe

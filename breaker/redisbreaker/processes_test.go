@@ -165,7 +165,8 @@ func TestFleetOfProcesses(t *testing.T) {
 	quorum, at := time.Since(began), c.calls.Load()
 	eventually(t, "all open", all(fleet, "open"))
 	took, after := time.Since(began)-quorum, c.calls.Load()-at
-	if took > 350*time.Millisecond || float64(after) > 0.35*rate {
+	// 300 ms, a round trip, and what a busy machine adds.
+	if took > 500*time.Millisecond || float64(after) > 0.5*rate {
 		t.Errorf("all know after %v, %d calls", took, after)
 	}
 	t.Logf("callee dead: quorum after %v, all know %v later, %d calls reached it meanwhile", quorum, took, after)
