@@ -86,11 +86,12 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	if x.standard != nil && !x.idempotent(x.req) {
 		w := &wire{}
 		x.wire = w
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { w.headers.Store(true) }})
+		told := func() { w.headers.Store(true) }
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: told})
 	}
 	var req *http.Request
-	if x.standard != nil && len(x.each) == 0 && len(x.alternates) == 0 && x.jar == nil && !x.fetch.resumes() &&
-		!downgraded(x.req) {
+	changed := len(x.each)+len(x.alternates) > 0 || x.jar != nil || x.fetch.resumes() || downgraded(x.req)
+	if x.standard != nil && !changed {
 		req = x.req.WithContext(ctx) // net/http's transport does not change what it is given
 	} else {
 		req = x.req.Clone(ctx)
@@ -130,7 +131,9 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-var credentials = []string{"Authorization", "Www-Authenticate", "Cookie", "Cookie2", "Proxy-Authorization", "Proxy-Authenticate"}
+var credentials = []string{
+	"Authorization", "Www-Authenticate", "Cookie", "Cookie2", "Proxy-Authorization", "Proxy-Authenticate",
+}
 
 // identify sends req to the attempt's target, with the credentials that are for it and no others.
 func (x *exchange) identify(req *http.Request) {
@@ -225,7 +228,7 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 		// another.
 		fresh := x.standard.Clone()
 		fresh.DisableKeepAlives = true
-		fresh.IdleConnTimeout = time.Second // one that is cancelled before it is used closes by nothing else over HTTP/2
+		fresh.IdleConnTimeout = time.Second // over HTTP/2 nothing else closes one that is cancelled before its use
 		base = fresh
 	}
 	resp, err := x.fetch.roundTrip(req, base)
@@ -251,7 +254,8 @@ func (x *exchange) broken(ctx context.Context, req *http.Request, err error) err
 	}
 	err = redact.Server(err)
 	if x.upload.failed(err) {
-		return answered(&retry.Rejection{Policy: "httpx", Reason: fmt.Errorf("reading the request's body: %w", err)})
+		err = fmt.Errorf("reading the request's body: %w", err)
+		return answered(&retry.Rejection{Policy: "httpx", Reason: err})
 	}
 	return x.failed(ctx, req, err, x.wire != nil && !x.wire.headers.Load())
 }
@@ -329,8 +333,11 @@ func (x *exchange) unpack(resp *http.Response) error {
 
 // judge asks the predicates, and makes the error that the chain sees of a response; nil if it is a
 // success.
-func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Response, quotas []retry.Quota) error {
-	if len(x.transient)+len(x.refused)+len(x.notProcessed) == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
+func (x *exchange) judge(
+	ctx context.Context, req *http.Request, resp *http.Response, quotas []retry.Quota,
+) error {
+	predicates := len(x.transient) + len(x.refused) + len(x.notProcessed)
+	if predicates == 0 || resp.StatusCode == http.StatusSwitchingProtocols {
 		return x.verdict(ctx, req, resp, resp, quotas)
 	}
 	raw := &rewinder{from: resp.Body}
@@ -344,7 +351,7 @@ func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Resp
 	seen := *resp
 	if x.fetch == nil {
 		seen.Header = resp.Header.Clone()
-		_ = decodeBody(&seen, x.maxBody, x.decoders) // of an encoding nobody knows they see the bytes that came
+		_ = decodeBody(&seen, x.maxBody, x.decoders) // an encoding nobody knows stays as it is
 		if _, same := seen.Body.(*rewinder); !same {
 			seen.Body = &rewinder{from: seen.Body}
 		}
@@ -359,7 +366,8 @@ func (x *exchange) judge(ctx context.Context, req *http.Request, resp *http.Resp
 // 10.2.3), so that the loop waits as for any hint. The next attempt is then the redirect itself.
 func (x *exchange) later(req *http.Request, resp *http.Response) error {
 	switch resp.StatusCode {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
 		return nil
 	}
@@ -372,7 +380,9 @@ func (x *exchange) later(req *http.Request, resp *http.Response) error {
 }
 
 // decode runs the Fetch's decoder inside the attempt. Nothing of the response is left open.
-func (x *exchange) decode(ctx context.Context, req *http.Request, resp *http.Response) (*http.Response, error) {
+func (x *exchange) decode(
+	ctx context.Context, req *http.Request, resp *http.Response,
+) (*http.Response, error) {
 	defer func() { _ = resp.Body.Close() }()
 	err := x.fetch.read(resp)
 	if err == nil {
@@ -391,7 +401,12 @@ func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != htt
 // net/http undoes it out of sight, so that nobody knows how much was sent; and closing a body that
 // it is to undo waits for the body to begin, by which a server could hold up the next attempt.
 func (x *exchange) asksForGzip(req *http.Request) bool {
-	web := req.URL != nil && (req.URL.Scheme == "https" || req.URL.Scheme == "http") // others are registered protocols
-	return web && x.standard != nil && !x.standard.DisableCompression && (!x.fetch.resumes() || !resumable(req)) &&
-		req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" && req.Header.Get("Range") == ""
+	if x.standard == nil || x.standard.DisableCompression || x.fetch.resumes() && resumable(req) {
+		return false
+	}
+	if req.URL == nil || req.URL.Scheme != "https" && req.URL.Scheme != "http" { // a registered protocol
+		return false
+	}
+	return req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" &&
+		req.Header.Get("Range") == ""
 }

@@ -31,7 +31,8 @@ func prefetch(resp *http.Response) []byte {
 		defer func() { over <- true }()
 		h.fill(length)
 	})
-	timer := time.AfterFunc(prefetchTime, func() { over <- false }) // a select on a timer's channel costs as much again as all of this
+	// A select on a timer's channel costs as much again as all of this.
+	timer := time.AfterFunc(prefetchTime, func() { over <- false })
 	inTime := <-over
 	timer.Stop()
 	resp.Body = h
@@ -59,8 +60,9 @@ func (h *heldBody) fill(length int64) {
 			_ = h.from.Close()
 		}
 	}()
-	h.head.Grow(int(max(length, 0)) + bytes.MinRead)                                 // which ReadFrom needs, to see the end
-	read, err := h.head.ReadFrom(&io.LimitedReader{R: h.from, N: prefetchBytes + 1}) // one more, likewise
+	// ReadFrom needs room, and one byte more, to see the end.
+	h.head.Grow(int(max(length, 0)) + bytes.MinRead)
+	read, err := h.head.ReadFrom(&io.LimitedReader{R: h.from, N: prefetchBytes + 1})
 	switch {
 	case err != nil:
 		h.err = err

@@ -25,7 +25,8 @@ type Client struct {
 
 // New makes a client. Mistakes in its options come back from [Client.Validate] and from every call.
 func New(opts ...Option) *Client {
-	c := &config{settings: settings{policy: defaultPolicy, limit: defaultLimit}, workers: defaultWorkers, crawl: defaultBounds}
+	c := &config{workers: defaultWorkers, crawl: defaultBounds}
+	c.policy, c.limit = defaultPolicy, defaultLimit
 	c.apply(opts)
 	return build(c)
 }
@@ -57,7 +58,7 @@ func build(cfg *config) *Client {
 	}
 	c.hc.Transport = c.hop
 	if c.hop.jar != nil {
-		c.hc.Jar = noJar{} // each attempt deals with its own cookies; net/http is still to know that there is a jar
+		c.hc.Jar = noJar{} // attempts deal with their own cookies; net/http only has to know of a jar
 	}
 	if cfg.secure {
 		c.hc.CheckRedirect = noDowngrade(cfg.client.CheckRedirect)

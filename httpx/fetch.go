@@ -44,7 +44,8 @@ func JSON[T any](r *http.Response) (T, error) {
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return v, fmt.Errorf("decoding JSON: %w (%s, %s: %q)", err, redact.Cut(r.Status), cmp.Or(redact.Cut(r.Header.Get("Content-Type")), "no type"), head.kept)
+	kind := cmp.Or(redact.Cut(r.Header.Get("Content-Type")), "no type")
+	return v, fmt.Errorf("decoding JSON: %w (%s, %s: %q)", err, redact.Cut(r.Status), kind, head.kept)
 }
 
 var errMoreJSON = errors.New("more than one value")

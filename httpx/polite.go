@@ -89,7 +89,8 @@ func Polite(agent string) Option {
 	p := &politeness{agent: agent, token: token, cache: robots.NewCache()}
 	return func(c *config) {
 		if bad {
-			c.problem("Polite(%.40q): must be a name of letters, digits, - and _, as examplebot, examplebot/1.0 or examplebot (+https://example.com)", agent)
+			c.problem("Polite(%.40q): must be a name of letters, digits, - and _, as examplebot, "+
+				"examplebot/1.0 or examplebot (+https://example.com)", agent)
 			return
 		}
 		c.polite = p
@@ -116,13 +117,15 @@ func (p *politeness) ask(x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
 	}
-	s, err := p.cache.Learn(x, originOf(x.target), robots.Chain, func() robots.Fetch { return p.fetch(x, x.target, x.policy) })
+	fetch := func() robots.Fetch { return p.fetch(x, x.target, x.policy) }
+	s, err := p.cache.Learn(x, originOf(x.target), robots.Chain, fetch)
 	if err != nil || len(x.each) > 0 { // which may change the URL
 		return err
 	}
 	err = p.disallow(x, s, x.target)
 	if err != nil && x.logger != nil { // it listens within the chain
-		logTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: robots.Policy, Attempt: 1, Err: err, Time: time.Now()})
+		e := retry.Event{Kind: retry.KindReject, Policy: robots.Policy, Attempt: 1, Err: err, Time: time.Now()}
+		logTo(x.logger)(x, e)
 	}
 	return err
 }
@@ -166,12 +169,13 @@ func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) 
 // within learns in an attempt, which may hold what a call through the chain would wait for. So what
 // is not there is fetched without the chain, as a part of this attempt.
 func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robots.Site, error) {
-	if u == x.req.URL && len(x.alternates) == 0 { // ask has seen to it: what is out of date since is the next request's business
+	if u == x.req.URL && len(x.alternates) == 0 { // ask has seen to it, as far as it is this request's business
 		if s := p.cache.Known(originOf(u)); s != nil {
 			return s, nil
 		}
 	}
-	return p.cache.Learn(ctx, originOf(u), robots.Attempt, func() robots.Fetch { return p.fetch(x, u, retry.Chain()) })
+	fetch := func() robots.Fetch { return p.fetch(x, u, retry.Chain()) }
+	return p.cache.Learn(ctx, originOf(u), robots.Attempt, fetch)
 }
 
 // unknown rejects u while nobody knows what its site allows.
@@ -195,7 +199,8 @@ func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) e
 	if allowed {
 		return nil
 	}
-	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: rule}}))
+	reason := &RobotsError{URL: redact.URL(u), Agent: p.token, Rule: rule}
+	return answered(reject(ctx, &retry.Rejection{Policy: robots.Policy, Reason: reason}))
 }
 
 func reject(ctx context.Context, r *retry.Rejection) error {
@@ -238,7 +243,8 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 			}
 			return err
 		}}
-		client := &http.Client{Transport: &hop{settings: s, base: base, fetch: k, follows: true}, CheckRedirect: check}
+		h := &hop{settings: s, base: base, fetch: k, follows: true}
+		client := &http.Client{Transport: h, CheckRedirect: check}
 		req, err := newRequest(ctx, http.MethodGet, target, nil)
 		if err != nil {
 			return f, err

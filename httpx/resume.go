@@ -45,7 +45,9 @@ type recorded struct {
 //
 // The bytes are those of the wire, so decoding comes after. For that a first request asks for no
 // compression by net/http's own hand (Accept-Encoding: identity), unless the caller set the field.
-func (r *resumption) roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+func (r *resumption) roundTrip(
+	req *http.Request, send func(*http.Request) (*http.Response, error),
+) (*http.Response, error) {
 	if !resumable(req) {
 		return send(req)
 	}
@@ -84,7 +86,9 @@ func resumable(req *http.Request) bool {
 		req.Header.Get("Range") == "" && req.Header.Get("If-Range") == ""
 }
 
-func (r *resumption) record(send func(*http.Request) (*http.Response, error), req *http.Request, asked string) (*http.Response, error) {
+func (r *resumption) record(
+	send func(*http.Request) (*http.Response, error), req *http.Request, asked string,
+) (*http.Response, error) {
 	resp, err := send(req)
 	if err == nil {
 		r.watch(resp, asked)
@@ -99,20 +103,28 @@ func (r *resumption) watch(resp *http.Response, asked string) {
 	}
 	r.last = nil
 	etag := resp.Header.Get("ETag")
-	if !strongETag(etag) || resp.Uncompressed || strings.EqualFold(resp.Header.Get("Accept-Ranges"), "none") || resp.ContentLength > r.keep {
+	if !strongETag(etag) || resp.Uncompressed || resp.ContentLength > r.keep ||
+		strings.EqualFold(resp.Header.Get("Accept-Ranges"), "none") {
 		return
 	}
-	r.last = &recorded{asked: asked, url: urlOf(resp), etag: etag, total: resp.ContentLength, status: resp.Status, proto: resp.Proto, header: resp.Header.Clone()}
+	r.last = &recorded{
+		asked: asked, url: urlOf(resp), etag: etag, total: resp.ContentLength,
+		status: resp.Status, proto: resp.Proto, header: resp.Header.Clone(),
+	}
 	resp.Body = &recorder{ReadCloser: resp.Body, to: r.last, limit: r.keep}
 }
 
 // continueWith makes the 206 the whole response.
 func (r *resumption) continueWith(resp *http.Response, old *recorded, have []byte) {
 	span, _ := field.ParseContentRange(resp.Header.Get("Content-Range"))
-	now := &recorded{asked: old.asked, url: old.url, etag: old.etag, total: span.Size, status: old.status, proto: old.proto, header: old.header, body: have}
+	now := &recorded{
+		asked: old.asked, url: old.url, etag: old.etag, total: span.Size,
+		status: old.status, proto: old.proto, header: old.header, body: have,
+	}
 	r.last = now
 	rest := &recorder{ReadCloser: resp.Body, to: now, limit: r.keep, off: int64(len(have)), end: now.total}
-	resp.Status, resp.StatusCode, resp.Header, resp.ContentLength = now.status, http.StatusOK, now.header.Clone(), now.total
+	resp.Status, resp.StatusCode = now.status, http.StatusOK
+	resp.Header, resp.ContentLength = now.header.Clone(), now.total
 	resp.Body = &joined{io.MultiReader(bytes.NewReader(have), rest), rest}
 }
 

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -85,7 +86,8 @@ func isPublic(a netip.Addr) bool {
 // sees the address that is really dialled, after resolving, so a name that changes its mind between
 // check and use (DNS rebinding) gains nothing.
 func PublicControl(_ context.Context, network, address string, _ syscall.RawConn) error {
-	if _, _, err := net.SplitHostPort(address); err != nil || len(network) < 3 || network[:3] != "tcp" && network[:3] != "udp" {
+	known := strings.HasPrefix(network, "tcp") || strings.HasPrefix(network, "udp")
+	if _, _, err := net.SplitHostPort(address); err != nil || !known {
 		return refusePrivate(network + " " + address)
 	}
 	if ap, err := netip.ParseAddrPort(address); err != nil || !isPublic(ap.Addr()) {
@@ -157,7 +159,8 @@ func makePublic(t *http.Transport) (*http.Transport, error) {
 	t = t.Clone()
 	switch dial := t.DialContext; {
 	case standard:
-		t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, ControlContext: PublicControl}).DialContext
+		const half = 30 * time.Second // as http.DefaultTransport's
+		t.DialContext = (&net.Dialer{Timeout: half, KeepAlive: half, ControlContext: PublicControl}).DialContext
 	case dial == nil:
 		// net/http speaks HTTP/2 by itself only where neither dialling nor TLS is the caller's.
 		if t.TLSClientConfig == nil || slices.Contains(t.TLSClientConfig.NextProtos, "h2") {
@@ -167,22 +170,31 @@ func makePublic(t *http.Transport) (*http.Transport, error) {
 	default:
 		t.DialContext = dialPublic(dial)
 	}
-	if proxy := t.Proxy; proxy != nil {
-		environment := reflect.ValueOf(proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer() // which may except hosts
-		t.Proxy = func(r *http.Request) (*url.URL, error) {
-			u, err := proxy(r)
-			if err == nil && u != nil {
-				err = retry.ConfigErrorf(publicName, "the proxy %s would dial, out of reach of the check", u.Host)
-			}
-			return nil, err
-		}
-		if somewhere := (&url.URL{Scheme: "https", Host: "example.com", Path: "/"}); !environment {
-			if _, err := t.Proxy(&http.Request{Method: http.MethodGet, URL: somewhere, Host: somewhere.Host, Header: http.Header{}}); errors.Is(err, retry.ErrConfig) {
-				return nil, err
-			}
-		}
+	return t, withoutProxy(t)
+}
+
+// withoutProxy has t refuse what it would send through a proxy. If that is everything, it says so.
+func withoutProxy(t *http.Transport) error {
+	proxy := t.Proxy
+	if proxy == nil {
+		return nil
 	}
-	return t, nil
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		u, err := proxy(r)
+		if err == nil && u != nil {
+			err = retry.ConfigErrorf(publicName, "the proxy %s would dial, out of reach of the check", u.Host)
+		}
+		return nil, err
+	}
+	if reflect.ValueOf(proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer() {
+		return nil // the environment may except hosts
+	}
+	somewhere := &url.URL{Scheme: "https", Host: "example.com", Path: "/"}
+	r := &http.Request{Method: http.MethodGet, URL: somewhere, Host: somewhere.Host, Header: http.Header{}}
+	if _, err := t.Proxy(r); errors.Is(err, retry.ErrConfig) {
+		return err
+	}
+	return nil
 }
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)

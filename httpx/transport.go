@@ -135,8 +135,9 @@ func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 		return nil, errNoCall
 	case err == nil:
 		return resp, nil
-	case resp != nil && resp == x.onward && handsBack(err, x.status): // no loop in the chain, or it has no attempts left
-		if err = retry.Sleep(x, retry.Event{Policy: "redirect", Wait: time.Until(x.onwardAt)}); err == nil {
+	case resp != nil && resp == x.onward && handsBack(err, x.status): // no loop waits for it
+		wait := retry.Event{Policy: "redirect", Wait: time.Until(x.onwardAt)}
+		if err = retry.Sleep(x, wait); err == nil {
 			return resp, nil
 		}
 	case !x.mustSucceed() && resp != nil && handsBack(err, x.status):

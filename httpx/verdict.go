@@ -74,7 +74,9 @@ func idempotent(req *http.Request) bool {
 }
 
 // verdict is what the chain sees of resp; nil if it is a success. The predicates look at seen.
-func (x *exchange) verdict(ctx context.Context, req *http.Request, resp, seen *http.Response, quotas []retry.Quota) error {
+func (x *exchange) verdict(
+	ctx context.Context, req *http.Request, resp, seen *http.Response, quotas []retry.Quota,
+) error {
 	code := resp.StatusCode
 	by := ""
 	is := func(option string, ps []Predicate) bool {
@@ -179,7 +181,8 @@ func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) er
 			}
 		}
 	}
-	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) { // net/http's HTTP/2 does not tell it
+	// net/http's HTTP/2 does not tell the cause.
+	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return x.failed(ctx, req, redact.Server(err), false) // http.Client says of which request
@@ -242,7 +245,8 @@ func malformed(req *http.Request, err error) bool {
 	case u.Scheme != "http" && u.Scheme != "https": // it may be a registered protocol
 		return strings.Contains(err.Error(), "unsupported protocol scheme")
 	}
-	return u.Host == "" || req.Method != "" && !validHeader(req.Method, "") || !validFields(req.Header) || !validFields(req.Trailer)
+	return u.Host == "" || req.Method != "" && !validHeader(req.Method, "") ||
+		!validFields(req.Header) || !validFields(req.Trailer)
 }
 
 func validFields(h http.Header) bool {
@@ -355,7 +359,9 @@ func statusError(req *http.Request, resp *http.Response) *StatusError {
 	if status == "" {
 		status = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	return &StatusError{Code: resp.StatusCode, Status: status, Method: methodOf(req), URL: redact.URL(req.URL), Header: resp.Header}
+	return &StatusError{
+		Code: resp.StatusCode, Status: status, Method: methodOf(req), URL: redact.URL(req.URL), Header: resp.Header,
+	}
 }
 
 // Predicate says of a response that it is to be rejected: made a [*StatusError], and retried where
