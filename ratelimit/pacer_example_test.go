@@ -20,6 +20,6 @@ func ExampleNewPacer() {
 	err := retry.Run(context.Background(), pacer, func(context.Context) error { return nil })
 	fmt.Println(err, pacer.State().Mode)
 	// Output:
-	// pacer start without a rate, 0 of 3 in flight
+	// pacer(start without a rate, 0 of 3 in flight)
 	// <nil> start
 }

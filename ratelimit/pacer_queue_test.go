@@ -254,7 +254,7 @@ func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
 		p := steady(MaxInFlight(1))
 		go retry.Run(t.Context(), p, func(ctx context.Context) error {
 			time.Sleep(time.Second)
-			retry.Report(ctx, retry.Quota{Limit: 60, Remaining: 50, Window: 10 * time.Minute, Reset: 500 * time.Second}) // one in 10 s
+			retry.Report(ctx, retry.Quota{Limit: 120, Remaining: 100, Window: 20 * time.Minute, Reset: 1000 * time.Second}) // one in 10 s
 			return nil
 		})
 		synctest.Wait()

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/reprise-go/reprise/retry"
 	"golang.org/x/time/rate"
 )
 
@@ -47,7 +48,15 @@ func (p *Pacer) State() PacerState {
 	return s
 }
 
-// String is one readable line.
+// Name is the name given by [Named].
+func (p *Pacer) Name() string {
+	if p == nil {
+		return ""
+	}
+	return p.name
+}
+
+// String is one readable line: pacer catalog(cruise at 14/s, 3 of 8 in flight).
 func (p *Pacer) String() string {
 	if err := p.Validate(); err != nil {
 		return err.Error()
@@ -57,14 +66,53 @@ func (p *Pacer) String() string {
 	if s.Rate != rate.Inf {
 		r = float64(s.Rate)
 	}
-	line := fmt.Sprintf("%s %s %s, %d of %d in flight", pacerName, s.Mode, perSecond(r), s.InFlight, s.MaxInFlight)
+	line := fmt.Sprintf("%s(%s %s, %d of %d in flight", p.who(), s.Mode, perSecond(r), s.InFlight, s.MaxInFlight)
 	if s.Parked {
 		line += fmt.Sprintf(", parked for %v", s.Wait.Round(time.Millisecond))
 	}
 	if s.Waiting > 0 {
 		line += fmt.Sprintf(", %d waiting", s.Waiting)
 	}
-	return line
+	return line + ")"
+}
+
+// Explain says in one line what the pacer believes of its callee and why, for a person and not for a program: the rate and
+// between what it lies, what a bucket may lend, refusals of the last minute, when it looks for more, how the callee refuses,
+// what it says of its quota.
+func (p *Pacer) Explain() string {
+	if err := p.Validate(); err != nil {
+		return err.Error()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.who() + ": " + p.machine.Explain(p.now().Seconds())
+}
+
+// Stats returns the figures of the pacer: the rate it goes by, its mode, how long it is parked, calls in flight, how many may be
+// and how many wait.
+func (p *Pacer) Stats() []retry.Stat {
+	if p.Validate() != nil {
+		return nil
+	}
+	s := p.State()
+	r, parked := retry.Stat{Name: "rate", Unit: "1/s"}, 0.
+	if s.Rate == rate.Inf {
+		r.Text = "no limit"
+	} else {
+		r.Value = float64(s.Rate)
+	}
+	if s.Parked {
+		parked = s.Wait.Seconds()
+	}
+	mode := map[string]float64{"start": 0, "climb": 1, "cruise": 2}[s.Mode]
+	return []retry.Stat{
+		r,
+		{Name: "mode", Value: mode, Text: s.Mode},
+		{Name: "parked", Value: parked, Unit: "s"},
+		{Name: "in_flight", Value: float64(s.InFlight), Unit: "1"},
+		{Name: "max_in_flight", Value: float64(s.MaxInFlight), Unit: "1"},
+		{Name: "waiting", Value: float64(s.Waiting), Unit: "1"},
+	}
 }
 
 func perSecond(r float64) string {

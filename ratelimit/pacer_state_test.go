@@ -68,7 +68,7 @@ func TestPacerTellsWhyItMoved(t *testing.T) {
 		if len(notes) != 2 || !strings.HasPrefix(notes[0], "start without a rate -> parked for 1.") || !strings.HasPrefix(notes[1], "parked -> climb at") {
 			t.Errorf("notes %q", notes)
 		}
-		if s := p.String(); !strings.HasPrefix(s, "pacer climb at ") {
+		if s := p.String(); !strings.HasPrefix(s, "pacer(climb at ") {
 			t.Errorf("String: %q", s)
 		}
 	})

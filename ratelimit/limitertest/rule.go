@@ -243,7 +243,7 @@ func (w *windowed) Quota(now time.Duration) Quota {
 
 func (w *windowed) Resize(now time.Duration, factor float64) {
 	w.turn(now)
-	w.n = w.first * factor
+	w.n = max(1, w.first*factor) // less than one admits nobody
 }
 
 func (w *windowed) forget() { w.count, w.previous = 0, 0 }

@@ -22,7 +22,7 @@ type gauge struct {
 
 const (
 	gaugeSpare = 1.5  // what must be there for one to go while it flows: half of one more for what a count is off
-	gaugeNear  = 300. // s; a quota that is there anew within this time is used at once, one for longer is spread over it
+	gaugeNear  = 600. // s; a quota that is there anew within this time is used at once, one for longer is spread over it
 	gaugeKeeps = 4    // no more than this part of the limit is left unused
 )
 
@@ -33,9 +33,7 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	}
 	falls := g.heard && now < g.reset && !g.flows // in one window it only falls, in whatever order answers come
 	if g.heard && t.seq < g.seq {
-		if falls {
-			g.left = min(g.left, a.Remaining)
-		}
+		g.left = min(g.left, a.Remaining)
 		return
 	}
 	if g.heard && a.Kind != Refusal {
@@ -51,8 +49,11 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 		}
 	}
 	left := a.Remaining
-	if falls {
+	switch {
+	case falls:
 		left = min(left, g.left)
+	case g.flows: // no faster than it comes in
+		left = min(left, g.left+int(1+g.rate()*(now-g.at)))
 	}
 	g.most = max(g.most, a.Limit, a.Remaining)
 	g.heard, g.seq, g.at, g.told, g.left = true, t.seq, now, a.Remaining, left
@@ -129,7 +130,7 @@ func (g *gauge) next(now, last float64, flying int, learned bool) float64 {
 		at = g.reset
 	}
 	if r := g.rate(); r > 0 {
-		at = min(at, g.at+(gaugeSpare-float64(n))/r)
+		at = g.at + (gaugeSpare-float64(n))/r // sooner or later than a reset that is told in whole seconds
 	}
 	if at == inf && (learned || flying == 0) {
 		at = now

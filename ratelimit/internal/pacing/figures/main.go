@@ -13,19 +13,23 @@ import (
 	"github.com/reprise-go/reprise/ratelimit/internal/pacing/sim"
 )
 
-// The constants were chosen on seeds from 200, 7000, 50000, 90000 and 300000 on
+// The constants were chosen on seeds from 200, 500, 1000, 7000, 50000, 90000 and 300000 on
 // and on none from 240000 on; nothing was changed after a look at those.
 var (
 	seed  = flag.Uint64("seed", 240_000, "the first seed")
 	runs  = flag.Uint64("runs", 100, "short crawls per nominal server")
 	draws = flag.Uint64("draws", 120, "drawn sets of 17 servers")
 	hours = flag.Uint64("hours", 10, "runs of an hour per server")
+	drawn = flag.Uint64("wide", 3000, "servers drawn widely")
 )
 
 func maker(r *rand.Rand) sim.Client { return pacing.New(pacing.Config{}, r) }
 
 func main() {
 	flag.Parse()
+	wide()
+	jails()
+	blocked()
 	short()
 	long()
 	changed()
@@ -40,7 +44,7 @@ func seeds(n uint64) (s []uint64) {
 }
 
 func short() {
-	fmt.Println("SHORT CRAWLS: 400 pages, 8 workers, deadline 120 s, limits unknown")
+	fmt.Println("\nSHORT CRAWLS: 400 pages, 8 workers, deadline 120 s, limits unknown")
 	fmt.Printf("%-18s %6s %6s %6s %8s %8s %9s\n", "server", "score", "clean", "bans", "refused", "seconds", "perfect s")
 	row := func(name string, v sim.Score) {
 		fmt.Printf("%-18s %6.3f %6.2f %6.3f %8.1f %8.1f %9.1f\n", name, v.Score, v.Clean, v.Bans, v.Refused, v.Seconds, v.Perfect)
@@ -53,18 +57,18 @@ func short() {
 	for name, v := range sim.Short(maker, sim.Noisy(), seeds(*runs), 8) {
 		row(name, v)
 	}
-	drawn := sim.Drawn(maker, *seed, *draws)
+	anew := sim.Drawn(maker, *seed, *draws)
 	for _, l := range []struct {
 		name string
 		m    map[string]sim.Score
 		n    uint64
 		can  float64
-	}{{"nominal", nominal, *runs, 17}, {"drawn anew", drawn, *draws, sim.Possible(*seed, *draws, 120)}} {
+	}{{"nominal", nominal, *runs, 17}, {"drawn anew", anew, *draws, sim.Possible(*seed, *draws, 120)}} {
 		t := sim.Mean(l.m)
 		fmt.Printf("mean, %-10s %.3f; clean %.2f of 17 (%.2f if the limits were known); %.4f bans a run in %d runs\n", l.name, t.Score, 17*t.Clean, l.can, t.Bans, 17*l.n)
 	}
 	for _, f := range fs {
-		if b := drawn[f.Name].Bans; b > 0 {
+		if b := anew[f.Name].Bans; b > 0 {
 			fmt.Printf("  bans, drawn anew, on %s: %.3f a run\n", f.Name, b)
 		}
 	}
@@ -106,7 +110,7 @@ func long() {
 
 func changed() {
 	fmt.Println("\nA LIMIT THAT CHANGES after an hour at 10/s: seconds until 80 % of the new one is used, goodput of the rest")
-	for _, f := range []float64{.5, 3} {
+	for _, f := range []float64{.5, 2, 4} {
 		var back, worst, good float64
 		for _, sd := range seeds(*hours) {
 			b, g := sim.Changed(maker, sd, f)

@@ -1,0 +1,279 @@
+package pacing_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
+	"github.com/reprise-go/reprise/ratelimit/internal/pacing/sim"
+	lt "github.com/reprise-go/reprise/ratelimit/limitertest"
+)
+
+func fresh(c pacing.Config) *pacing.Machine { return pacing.New(c, rand.New(rand.NewPCG(1, 2))) }
+
+// pages sends n requests that are admitted, a tenth of a second apart, and returns when the last was answered.
+func pages(m *pacing.Machine, now float64, n int) float64 {
+	for range n {
+		now = max(now+.1, m.NextSend(now))
+		m.OnDone(now+.05, m.OnSend(now), page)
+	}
+	return now + .05
+}
+
+// Whatever the server's limit, its jail and its clock: a careful machine is never refused a fifth time within a minute.
+func TestCarefulKeepsToItsBudget(t *testing.T) {
+	seeds := uint64(600)
+	if testing.Short() {
+		seeds = 150
+	}
+	refused := 0
+	for seed := range seeds {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		s := server(rng)
+		s.Refuse = []lt.Verdict{lt.TooMany, lt.Forbidden, lt.Captcha}[rng.IntN(3)] // plain words
+		s.ErrorRate, s.CutRate, s.Slow = 0, 0, rng.IntN(2) == 0
+		if s.Ban != nil {
+			s.Ban.Answer = s.Refuse
+		}
+		cfg := config(rng)
+		cfg.Careful = true
+		var at []float64
+		sim.Crawl{
+			Server: s, Clients: []sim.Client{pacing.New(cfg, rng)}, Pages: 300, Workers: 1 + rng.IntN(32), Deadline: 1000,
+			Net: rng.Float64() / 10, Seed: seed, Tries: 5,
+			Trace: func(now float64, _ int, _ string, a lt.Answer) {
+				if a.Verdict != s.Refuse {
+					return
+				}
+				refused++
+				if at = append(at, now); len(at) > 4 && now-at[len(at)-5] < 60 {
+					t.Errorf("seed %d: five refusals in %v s", seed, now-at[len(at)-5])
+				}
+			},
+		}.Run()
+		if t.Failed() {
+			return
+		}
+	}
+	if refused < 100 {
+		t.Errorf("%d refusals in all: the test shows nothing", refused)
+	}
+}
+
+// A jail of five a minute, which the usual machine earns at the end of a bucket, is not earned by a careful one.
+func TestCarefulEarnsNoJail(t *testing.T) {
+	for _, c := range []struct {
+		rate  float64
+		burst int
+	}{{12, 15}, {30, 50}, {5, 3}, {20, 10}, {60, 100}, {1, 30}} {
+		for seed := range uint64(10) {
+			s := &lt.Server{
+				Rule: lt.Bucket(c.rate, c.burst), Latency: 30 * time.Millisecond, Spread: .18, Seed: seed, Slow: seed%2 == 0,
+				Ban: &lt.Ban{After: 5, Within: time.Minute, For: 100 * time.Second, Answer: lt.Forbidden},
+			}
+			m := pacing.New(pacing.Config{Careful: true}, rand.New(rand.NewPCG(seed, 9)))
+			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 200, Workers: 8, Deadline: 2000, Net: .002, Seed: seed, Tries: 8}.Run()
+			if s.Stats().Bans > 0 || r.OK != 200 {
+				t.Errorf("%v/s burst %d, seed %d: %d bans, %d pages", c.rate, c.burst, seed, s.Stats().Bans, r.OK)
+			}
+		}
+	}
+}
+
+// A server that swallows what is too much is noticed long before the client's own timeout.
+func TestSilenceIsHeard(t *testing.T) {
+	m := fresh(pacing.Config{})
+	now := pages(m, 0, 20)
+	for range 3 { // out at once, and never answered
+		m.OnSend(now)
+	}
+	for range 6 { // ask when it says so
+		m.NextSend(now)
+		if w := m.Wake(now); !math.IsInf(w, 1) {
+			now = w
+		}
+	}
+	if _, parked := m.Parked(); !parked || now > 10 {
+		t.Errorf("not parked at %v", now)
+	}
+}
+
+// An answer that has begun is no silence, however long its body takes; and one that was slow, and a page, is no news.
+func TestALongBodyIsNoSilence(t *testing.T) {
+	m := fresh(pacing.Config{})
+	now := pages(m, 0, 20)
+	var out []pacing.Ticket
+	for range 3 {
+		out = append(out, m.OnSend(now))
+	}
+	for _, k := range out {
+		m.OnAnswer(now+.05, k)
+	}
+	now += 600
+	m.NextSend(now)
+	for _, k := range out {
+		m.OnDone(now, k, page)
+	}
+	if _, parked := m.Parked(); parked || !math.IsInf(m.Rate(), 1) {
+		t.Errorf("parked %v at %v/s", parked, m.Rate())
+	}
+}
+
+// Where the bound on the requests in flight is reached nothing is due but an answer: no alarm.
+func TestNoAlarmWhereTheBoundIsReached(t *testing.T) {
+	m := fresh(pacing.Config{MaxInFlight: 1})
+	m.OnDone(.1, m.OnSend(0), refusal)
+	at := m.NextSend(.1)
+	m.OnSend(at)
+	if w := m.Wake(at); !math.IsInf(w, 1) || !math.IsInf(m.NextSend(at+100), 1) {
+		t.Errorf("asks to be woken at %v", w)
+	}
+}
+
+// Pages that are always refused cost what they cost, and not the rate of the others.
+func TestAPageOfItsOwnIsNoNewsOfTheRate(t *testing.T) {
+	for _, c := range []struct {
+		every int
+		most  float64 // of the time without such pages
+	}{{30, 3}, {100, 1.6}} {
+		var with, without float64
+		for seed := range uint64(10) {
+			for _, blocked := range []func(int) bool{nil, func(p int) bool { return p%c.every == c.every/2 }} {
+				s := &lt.Server{Rule: lt.Bucket(20, 10), Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
+				m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(seed, 9)))
+				r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 300, Workers: 8, Deadline: 4000, Net: .002, Seed: seed, Tries: 8, Blocked: blocked}.Run()
+				if blocked == nil {
+					without += r.Seconds
+				} else {
+					with += r.Seconds
+				}
+			}
+		}
+		if with > c.most*without {
+			t.Errorf("one page in %d: %.1f times as long", c.every, with/without)
+		}
+	}
+}
+
+// What remains of a quota is learned before anything is refused: a bucket whose fields are truthful is used, and not exceeded.
+func TestAGaugeThatFlowsIsFollowed(t *testing.T) {
+	crawl := func(fields bool, silent sim.Fields) (ok, refused int) {
+		for seed := range uint64(10) {
+			s := &lt.Server{Rule: lt.Bucket(10, 20), Headers: fields, Latency: 50 * time.Millisecond, Spread: .18, Seed: seed}
+			m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(seed, 9)))
+			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Workers: 8, Deadline: 60, Net: .005, Seed: seed, Silent: silent}.Run()
+			ok, refused = ok+r.OK, refused+r.Refused
+		}
+		return ok, refused
+	}
+	_, without := crawl(false, sim.Fields{})
+	for _, silent := range []sim.Fields{{}, {Window: true}, {Window: true, Reset: true}} {
+		if ok, refused := crawl(true, silent); ok < .95*620*10 || refused > without/2 {
+			t.Errorf("%+v: %d pages of %d, %d refused, in ten runs; %d without fields", silent, ok, 620*10, refused, without)
+		}
+	}
+}
+
+// A 403 of which nobody has said what it means is a refusal where it comes for any page, and is learned to be one.
+func TestUntoldAnswers(t *testing.T) {
+	untold := func(page uint64) pacing.Answer {
+		return pacing.Answer{Kind: pacing.Untold, RetryAfter: -1, Remaining: -1, Page: page}
+	}
+	for _, c := range []struct {
+		name   string
+		before int
+		pages  []uint64
+		parked bool
+	}{
+		{"three pages in a row", 20, []uint64{1, 2, 3}, true},
+		{"one page again and again", 20, []uint64{1, 1, 1, 1, 1}, false},
+		{"two", 20, []uint64{1, 2}, false},
+		{"from the start", 0, []uint64{1, 2, 3, 4, 5}, false},
+		{"without a name", 20, []uint64{0, 0, 0, 0}, false},
+	} {
+		m := fresh(pacing.Config{})
+		now := pages(m, 0, c.before)
+		for _, p := range c.pages {
+			now = max(now+.1, m.NextSend(now))
+			m.OnDone(now+.05, m.OnSend(now), untold(p))
+		}
+		if _, parked := m.Parked(); parked != c.parked {
+			t.Errorf("%s: parked %v", c.name, parked)
+		}
+	}
+
+	m := fresh(pacing.Config{})
+	now := pages(m, 0, 20)
+	parks := 0
+	for i := range uint64(200) { // a forbidden corner of the site: it costs three parks and no more
+		before, _ := m.Parked()
+		now = max(now+.1, m.NextSend(now))
+		m.OnDone(now+.05, m.OnSend(now), untold(i+1))
+		if gate, _ := m.Parked(); gate > before {
+			parks++
+		}
+	}
+	if parks != 3 {
+		t.Errorf("%d parks by a forbidden corner", parks)
+	}
+
+	m = fresh(pacing.Config{})
+	now = pages(m, 0, 20)
+	for i := range uint64(3) {
+		now = max(now+.1, m.NextSend(now))
+		m.OnDone(now+.05, m.OnSend(now), untold(i+1))
+	}
+	now = m.NextSend(now)
+	m.OnDone(now+.05, m.OnSend(now), pacing.Answer{RetryAfter: -1, Remaining: -1, Page: 2}) // it comes after all
+	now = pages(m, now, 5)
+	now = m.NextSend(now)
+	m.OnDone(now+.05, m.OnSend(now), untold(9))
+	if _, parked := m.Parked(); !parked {
+		t.Error("what was proved to be a refusal is none")
+	}
+}
+
+// A machine is small, and stays so whatever it meets.
+func TestAMachineIsSmall(t *testing.T) {
+	size := func(m *pacing.Machine) uintptr { return unsafe.Sizeof(*m) + m.Bytes() }
+	m := fresh(pacing.Config{})
+	pages(m, 0, 500)
+	if n := size(m); n > 4<<10 {
+		t.Errorf("%d bytes before any refusal", n)
+	}
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		m := pacing.New(config(rng), rng)
+		sim.Crawl{Server: server(rng), Clients: []sim.Client{m}, Pages: 2000, Workers: 16, Deadline: 3000, Net: .01, Seed: seed, Tries: 5}.Run()
+		if n := size(m); n > 16<<10 {
+			t.Errorf("seed %d: %d bytes", seed, n)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	m := fresh(pacing.Config{})
+	says := func(now float64, parts ...string) {
+		t.Helper()
+		text := m.Explain(now)
+		for _, p := range parts {
+			if !strings.Contains(text, p) {
+				t.Errorf("%q does not say %q", text, p)
+			}
+		}
+	}
+	says(0, "no limit met so far", "0 refusals in 60 s")
+	now := pages(m, 0, 30)
+	m.OnDone(now+.05, m.OnSend(now), refusal)
+	says(now+.05, "one request goes alone in 500ms", "1 refusals in 60 s, 1 in all", "it refuses in plain words")
+	now = pages(m, now, 1)
+	says(now, "/s, searching upward")
+	c := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
+	if text := c.Explain(0); !strings.Contains(text, "10/s, kept; ") || !strings.Contains(text, "next probe in 4m0s") {
+		t.Error(text)
+	}
+}
