@@ -256,6 +256,12 @@ func TestAPolicysVerdictIsNotTheResponse(t *testing.T) {
 		{"marked, a loop's", retry.Chain(after(retry.Neutral), loop), true},
 		{"a loop's, twice", retry.Chain(loop, loop), true},
 		{"permanent, of a loop", after(func(err error) error { return &retry.Error{Reason: retry.ErrPermanent, Last: err} }), true},
+		{"declined", policies.Constant(0, policies.RetryIf(func(error) bool { return false })), true},
+		{"declined later", after(func(err error) error { return &retry.Error{Reason: retry.ErrDeclined, Last: retry.Neutral(err)} }), true},
+		{"stopped", after(func(err error) error { return &retry.Error{Reason: retry.ErrStopped, Last: err} }), true},
+		{"with other words", after(func(err error) error {
+			return &retry.Error{Reason: fmt.Errorf("mine: %w", retry.ErrExhausted), Last: err}
+		}), false},
 		{"joined", after(func(err error) error { return errors.Join(errBang, err) }), false},
 		{"wrapped", after(func(err error) error { return fmt.Errorf("mine: %w", err) }), false},
 		{"wrapped, a loop's", retry.Chain(after(func(err error) error { return fmt.Errorf("mine: %w", err) }), loop), false},

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
@@ -159,4 +160,25 @@ func TestBrokenEncodingIsAnError(t *testing.T) {
 	if got, err := io.ReadAll(resp.Body); len(got) != 0 || err != nil {
 		t.Error("empty body:", err)
 	}
+}
+
+func FuzzDecodeBody(f *testing.F) {
+	f.Add("gzip", gzipped(f, []byte("text")))
+	f.Add("deflate, gzip", []byte("x"))
+	f.Add("utf-8, ,x-gzip", gzipped(f, make([]byte, 1<<16)))
+	f.Fuzz(func(t *testing.T, codings string, body []byte) {
+		const limit = 1 << 16
+		resp, _ := encoded(body, codings)
+		start := time.Now()
+		if err := decodeBody(resp, limit, nil); err != nil {
+			return
+		}
+		got, err := io.ReadAll(resp.Body)
+		if took := time.Since(start); took > 250*time.Millisecond {
+			t.Errorf("%d bytes: took %v", len(body), took)
+		}
+		if len(got) > limit || len(got) == limit && err == nil && len(body) > limit {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	})
 }

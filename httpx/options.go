@@ -282,9 +282,10 @@ func Workers(n int) Option {
 
 // Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and
 // If-Range, where the server names it by a strong ETag. What was read is kept in memory until the
-// call is over. It asks for Accept-Encoding: identity unless the request says otherwise, and an
-// attempt that brought some of the body counts like any other. Beside a POST or PATCH it is a
-// configuration error; other requests it leaves as they are. See also Save, which needs no memory.
+// call is over, up to 64 MiB or [MaxBody]: a longer body starts over, which Save does not. It asks
+// for Accept-Encoding: identity unless the request says otherwise, and an attempt that brought some
+// of the body counts like any other. Beside a POST or PATCH it is a configuration error; other
+// requests it leaves as they are.
 func Resume() Option { return func(c *config) { c.resume = true } }
 
 // Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader

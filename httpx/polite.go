@@ -230,7 +230,7 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 		check = noDowngrade(check)
 	}
 	policy = retry.Chain(policy, policies.Timeout(cmp.Or(x.limit, defaultLimit))) // also of a file that drips
-	s := &settings{policy: policy, refused: x.refused}
+	s := &settings{policy: policy, refused: refusedFiles(x.refused)}
 	base := x.base
 	target := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/robots.txt"}).String()
 	agent := cmp.Or(x.req.UserAgent(), p.agent)
@@ -264,6 +264,15 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 	}
 }
 
+// refusedFiles are the predicates of Refused for a robots.txt. That a site answers 403 for a file
+// that it does not have is no ban; a challenge is.
+func refusedFiles(ps []Predicate) (refused []Predicate) {
+	for _, p := range ps {
+		refused = append(refused, func(r *http.Response) bool { return (r.StatusCode/100 != 4 || Blocked(r)) && ask(p, r) })
+	}
+	return refused
+}
+
 // withoutFile is what it means that robots.txt could not be read. Only what a policy or the context
 // decided says nothing of it.
 func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
@@ -273,7 +282,7 @@ func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
 	switch {
 	case !errors.As(err, &status) && (rejected || errors.Is(err, retry.ErrConfig) || ctx.Err() != nil):
 		return f, err
-	case status != nil && status.Code/100 == 4 && !untouched(status.Code, status.Header):
+	case status != nil && status.Code/100 == 4 && !untouched(status.Code, status.Header) && status.by == "":
 		f.Until = now.Add(lifetimeOf(status.Header))
 		return f, nil
 	}

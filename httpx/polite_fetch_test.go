@@ -30,6 +30,25 @@ func TestARefusedRobotsTxtIsNone(t *testing.T) {
 	}
 }
 
+// A 403 for robots.txt is a file that is not there, also to a client that takes other 403s for bans. A challenge is none.
+func TestABanIsNotReadFromRobotsTxt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		header  http.Header
+		asked   int
+		allowed bool
+	}{
+		{"no file", nil, 1, true},
+		{"a challenge", http.Header{"Cf-Mitigated": {"challenge"}}, 3, false},
+	} {
+		w := &web{robots: func(*http.Request) (int, string, http.Header) { return 403, "", c.header }}
+		err := get(t, over(w, httpx.Polite("bot"), httpx.Refused(httpx.Status(403), httpx.Blocked)), "http://h/")
+		if (err == nil) != c.allowed || !c.allowed && !unknown(err) || len(w.urls(true)) != c.asked {
+			t.Errorf("%s: %v after %d", c.name, err, len(w.urls(true)))
+		}
+	}
+}
+
 // unknown tells of a rejection because a robots.txt could not be read: it comes with a time and is not final, and it does not say that
 // the page is disallowed.
 func unknown(err error) bool {
