@@ -44,6 +44,12 @@ func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 		wait = quota.Reset
 	}
 	status, _ := statusOf(err)
+	if marks.Hinted && wait == 0 && status/100 == 2 {
+		// A captcha that comes as a page: more often it is about the page than about the rate, and a
+		// server that means the rate gives it to every page.
+		a.Kind = pacing.Untold
+		return a, answer
+	}
 	if marks.Hinted || status == 429 || p.refused != nil && p.refused(err) {
 		a.Kind = pacing.Refusal
 		if wait = min(wait, p.hintCap); wait > 0 {

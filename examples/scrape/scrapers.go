@@ -99,7 +99,7 @@ func captcha(r *http.Response) bool {
 // pace, refusals told from failures, and patience instead of lost pages.
 func reprise(ctx context.Context, j job) result {
 	pacers := policies.Keyed(httpx.Host, func(host string) retry.Policy {
-		p := ratelimit.NewPacer()
+		p := ratelimit.NewPacer(ratelimit.Careful())
 		j.progress.explain(p.String)
 		return retry.Chain(p, breaker.New(host))
 	})
@@ -108,7 +108,7 @@ func reprise(ctx context.Context, j job) result {
 			policies.Exponential(policies.Attempts(6), policies.Patience(5*time.Minute)),
 			pacers,
 		)),
-		httpx.Refused(httpx.Status(403), captcha),
+		httpx.Refused(httpx.Status(403), httpx.Blocked, captcha),
 		httpx.Header("User-Agent", j.agent),
 		httpx.Workers(j.workers),
 	}
