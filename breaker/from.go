@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/reprise-go/reprise/retry"
@@ -31,10 +32,11 @@ type adopted struct {
 	cb interface {
 		Name() string
 		State() gobreaker.State
+		Counts() gobreaker.Counts
 		Allow() (func(error), error)
 	}
 	policy string
-	last   atomic.Pointer[error] // the last failure
+	last   atomic.Pointer[failed]
 }
 
 var errNilGobreaker = retry.ConfigErrorf("breaker.From", "cb: must not be nil")
@@ -58,6 +60,32 @@ func (a *adopted) String() string {
 		return errNilGobreaker.Error()
 	}
 	return a.policy + "(" + a.cb.State().String() + ")"
+}
+
+// Format: see Breaker.Format.
+func (a *adopted) Format(s fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), a.String())
+}
+
+// Stats are those of a Breaker, without the time to the next probe.
+func (a *adopted) Stats() []retry.Stat {
+	if a.cb == nil {
+		return nil
+	}
+	state, c := Closed, a.cb.Counts()
+	switch a.cb.State() {
+	case gobreaker.StateHalfOpen:
+		state = HalfOpen
+	case gobreaker.StateOpen:
+		state = Open
+	}
+	return []retry.Stat{
+		{Name: "state", Value: float64(state - Closed), Text: state.String()},
+		{Name: "successes", Value: float64(c.TotalSuccesses)},
+		{Name: "failures", Value: float64(c.TotalFailures)},
+		{Name: "neutral", Value: float64(c.TotalExclusions)},
+		{Name: "consecutive_failures", Value: float64(c.ConsecutiveFailures)},
+	}
 }
 
 func (a *adopted) Do(ctx context.Context, next retry.Next) error {
@@ -109,16 +137,14 @@ func (a *adopted) settle(ctx context.Context, done func(error), err error) {
 		}
 	}()
 	if o = classify(ctx, err, false); o == failure {
-		brief := retry.Brief(err)
-		a.last.Store(&brief)
+		last := newFailed(err)
+		last.shrink()
+		a.last.Store(last)
 	}
 }
 
 func (a *adopted) rejection(ctx context.Context, err error) error {
-	r := &retry.Rejection{Policy: a.policy, Reason: &adoptedError{err}}
-	if last := a.last.Load(); last != nil {
-		r.Cause = *last
-	}
+	r := &retry.Rejection{Policy: a.policy, Reason: &adoptedError{err}, Cause: a.last.Load().get()}
 	if retry.Observed(ctx) {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: a.policy, Err: r})
 	}

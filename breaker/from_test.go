@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -113,4 +114,29 @@ func TestFromNil(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = retry.Describe(p)
+	if s := p.(interface{ Stats() []retry.Stat }).Stats(); s != nil {
+		t.Error(s)
+	}
+}
+
+func TestFromTellsOfItself(t *testing.T) {
+	cb, p := adopted(gobreaker.Settings{})
+	_, _ = run(p, succeed), run(p, fail)
+	tells := p.(interface {
+		Name() string
+		Stats() []retry.Stat
+	})
+	text := fmt.Sprintf("%s %+v", tells.Name(), p)
+	for _, s := range tells.Stats() {
+		text += fmt.Sprintf(" %s=%g%s", s.Name, s.Value, s.Text)
+	}
+	want := "own breaker own(closed) state=0closed successes=1 failures=1 neutral=0 consecutive_failures=1"
+	if text != want || cb.Counts().Requests != 2 {
+		t.Error(text)
+	}
+	bulky := &bulkyError{}
+	_ = run(p, func(context.Context) error { return bulky })
+	if r, ok := retry.Rejected(run(p, succeed)); !ok || errors.As(r.Cause, &bulky) {
+		t.Errorf("%T is kept", r.Cause)
+	}
 }
