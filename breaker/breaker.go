@@ -45,7 +45,7 @@ type Breaker struct {
 // events and changes. Without options the breaker opens after 5 consecutive failures, for 30 s, and
 // one successful probe closes it.
 func New(name string, opts ...Option) *Breaker {
-	b := &Breaker{name: name, policy: policyName(name), clock: clock{born: time.Now()}, failedAt: -1}
+	b := &Breaker{name: name, policy: policyName(name), clock: clock{born: retry.Next{}.Clock()}, failedAt: -1}
 	b.config, b.err = configure(opts)
 	b.era.Store(b.newClosed(0))
 	return b
@@ -78,16 +78,39 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	if b.member != nil && b.member.attention.Load() {
 		b.attend(ctx)
 	}
-	// A rejection pays for nothing that a call needs. gobreaker would say the same, but not for how
-	// long.
-	if e := b.era.Load(); e.state == Open && !b.shadow {
-		now := b.now()
-		if left := e.left(now); left > 0 {
-			b.touch(e, now)
-			return b.rejection(ctx, e, left)
+	if e := b.era.Load(); e.state == Open {
+		if err := b.stillOpen(ctx, e, next); err != nil {
+			return err
 		}
 	}
 	return b.call(ctx, next)
+}
+
+// stillOpen is the rejection by an open era with time left. It pays for nothing that a call needs.
+// gobreaker would say the same, but not for how long.
+func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error {
+	if b.shadow {
+		return nil
+	}
+	now := next.Clock() - b.born + b.shift()
+	left := e.left(now)
+	if left <= 0 {
+		return nil
+	}
+	b.touch(e, now)
+	return b.rejection(ctx, e, left)
+}
+
+// Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
+// before it makes anything for a call. It says nothing of a policy p of which b is only a part.
+func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
+	if self, ok := p.(*Breaker); !ok || self != b || b.Validate() != nil || b.member != nil {
+		return nil
+	}
+	if e := b.era.Load(); e.state == Open && retry.Ended(ctx) == nil {
+		return b.stillOpen(ctx, e, retry.Next{})
+	}
+	return nil
 }
 
 func (b *Breaker) call(ctx context.Context, next retry.Next) error {

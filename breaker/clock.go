@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/reprise-go/reprise/retry"
 	"github.com/sony/gobreaker/v2"
 )
 
@@ -12,17 +13,16 @@ import (
 // through present it never goes back, though what it is read from may: a testing/synctest bubble
 // begins in the year 2000, whatever was before.
 type clock struct {
-	born time.Time
-	lag  atomic.Int64 // how far the clock has gone back in all, in nanoseconds
+	born time.Duration // by the clock of retry.Next
+	lag  atomic.Int64  // how far the clock has gone back in all, in nanoseconds
 }
 
-// raw is cheaper than time.Now, as it does not read the wall clock.
-func (c *clock) raw() time.Duration   { return time.Since(c.born) }
+func (c *clock) raw() time.Duration   { return retry.Next{}.Clock() - c.born }
 func (c *clock) shift() time.Duration { return time.Duration(c.lag.Load()) }
 func (c *clock) now() time.Duration   { return c.raw() + c.shift() }
 
 // wall is when a moment was or will be, for people.
-func (c *clock) wall(at time.Duration) time.Time { return c.born.Add(at - c.shift()) }
+func (c *clock) wall(at time.Duration) time.Time { return retry.TimeOf(c.born + at - c.shift()) }
 
 // after is the moment so much later than at, which is not negative, or the last one there is.
 func after(at, d time.Duration) time.Duration { return at + min(d, math.MaxInt64-at) }

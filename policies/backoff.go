@@ -23,36 +23,39 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 		m.check(fresh() != nil, "the function returned nil: must be a schedule")
 	}
 	l := exact("backoff", 3)
-	l.fresh = func() backoff.BackOff {
+	l.begin = func() progress {
 		b := fresh()
 		if b == nil { // this time
 			b = &backoff.StopBackOff{}
 		}
 		b.Reset() // as backoff.Retry does: a literal ExponentialBackOff is not ready before
-		return b
+		return progress{own: b}
 	}
+	l.step = func(p progress) (time.Duration, progress) { return p.own.NextBackOff(), p }
 	return l.configured("Backoff", m, opts)
 }
 
 // waits is the sequence of one row of attempts: a schedule, cut to the cap and spread. The zero
 // waits begins at the first use.
 type waits struct {
-	schedule        backoff.BackOff
+	schedule        progress
+	begun           bool
 	peeked          bool // ahead and more are what the schedule said, and next has not taken it yet
 	more            bool
 	ahead           time.Duration
+	drawn           bool // once, so that first is
 	first, previous time.Duration
-	begun           bool
 }
 
 // peek is what next will be before jitter. It is false when the schedule stops.
 func (w *waits) peek(l *loop) (time.Duration, bool) {
-	if w.schedule == nil {
-		w.schedule = l.fresh()
+	if !w.begun && l.begin != nil {
+		w.schedule = l.begin()
 	}
+	w.begun = true
 	if !w.peeked {
 		w.peeked = true
-		w.ahead = w.schedule.NextBackOff()
+		w.ahead, w.schedule = l.step(w.schedule)
 		w.more = w.ahead != backoff.Stop
 		if w.ahead < 0 || w.ahead > l.maxDelay { // cenkalti's jitter exceeds its cap, and overflows
 			w.ahead = l.maxDelay
@@ -68,8 +71,8 @@ func (w *waits) next(l *loop) (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
-	if !w.begun {
-		w.begun, w.first = true, d
+	if !w.drawn {
+		w.drawn, w.first = true, d
 	}
 	w.previous = l.jitter.spread(d, w.first, w.previous, l.maxDelay)
 	return w.previous, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
@@ -72,7 +73,8 @@ func creditOf(ctx context.Context) *credit {
 }
 
 // metered is Do for a loop whose calls are counted, by itself or by a loop around.
-func (r *run) metered() error {
+func (l *loop) metered(ctx context.Context, next retry.Next, begun time.Duration) error {
+	r := l.run(ctx, next, begun)
 	var end *meter
 	around := creditOf(r.ctx)
 	if around != nil {

@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/reprise-go/reprise/retry"
 )
 
 // loop is every retry loop of this package; they differ in their schedule only.
 type loop struct {
 	config
-	name  string        // for events
-	text  func() string // the schedule, for String
-	fresh func() backoff.BackOff
-	err   error
+	name string        // for events
+	text func() string // the schedule, for String
+	err  error
+
+	begin func() progress // of the schedule, for each row of attempts; nil: the zero one
+	step  func(progress) (time.Duration, progress)
 }
 
 // Validate reports bad options.
@@ -34,10 +34,7 @@ func (l *loop) Stats() []retry.Stat {
 	return l.budget.Stats()
 }
 
-// epoch makes reading the clock cheap: a difference needs the monotonic reading only.
-var epoch = time.Now()
-
-func now() time.Duration { return time.Since(epoch) }
+func now() time.Duration { return retry.Next{}.Clock() }
 
 // Do is the whole price of a success: two questions to ctx and one reading of the clock.
 func (l *loop) Do(ctx context.Context, next retry.Next) error {
@@ -53,18 +50,23 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	}
 	begun := now()
 	if l.maxCalls > 0 || inner && creditOf(ctx) != nil {
-		r := l.begin(ctx, next, begun)
-		return r.metered()
+		return l.metered(ctx, next, begun)
 	}
-	err := next.Try(ctx, 1)
+	err := next.At(begun).Try(ctx, 1)
 	if err != nil {
-		r := l.begin(ctx, next, begun)
-		return r.goOn(err, retry.VerdictOf(err))
+		return l.failed(ctx, next, begun, err)
 	}
 	if l.budget != nil {
 		l.budget.succeeded(true, 0)
 	}
 	return nil
+}
+
+// failed goes on after a first attempt that failed. It is not in Do so that a run, which is large,
+// is not on the stack of every call.
+func (l *loop) failed(ctx context.Context, next retry.Next, begun time.Duration, err error) error {
+	r := l.run(ctx, next, begun)
+	return r.goOn(err, retry.VerdictOf(err))
 }
 
 // run is one call of a loop, from its first failure on.
@@ -78,6 +80,7 @@ type run struct {
 	last       error // the failure of the last of them
 	row        row
 	rejections rejections
+	sleeper    retry.Sleeper
 
 	meter    *meter // of MaxCalls, of this loop or one around; nil: none
 	paid     int64  // to the budget, for an attempt that has not been made
@@ -92,7 +95,7 @@ type row struct {
 	waits   waits
 }
 
-func (l *loop) begin(ctx context.Context, next retry.Next, begun time.Duration) run {
+func (l *loop) run(ctx context.Context, next retry.Next, begun time.Duration) run {
 	return run{loop: l, ctx: ctx, next: next, begun: begun, row: row{since: begun, started: begun}}
 }
 
@@ -248,9 +251,13 @@ func (r *run) pay(v retry.Verdict) error {
 
 // wait tells of the next attempt and sleeps until it is due.
 func (r *run) wait(wait time.Duration, err error) error {
+	observed := retry.Observed(r.ctx)
+	if wait <= 0 && !observed && r.onRetry == nil && r.ctx.Err() == nil && !r.stopped() {
+		return nil
+	}
 	e := retry.Event{Policy: r.name, Wait: wait}
 	rejected := r.rejections.n > 0
-	if retry.Observed(r.ctx) {
+	if observed {
 		e = r.event(e)
 		if rejected {
 			e.Attempt = r.number() + 1 // the one that was refused is yet to come
@@ -288,7 +295,7 @@ func (r *run) sleep(e retry.Event) error {
 		return nil
 	}
 	if r.stop == nil || e.Wait <= 0 {
-		return retry.Sleep(r.ctx, e)
+		return r.sleeper.Sleep(r.ctx, e)
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
@@ -300,7 +307,7 @@ func (r *run) sleep(e retry.Event) error {
 		case <-ctx.Done():
 		}
 	}()
-	return retry.Sleep(ctx, e)
+	return r.sleeper.Sleep(ctx, e)
 }
 
 func (c *config) stopped() bool {

@@ -12,7 +12,7 @@ import (
 type rejections struct {
 	n      int
 	waited time.Duration
-	waits  waits // for those that name no time
+	waits  *waits // for those that name no time; nil: none did
 }
 
 // rejected is for an attempt that a policy further in rejected: no failure, no attempt used, unless
@@ -59,6 +59,9 @@ func (r *run) patient(wait time.Duration) (time.Duration, bool) {
 		return wait, ok && wait <= usual
 	}
 	if wait <= 0 || row.n >= max(1, r.attempts) { // the latter against very short times for ever
+		if row.waits == nil {
+			row.waits = new(waits)
+		}
 		own, ok := row.waits.next(r.loop)
 		if wait = max(wait, own); !ok || wait <= 0 {
 			return 0, false

@@ -20,13 +20,12 @@ const unbounded time.Duration = math.MaxInt64
 //	defaults: 100ms -> 200ms -> 400ms ... -> 30s, and three attempts, so the first two of them
 func Exponential(opts ...Option) retry.Policy {
 	l := growing("exponential")
-	l.fresh = func() backoff.BackOff {
-		b := &exponential{backoff.ExponentialBackOff{
-			InitialInterval: l.initial, Multiplier: l.factor, MaxInterval: l.maxDelay,
-			Clock: backoff.SystemClock,
-		}, 0}
-		b.Reset()
-		return b
+	l.step = func(p progress) (time.Duration, progress) {
+		d := l.initial
+		if p.n > 0 {
+			d = l.grown(p.last)
+		}
+		return d, progress{n: 1, last: d}
 	}
 	l.text = func() string { return fmt.Sprintf("%v x%v", l.initial, l.factor) }
 	return l.configured("Exponential", nil, opts)
@@ -36,8 +35,15 @@ func Exponential(opts ...Option) retry.Policy {
 // slower to grow than [Exponential].
 func Fibonacci(opts ...Option) retry.Policy {
 	l := growing("fibonacci", "Factor")
-	l.fresh = func() backoff.BackOff {
-		return &fibonacci{unit: l.initial, a: l.initial, b: l.initial}
+	l.step = func(p progress) (time.Duration, progress) {
+		if p.n == 0 {
+			return l.initial, progress{n: 1, before: l.initial, last: l.initial}
+		}
+		sum := unbounded
+		if p.last <= unbounded-p.before {
+			sum = p.before + p.last
+		}
+		return sum, progress{n: 1, before: p.last, last: sum}
 	}
 	l.text = func() string { return fmt.Sprintf("%v x1, 2, 3, 5", l.initial) }
 	return l.configured("Fibonacci", nil, opts)
@@ -49,7 +55,8 @@ func Constant(d time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(d >= 0, "d %v: must not be negative", d)
 	l := exact("constant", 3)
-	l.fresh = func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
+	constant := backoff.NewConstantBackOff(d)
+	l.step = func(p progress) (time.Duration, progress) { return constant.NextBackOff(), p }
 	l.text = d.String
 	return l.configured("Constant", m, opts)
 }
@@ -60,9 +67,9 @@ func Random(low, high time.Duration, opts ...Option) retry.Policy {
 	m.check(low >= 0, "low %v: must not be negative", low)
 	m.check(low <= high, "low %v: must not be above high, %v", low, high)
 	l := exact("random", 3)
-	l.fresh = func() backoff.BackOff {
+	l.step = func(p progress) (time.Duration, progress) {
 		top := min(high, l.maxDelay) // drawn within the cap
-		return random{min(low, top), top}
+		return between(min(low, top), top), p
 	}
 	l.text = func() string { return fmt.Sprintf("%v to %v", low, high) }
 	return l.configured("Random", m, opts)
@@ -79,7 +86,9 @@ func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 	}
 	waits = slices.Clone(waits)
 	l := exact("delays", len(waits)+1)
-	l.fresh = func() backoff.BackOff { return &listed{waits: waits} }
+	l.step = func(p progress) (time.Duration, progress) {
+		return waits[p.n], progress{n: min(p.n+1, len(waits)-1)}
+	}
 	l.text = func() string { return strings.Trim(fmt.Sprint(waits), "[]") }
 	return l.configured("Delays", m, opts)
 }
@@ -118,55 +127,33 @@ func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
 	return l
 }
 
-// exponential is cenkalti's, made to move: that one cuts each product down to whole nanoseconds, so
-// below 1/(factor-1) ns it would stand still for ever.
-type exponential struct {
-	backoff.ExponentialBackOff
-	previous time.Duration
+// progress is where one row of waits stands, as far as the kind of schedule needs it. It is small and
+// handed through the schedule by value: so a call keeps it on its stack.
+type progress struct {
+	n            int             // Delays: which comes next; the others: 0 before the first
+	before, last time.Duration   // the waits before
+	own          backoff.BackOff // of Backoff
 }
 
-func (e *exponential) NextBackOff() time.Duration {
-	d := e.ExponentialBackOff.NextBackOff()
-	if d == e.previous && d > 0 && d < e.MaxInterval && e.Multiplier > 1 {
-		e.InitialInterval = d + 1
-		e.Reset()
-		d = e.ExponentialBackOff.NextBackOff()
+// grown is the wait that follows on one in cenkalti's exponential schedule, made to move: that cuts
+// each product down to whole nanoseconds, so below 1/(factor-1) ns it would stand still for ever.
+func (l *loop) grown(last time.Duration) time.Duration {
+	b := backoff.ExponentialBackOff{
+		InitialInterval: last, Multiplier: l.factor, MaxInterval: l.maxDelay, Clock: noClock{},
 	}
-	if d < 0 { // the product was rounded up to 2^63
-		d = e.MaxInterval
-	}
-	e.previous = d
-	return d
-}
-
-type fibonacci struct{ unit, a, b time.Duration }
-
-func (f *fibonacci) NextBackOff() time.Duration {
-	d := f.b
-	if f.b > unbounded-f.a {
-		f.a, f.b = unbounded, unbounded
-	} else {
-		f.a, f.b = f.b, f.a+f.b
+	b.Reset()
+	b.NextBackOff() // last
+	d := b.NextBackOff()
+	switch {
+	case d < 0: // the product was rounded up to 2^63
+		return l.maxDelay
+	case d == last && d > 0 && d < l.maxDelay && l.factor > 1:
+		return d + 1
 	}
 	return d
 }
 
-func (f *fibonacci) Reset() { f.a, f.b = f.unit, f.unit }
+// noClock spares cenkalti the reading of a clock that only its MaxElapsedTime needs.
+type noClock struct{}
 
-type random struct{ low, high time.Duration }
-
-func (r random) NextBackOff() time.Duration { return between(r.low, r.high) }
-func (r random) Reset()                     {}
-
-type listed struct {
-	waits []time.Duration
-	next  int
-}
-
-func (l *listed) NextBackOff() time.Duration {
-	d := l.waits[l.next]
-	l.next = min(l.next+1, len(l.waits)-1)
-	return d
-}
-
-func (l *listed) Reset() { l.next = 0 }
+func (noClock) Now() time.Time { return time.Time{} }

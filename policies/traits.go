@@ -1,6 +1,10 @@
 package policies
 
-import "github.com/reprise-go/reprise/retry"
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
 
 // Traits is for retry.Lint.
 func (l *loop) Traits() retry.Traits {
@@ -8,9 +12,13 @@ func (l *loop) Traits() retry.Traits {
 	if l.err != nil {
 		return t
 	}
-	schedule := l.fresh()
+	var schedule progress
+	if l.begin != nil {
+		schedule = l.begin()
+	}
+	var wait time.Duration
 	for range max(1, l.attempts-1) {
-		wait := schedule.NextBackOff()
+		wait, schedule = l.step(schedule)
 		if wait < 0 || l.attempts == 1 || t.Delays > unbounded-wait {
 			break
 		}

@@ -202,7 +202,7 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	t, err := l.admit(ctx, n)
+	t, err := l.admit(ctx, next.Now(), n)
 	if l.shared && retry.Observed(ctx) {
 		l.tellNews(ctx)
 	}

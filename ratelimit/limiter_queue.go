@@ -12,10 +12,9 @@ import (
 const recheck = time.Second
 
 // admit takes n tokens for a call, now or after a wait in line.
-func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
-	now := time.Now()
+func (l *Limiter) admit(ctx context.Context, now time.Time, n int) (ticket, error) {
 	if l.shadow {
-		return l.pretend(ctx, now, n), nil
+		return l.pretend(ctx, time.Now(), n), nil
 	}
 	l.mu.Lock()
 	now = l.seen(now)
@@ -30,11 +29,12 @@ func (l *Limiter) admit(ctx context.Context, n int) (ticket, error) {
 		}
 	}
 	l.mu.Unlock()
-	return l.wait(ctx, now, n)
+	return l.wait(ctx, n)
 }
 
 // wait is admit for a call that has found no token, or others in line.
-func (l *Limiter) wait(ctx context.Context, now time.Time, n int) (ticket, error) {
+func (l *Limiter) wait(ctx context.Context, n int) (ticket, error) {
+	now := time.Now() // deadlines may be without a monotonic reading
 	w, ended := newWaiter[ticket](ctx, n, now)
 	l.mu.Lock()
 	now = l.seen(now)

@@ -50,7 +50,7 @@ func (c *chain) Do(ctx context.Context, next Next) error {
 	if len(c.members) == 0 {
 		return next.Do(ctx)
 	}
-	rest := Next{c.members[1:], next.end}
+	rest := Next{rest: c.members[1:], end: next.end}
 	if len(next.rest) > 0 { // a chain that a policy inside another chain runs, as Keyed does
 		rest.end = &enclosing{next}
 	}

@@ -1,6 +1,9 @@
 package retry
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Policy decides whether, when and how often the rest of a chain runs.
 //
@@ -45,6 +48,7 @@ func (f PolicyFunc) Validate() error {
 type Next struct {
 	rest []Policy
 	end  end
+	at   time.Duration // positive: what the policy around has read from the clock; negative: what At hands on
 }
 
 // end is what stands behind the last policy of a chain: the call, or what is left of an enclosing chain.
@@ -55,7 +59,7 @@ type end interface {
 // Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the attempts are numbered.
 func (n Next) Do(ctx context.Context) error {
 	if len(n.rest) > 0 {
-		return n.rest[0].Do(ctx, Next{n.rest[1:], n.end})
+		return n.rest[0].Do(ctx, Next{n.rest[1:], n.end, max(0, -n.at)})
 	}
 	if n.end == nil {
 		return nil
@@ -67,9 +71,7 @@ func (n Next) Do(ctx context.Context) error {
 // [Depth] is one more, and observers see both. Attempts count from 1.
 func (n Next) Try(ctx context.Context, attempt int) error {
 	outer := scopeOf(ctx)
-	if attempt == 1 && outer != nil && outer.state.CompareAndSwap(nil, first) {
-		// Nobody but this loop is in the scope: the mark stands in it while the attempt runs, and no
-		// node is allocated.
+	if outer != nil && outer.mark(attempt) {
 		defer outer.leave()
 		return n.Do(ctx)
 	}
@@ -89,11 +91,27 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 	if p == nil || p == Policy(identity) && scopeOf(ctx) == nil {
 		return call(ctx)
 	}
+	if err := refused(ctx, p); err != nil {
+		var zero T
+		return zero, WithEnd(ctx, err)
+	}
 	// One allocation holds everything a call needs: its function, its value and its node in the context.
 	t := &task[T]{call: call}
 	t.open(ctx)
 	err := p.Do(&t.scope, Next{end: t})
 	return t.value, WithEnd(ctx, err)
+}
+
+// refused asks a policy that can refuse a call without looking at it, as an open breaker, before
+// anything is made for the call: what stands around a callee that is down is busiest then. The policy
+// is told whom it answers for, because a type that embeds it has its methods and perhaps another Do.
+func refused(ctx context.Context, p Policy) error {
+	if r, ok := p.(interface {
+		Refuse(ctx context.Context, p Policy) error
+	}); ok {
+		return r.Refuse(ctx, p)
+	}
+	return nil
 }
 
 type task[T any] struct {
@@ -121,6 +139,9 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	}
 	if p == nil || p == Policy(identity) && scopeOf(ctx) == nil {
 		return call(ctx)
+	}
+	if err := refused(ctx, p); err != nil {
+		return WithEnd(ctx, err)
 	}
 	t := &plainTask{call: call}
 	t.open(ctx)

@@ -143,6 +143,7 @@ func TestAttemptAndDepth(t *testing.T) {
 	}{
 		{"no loop", note, []string{"1/0"}},
 		{"loop", retry.Chain(note, again(2), note), []string{"1/0", "1/1", "2/1"}},
+		{"more attempts than share their scope", retry.Chain(again(10), note), []string{"1/1", "2/1", "3/1", "4/1", "5/1", "6/1", "7/1", "8/1", "9/1", "10/1"}},
 		{"after a loop", retry.Chain(again(1), note), []string{"1/1"}},
 		{"loop in a loop", retry.Chain(again(2), note, again(2), note), []string{"1/1", "1/2", "2/2", "2/1", "1/2", "2/2"}},
 		{"a derived context", retry.Chain(again(2), derive{}, note), []string{"1/1", "2/1"}},

@@ -38,9 +38,14 @@ const (
 	beside                  // begun further out: this scope is an Observe's or a hedge's
 )
 
-// first is the state in the first attempt of an outermost loop: nearly all calls, so it costs no
-// allocation.
-var first = &state{attempt: 1, depth: 1, at: here}
+// alone are the states in the first attempts of an outermost loop: nearly all calls, so they
+// cost no allocation.
+var alone = func() (states [8]state) {
+	for i := range states {
+		states[i] = state{attempt: i + 1, depth: 1, at: here}
+	}
+	return states
+}()
 
 var none = &state{}
 
@@ -127,7 +132,13 @@ func (s *scope) open(ctx context.Context) {
 	}
 }
 
-// leave takes the mark of the first attempt off and keeps what was learned under it.
+// mark has s say which attempt of a loop runs, if nothing but that loop is in it: then the attempt
+// needs no node of its own.
+func (s *scope) mark(attempt int) bool {
+	return attempt >= 1 && attempt <= len(alone) && s.state.CompareAndSwap(nil, &alone[attempt-1])
+}
+
+// leave takes the mark of an attempt off and keeps what was learned under it.
 func (s *scope) leave() {
 	for {
 		st := s.state.Load()

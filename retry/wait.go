@@ -23,6 +23,17 @@ func Fits(ctx context.Context, wait time.Duration) bool {
 // Observers are told of the wait: Kind, Took, Err and Time are filled in. A loop, which stands outside
 // its own attempts, sets Attempt and Depth too (see [Emit]); for others e.Policy is enough.
 func Sleep(ctx context.Context, e Event) error {
+	var s Sleeper
+	return s.Sleep(ctx, e)
+}
+
+// Sleeper is [Sleep] for a policy that may wait many times in one call: it keeps its timer. It is for
+// one call and one goroutine at a time; the zero Sleeper is ready for use. (It is not for a pool: a
+// timer that was made in a testing/synctest bubble cannot be used outside.)
+type Sleeper struct{ timer *time.Timer }
+
+// Sleep is the function Sleep.
+func (s *Sleeper) Sleep(ctx context.Context, e Event) error {
 	wait := e.Wait
 	if err := Ended(ctx); err != nil || wait <= 0 {
 		return err
@@ -31,20 +42,24 @@ func Sleep(ctx context.Context, e Event) error {
 		return fmt.Errorf("%w: %s: a wait of %v does not fit", context.DeadlineExceeded, e.Policy, round(wait))
 	}
 	if watchers(ctx) == nil {
-		return sleep(ctx, wait)
+		return s.sleep(ctx, wait)
 	}
 	start := time.Now()
-	err := sleep(ctx, wait)
+	err := s.sleep(ctx, wait)
 	e.Kind, e.Took, e.Err, e.Time = KindWait, time.Since(start), err, time.Time{}
 	Emit(ctx, e)
 	return err
 }
 
-func sleep(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+func (s *Sleeper) sleep(ctx context.Context, wait time.Duration) error {
+	if s.timer == nil {
+		s.timer = time.NewTimer(wait)
+	} else {
+		s.timer.Reset(wait)
+	}
+	defer s.timer.Stop()
 	select {
-	case <-timer.C:
+	case <-s.timer.C:
 	case <-ctx.Done():
 	}
 	return Ended(ctx)
