@@ -207,7 +207,8 @@ func (b *wireBody) Read(p []byte) (int, error) {
 	defer b.life.done()
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		b.err.Store(&err)
+		own := err // which keeps err itself off the heap
+		b.err.Store(&own)
 	}
 	return n, err
 }

@@ -41,17 +41,22 @@ type Transport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	s := settings{policy: t.Policy, nonIdempotent: t.NonIdempotent, limit: max(t.AttemptLimit, 0)}
-	if s.policy == nil {
-		s.policy = defaultPolicy
+	h := &struct { // one allocation for both
+		hop
+		own settings
+	}{hop: hop{base: t.Base}}
+	h.settings = &h.own
+	h.policy, h.nonIdempotent, h.limit = t.Policy, t.NonIdempotent, max(t.AttemptLimit, 0)
+	if h.policy == nil {
+		h.policy = defaultPolicy
 	}
 	if t.AttemptLimit == 0 {
-		s.limit = defaultLimit
+		h.limit = defaultLimit
 	}
-	s.transient, s.refused, s.notProcessed = one(t.Retry), one(t.Refused), one(t.NotProcessed)
+	h.transient, h.refused, h.notProcessed = one(t.Retry), one(t.Refused), one(t.NotProcessed)
 	req = replayable(req)
 	defer release(req)
-	return (&hop{settings: &s, base: t.Base}).RoundTrip(req)
+	return h.RoundTrip(req)
 }
 
 func one(p Predicate) []Predicate {

@@ -125,7 +125,8 @@ type upload struct {
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		u.err.Store(&err)
+		own := err // which keeps err itself off the heap
+		u.err.Store(&own)
 	}
 	return n, err
 }
