@@ -24,7 +24,8 @@ import (
 // A store that has forgotten the limit adds nothing, and costs two leases without tokens: so long the
 // first call of a new limit waits. A member that dies adds nothing. A jump forward of the store's clock
 // adds up to burst + 2*limit*lease, and a store that falls back to what it knew a time d ago at most as
-// much, and no more than limit*d. What [OnLoss] says holds while the store cannot be asked.
+// much, and no more than limit*d. While the store cannot be asked what [OnLoss] says holds; with [Share]
+// an outage adds at most 2*limit*lease, as some members notice its end later than others.
 //
 // A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them within a
 // lease and a round trip. If members are given different figures, as in a rolling deploy or by
@@ -126,8 +127,9 @@ type Loss uint8
 const (
 	// Share goes on with the part of the limit that the member had in the time of the last ten leases, or
 	// with limit/members if it had none; it is the default. A member that was never granted anything
-	// rejects its calls as with Closed. All parts together are the limit. Members that are cut off from a
-	// store which others still reach use their parts besides what the others get.
+	// rejects its calls as with Closed. All parts together are the limit, if the members of a new fleet
+	// have asked twice. Members that are cut off from a store which others still reach use their parts
+	// besides what the others get.
 	Share Loss = iota
 	// Open admits every call.
 	Open

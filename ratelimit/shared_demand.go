@@ -43,21 +43,23 @@ func (d *demand) roll(now, lease time.Duration) {
 }
 
 // used counts n tokens as used.
-func (d *demand) used(now, lease time.Duration, n int) {
-	if now-d.begin >= lease {
-		d.roll(now, lease)
-		d.plan(now, lease)
+func (d *demand) used(now time.Duration, n int, f *figures, members int) {
+	if now-d.begin >= f.lease {
+		d.roll(now, f.lease)
+		d.plan(now, f, members)
 	}
 	d.now += float64(n)
 	d.at = now
 }
 
-// plan decides when the stock is low: below half of what a lease uses.
-func (d *demand) plan(now, lease time.Duration) (use int) {
-	use = int(math.Ceil(min(d.use(now, lease), maxCount)))
+// plan decides when the stock is low: below half of what a lease uses, or of a quantum. With more than
+// that in stock a member that asks has two quanta at once, and twice the part of the others for good.
+func (d *demand) plan(now time.Duration, f *figures, members int) (use int) {
+	use = int(math.Ceil(min(d.use(now, f.lease), maxCount)))
 	d.low = 0
 	if use > 1 {
-		d.low = (use + 1) / 2
+		quantum := max(1, int(f.late())/members)
+		d.low = min((use+1)/2, quantum/2)
 	}
 	return use
 }

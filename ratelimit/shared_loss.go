@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -46,21 +47,30 @@ func (m *member) lost(q *question, now time.Duration, err error) {
 	}
 }
 
-// found notes that the store has answered, with its bucket's next token at floor from now on.
-func (m *member) found(floor time.Duration, f *figures) {
+// found notes that the store has answered.
+func (m *member) found(f *figures) {
 	if m.failures = 0; !m.away {
 		return
 	}
 	m.away, m.err = false, nil
 	m.stock.drop(func(b *block) bool { return b.borrowed })
-	// What was used meanwhile the store has saved up, if it has not forgotten all. So it is paid from
-	// what is there; only of the time since the last question, in which the store may have given as
-	// much to others, all is paid. That is a lease at most.
-	saved := int(max(0, min(-float64(floor)/f.step, maxCount)))
+	// Since the last question the store may have given all to the others. That is a lease at most.
 	unnoticed := min(m.lent-m.lentAt, int(f.late()*m.part.of(m.latest, *f))+1)
-	m.debt = min(m.debt+max(min(m.lent, saved), unnoticed), maxCount)
+	m.debt = min(m.debt+unnoticed, maxCount)
 	m.lent, m.lentAt = 0, 0
 	m.tell("store away", "shared", nil)
+}
+
+// floor is what the member knows of the bucket. While the store was away it has saved up what the fleet
+// used without asking: as many times what this member used as its part goes into the whole. That is no
+// debt, so it does not reach into the future, and it counts once, whoever of them comes first.
+func (m *member) floor(now time.Duration, f *figures) time.Duration {
+	floor := m.tat - now - m.trip
+	if m.away && m.lent > 0 {
+		used := m.tat + time.Duration(min(float64(m.lent)*m.step(f), float64(maxSpan*micro)))
+		floor = max(floor, min(used-now, -micro))
+	}
+	return cmp.Or(floor, -micro)
 }
 
 // tell has the next call that somebody observes tell of it.

@@ -133,7 +133,7 @@ func (m *member) take(now time.Time, n int) bool {
 
 // spent counts tokens as used, and asks for more in time.
 func (m *member) spent(t time.Duration, n int) {
-	m.demand.used(t, m.inUse.Load().lease, n)
+	m.demand.used(t, n, m.inUse.Load(), m.members)
 	if m.stock.left < m.demand.low && m.asking == nil {
 		m.consider(t)
 	}
@@ -198,8 +198,8 @@ func (m *member) when(start time.Time, n int) (time.Time, bool) {
 	return m.base.Add(max(at, s)), true
 }
 
-// expect is when that many tokens will be there that are not asked for yet. While the bucket is ahead
-// of the clock the others take their parts too.
+// expect is when that many tokens will be there that are not asked for yet. What the bucket has saved up
+// is there at once; of the rest the other members take their parts.
 func (m *member) expect(start time.Duration, missing int, f *figures) time.Duration {
 	trip := max(m.trip, 100*time.Microsecond)
 	answer := max(start, m.latest, m.rest) + trip
@@ -210,11 +210,10 @@ func (m *member) expect(start time.Duration, missing int, f *figures) time.Durat
 	if !m.known {
 		return answer
 	}
-	each := f.step
-	if m.tat > m.latest {
-		each *= float64(m.members)
-	}
-	return max(answer, m.tat+time.Duration(min(float64(missing)*each, float64(maxSpan*micro))))
+	each := f.step * float64(m.members)
+	saved := float64(max(0, m.latest-m.tat)) / f.step
+	wait := max(0, float64(missing)-saved) * each
+	return max(answer, max(m.tat, m.latest)+time.Duration(min(wait, float64(maxSpan*micro))))
 }
 
 func (m *member) tokens(now time.Time) float64 {

@@ -148,6 +148,7 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 		{"one member", 1000, 100, 100 * ms, 1, []int{8}, 200 * time.Microsecond},
 		{"single callers", 1000, 100, 100 * ms, 8, []int{1}, 200 * time.Microsecond},
 		{"slow", 10, 5, time.Second, 4, []int{3}, 2 * ms},
+		{"quanta of one", 9, 1, time.Second, 5, []int{5}, 0},
 		{"far away", 1000, 100, 100 * ms, 8, []int{16}, 40 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -285,6 +286,7 @@ func storm(t *testing.T, seed uint64) {
 			n.set(func() { n.down = true })
 			time.Sleep(time.Duration(rnd.Float64() * 10 * float64(lease)))
 			n.set(func() { n.down = false })
+			bound += 2 * late // of members some notice later than others that it is back
 		case "rest": // nobody calls
 			for _, stop := range stops {
 				stop()
@@ -293,6 +295,7 @@ func storm(t *testing.T, seed uint64) {
 			for i := range stops {
 				stops[i] = begin(i)
 			}
+			time.Sleep(3 * lease) // who has just begun does not know how many there are
 		}
 	}
 	time.Sleep(4 * lease)
@@ -311,4 +314,88 @@ func storm(t *testing.T, seed uint64) {
 		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, loss %v, %v: needed %.1f, the bound is %.1f",
 			seed, limit, burst, members, latency, n.loss, story, need, bound)
 	}
+}
+
+// No caller waits longer than the estimate it was judged by, and a lease, a round trip and the time in
+// which each member gets a token.
+func TestFleetWaitsAsItSays(t *testing.T) {
+	seeds := 60
+	if testing.Short() {
+		seeds = 8
+	}
+	for seed := range seeds {
+		synctest.Test(t, func(t *testing.T) { punctual(t, uint64(seed)) })
+	}
+}
+
+func punctual(t *testing.T, seed uint64) {
+	rnd := rand.New(rand.NewPCG(seed, 11))
+	limit := math.Round(math.Exp(math.Log(5) + rnd.Float64()*math.Log(200)))
+	burst := 1 + rnd.IntN(int(limit))
+	lease := time.Duration(min(max(20/limit, 0.1), 1) * float64(time.Second))
+	latency := []time.Duration{0, ms, lease / 10, lease / 2}[rnd.IntN(4)]
+	n := newWire(ratelimit.NewStore(), latency)
+	members := 1 + rnd.IntN(6)
+	load := 0.3 + rnd.Float64() // of the limit
+	var mu sync.Mutex
+	var worst time.Duration
+	var waited retry.Event
+	begin := time.Now()
+	watch := retry.Observe(func(_ context.Context, e retry.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(begin) < 3*time.Second+3*lease { // a member that never heard of the limit cannot know
+			return
+		}
+		if late := e.Took - e.Wait; e.Kind == retry.KindWait && late > worst {
+			worst, waited = late, e
+		}
+	})
+	var wg sync.WaitGroup
+	for range members {
+		l := retry.Chain(watch, ratelimit.New(rate.Limit(limit), burst, ratelimit.Shared(n, "x")))
+		gap := time.Duration(float64(time.Second) / (limit * load) * float64(members))
+		seed := rnd.Uint64()
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			var calls sync.WaitGroup
+			for range 300 {
+				calls.Go(func() { _ = retry.Run(bg, l, nop) })
+				time.Sleep(time.Duration(rnd.ExpFloat64() * float64(gap)))
+			}
+			calls.Wait()
+		})
+	}
+	wg.Wait()
+	time.Sleep(time.Minute)
+	round := time.Duration(float64(members) / limit * float64(time.Second)) // one token for each
+	if worst > lease+2*latency+2*round {
+		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, load %.2f: a wait of %v took %v", seed, limit, burst, members, latency, load, waited.Wait, waited.Took)
+	}
+}
+
+// A member that is the only busy one gets all, also while the others still count.
+func TestFleetOfWhichOneIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newWire(ratelimit.NewStore(), ms)
+		var idle, busy crowd
+		ctx, cancel := context.WithCancel(bg)
+		for i := range 7 {
+			idle.greedy(ctx, i, 3, ratelimit.New(100, 5, ratelimit.Shared(n, "x")))
+		}
+		one, stop := context.WithCancel(bg)
+		busy.greedy(one, 0, 20, ratelimit.New(100, 5, ratelimit.Shared(n, "x")))
+		time.Sleep(3 * time.Second)
+		cancel()
+		time.Sleep(100 * ms)
+		before := len(busy.times)
+		time.Sleep(time.Second) // ten leases are two
+		if calls := len(busy.times) - before; calls < 90 {
+			t.Errorf("%d calls in a second, of 100", calls)
+		}
+		stop()
+		idle.wg.Wait()
+		busy.wg.Wait()
+		time.Sleep(time.Second)
+	})
 }

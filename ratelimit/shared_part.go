@@ -8,12 +8,13 @@ import (
 // members' parts together are at most 1: what the fleet got is taken from how far the bucket moved on,
 // which is as much or more.
 type part struct {
-	began  bool
-	first  time.Duration // when it was
-	begin  time.Duration // of the newest slot
-	slots  [alive]struct{ mine, all, members float64 }
-	newest int
-	tat    time.Duration // of the bucket when last heard of
+	answers int           // so far
+	first   time.Duration // when the first of them came
+	begin   time.Duration // of the newest slot
+	slots   [alive]struct{ mine, all, members float64 }
+	newest  int
+	tat     time.Duration // of the bucket when last heard of
+	last    time.Duration // when that was
 }
 
 func (p *part) roll(now, lease time.Duration) {
@@ -28,19 +29,20 @@ func (p *part) roll(now, lease time.Duration) {
 	}
 }
 
-// heard counts a grant of n tokens to one of so many members, after which the bucket stood at tat.
+// heard counts a grant to one of so many members, after which the bucket stood at tat. n is how many
+// tokens it was, less those given back with the question.
 func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	p.roll(now, f.lease)
 	s := &p.slots[p.newest]
 	s.mine += float64(n)
 	s.members = max(s.members, float64(members))
-	if !p.began {
-		p.began, p.first = true, now
+	if p.answers++; p.answers == 1 {
+		p.first = now
 		s.all += float64(n)
-	} else {
-		s.all += max(float64(n), float64(tat-p.tat)/f.step)
+	} else { // a bucket that was set back has not given less
+		s.all += max(float64(n), float64(max(tat-p.tat, now-p.last))/f.step)
 	}
-	p.tat = tat
+	p.tat, p.last = tat, now
 }
 
 // of is the member's part. A young or idle one counts as one of the most members that were there at
@@ -52,7 +54,7 @@ func (p *part) of(now time.Duration, f figures) float64 {
 		all += s.all
 		members = max(members, s.members)
 	}
-	if mine == 0 || now-p.first < alive*f.lease {
+	if mine <= 0 || now-p.first < alive*f.lease {
 		return 1 / members
 	}
 	return min(1, mine/all)

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +42,7 @@ func (m *member) consider(now time.Duration) {
 // due is when the next question is; forever: none.
 func (m *member) due(now time.Duration) time.Duration {
 	d, f := &m.demand, m.inUse.Load()
-	use := d.plan(now, f.lease)
+	use := d.plan(now, f, m.members)
 	at := forever
 	rested := max(now, m.rest)
 	if m.stock.left < d.low {
@@ -55,6 +54,9 @@ func (m *member) due(now time.Duration) time.Duration {
 			last = m.stock.last() - 2*m.trip
 		}
 		at = min(at, max(rested, last))
+	}
+	if d.waiting > 0 && m.part.answers == 1 { // of a fleet that starts the first to ask has heard of no others
+		at = min(at, max(rested, m.part.first+f.lease))
 	}
 	if d.waiting == 0 && d.missed > 0 && m.stock.left == 0 {
 		at = min(at, rested)
@@ -114,7 +116,7 @@ func (m *member) ask(now time.Duration) {
 		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
 	}
 	if m.known {
-		a.Floor = cmp.Or(m.tat-now-m.trip, -micro)
+		a.Floor = m.floor(now, &f)
 	}
 	m.unspent, m.debt, m.untold, m.giving = 0, 0, false, false
 	m.demand.missed = 0
@@ -127,7 +129,7 @@ func (m *member) ask(now time.Duration) {
 // want decides how many tokens a question asks for.
 func (m *member) want(q *question, now time.Duration) {
 	d := &m.demand
-	left, use := m.stock.left, d.plan(now, q.figures.lease)
+	left, use := m.stock.left, d.plan(now, &q.figures, m.members)
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
 	case held:
@@ -283,16 +285,19 @@ func (m *member) stale(q *question, g Grant, now time.Duration) error {
 // fleet holds, if that is news.
 func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, held time.Time) {
 	away := m.away
-	m.found(g.Floor, &q.figures)
+	m.found(&q.figures)
 	changed = m.figuresOf(q, g) || away || !m.known
 	f := m.inUse.Load()
 	m.members = max(1, g.Members)
 	tat := q.sent + g.Floor
 	changed = changed || tat > m.tat+f.lease
-	m.part.heard(now, tat, g.Tokens, m.members, *f)
+	m.part.heard(now, tat, g.Tokens-q.unspent, m.members, *f)
 	m.known, m.tat = true, tat
-	if asked := max(q.need, q.want, q.ahead); m.fill(q, g, now, f) < asked {
+	if filled := m.fill(q, g, now, f); filled < max(q.need, q.want, q.ahead) {
 		m.rest = now + f.lease/4
+		if filled > 0 { // it may be the only one that is busy
+			m.rest = min(m.rest, m.stock.last()-2*m.trip)
+		}
 	}
 	pause := g.Pause
 	if m.owner != nil {
