@@ -22,8 +22,9 @@ func (lavish) Take(_ context.Context, _ string, a ratelimit.Ask) (ratelimit.Gran
 func BenchmarkShared(b *testing.B) {
 	for _, c := range []struct {
 		name string
-		l    *ratelimit.Limiter
+		l    retry.Policy
 	}{
+		{"none", retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })},
 		{"bucket", ratelimit.New(1e9, 1e9)},
 		{"shared", ratelimit.New(1e9, 1e9, ratelimit.Shared(lavish{}, "catalog"))},
 	} {

@@ -185,6 +185,8 @@ func needed(times []int64) float64 {
 	return most
 }
 
+const aboveBound = "ABOVE THE BOUND"
+
 // verdict is what is not as it should be.
 func (m measured) verdict(r row) string {
 	n := float64(len(r.members))
@@ -193,7 +195,7 @@ func (m measured) verdict(r row) string {
 	case r.rival:
 		return ""
 	case m.needed > r.bound:
-		return "ABOVE THE BOUND"
+		return aboveBound
 	case !r.gates:
 		return ""
 	case m.use < 0.95:
