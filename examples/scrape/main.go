@@ -159,7 +159,7 @@ func scrapeEmbedded(ctx context.Context, c config, stdout io.Writer) ([]result, 
 	}
 	defer s.close()
 	limit := rules[c.rule]
-	fmt.Fprintf(stdout, "a site of %d pages and %d.dead links at %s\nits limit, which the scrapers are not told: %s\n\n", len(s.pages), s.dead, s.url, limit.text)
+	fmt.Fprintf(stdout, "a site of %d pages and %d dead links at %s\nits limit, which the scrapers are not told: %s\n\n", len(s.pages), s.dead, s.url, limit.text)
 	keep, err := openStore(c, s.url)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,229 @@
+// Package readme holds the Go blocks of the repository's README to the letter, so that they compile.
+// It lies in this module because the blocks use modules that the root must not require.
+package readme
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/breaker/redisbreaker"
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/ratelimit/redislimit"
+	"github.com/reprise-go/reprise/retry"
+	"github.com/reprise-go/reprise/retry/otelretry"
+	"github.com/reprise-go/reprise/retry/retrydebug"
+	"github.com/reprise-go/reprise/retry/retrytest"
+)
+
+type User struct{ Name string }
+
+type Item struct{ Title string }
+
+type database struct{}
+
+func (database) User(context.Context, int) (User, error) { return User{"Ada"}, nil }
+
+var store database
+
+func first(ctx context.Context) (User, error) {
+	guard := retry.Chain( // first is outermost; made once, shared by all goroutines and result types
+		policies.Exponential(policies.Attempts(4)),
+		ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)),
+		breaker.New("catalog"),
+		policies.Timeout(2*time.Second),                               // of each attempt
+		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))), // an answer, not a failure
+	)
+	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) {
+		return store.User(ctx, 7)
+	})
+	return user, err
+}
+
+func get(ctx context.Context) error {
+	resp, err := httpx.Get(ctx, "https://example.com/") // 3 attempts, exponential backoff, Retry-After honoured
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
+func fetch(ctx context.Context, client *httpx.Client) (Item, error) {
+	item, err := httpx.Fetch(ctx, client, "https://shop.example/items/7", httpx.JSON[Item])
+	return item, err
+}
+
+func save(ctx context.Context, client *httpx.Client) (int64, error) {
+	n, err := httpx.Save(ctx, client, "https://shop.example/dump.zip", "dump.zip")
+	return n, err
+}
+
+func scrape(ctx context.Context, urls []string) {
+	client := httpx.New(
+		httpx.WithPolicy(retry.Chain(
+			policies.Exponential(policies.Attempts(5), policies.Patience(5*time.Minute)), // rather late than lost
+			policies.Keyed(httpx.Host, func(host string) retry.Policy { // each host has its own, for all goroutines
+				return retry.Chain(ratelimit.NewPacer(ratelimit.Careful()), breaker.New(host))
+			}),
+		)),
+		httpx.Refused(httpx.Status(403), httpx.Blocked), // bans, and the pages of bot protections
+		httpx.Polite("examplebot/1.0"),                  // robots.txt
+		httpx.WithLogger(slog.Default()),
+	)
+	for page := range httpx.FetchAll(ctx, client, slices.Values(urls), httpx.Text, httpx.Workers(32)) {
+		fmt.Println(page.URL, len(page.Value), page.Err)
+	}
+}
+
+func custom() retry.Policy {
+	timed := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		start := time.Now()
+		err := next.Do(ctx)
+		log.Printf("took %v: %v", time.Since(start), err)
+		return err
+	})
+	return timed
+}
+
+func outcomes(user User, err error) {
+	var gaveUp *retry.Error
+	switch {
+	case err == nil:
+		fmt.Println("have", user)
+	case errors.As(err, &gaveUp) && gaveUp.Attempts > 0:
+		fmt.Printf("%d attempts in %v, the last: %v\n", gaveUp.Attempts, gaveUp.Elapsed, gaveUp.Last)
+	case errors.Is(err, retry.ErrRejected): // by an open breaker, a limiter, a full bulkhead, an empty budget
+		fmt.Println("not even tried:", err)
+	default: // a final answer on the first attempt comes back as it was
+		fmt.Println(err)
+	}
+}
+
+func classify() retry.Policy {
+	database := policies.Classify(
+		policies.Neutral(policies.SQLState("40001")),                           // serialization failure: again, and nobody's fault
+		policies.Final(policies.Is(sql.ErrNoRows), policies.SQLState("23505")), // answers of a healthy database
+		policies.Fatal(policies.SQLState("28")),                                // wrong password: its failure, and not worth repeating
+	)
+	return database
+}
+
+func fleet(rdb *redis.Client) retry.Policy {
+	limit := ratelimit.New(100, 20, ratelimit.Shared(redislimit.New(rdb), "catalog")) // 100/s for all processes together
+	circuit := breaker.New("catalog", breaker.Shared(redisbreaker.New(rdb)))          // opens when half of them say so
+	return retry.Chain(limit, circuit)
+}
+
+func newGuard(debug *retrydebug.Debug, stop <-chan struct{}) (retry.Policy, error) {
+	guard := retry.Chain(
+		retry.Observe(otelretry.Observer()),         // OpenTelemetry metrics and spans
+		retry.Observe(retry.LogTo(slog.Default())),  // Warn: gave up, refused, a breaker changed; Info: a retry
+		policies.Exponential(policies.StopOn(stop)), // no further attempt once the service shuts down
+		ratelimit.New(50, 10, ratelimit.MaxWait(time.Second), ratelimit.Named("catalog")),
+		breaker.New("catalog"),
+		policies.Timeout(2*time.Second),
+	)
+	if err := retry.Validate(guard); err != nil { // a bad option is one clear error at start-up
+		return nil, err
+	}
+	for _, w := range retry.Lint(guard) {
+		slog.Warn("guard", "warning", w)
+	}
+	if _, err := otelretry.Watch("catalog", guard); err != nil { // gauges: states, rates, queues
+		return nil, err
+	}
+	return debug.Watch("catalog", guard), nil // the page below
+}
+
+func record(ctx context.Context, guard retry.Policy, call func(context.Context) (User, error)) error {
+	var rec retry.Record
+	_, err := retry.Do(ctx, retry.Chain(retry.Observe(rec.Add), guard), call)
+	fmt.Println(rec.String())
+	return err
+}
+
+type Catalog struct{ guard retry.Policy }
+
+func forced() Catalog {
+	catalog := Catalog{guard: retrytest.Refuse(breaker.ErrOpen, time.Minute)} // what does my code do while the breaker is open?
+	return catalog
+}
+
+var space = regexp.MustCompile(`\s+`)
+
+func TestReadmeHoldsTheseBlocks(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("readme_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	squeeze := func(s string) string { return strings.TrimSpace(space.ReplaceAllString(s, " ")) }
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) != 12 {
+		t.Errorf("README has %d Go blocks, and this file 12 functions", len(blocks))
+	}
+	for _, block := range blocks {
+		if !strings.Contains(squeeze(string(source)), squeeze(block[1])) {
+			t.Errorf("not in this file:\n%s", block[1])
+		}
+	}
+}
+
+// TestReadmeRuns has the blocks do what they can do without a network.
+func TestReadmeRuns(t *testing.T) {
+	if user, err := first(t.Context()); user.Name != "Ada" || err != nil {
+		t.Errorf("%v, %v", user, err)
+	}
+	stop := make(chan struct{})
+	guard, err := newGuard(retrydebug.New(), stop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := record(t.Context(), guard, func(ctx context.Context) (User, error) { return store.User(ctx, 7) }); err != nil {
+		t.Error(err)
+	}
+	guarded := forced()
+	_, err = retry.Do(t.Context(), guarded.guard, func(ctx context.Context) (User, error) { return store.User(ctx, 7) })
+	if !errors.Is(err, breaker.ErrOpen) {
+		t.Error(err)
+	}
+	outcomes(User{}, err)
+	if err := retry.Validate(retry.Chain(custom(), classify())); err != nil {
+		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := get(ended); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := fetch(ended, httpx.New()); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	t.Chdir(t.TempDir())
+	if _, err := save(ended, httpx.New()); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	scrape(ended, []string{"https://example.com/"})
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	defer rdb.Close()
+	if err := retry.Validate(fleet(rdb)); err != nil {
+		t.Error(err)
+	}
+}
