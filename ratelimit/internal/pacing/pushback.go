@@ -88,7 +88,7 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	}
 	m.pushed = now
 	switch {
-	case m.named > now: // the server knows better
+	case m.named > now && m.refused < thrice: // the server knows better, unless it was wrong so often
 		m.gate = now + firstPark
 	case m.refused > 0:
 		m.gate = max(now+m.length, m.refusals[hasty-1]+hastyIn)

@@ -103,3 +103,23 @@ func TestABanOfOldIsForgotten(t *testing.T) {
 		t.Errorf("after six cheap refusals it is still at %+v", s)
 	}
 }
+
+// A server whose Retry-After is wrong again and again is given more time than it asks for, as one is that names none: some count
+// what they refuse, so that who comes back each second stays out.
+func TestAWaitThatIsWrongAgainAndAgainGrows(t *testing.T) {
+	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
+	soon := refusal
+	soon.RetryAfter = 1
+	now, gap := 0., 0.
+	for i := range 8 {
+		at := m.NextSend(now)
+		if gap = at - now; i > 0 && gap < 1 {
+			t.Errorf("the wait that was named is not kept: %v", gap)
+		}
+		now = at + .01
+		m.OnDone(now, m.OnSend(at), soon)
+	}
+	if gap < 10 {
+		t.Errorf("refused seven times, it comes back after %v s", gap)
+	}
+}
