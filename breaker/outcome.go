@@ -37,7 +37,7 @@ func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	switch {
 	case v.Config:
 		return none
-	case v.Rejection != nil: // the callee was not reached, whatever else the error says
+	case v.Unreached: // no call, no verdict; a loop that was refused a further attempt had made some
 		return neutral
 	case gone == context.Canceled: // before the marks: a classifier may call the cancellation a final answer
 		return neutral
@@ -51,10 +51,14 @@ func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	return failure
 }
 
-// classify also knows slow calls, whoever ended them. It gives back the failure to tell.
+// classify also knows slow calls, whoever ended them. It gives back the failure to tell. A long wait
+// for a refusal is not the callee's slowness.
 func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (outcome, error) {
 	o := classify(ctx, err, b.ignoreDeadline)
 	if b.slow == 0 || took <= b.slow || o == none {
+		return o, err
+	}
+	if o == neutral && retry.VerdictOf(err).Unreached {
 		return o, err
 	}
 	if err == nil {

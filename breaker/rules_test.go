@@ -65,6 +65,9 @@ func TestWhatCounts(t *testing.T) {
 		{"hidden mark", nil, ret(retry.Unmark(retry.Neutral(errBoom))), nil, 0, 1, 0},
 		{"rejection inside", nil, ret(&retry.Rejection{Reason: errBoom}), nil, 0, 0, 1},
 		{"bare rejection inside", nil, ret(fmt.Errorf("quota: %w", retry.ErrRejected)), nil, 0, 0, 1},
+		{"loop refused its first attempt", nil, ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}}), nil, 0, 0, 1},
+		{"loop refused a further attempt", nil, ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}, Attempts: 1, Last: errBoom}), nil, 0, 1, 0},
+		{"loop refused a further attempt after a neutral failure", nil, ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}, Attempts: 1, Last: retry.Neutral(errBoom)}), nil, 0, 0, 1},
 		{"hidden rejection", nil, ret(retry.Unmark(&retry.Rejection{Reason: errBoom})), nil, 0, 1, 0},
 		{"configuration", nil, ret(retry.ConfigErrorf("x", "bad")), nil, 0, 0, 0},
 		{"slow configuration", nil, takes(s, retry.ConfigErrorf("x", "bad")), []breaker.Option{slow}, 0, 0, 0},
@@ -79,6 +82,7 @@ func TestWhatCounts(t *testing.T) {
 		{"slow success", nil, takes(s, nil), []breaker.Option{slow}, 0, 1, 0},
 		{"exactly the limit", nil, takes(500*time.Millisecond, nil), []breaker.Option{slow}, 1, 0, 0},
 		{"slow and cancelled", cancelled, wait, []breaker.Option{slow}, 0, 1, 0},
+		{"slow and refused", nil, takes(s, &retry.Rejection{Reason: errBoom}), []breaker.Option{slow}, 0, 0, 1},
 		{"slow and neutral", nil, takes(s, retry.Neutral(errBoom)), []breaker.Option{slow}, 0, 1, 0},
 		{"goexit", nil, func(context.Context) error { runtime.Goexit(); return nil }, nil, 0, 1, 0},
 	} {
@@ -603,5 +607,20 @@ func TestClosedCostsNoAllocation(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { _ = b.Do(ctx, retry.Next{}) }); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
+	}
+}
+
+// A budget is spent in an outage, just when a breaker around the loop is to open.
+func TestBreakerAroundALoopWithoutBudgetOpens(t *testing.T) {
+	b := breaker.New("x")
+	spent := policies.NewTokenBudget(1, 0.1)
+	p := retry.Chain(b, policies.Constant(0, policies.WithBudget(spent)))
+	for range 5 {
+		if err := run(p, fail); !errors.Is(err, errBoom) {
+			t.Fatal(err)
+		}
+	}
+	if b.State() != breaker.Open {
+		t.Fatal(b)
 	}
 }
