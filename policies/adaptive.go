@@ -127,7 +127,12 @@ func (a *Adaptive) Validate() error {
 var errZeroAdaptive = retry.ConfigErrorf("policies.Adaptive", "made without NewAdaptive")
 
 // Name is the name given by [Named].
-func (a *Adaptive) Name() string { return a.name }
+func (a *Adaptive) Name() string {
+	if a == nil {
+		return ""
+	}
+	return a.name
+}
 
 // Limit is how many calls may run at once, as learned up to now.
 func (a *Adaptive) Limit() int {

@@ -83,6 +83,9 @@ func TestAdaptiveOptions(t *testing.T) {
 	var zero policies.Adaptive
 	wantIs(t, retry.Run(t.Context(), &zero, succeed), retry.ErrConfig)
 	_, _, _ = zero.Limit(), zero.String(), zero.Idle()
+	var none *policies.Adaptive
+	wantIs(t, retry.Run(t.Context(), none, succeed), retry.ErrConfig)
+	_, _, _, _ = none.Limit(), none.Name(), none.String(), none.Stats()
 	for _, c := range []struct {
 		opts  []policies.Option
 		limit int

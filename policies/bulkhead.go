@@ -297,7 +297,7 @@ func (b *Bulkhead) outcome(w *waiter, ended error) error {
 	defer b.mu.Unlock()
 	switch {
 	case ended != nil:
-		return b.full("no slot in time: %w", ended)
+		return b.full("%w: no slot in time: %w", ErrFull, ended)
 	case w.rejected != nil:
 		return w.rejected
 	case w.place.held == 0:

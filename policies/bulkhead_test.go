@@ -91,7 +91,7 @@ func (e *enterings) call(ctx context.Context, name string, p retry.Policy, hold 
 			e.mu.Lock()
 			e.order = append(e.order, name+" refused")
 			e.mu.Unlock()
-			wantIs(e.t, err, retry.ErrRejected)
+			wantIs(e.t, err, retry.ErrRejected, policies.ErrFull)
 		}
 	})
 	synctest.Wait()

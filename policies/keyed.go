@@ -105,7 +105,14 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 	if err := k.Validate(); err != nil {
 		return err
 	}
-	return k.keys.Run(ctx, k.key(ctx), next)
+	return k.run(ctx, k.key(ctx), next)
+}
+
+// run keeps what one key's callee says of its limit from the limiters outside, which serve them all.
+func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
+	err := k.keys.Run(ctx, key, next)
+	retry.Shield(ctx)
+	return err
 }
 
 // For is the policy of one key, whatever the context says: for a key that the caller knows, as a
@@ -125,7 +132,7 @@ func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
 	if err := o.keys.usable(); err != nil {
 		return err
 	}
-	return o.keys.keys.Run(ctx, o.key, next)
+	return o.keys.run(ctx, o.key, next)
 }
 
 func (o *oneKey[K]) Unwrap() retry.Policy { p, _ := o.keys.Get(o.key); return p }

@@ -618,3 +618,26 @@ func TestZeroKeysAnswer(t *testing.T) {
 		retry.Walk(k.For("a"), func(string, retry.Policy) bool { return true })
 	}
 }
+
+// A limiter outside serves all keys: what one of their callees says of its limit is not for it.
+func TestReportStaysWithItsKey(t *testing.T) {
+	hears := func(heard *bool) retry.Policy {
+		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			began := time.Now()
+			err := next.Do(ctx)
+			_, *heard = retry.Reported(ctx, began)
+			return err
+		})
+	}
+	var outside, inside bool
+	keys := policies.Keyed(func(context.Context) string { return "a" }, func(string) retry.Policy { return hears(&inside) })
+	for name, p := range map[string]retry.Policy{"by the context": keys, "by hand": keys.For("b")} {
+		err := retry.Run(t.Context(), retry.Chain(hears(&outside), p), func(ctx context.Context) error {
+			retry.Report(ctx, retry.Quota{Limit: 10, Reset: time.Minute})
+			return nil
+		})
+		if err != nil || outside || !inside {
+			t.Errorf("%s: outside %v, inside %v: %v", name, outside, inside, err)
+		}
+	}
+}

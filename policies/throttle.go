@@ -96,7 +96,12 @@ func (t *Throttle) Validate() error {
 var errZeroThrottle = retry.ConfigErrorf("policies.Throttle", "made without NewThrottle")
 
 // Name is the name given by [Named].
-func (t *Throttle) Name() string { return t.name }
+func (t *Throttle) Name() string {
+	if t == nil {
+		return ""
+	}
+	return t.name
+}
 
 // Rejecting is the probability, from 0 to 0.95, with which a call is rejected at the moment.
 func (t *Throttle) Rejecting() float64 {

@@ -35,6 +35,9 @@ func TestThrottleOptions(t *testing.T) {
 	var zero policies.Throttle
 	wantIs(t, retry.Run(t.Context(), &zero, succeed), retry.ErrConfig)
 	_, _, _ = zero.String(), zero.Stats(), zero.Idle()
+	var none *policies.Throttle
+	wantIs(t, retry.Run(t.Context(), none, succeed), retry.ErrConfig)
+	_, _, _ = none.Name(), none.String(), none.Stats()
 }
 
 // pass makes n calls, one each ms, and returns how many were made.
