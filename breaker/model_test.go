@@ -103,7 +103,7 @@ func (m *model) end(f *flown, outcome string, now time.Duration) {
 	late := !m.out[f]
 	delete(m.out, f)
 	bad := outcome == "failure" || outcome == "panic" || outcome == "goexit" || outcome == "permanent"
-	if m.slow > 0 && now-f.start > m.slow && outcome != "config" {
+	if m.slow > 0 && now-f.start > m.slow && outcome != "config" && outcome != "rejection" {
 		bad = true
 	}
 	switch {
