@@ -1,8 +1,7 @@
-package peers
+package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,20 +10,18 @@ import (
 	"time"
 )
 
-type (
-	call = func(context.Context) (int, error)
-	run  = func(context.Context, call) (int, error) // a guarded call
-)
-
-var errBoom = errors.New("boom")
-
-func succeed(context.Context) (int, error) { return 42, nil }
-func fail(context.Context) (int, error)    { return 7, errBoom }
-
 // peer is one way to do a job, with the library's name and version.
 type peer[S any] struct {
 	name string
 	is   S
+}
+
+// of is that part of some libraries.
+func of[S any](part func(library) S, from ...library) (peers []peer[S]) {
+	for _, l := range from {
+		peers = append(peers, peer[S]{l.name, part(l)})
+	}
+	return peers
 }
 
 // fact is one row of a table: what is seen of each peer, in their order.
@@ -72,18 +69,6 @@ func show(rows [][]string) {
 	if testing.Verbose() {
 		fmt.Println("\n" + table(rows))
 	}
-}
-
-// table is Markdown.
-func table(rows [][]string) string {
-	var s strings.Builder
-	for i, row := range rows {
-		fmt.Fprintln(&s, "| "+strings.Join(row, " | ")+" |")
-		if i == 0 {
-			fmt.Fprintln(&s, strings.Repeat("|---", len(row))+"|")
-		}
-	}
-	return s.String()
 }
 
 // those lists what holds.

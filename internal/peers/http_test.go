@@ -1,95 +1,31 @@
-package peers
+package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go/failsafehttp"
-	"github.com/hashicorp/go-retryablehttp"
-
-	"github.com/reprise-go/reprise/httpx"
-	"github.com/reprise-go/reprise/policies"
 )
 
 const url = "http://server.test/"
 
-// send makes one request, guarded; a nil body is none.
-type send = func(ctx context.Context, method string, body []byte) (*http.Response, error)
+var clients = of(func(l library) func(http.RoundTripper, time.Duration) send { return l.client }, reprise, retryable, failsafeGo)
 
-// Three attempts over the given transport, exponential waits from first to 30 s; none where first is 0.
-var clients = []peer[func(base http.RoundTripper, first time.Duration) send]{
-	{"reprise", func(base http.RoundTripper, first time.Duration) send {
-		policy := policies.Exponential(policies.Initial(first))
-		if first == 0 {
-			policy = policies.Constant(0)
-		}
-		return plainly(httpx.New(httpx.WithClient(&http.Client{Transport: base}), httpx.WithPolicy(policy)).Do)
-	}},
-	{"go-retryablehttp v0.7.8", func(base http.RoundTripper, first time.Duration) send {
-		client := retryablehttp.NewClient()
-		client.HTTPClient = &http.Client{Transport: base}
-		client.Logger = nil // it logs every request by default
-		client.RetryMax, client.RetryWaitMin, client.RetryWaitMax = 2, first, 30*time.Second
-		return func(ctx context.Context, method string, body []byte) (*http.Response, error) {
-			var raw any
-			if body != nil {
-				raw = body
-			}
-			req, err := retryablehttp.NewRequestWithContext(ctx, method, url, raw)
-			if err != nil {
-				return nil, err
-			}
-			return client.Do(req)
-		}
-	}},
-	{"failsafe-go v0.9.8", func(base http.RoundTripper, first time.Duration) send {
-		builder := failsafehttp.NewRetryPolicyBuilder() // three attempts
-		if first > 0 {
-			builder = builder.WithBackoff(first, 30*time.Second) // without jitter, which would shorten a Retry-After too
-		}
-		return plainly((&http.Client{Transport: failsafehttp.NewRoundTripper(base, builder.Build())}).Do)
-	}},
-}
-
-func plainly(do func(*http.Request) (*http.Response, error)) send {
-	return func(ctx context.Context, method string, body []byte) (*http.Response, error) {
-		var r io.Reader
-		if body != nil {
-			r = bytes.NewReader(body)
-		}
-		req, err := http.NewRequestWithContext(ctx, method, url, r)
-		if err != nil {
-			return nil, err
-		}
-		return do(req)
-	}
-}
-
-// server answers in memory: with its statuses in turn, the last one for ever, or beginning anew where it is a ring.
+// server answers in memory: with its statuses in turn, the last one for ever.
 type server struct {
 	statuses []int
-	ring     bool
 	header   http.Header
 	calls    int
 	open     int // bodies that nobody has closed
 }
-
-var kilobyte = strings.Repeat("x", 1024)
 
 func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		req.Body.Close()
 	}
 	i := min(s.calls, len(s.statuses)-1)
-	if s.ring {
-		i = s.calls % len(s.statuses)
-	}
 	s.calls++
 	s.open++
 	return &http.Response{
@@ -115,7 +51,7 @@ func (b *body) Close() error {
 func TestTableHTTP(t *testing.T) {
 	type client = func(http.RoundTripper, time.Duration) send
 	get := func(ctx context.Context, c client, s *server) (*http.Response, error) {
-		return c(s, 100*time.Millisecond)(ctx, "GET", nil)
+		return c(s, 100*time.Millisecond)(ctx, "GET", url, nil)
 	}
 	asked := func(status int, retryAfter string) *server {
 		return &server{statuses: []int{status, 200}, header: http.Header{"Retry-After": {retryAfter}}}
@@ -151,7 +87,7 @@ func TestTableHTTP(t *testing.T) {
 		}, []string{"0", "0", "3"}},
 		{"503, POST: requests sent by default", func(t *testing.T, c client) string {
 			s := &server{statuses: []int{503}}
-			_, _ = c(s, 100*time.Millisecond)(t.Context(), "POST", []byte("order 7"))
+			_, _ = c(s, 100*time.Millisecond)(t.Context(), "POST", url, []byte("order 7"))
 			return fmt.Sprint(s.calls)
 		}, []string{"1", "3", "3"}},
 	})

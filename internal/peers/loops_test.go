@@ -1,4 +1,4 @@
-package peers
+package main
 
 import (
 	"context"
@@ -6,97 +6,9 @@ import (
 	"fmt"
 	"testing"
 	"time"
-
-	avast "github.com/avast/retry-go/v5"
-	backoff4 "github.com/cenkalti/backoff/v4"
-	backoff5 "github.com/cenkalti/backoff/v5"
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
-	seth "github.com/sethvargo/go-retry"
-
-	"github.com/reprise-go/reprise/policies"
-	"github.com/reprise-go/reprise/retry"
 )
 
-// plan is the job of a retry loop: exponential waits from first up to most; none where first is 0.
-type plan struct {
-	attempts    int
-	first, most time.Duration
-}
-
-// What a library lets its users build once is built once; what it says is for one call, or holds the call's context, is built for
-// each. Jitter is the library's own where it has one by default, else 50 %.
-var loops = []peer[func(plan) run]{
-	{"reprise", func(p plan) run {
-		policy := policies.Exponential(policies.Attempts(p.attempts), policies.Initial(p.first), policies.MaxDelay(p.most))
-		if p.first == 0 {
-			policy = policies.Constant(0, policies.Attempts(p.attempts))
-		}
-		return func(ctx context.Context, f call) (int, error) { return retry.Do(ctx, policy, f) }
-	}},
-	{"backoff v4.3.0", func(p plan) run {
-		return func(ctx context.Context, f call) (int, error) {
-			var schedule backoff4.BackOff = &backoff4.ZeroBackOff{}
-			if p.first > 0 {
-				schedule = backoff4.NewExponentialBackOff(backoff4.WithInitialInterval(p.first), backoff4.WithMaxInterval(p.most))
-			}
-			schedule = backoff4.WithContext(backoff4.WithMaxRetries(schedule, uint64(p.attempts-1)), ctx)
-			return backoff4.RetryWithData(func() (int, error) { return f(ctx) }, schedule)
-		}
-	}},
-	{"backoff v5.0.3", func(p plan) run {
-		return func(ctx context.Context, f call) (int, error) {
-			var schedule backoff5.BackOff = &backoff5.ZeroBackOff{}
-			if p.first > 0 {
-				exponential := backoff5.NewExponentialBackOff()
-				exponential.InitialInterval, exponential.MaxInterval = p.first, p.most
-				schedule = exponential
-			}
-			return backoff5.Retry(ctx, func() (int, error) { return f(ctx) },
-				backoff5.WithBackOff(schedule), backoff5.WithMaxTries(uint(p.attempts)))
-		}
-	}},
-	{"avast/retry-go v5.1.1", func(p plan) run {
-		return func(ctx context.Context, f call) (int, error) { // the context is an option of the retrier
-			return avastRetrier(p, avast.Context(ctx)).Do(func() (int, error) { return f(ctx) })
-		}
-	}},
-	{"sethvargo/go-retry v0.5.0", func(p plan) run {
-		return func(ctx context.Context, f call) (int, error) {
-			schedule := seth.Backoff(seth.BackoffFunc(func() (time.Duration, bool) { return 0, false }))
-			if p.first > 0 {
-				schedule = seth.WithCappedDuration(p.most, seth.WithJitterPercent(50, seth.NewExponential(p.first)))
-			}
-			schedule = seth.WithMaxRetries(uint64(p.attempts-1), schedule)
-			return seth.DoValue(ctx, schedule, func(ctx context.Context) (int, error) {
-				v, err := f(ctx)
-				return v, seth.RetryableError(err)
-			})
-		}
-	}},
-	{"failsafe-go v0.9.8", func(p plan) run {
-		executor := failsafe.With(failsafeLoop(p))
-		return func(ctx context.Context, f call) (int, error) {
-			return executor.WithContext(ctx).Get(func() (int, error) { return f(ctx) })
-		}
-	}},
-}
-
-func avastRetrier(p plan, opts ...avast.Option) *avast.RetrierWithData[int] {
-	opts = append(opts, avast.Attempts(uint(p.attempts)), avast.Delay(p.first), avast.MaxDelay(p.most))
-	if p.first == 0 {
-		opts = append(opts, avast.DelayType(avast.FixedDelay))
-	}
-	return avast.NewWithData[int](opts...)
-}
-
-func failsafeLoop(p plan) retrypolicy.RetryPolicy[int] {
-	builder := retrypolicy.NewBuilder[int]().WithMaxAttempts(p.attempts)
-	if p.first > 0 {
-		builder = builder.WithBackoff(p.first, p.most).WithJitterFactor(0.5)
-	}
-	return builder.Build()
-}
+var loops = of(func(l library) func(plan) run { return l.loop }, reprise, backoff4, backoff5, avast5, sethvargo, failsafeGo)
 
 func TestTableLoops(t *testing.T) {
 	type loop = func(plan) run
