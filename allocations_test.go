@@ -138,7 +138,7 @@ func paths(t *testing.T) []path {
 		way("breaker: open", open, answer, breaker.ErrOpen),
 		way("loop, breaker: open", retry.Chain(policies.Exponential(), open), answer, breaker.ErrOpen),
 		way("loop, limiter, breaker: open", retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9), open), answer, breaker.ErrOpen),
-		way("breaker, a failure", breaker.New("tough", breaker.ConsecutiveFailures(1<<40)), down, errDown),
+		way("breaker, a failure", breaker.New("tough", breaker.ConsecutiveFailures(1<<30)), down, errDown),
 		way("limiter: refused", spent, answer, ratelimit.ErrLimited),
 		way("bulkhead: success", policies.NewBulkhead(1, 0), answer, nil),
 		way("bulkhead: full", full, answer, policies.ErrFull),
