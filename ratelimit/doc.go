@@ -30,9 +30,12 @@
 // Retry-After, and a quota told with [retry.Report], which httpx does with RateLimit fields. One call hears it, every caller is
 // held, and then one goes first: see [Limiter.Pause].
 //
-// What no pacing can fix: a server that does not count requests but judges who makes them. A TLS or header fingerprint, a
-// JavaScript challenge, a captcha for an address of bad name, a login wall: these refuse the first request as they refuse the
-// thousandth, and going slower only takes longer. Nor can a limiter in one process know of another process under the same limit: a
-// Limiter must be told its share, a Pacer will find one, though not always a fair one. Where a server permits no burst at all,
-// several pacers starve one another: there let one process ask for all.
+// Processes that are under one limit together share it through a store: see [Shared], and the module
+// ratelimit/redislimit for one on Redis. Without a store a Limiter must be told its part, and a Pacer
+// will find one, though not always a fair one. If a server permits no burst at all, several pacers
+// starve one another: let one process ask for all.
+//
+// What no pacing can fix: a server that does not count requests but judges who makes them. A TLS or
+// header fingerprint, a JavaScript challenge, a captcha for an address of bad name, a login wall: these
+// refuse the first request as they refuse the thousandth, and going slower only takes longer.
 package ratelimit

@@ -16,24 +16,26 @@ import (
 //
 //	limit := ratelimit.New(10, 5, ratelimit.Shared(store, "catalog"))   // 10 a second for the whole fleet
 //
-// A member asks the store for a block of dated tokens and spends them itself, each within a lease after
-// its time (see [Lease]): a call that finds one asks nobody. At saturation all members get equal
-// parts, whatever the number of their callers. What they use is what counts, not how many they are.
+// A member asks the store for a block of dated tokens and spends them itself, each within a lease
+// after its time (see [Lease]): a call that finds one asks nobody. At saturation all members get
+// equal parts, whatever the number of their callers. What they use is what counts, not how many
+// they are.
 //
-// In any time w the fleet makes at most burst + limit*(w + lease) calls, with [Strict] burst + limit*w.
-// A store that has forgotten the limit adds nothing, and costs two leases without tokens: so long the
-// first call of a new limit waits. A member that dies adds nothing. A jump forward of the store's clock
-// adds up to burst + 2*limit*lease, and a store that falls back to what it knew a time d ago at most as
-// much, and no more than limit*d. While the store cannot be asked what [OnLoss] says holds; with [Share]
-// an outage adds at most 2*limit*lease, as some members notice its end later than others.
+// In any time w the fleet makes at most burst + limit*(w + lease) calls, with [Strict] burst +
+// limit*w. A store that has forgotten the limit adds nothing, and costs two leases without tokens:
+// so long the first call of a new limit waits. A member that dies adds nothing. A jump forward of
+// the store's clock adds up to burst + 2*limit*lease, and a store that falls back to what it knew a
+// time d ago at most as much, and no more than limit*d. While the store cannot be asked what
+// [OnLoss] says holds; with [Share] an outage adds at most 2*limit*lease, as some members notice
+// its end later than others.
 //
-// A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them within a
-// lease and a round trip. If members are given different figures, as in a rolling deploy or by
-// SetLimit, all follow the figures set last; of two set within a lease the smaller. The limit must be a
-// number from 1e-6 to 1e9 a second.
+// A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them
+// within a lease and a round trip. If members are given different figures, as in a rolling deploy
+// or by SetLimit, all follow the figures set last; of two set within a lease the smaller. The limit
+// must be a number from 1e-6 to 1e9 a second.
 //
-// A limiter asks in the background, at most one question at a time, and none while it is idle. The name
-// is the default of [Named].
+// A limiter asks in the background, at most one question at a time, and none while it is idle. The
+// name is the default of [Named].
 func Shared(s Store, name string, opts ...SharedOption) Option {
 	return Option{"Shared", shown{s, name, opts}, forLimiter, func(c *config) string {
 		f := fleet{store: s, name: name}
@@ -89,16 +91,17 @@ type SharedOption struct {
 	set  func(*fleet) (mustBe string)
 }
 
-// Strict has the fleet make no more than burst + limit*w calls in any time w: its bucket is smaller by
-// what a lease lets members spend late, and the lease is at most (burst-1)/limit. That must be 20 ms at
-// least, and the burst 2, or it is a configuration error.
+// Strict has the fleet make no more than burst + limit*w calls in any time w: its bucket is smaller
+// by what a lease lets members spend late, and the lease is at most (burst-1)/limit. That must be
+// 20 ms at least, and the burst 2, or it is a configuration error.
 func Strict() SharedOption {
 	return SharedOption{"Strict()", func(f *fleet) string { f.strict = true; return "" }}
 }
 
-// Lease is how long after its time a token may still be spent, and the time for which a member asks. The
-// default is that of 20 calls, and from 100 ms to 1 s. A longer one costs fewer questions and lets more
-// calls come late. It must be from 20 ms to a minute, and should be the same for all members.
+// Lease is how long after its time a token may still be spent, and the time for which a member
+// asks. The default is that of 20 calls, and from 100 ms to 1 s. A longer one costs fewer questions
+// and lets more calls come late. It must be from 20 ms to a minute, and should be the same for all
+// members.
 func Lease(d time.Duration) SharedOption {
 	return SharedOption{fmt.Sprintf("Lease(%v)", d), func(f *fleet) string {
 		if d < leastLease || d > time.Minute {
@@ -109,8 +112,8 @@ func Lease(d time.Duration) SharedOption {
 	}}
 }
 
-// Member names the member. The default is a random name. No two members may have one name at once: they
-// would count as one.
+// Member names the member. The default is a random name. No two members may have one name at once:
+// they would count as one.
 func Member(id string) SharedOption {
 	return SharedOption{fmt.Sprintf("Member(%q)", id), func(f *fleet) string {
 		if id == "" {
@@ -125,15 +128,16 @@ func Member(id string) SharedOption {
 type Loss uint8
 
 const (
-	// Share goes on with the part of the limit that the member had in the time of the last ten leases, or
-	// with limit/members if it had none; it is the default. A member that was never granted anything
-	// rejects its calls as with Closed. All parts together are the limit, if the members of a new fleet
-	// have asked twice. Members that are cut off from a store which others still reach use their parts
-	// besides what the others get.
+	// Share goes on with the part of the limit that the member had in the time of the last ten
+	// leases, or with limit/members if it had none; it is the default. A member that was never
+	// granted anything rejects its calls as with Closed. All parts together are the limit, if the
+	// members of a new fleet have asked twice. Members that are cut off from a store which others
+	// still reach use their parts besides what the others get.
 	Share Loss = iota
 	// Open admits every call.
 	Open
-	// Closed rejects every call that finds no token: [ErrLimited], with the time of the next question.
+	// Closed rejects every call that finds no token: [ErrLimited], with the time of the next
+	// question.
 	Closed
 )
 

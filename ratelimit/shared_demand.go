@@ -7,8 +7,8 @@ import (
 
 // demand is what a member's callers use and wait for.
 //
-// Use is counted over the last lease, sliding: from a shorter time it comes out too small at times, and
-// a member that asks for too little asks too often and gets less than its part.
+// Use is counted over the last lease, sliding: from a shorter time it comes out too small at times,
+// and a member that asks for too little asks too often and gets less than its part.
 type demand struct {
 	begin       time.Duration // of the window that runs
 	now, before float64       // tokens used in it, and in the one before
@@ -52,8 +52,9 @@ func (d *demand) used(now time.Duration, n int, f *figures, members int) {
 	d.at = now
 }
 
-// plan decides when the stock is low: below half of what a lease uses, or of a quantum. With more than
-// that in stock a member that asks has two quanta at once, and twice the part of the others for good.
+// plan decides when the stock is low: below half of what a lease uses, or of a quantum. With more
+// than that in stock a member that asks has two quanta at once, and twice the part of the others
+// for good.
 func (d *demand) plan(now time.Duration, f *figures, members int) (use int) {
 	use = int(math.Ceil(min(d.use(now, f.lease), maxCount)))
 	d.low = 0

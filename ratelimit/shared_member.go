@@ -11,8 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// member is the source of a [Shared] limit: one member's stock of tokens, and the questions that fill
-// it. Its times are durations since base, which moves when the clock goes back.
+// member is the source of a [Shared] limit: one member's stock of tokens, and the questions that
+// fill it. Its times are durations since base, which moves when the clock goes back.
 type member struct {
 	fleet
 	owner *Limiter
@@ -82,8 +82,8 @@ func (m *member) use(limit rate.Limit, burst int) {
 func (m *member) limit() rate.Limit { return m.inUse.Load().limit }
 func (m *member) burst() int        { return m.inUse.Load().burst }
 
-// at is now in the member's time, which does not go back. It requires that m.mu is held, as all below
-// do unless they say otherwise.
+// at is now in the member's time, which does not go back. It requires that m.mu is held, as all
+// below do unless they say otherwise.
 func (m *member) at(now time.Time) time.Duration {
 	m.latest = max(m.latest, now.Sub(m.base))
 	return m.latest
@@ -198,8 +198,8 @@ func (m *member) when(start time.Time, n int) (time.Time, bool) {
 	return m.base.Add(max(at, s)), true
 }
 
-// expect is when that many tokens will be there that are not asked for yet. What the bucket has saved up
-// is there at once; of the rest the other members take their parts.
+// expect is when that many tokens will be there that are not asked for yet. What the bucket has
+// saved up is there at once; of the rest the other members take their parts.
 func (m *member) expect(start time.Duration, missing int, f *figures) time.Duration {
 	trip := max(m.trip, 100*time.Microsecond)
 	answer := max(start, m.latest, m.rest) + trip
@@ -299,8 +299,8 @@ func (m *member) stats() []retry.Stat {
 	}
 }
 
-// cover is how many of n tokens a limit that is kept can have at the given time, and counts them. No
-// store can grant a member more than the whole fleet may spend.
+// cover is how many of n tokens a limit that is kept can have at the given time, and counts them.
+// No store can grant a member more than the whole fleet may spend.
 func (m *member) cover(at time.Duration, n int, f *figures) int {
 	room := math.Floor(float64(f.burst) + f.late() - float64(max(0, m.guard-at))/f.step)
 	n = int(max(0, min(float64(n), room)))

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// needed is the smallest burst of a bucket of the given rate that would have let calls at these times
-// go.
+// needed is the smallest burst of a bucket of the given rate that would have let calls at these
+// times go.
 func needed(times []time.Time, limit float64) float64 {
 	slices.SortFunc(times, time.Time.Compare)
 	level, most := 0.0, 0.0
@@ -31,7 +31,8 @@ func needed(times []time.Time, limit float64) float64 {
 	return most
 }
 
-// wire is a store behind a network: answers take a time, and some are lost after they had their effect.
+// wire is a store behind a network: answers take a time, and some are lost after they had their
+// effect.
 type wire struct {
 	store ratelimit.Store
 
@@ -130,8 +131,8 @@ func newWire(store ratelimit.Store, latency time.Duration) *wire {
 	return &wire{store: store, rnd: rand.New(rand.NewPCG(1, 2)), latency: latency}
 }
 
-// A greedy fleet uses its limit, keeps it, asks seldom, and its members get equal parts whatever the
-// number of their callers.
+// A greedy fleet uses its limit, keeps it, asks seldom, and its members get equal parts whatever
+// the number of their callers.
 func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -316,8 +317,8 @@ func storm(t *testing.T, seed uint64) {
 	}
 }
 
-// No caller waits longer than the estimate it was judged by, and a lease, a round trip and the time in
-// which each member gets a token.
+// No caller waits longer than the estimate it was judged by, and a lease, a round trip and the time
+// in which each member gets a token.
 func TestFleetWaitsAsItSays(t *testing.T) {
 	seeds := 60
 	if testing.Short() {

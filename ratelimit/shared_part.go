@@ -4,9 +4,9 @@ import (
 	"time"
 )
 
-// part measures which part of all that the store grants this member gets, over the last ten leases. Its
-// members' parts together are at most 1: what the fleet got is taken from how far the bucket moved on,
-// which is as much or more.
+// part measures which part of all that the store grants this member gets, over the last ten leases.
+// Its members' parts together are at most 1: what the fleet got is taken from how far the bucket
+// moved on, which is as much or more.
 type part struct {
 	answers int           // so far
 	first   time.Duration // when the first of them came
@@ -29,8 +29,8 @@ func (p *part) roll(now, lease time.Duration) {
 	}
 }
 
-// heard counts a grant to one of so many members, after which the bucket stood at tat. n is how many
-// tokens it was, less those given back with the question.
+// heard counts a grant to one of so many members, after which the bucket stood at tat. n is how
+// many tokens it was, less those given back with the question.
 func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	p.roll(now, f.lease)
 	s := &p.slots[p.newest]

@@ -79,8 +79,8 @@ func (m *member) due(now time.Duration) time.Duration {
 	return at
 }
 
-// bulkWaits tells whether the call at the head wants more than there is in stock, though the line as a
-// whole may not.
+// bulkWaits tells whether the call at the head wants more than there is in stock, though the line
+// as a whole may not.
 func (m *member) bulkWaits() bool { return m.demand.largest > m.stock.left }
 
 // alarm has the question considered again at the given time.
@@ -135,8 +135,8 @@ func (m *member) want(q *question, now time.Duration) {
 	case held:
 	case m.failures > 0: // only to see whether it answers: what times out may yet be granted, to nobody
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
-		// It needs more than a quantum, which no stock would keep until it is complete. So it pays for all
-		// first, and goes when the bucket is no longer in debt for it.
+		// It needs more than a quantum, which no stock would keep until it is complete. So it pays
+		// for all first, and goes when the bucket is no longer in debt for it.
 		m.giveBack(m.stock.drop(func(b *block) bool { return !b.borrowed }))
 		q.ahead = d.largest
 	case d.waiting > 0:
@@ -171,8 +171,8 @@ func (m *member) put(q *question, a Ask) {
 	g, err = m.store.Take(ctx, m.name, a)
 }
 
-// overdue gives up a question that has outlived its time, whatever the store does with its context. It
-// must not be called with m.mu held.
+// overdue gives up a question that has outlived its time, whatever the store does with its context.
+// It must not be called with m.mu held.
 func (m *member) overdue(q *question) {
 	m.mu.Lock()
 	if m.asking != q || q.late {
@@ -241,8 +241,8 @@ func (m *member) measure(trip time.Duration) {
 	m.trip += (trip - m.trip) / 8
 }
 
-// listeners returns what tells those who wait that there may be tokens, or that all may be different
-// now. It must be called without m.mu held.
+// listeners returns what tells those who wait that there may be tokens, or that all may be
+// different now. It must be called without m.mu held.
 func (m *member) listeners() (tell func(changed bool)) {
 	limiters := make([]*Limiter, len(m.demand.waiters))
 	for i, w := range m.demand.waiters {
@@ -281,8 +281,8 @@ func (m *member) stale(q *question, g Grant, now time.Duration) error {
 	return nil
 }
 
-// accept takes an answer into account. It tells whether waits have become longer, and until when the
-// fleet holds, if that is news.
+// accept takes an answer into account. It tells whether waits have become longer, and until when
+// the fleet holds, if that is news.
 func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, held time.Time) {
 	away := m.away
 	m.found(&q.figures)

@@ -92,7 +92,8 @@ func TestSharedFromAnEmptyStore(t *testing.T) {
 	})
 }
 
-// A call whose deadline is before its turn is rejected as soon as the store has answered, with the time.
+// A call whose deadline is before its turn is rejected as soon as the store has answered, with the
+// time.
 func TestSharedRejectsWhatDoesNotFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := ratelimit.New(10, 3, ratelimit.Shared(newWire(ratelimit.NewStore(), 20*ms), "x"))

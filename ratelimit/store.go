@@ -9,9 +9,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Store keeps limits that several processes share: see [Shared]. Each process, or each Limiter, is a
-// member of the limits it uses; Take is one member's question about one of them, and has the whole
-// effect at once or none. [NewStore] is one in memory, the module ratelimit/redislimit one on Redis.
+// Store keeps limits that several processes share: see [Shared]. Each process, or each Limiter, is
+// a member of the limits it uses; Take is one member's question about one of them, and has the
+// whole effect at once or none. [NewStore] is one in memory, the module ratelimit/redislimit one on
+// Redis.
 //
 // A Store is safe for concurrent use. It should heed ctx, but a member does not rely on it. Every
 // time in an Ask and a Grant is relative, so that no two clocks are compared.
@@ -30,30 +31,30 @@ type Ask struct {
 	Need  int           // tokens that callers wait for
 	Want  int           // tokens that the member uses in the time of a lease
 	Back  int           // tokens given back unspent; negative: spent without asking, a debt
-	Floor time.Duration // what the member remembers of the bucket: the Floor of its last grant, less the time since; 0: nothing
+	Floor time.Duration // of the last grant, less the time since; 0: nothing is remembered
 	Pause time.Duration // nobody may go for so long, as the callee asked for patience
 
-	Learn    bool    // the limit is learned: Limit is only where to begin, and the leader's Learned holds
+	Learn    bool    // the limit is learned: Limit is where to begin, and the leader's Learned holds
 	Answers  int     // since the last question, refusals too
 	Refusals int     // since the last question
 	Learned  float64 // the rate that the leader has learned; 0: none yet
 }
 
-// Grant is a [Store]'s answer.
+// Grant is a [Store]'s answer. Its times count from now on.
 type Grant struct {
 	Tokens int           // how many the member may spend
 	Now    int           // so many of them at once
-	First  time.Duration // from now on: when the first of the others may be spent. They are 1/Limit apart
+	First  time.Duration // when the first of the others may be spent. They are 1/Limit apart
 
 	Members int           // that asked in the time of the last ten leases, this one included
-	Floor   time.Duration // from now on: when the bucket has the next token to give; negative: it holds some
+	Floor   time.Duration // when the bucket has the next token to give; negative: it holds some
 	Pause   time.Duration // nobody may go for so long
 
 	Limit float64 // calls a second that hold for all now; 0: as asked
 	Burst int     // what holds for all now; 0: as asked
 
-	Lead     bool // of a Learn: this member leads, so its Learned holds for all. A Store that does not lead says true
-	Answers  int  // for the leader: of all other members since it asked last, refusals too
+	Lead     bool // of a Learn: this member's Learned holds for all. A Store that does not lead: true
+	Answers  int  // for the leader: of all others since it asked last, refusals too
 	Refusals int  // for the leader
 }
 
@@ -103,8 +104,9 @@ func (a Ask) Validate() error {
 	return nil
 }
 
-// NewStore returns a Store in memory: for the members of one process, for tests and for examples. It
-// is the reference of what a Store does. A limit that was not asked for in 24 hours is forgotten.
+// NewStore returns a Store in memory: for the members of one process, for tests and for examples.
+// It is the reference of what a Store does. A limit that was not asked for in 24 hours is
+// forgotten.
 func NewStore() Store {
 	base := time.Now()
 	return newStore(func() float64 { return float64(time.Since(base).Microseconds()) })

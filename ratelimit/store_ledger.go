@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// ledger is the state of one shared limit, and take what a Store does with it: the generic cell rate
-// algorithm (ITU-T I.371), which hands out blocks of dated tokens instead of single ones. The script
-// of ratelimit/redislimit is the same in Lua, and both give the same answers to the µs. So all
-// numbers are float64 as Lua's are, times are whole µs, and each product is rounded before it is
-// added (a compiler may fuse the two otherwise).
+// ledger is the state of one shared limit, and take what a Store does with it: the generic cell
+// rate algorithm (ITU-T I.371), which hands out blocks of dated tokens instead of single ones. The
+// script of ratelimit/redislimit is the same in Lua, and both give the same answers to the µs. So
+// all numbers are float64 as Lua's are, times are whole µs, and each product is rounded before it
+// is added (a compiler may fuse the two otherwise).
 //
 // Of n members each may take at most a quantum of tokens that lie in the future, the n-th part of a
-// lease's time, before another has had its turn: deficit round robin (Shreedhar and Varghese, 1995),
-// which gives members equal parts whatever the number of their callers.
+// lease's time, before another has had its turn: deficit round robin (Shreedhar and Varghese,
+// 1995), which gives members equal parts whatever the number of their callers.
 type ledger struct {
 	tat   float64 // the time from which on tokens count; NaN: unknown
 	last  float64 // the latest time seen
@@ -80,7 +80,8 @@ func (l *ledger) take(now float64, a Ask) Grant {
 }
 
 // turnBack moves all times along with a clock that was set back: to the bucket no time has passed.
-// (To clamp tat instead gives tokens away, which came to 292 % of the rate with a clock that jumps.)
+// (To clamp tat instead gives tokens away, which came to 292 % of the rate with a clock that
+// jumps.)
 func (l *ledger) turnBack(now float64) {
 	d := l.last - now
 	if d <= 0 {

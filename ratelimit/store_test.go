@@ -11,7 +11,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ledgerScript asks a store by a clock of its own, a limit of 10 a second, burst 5, leases of a second.
+// ledgerScript asks a store by a clock of its own, a limit of 10 a second, burst 5, leases of a
+// second.
 type ledgerScript struct {
 	*testing.T
 	now   time.Time
@@ -177,8 +178,8 @@ func TestStoreRefusesWhatMakesNoSense(t *testing.T) {
 	}
 }
 
-// Whatever is asked, tokens never come from nothing: those that are due by a moment are no more than the
-// limit gives by then, and by their times they would pass a bucket of the burst.
+// Whatever is asked, tokens never come from nothing: those that are due by a moment are no more
+// than the limit gives by then, and by their times they would pass a bucket of the burst.
 func TestStoreGrantsNoMoreThanItsLimit(t *testing.T) {
 	rounds := 300
 	if testing.Short() {

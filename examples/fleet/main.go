@@ -1,9 +1,9 @@
-// Command fleet has several processes fetch from one site that bears so many requests a second and tells
-// nobody. They share one limit and one breaker through Redis, so that together they stay below it, and
-// when the site fails all of them know at once.
+// Command fleet has several processes fetch from one site that bears so many requests a second and
+// tells nobody. They share one limit and one breaker through Redis, so that together they stay
+// below it, and when the site fails all of them know at once.
 //
-// The workers are processes of this program, the site is served by it on the loopback interface, and so
-// is the Redis, by miniredis; -redis takes a real one. At the end there is a table.
+// The workers are processes of this program, the site is served by it on the loopback interface,
+// and so is the Redis, by miniredis; -redis takes a real one. At the end there is a table.
 package main
 
 import (
@@ -23,7 +23,8 @@ import (
 	"github.com/reprise-go/reprise/ratelimit"
 )
 
-// Exit codes: as promised; above the bound or broken; bad usage; interrupted, as shells count SIGINT.
+// Exit codes: as promised; above the bound or broken; bad usage; interrupted, as shells count
+// SIGINT.
 const (
 	exitOK          = 0
 	exitFailed      = 1

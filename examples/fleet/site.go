@@ -49,8 +49,8 @@ func openSite(took time.Duration) (*site, error) {
 
 func (s *site) close() { s.server.Close() }
 
-// aware is how long a fleet may take to know that the site is broken: the breakers ask each other every
-// 250 ms ± 20 %.
+// aware is how long a fleet may take to know that the site is broken: the breakers ask each other
+// every 250 ms ± 20 %.
 const aware = 350 * time.Millisecond
 
 func (s *site) serve(w http.ResponseWriter, r *http.Request) {

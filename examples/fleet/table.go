@@ -12,8 +12,8 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// screen shows the members while they run: a table that is drawn over itself on a terminal, a line every
-// two seconds elsewhere.
+// screen shows the members while they run: a table that is drawn over itself on a terminal, a line
+// every two seconds elsewhere.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -111,7 +111,8 @@ func (c *crew) report(out io.Writer) int {
 		trips += w.told.Trips
 	}
 	lease := min(max(20/c.limit, 0.1), 1)
-	// The site was there for four fifths of the time, and a new limit has two leases without tokens.
+	// The site was there for four fifths of the time, and a new limit has two leases without
+	// tokens.
 	could := c.limit * (c.took.Seconds()*0.8 - 2*lease)
 	bound := float64(c.burst) + c.limit*(1+lease)
 	verdict, code := "", exitOK

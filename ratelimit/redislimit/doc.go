@@ -7,9 +7,9 @@
 //	})
 //	limit := ratelimit.New(10, 5, ratelimit.Shared(redislimit.New(client), "catalog"))
 //
-// A limiter asks for blocks of dated tokens and spends them itself, so a call costs no round trip: at
-// saturation a process asks about once in the time of a lease, which is that of 20 calls and from 100 ms
-// to 1 s. A question is one short script, run with EVALSHA.
+// A limiter asks for blocks of dated tokens and spends them itself, so a call costs no round trip:
+// at saturation a process asks about once in the time of a lease, which is that of 20 calls and
+// from 100 ms to 1 s. A question is one short script, run with EVALSHA.
 //
 // # What is promised
 //
@@ -18,24 +18,26 @@
 //	burst + limit*(w + lease)        calls, and with ratelimit.Strict
 //	burst + limit*w
 //
-// however many they are. FLUSHALL, an empty server and a killed process add nothing; the first two cost
-// two leases without tokens. While the server cannot be asked ratelimit.OnLoss holds: by default each
-// process goes on with its own part of the limit.
+// however many they are. FLUSHALL, an empty server and a killed process add nothing; the first two
+// cost two leases without tokens. While the server cannot be asked ratelimit.OnLoss holds: by
+// default each process goes on with its own part of the limit.
 //
 // # What is not
 //
-// Redis replicates asynchronously: a replica that is promoted without what the primary granted in its
-// last d grants it again, at most min(limit*d, burst + 2*limit*lease) tokens, less what the processes
-// remember of the bucket, which they tell with each question. A server clock that jumps forward by any
-// time adds up to burst + 2*limit*lease, one that jumps back nothing. Processes that are cut off from a
-// server which others still reach use their parts of the limit besides what the others get. And an
-// answer that takes longer than the lease is of no use: across oceans set ratelimit.Lease.
+// Redis replicates asynchronously: a replica that is promoted without what the primary granted in
+// its last d grants it again, at most min(limit*d, burst + 2*limit*lease) tokens, less what the
+// processes remember of the bucket, which they tell with each question. A server clock that jumps
+// forward by any time adds up to burst + 2*limit*lease, one that jumps back nothing. Processes that
+// are cut off from a server which others still reach use their parts of the limit besides what the
+// others get. And an answer that takes longer than the lease is of no use: across oceans set
+// ratelimit.Lease.
 //
 // # Keys
 //
-// {reprise:NAME}:b, a hash, and {reprise:NAME}:w, a sorted set of who asked lately, both in one slot of a
-// cluster, whatever bytes NAME has. They expire after 24 hours without a question. The script needs the
-// commands TIME, HMGET, HSET, ZADD, ZREMRANGEBYSCORE, ZCARD, ZRANGE, ZINCRBY and PEXPIRE.
+// {reprise:NAME}:b, a hash, and {reprise:NAME}:w, a sorted set of who asked lately, both in one
+// slot of a cluster, whatever bytes NAME has. They expire after 24 hours without a question. The
+// script needs the commands TIME, HMGET, HSET, ZADD, ZREMRANGEBYSCORE, ZCARD, ZRANGE, ZINCRBY and
+// PEXPIRE.
 //
 // The command in the folder fleet measures all this with real processes and a real server:
 //

@@ -168,8 +168,8 @@ func newRig(t *testing.T, real bool) (*rig, *redis.Client) {
 	return r, client(t, r.port.addr())
 }
 
-// Whatever befalls the server, no call outlives its own deadline, OnLoss holds, one event and the error
-// say what it is, and the fleet recovers by itself.
+// Whatever befalls the server, no call outlives its own deadline, OnLoss holds, one event and the
+// error say what it is, and the fleet recovers by itself.
 func TestTheServerFails(t *testing.T) {
 	for _, tr := range troubles() {
 		t.Run(tr.name, func(t *testing.T) {
@@ -207,7 +207,8 @@ func fails(t *testing.T, tr trouble) {
 		s.l = ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name, ratelimit.OnLoss(s.loss)))
 		s.greedy(ctx, &wg, 4, s.l)
 	}
-	// A machine that does other things too may be late now and then, so what should be so is waited for.
+	// A machine that does other things too may be late now and then, so what should be so is waited
+	// for.
 	going := func(when string, after time.Duration, check ...*subject) {
 		time.Sleep(after)
 		for range 20 {
@@ -259,8 +260,8 @@ func fails(t *testing.T, tr trouble) {
 	}
 }
 
-// A server that is full goes on with the limits, which need next to no memory: its rule is that a script
-// whose first write frees some may go on.
+// A server that is full goes on with the limits, which need next to no memory: its rule is that a
+// script whose first write frees some may go on.
 func TestTheServerIsFull(t *testing.T) {
 	t.Parallel()
 	c := client(t, start(t).addr)
@@ -278,8 +279,8 @@ func TestTheServerIsFull(t *testing.T) {
 	}
 }
 
-// A server that is down when the fleet starts: a member that was never granted anything is closed until
-// it is there.
+// A server that is down when the fleet starts: a member that was never granted anything is closed
+// until it is there.
 func TestTheServerIsDownAtTheStart(t *testing.T) {
 	t.Parallel()
 	r, c := newRig(t, false)

@@ -20,8 +20,8 @@ var source string
 var script = redis.NewScript(source)
 
 // New returns a Store on Redis or Valkey, of go-redis' Client, ClusterClient or Ring. It holds
-// nothing itself: any number of them may be made of one client. It is safe for concurrent use. A nil
-// client is a configuration error of each question.
+// nothing itself: any number of them may be made of one client. It is safe for concurrent use. A
+// nil client is a configuration error of each question.
 func New(c redis.Scripter) ratelimit.Store { return store{c} }
 
 type store struct{ c redis.Scripter }
@@ -46,8 +46,8 @@ func (s store) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimi
 }
 
 // keys of a limit: both in one slot of a cluster whatever bytes the name has, since the hash tag is
-// what stands between the first brace and the first closing one after it, and is never empty. A breaker
-// of the same name has other keys (:s, :v, :m, :p).
+// what stands between the first brace and the first closing one after it, and is never empty. A
+// breaker of the same name has other keys (:s, :v, :m, :p).
 func keys(name string) []string {
 	return []string{"{reprise:" + name + "}:b", "{reprise:" + name + "}:w"}
 }

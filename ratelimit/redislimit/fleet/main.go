@@ -4,12 +4,13 @@
 //	go run ./ratelimit/redislimit/fleet [-quick] [-only TEXT]
 //
 // It starts itself as the members of the fleet and redis-server, which must be on PATH, on loopback
-// ports; without one it says so and asks an in-process miniredis what needs no process to be stopped.
+// ports; without one it says so and asks an in-process miniredis what needs no process to be
+// stopped.
 //
 // "Needed" is the smallest burst of a bucket of the same rate that would have let the calls of all
-// processes go at the moments at which they went. The bound is burst + limit*lease and what the event
-// adds. The exit code is 1 if a row breaks its bound; what a busy machine may be the cause of is told in
-// words.
+// processes go at the moments at which they went. The bound is burst + limit*lease and what the
+// event adds. The exit code is 1 if a row breaks its bound; what a busy machine may be the cause of
+// is told in words.
 package main
 
 import (

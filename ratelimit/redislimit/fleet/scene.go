@@ -123,8 +123,8 @@ func (s *scene) startMember(i int) error {
 	return nil
 }
 
-// read collects what a member tells: a positive number is the time of a call, a negative one how often
-// it has asked so far.
+// read collects what a member tells: a positive number is the time of a call, a negative one how
+// often it has asked so far.
 func (s *scene) read(out io.ReadCloser, member, process int) {
 	defer out.Close()
 	r := bufio.NewReader(out)

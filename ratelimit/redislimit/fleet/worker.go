@@ -127,7 +127,8 @@ func perCall(client *redis.Client) (retry.Policy, func() int) {
 	}), func() int { return int(trips.Load()) }
 }
 
-// decision measures a call that finds a token in stock, in batches, as reading the clock takes as long.
+// decision measures a call that finds a token in stock, in batches, as reading the clock takes as
+// long.
 func decision() string {
 	l := ratelimit.New(1e9, 1e9, ratelimit.Shared(always{}, "stock"))
 	ctx := context.Background()
