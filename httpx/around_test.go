@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,9 +84,12 @@ func TestAPolicyHearsWhenTheAnswerBegins(t *testing.T) {
 // A hedge around the call, and a loop around it, count on: each goes to the next replica.
 func TestHedgesAndLoopsAroundACallCountAlternatesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var log []string
 		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
 			log = append(log, r.URL.Host)
+			mu.Unlock()
 			if r.URL.Host == "c" {
 				return answer(r, 200, http.NoBody), nil
 			}

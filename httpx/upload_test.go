@@ -141,6 +141,28 @@ func TestAFileIsSentWithItsLengthAndAgain(t *testing.T) {
 	}
 }
 
+// A length that the caller has set is kept: only so much of the file is sent.
+func TestTheCallersLengthOfAFileIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := os.Open(path)
+	got := ""
+	client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+		b, _ := io.ReadAll(r.Body)
+		got = fmt.Sprint(r.ContentLength, string(b))
+		_ = r.Body.Close()
+		return answer(r, 200, http.NoBody), nil
+	}))
+	req, _ := http.NewRequestWithContext(t.Context(), "PUT", "http://h/", f)
+	req.ContentLength = 4
+	resp, err := client.Do(req)
+	if read(t, resp, err); got != "40123" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestAFileIsClosedWhereNothingIsSent(t *testing.T) {
 	for name, c := range map[string]*httpx.Client{
 		"bad option": httpx.New(httpx.MaxBody(0)), "rejected": httpx.New(httpx.WithPolicy(breakerOpen())),
