@@ -27,15 +27,35 @@
 // after all. Probes spend an allowance of refusals, saved up over time.
 // Where a refusal costs minutes, the machine probes seldom; once too much time
 // was lost, not at all. A refusal in the middle of a cruise lowers the rate
-// only a little, and who lost much of what was measured once asks for more of
-// it, and more often: so the shares of several clients of one limit come nearer
-// to each other. A rate that the server states holds.
+// only a little, so that of several clients of one limit none loses its share by
+// it.
+//
+// It hears more than refusals. What a server says of its quota is a gauge: what
+// remains may be sent at once, and how it moves tells what comes in. Silence is a
+// doubt. What is refused for its own sake, one page while others come, is no news
+// of the rate, and what it did to the rate is taken back. A careful machine sends
+// only what stays within a budget of refusals should it be refused.
 //
 // # How it is written
 //
-// pacing.go is the machine, pushback.go its answer to a refusal, search.go how
-// it goes up and settles, flight.go what it knows of requests in flight,
-// doubt.go how it tells noise from refusals by the next answers, noise.go in
-// the long run, constants.go every number with its reason. Times are seconds,
-// as float64, from any origin.
+// A [Machine] is made of parts that each own one thing, its rules and its
+// constants, in a file of its own:
+//
+//	pacing     what is asked and told, and how the parts work together
+//	tally      what was sent and answered
+//	search     the rate, the steps up, how it settles
+//	probing    when to look for more, and what refusals that may cost
+//	pushback   the park after a refusal, the single request, what a cycle measured
+//	flight     how many requests are on their way
+//	doubt      tells noise from refusals by the next answers,
+//	noise      and in the long run
+//	overdue    silence
+//	pages      what is a page's own
+//	untold     403s that nobody has told of
+//	gauge      what the server says of its quota
+//	careful    the budget of refusals
+//	explain    all that in words
+//	saved      what is worth keeping across a restart
+//
+// Times are seconds, as float64, from any origin.
 package pacing
