@@ -186,7 +186,7 @@ func (a *arrival) refuse(err error) {
 			wait := cmp.Or(rejection.RetryAfter, rejection.Quota.Reset)
 			if rejection.Quota.Limit > 0 {
 				code = http.StatusTooManyRequests
-				a.tell(rejection.Policy, rejection.Quota)
+				a.tell(rejection.Policy, rejection.Quota, false)
 			}
 			w.Header().Set("Retry-After", strconv.FormatInt(max(1, field.Ceil(wait)), 10))
 		}
@@ -202,20 +202,25 @@ func (g *guard) hear(ctx context.Context, e retry.Event) {
 	}
 	switch {
 	case e.Kind == retry.KindAdmit && a.stage.Load() == arriving:
-		a.tell(e.Policy, e.Quota)
+		a.tell(e.Policy, e.Quota, true)
 	case e.Kind == retry.KindGiveUp && retry.Spent(e.Err):
 		a.spent.Store(true)
 	}
 }
 
 // tell adds what a limiter says of itself to the response.
-func (a *arrival) tell(policy string, q retry.Quota) {
+func (a *arrival) tell(policy string, q retry.Quota, admitted bool) {
 	if q.Limit <= 0 {
 		return
 	}
 	if !a.ownLimiter(policy) {
 		window := max(q.Window, time.Second)
-		q = field.Share(q, a.clients.seen(a.clientKey(), q.Limit, window))
+		n, left := a.clients.seen(a.clientKey(), q.Limit, window, admitted)
+		short := q.Window < window // so short a window cannot be told, and so nobody can go by what is left of it
+		q = field.Share(q, n)
+		if !short {
+			q.Remaining = max(0, min(q.Remaining, int(left)))
+		}
 	}
 	h := a.answer.Header()
 	_, name, _ := strings.Cut(policy, " ")
@@ -223,6 +228,9 @@ func (a *arrival) tell(policy string, q retry.Quota) {
 	n := field.Named{Name: name, Quota: q}
 	for i := 2; taken(h["Ratelimit-Policy"], n.Name); i++ {
 		n.Name = name + strconv.Itoa(i)
+	}
+	if h["Ratelimit-Policy"] == nil { // nearly always: without an allocation
+		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:0:1], a.fields[1:1:2]
 	}
 	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], n.Policy())
 	h["Ratelimit"] = append(h["Ratelimit"], n.Left())

@@ -22,6 +22,7 @@ type arrival struct {
 	keyed   atomic.Bool  // somebody has asked for the client's key
 	keyOnce sync.Once
 	key     string
+	fields  [2]string // of the response: RateLimit-Policy and RateLimit
 }
 
 // The stages of an arrival.

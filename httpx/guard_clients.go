@@ -25,6 +25,7 @@ type window struct {
 type client struct {
 	key          uint64
 	last         time.Duration
+	left         float64 // calls of its part
 	older, newer *client
 }
 
@@ -35,26 +36,36 @@ const (
 	mostWindows = 16
 )
 
-// seen notes the client and returns how many were seen within the window. Clients that go by their part
-// of a limit of calls per window may come less often than once in it: they count for two of their turns.
-func (c *clients) seen(key string, limit int, length time.Duration) int {
+// seen notes the client of a request that a limiter has admitted, or not, and returns how many clients
+// were seen within the limit's window, and how many calls this one has left if each goes by its part: it
+// may take the whole burst, but has only its part of what comes in. Clients that go by their part may
+// come less often than once in a window: they count for two of their turns.
+func (c *clients) seen(key string, limit int, length time.Duration, admitted bool) (n int, left float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.windows == nil {
 		c.seed, c.begin = maphash.MakeSeed(), time.Now()
 	}
-	w := c.window(length)
-	now := time.Since(c.begin)
-	w.note(maphash.String(c.seed, key), now)
-	for {
+	w, now := c.window(length), time.Since(c.begin)
+	one, before := w.note(maphash.String(c.seed, key), now)
+	for oldest := w.ends.newer; ; oldest = w.ends.newer {
 		turn := time.Duration(float64(length) * float64(len(w.byKey)) / float64(limit))
-		oldest := w.ends.newer
 		if len(w.byKey) <= mostClients && now-oldest.last <= max(length, 2*turn) {
-			return len(w.byKey)
+			break
 		}
 		delete(w.byKey, oldest.key)
 		oldest.unlink()
 	}
+	n = len(w.byKey)
+	if before < 0 {
+		one.left = float64(limit)
+	} else {
+		one.left = min(float64(limit), one.left+float64(limit)/float64(n)*float64(now-before)/float64(length))
+	}
+	if admitted {
+		one.left = max(-float64(limit), one.left-1)
+	}
+	return n, one.left
 }
 
 // window finds the window of this length. It requires that c.mu is held.
@@ -73,17 +84,20 @@ func (c *clients) window(length time.Duration) *window {
 	return w
 }
 
-func (w *window) note(key uint64, now time.Duration) {
-	one := w.byKey[key]
+// note puts the client last, and returns when it was seen before; negative: it was not.
+func (w *window) note(key uint64, now time.Duration) (one *client, before time.Duration) {
+	one, before = w.byKey[key], -1
 	if one == nil {
 		one = &client{key: key}
 		w.byKey[key] = one
 	} else {
+		before = one.last
 		one.unlink()
 	}
 	one.last = now
 	one.older, one.newer = w.ends.older, &w.ends
 	one.older.newer, w.ends.older = one, one
+	return one, before
 }
 
 func (c *client) unlink() { c.older.newer, c.newer.older = c.newer, c.older }

@@ -1,0 +1,188 @@
+package httpx_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+// settled is what came of clients that share a server's limit.
+type settled struct {
+	used        float64 // of what the limit permits, after the first minute
+	early, late int     // refusals in the first minute, and after
+	worst       int     // early ones of one client
+	least, most int     // answers that a client got
+}
+
+// settle has clients with pacers that know nothing ask a guarded server as fast as they may.
+func settle(t *testing.T, limit rate.Limit, burst, clients, workers int, lasts time.Duration, opts ...ratelimit.Option) (got settled) {
+	var mu sync.Mutex
+	refused, answered, admitted := make([]int, clients), make([]int, clients), 0
+	begin := time.Now()
+	guard := httpx.Guard(ratelimit.New(limit, burst, opts...))
+	n := services{"a": guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(20 * time.Millisecond)
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(begin) >= time.Minute {
+			admitted++
+		}
+	}))}
+	var wg sync.WaitGroup
+	for i := range clients {
+		c := over(n, httpx.WithPolicy(ratelimit.NewPacer()), httpx.Header("Test-From", fmt.Sprintf("192.0.2.%d:1", i)))
+		for range workers {
+			wg.Go(func() {
+				for time.Since(begin) < lasts {
+					resp, err := c.Get(t.Context(), "http://a/")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_ = resp.Body.Close()
+					mu.Lock()
+					switch {
+					case resp.StatusCode == http.StatusOK:
+						answered[i]++
+					case time.Since(begin) < time.Minute:
+						refused[i]++
+						got.early++
+					default:
+						got.late++
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	wg.Wait()
+	got.used = float64(admitted) / (float64(limit) * (lasts - time.Minute).Seconds())
+	got.least = answered[0]
+	for i := range clients {
+		got.worst = max(got.worst, refused[i])
+		got.least, got.most = min(got.least, answered[i]), max(got.most, answered[i])
+	}
+	return got
+}
+
+// The rows with a burst below the calls of a second are told, and only the first figure is held to:
+// whole seconds are too coarse for them.
+func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
+	for _, tc := range []struct {
+		limit   rate.Limit
+		burst   int
+		clients int
+		workers int
+		all     bool
+	}{
+		{50, 50, 8, 4, true}, {50, 100, 8, 4, true}, {50, 50, 8, 1, true}, {50, 50, 1, 8, true}, {50, 10, 8, 4, false}, {50, 25, 8, 4, false},
+	} {
+		lasts := 5 * time.Minute
+		if testing.Short() {
+			lasts = 2 * time.Minute
+		}
+		synctest.Test(t, func(t *testing.T) {
+			s := settle(t, tc.limit, tc.burst, tc.clients, tc.workers, lasts, ratelimit.MaxWait(200*time.Millisecond))
+			t.Logf("limit %v, burst %d, %d clients of %d workers: %.1f %% used, %d refusals in the first minute (at most %d of a client), %d after; a client got %d to %d",
+				tc.limit, tc.burst, tc.clients, tc.workers, 100*s.used, s.early, s.worst, s.late, s.least, s.most)
+			if s.used < .95 || tc.all && (s.late > 0 || s.worst > 2 || s.least < s.most/2) {
+				t.Error("it does not hold")
+			}
+		})
+	}
+}
+
+// Critical requests are not lost to an overload by sheddable ones.
+func TestGuardShedsTheSheddable(t *testing.T) {
+	for name, p := range map[string]func() retry.Policy{
+		"an adaptive limit": func() retry.Policy {
+			return policies.NewAdaptive(policies.Between(1, 10), policies.StartLimit(10), policies.QueueOf(20))
+		},
+		"an adaptive without": func() retry.Policy { return policies.NewAdaptive(policies.Between(1, 16), policies.StartLimit(10)) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			lost, served := map[string]int{}, map[string]int{}
+			n := services{"a": httpx.Guard(p(), everybody)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(100 * time.Millisecond) // 10 slots: 100 a second
+			}))}
+			c := over(n, httpx.WithPolicy(retry.Chain()), httpx.Propagate("a"))
+			send := func(priority retry.Priority, kind string, every time.Duration) {
+				for at := time.Duration(0); at < 30*time.Second; at += every {
+					go func() {
+						time.Sleep(at)
+						resp, err := c.Get(retry.WithPriority(t.Context(), priority), "http://a/")
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						_ = resp.Body.Close()
+						mu.Lock()
+						defer mu.Unlock()
+						if resp.StatusCode == http.StatusOK {
+							served[kind]++
+						} else {
+							lost[kind]++
+						}
+					}()
+				}
+			}
+			send(retry.Critical, "critical", 25*time.Millisecond) // 40 a second
+			send(retry.Sheddable, "sheddable", 2*time.Millisecond)
+			time.Sleep(time.Minute)
+			t.Logf("%s: lost %v, served %v", name, lost, served)
+			if lost["critical"] > 0 || lost["sheddable"] == 0 || served["critical"] != 1200 {
+				t.Errorf("%s: lost %v, served %v", name, lost, served)
+			}
+		})
+	}
+}
+
+func BenchmarkGuard(b *testing.B) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	all := retry.Chain(ratelimit.New(1e9, 1e9), policies.NewBulkhead(100, 0), breaker.New("b"))
+	for name, h := range map[string]http.Handler{
+		"bare":    h,
+		"empty":   httpx.Guard(nil)(h),
+		"breaker": httpx.Guard(breaker.New("b"))(h),
+		"limiter": httpx.Guard(ratelimit.New(1e9, 1e9))(h),
+		"chain":   httpx.Guard(all)(h),
+		"trusted": httpx.Guard(breaker.New("b"), everybody)(h),
+		"keyed":   httpx.Guard(policies.Keyed(httpx.ClientKey, func(string) retry.Policy { return ratelimit.New(1e9, 1e9) }))(h),
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			if strings.HasPrefix(name, "trusted") {
+				r.Header.Set("Reprise-Deadline-Ms", "60000")
+				r.Header.Set("Reprise-Attempt", "2")
+				r.Header.Set("Reprise-Priority", "100")
+			}
+			w := &sink{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				h.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// sink is a ResponseWriter that keeps nothing.
+type sink struct{ header http.Header }
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
+func (s *sink) WriteHeader(int)             {}
