@@ -1,0 +1,119 @@
+package main
+
+import (
+	"image/color"
+	"os"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+var (
+	colors  = []color.Color{color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 0xff}, color.RGBA{R: 0xc5, G: 0x30, B: 0x30, A: 0xff}}
+	trouble = color.NRGBA{R: 0xd0, G: 0xa0, B: 0x20, A: 0x38}
+)
+
+// picture draws the runs over each other as an SVG: above the share of good answers, below the time to
+// the slowest, of orders and of visitors.
+func picture(file string, plan []phase, runs []run) error {
+	rows := []struct {
+		kind  kind
+		title string
+		value func(figures) float64
+		most  float64
+	}{
+		{order, "orders (critical): good answers, %", figures.share, 105},
+		{visit, "visitors (sheddable): good answers, %", figures.share, 105},
+		{order, "orders: p99 in seconds", func(f figures) float64 { return f.p99.Seconds() }, 3.2},
+		{visit, "visitors: p99 in seconds", func(f figures) float64 { return f.p99.Seconds() }, 3.2},
+	}
+	plots := make([][]*plot.Plot, len(rows))
+	for i, row := range rows {
+		p := plot.New()
+		p.Title.Text = row.title
+		p.Title.TextStyle.Font.Size = 11
+		p.Y.Min, p.Y.Max = 0, row.most
+		if err := shade(p, plan, row.most, i == 0); err != nil {
+			return err
+		}
+		for j, r := range runs {
+			line, err := plotter.NewLine(r.series(row.kind, plan, row.value))
+			if err != nil {
+				return err
+			}
+			line.Color, line.Width = colors[j%len(colors)], 1.5
+			p.Add(line)
+			if i == 0 {
+				p.Legend.Add(r.name, line)
+			}
+		}
+		p.Legend.YOffs = 14
+		if i == len(rows)-1 {
+			p.X.Label.Text = "seconds; shaded: trouble"
+		}
+		plots[i] = []*plot.Plot{p}
+	}
+	canvas := vgsvg.New(9*vg.Inch, vg.Length(len(rows))*1.7*vg.Inch)
+	tiles := draw.Tiles{Rows: len(rows), Cols: 1, PadY: 8, PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 12}
+	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
+		plots[i][0].Draw(row[0])
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if _, err := canvas.WriteTo(f); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// shade marks the phases of trouble, and names them if asked to.
+func shade(p *plot.Plot, plan []phase, most float64, names bool) error {
+	at := 0.
+	for _, ph := range plan {
+		end := at + ph.lasts.Seconds()
+		if ph.trouble != nil || ph.visitors > usualVisitors {
+			area, err := plotter.NewPolygon(plotter.XYs{{X: at, Y: 0}, {X: end, Y: 0}, {X: end, Y: most}, {X: at, Y: most}})
+			if err != nil {
+				return err
+			}
+			area.Color, area.LineStyle.Width, area.LineStyle.Color = trouble, 0, color.Transparent
+			p.Add(area)
+			if names {
+				label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: at, Y: 4}}, Labels: []string{" " + ph.name}})
+				if err != nil {
+					return err
+				}
+				label.TextStyle[0].Font.Size = 8
+				p.Add(label)
+			}
+		}
+		at = end
+	}
+	return nil
+}
+
+// series is a figure over time, in steps of which there are some sixty.
+func (r run) series(k kind, plan []phase, value func(figures) float64) (points plotter.XYs) {
+	all := time.Duration(0)
+	for _, p := range plan {
+		all += p.lasts
+	}
+	step := all / 60
+	for from := time.Duration(0); from < all; from += step {
+		f := r.figures(k, func(s sample) bool { return s.at >= from && s.at < from+step })
+		if f.sent > 0 {
+			points = append(points, plotter.XY{X: (from + step/2).Seconds(), Y: value(f)})
+		}
+	}
+	if len(points) == 0 {
+		points = plotter.XYs{{X: 0, Y: 0}}
+	}
+	return points
+}
