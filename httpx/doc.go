@@ -6,6 +6,7 @@
 //	item, err := httpx.Fetch(ctx, c, url, httpx.JSON[Item])                // read and decoded inside the retried unit
 //	for r := range httpx.FetchAll(ctx, c, slices.Values(urls), httpx.Text) // as they come
 //	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}     // under any other client
+//	http.Handle("/orders/", httpx.Guard(limits)(orders))                   // the server's side
 //
 // A scraper for sites with dead links, bans, captchas and a brief outage: each host has its own
 // pacer and breaker, a refusal is waited for, and a dead link is no fault of its host.
