@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"math"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -82,11 +83,12 @@ func TestPacerKeepsToTheLatestTimeThatWasNamed(t *testing.T) {
 				for range 14 { // as many as let the pacer have several in flight
 					_ = run(t.Context(), p, time.Millisecond, nil)
 				}
-				var last time.Time
+				var wg sync.WaitGroup
 				for i, err := range c.answers {
-					go func() { _ = run(t.Context(), p, time.Duration(10+i)*time.Millisecond, err); last = time.Now() }()
+					wg.Go(func() { _ = run(t.Context(), p, time.Duration(10+i)*time.Millisecond, err) })
 				}
-				time.Sleep(20 * time.Millisecond)
+				wg.Wait()
+				last := time.Now()
 				for range 3 {
 					if err := run(t.Context(), p, 0, nil); err != nil {
 						t.Fatal(err)
@@ -104,20 +106,30 @@ func TestPacerKeepsToTheLatestTimeThatWasNamed(t *testing.T) {
 func TestPacerKeepsTheWaitOfARefusalBlamedOnConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady()
+		var mu sync.Mutex
 		flying := 0
 		var until time.Time
-		call := func(context.Context) error {
+		enter := func() error {
+			mu.Lock()
+			defer mu.Unlock()
 			if time.Now().Before(until) {
 				t.Errorf("a call went %v too early", time.Until(until))
 			}
-			flying++
-			defer func() { flying-- }()
-			if flying > 2 {
+			if flying++; flying > 2 {
 				until = time.Now().Add(20 * time.Second)
 				return retry.After(errPage, 20*time.Second)
 			}
-			time.Sleep(50 * time.Millisecond)
 			return nil
+		}
+		call := func(context.Context) error {
+			err := enter()
+			if err == nil {
+				time.Sleep(50 * time.Millisecond)
+			}
+			mu.Lock()
+			flying--
+			mu.Unlock()
+			return err
 		}
 		for range 4 {
 			go func() {
@@ -128,6 +140,8 @@ func TestPacerKeepsTheWaitOfARefusalBlamedOnConcurrency(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if until.IsZero() {
 			t.Error("nothing was refused: the test shows nothing")
 		}
