@@ -420,7 +420,7 @@ func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
 				s := &script{t: t, chain: retry.Chain(tc.around, policies.Constant(0, policies.WithBudget(budget)), b, policies.Timeout(time.Second), bulkhead)}
 				err, took, calls := s.run(ctx, fine)
 				wantIs(t, err, append(tc.is, retry.ErrRejected)...)
-				if r, ok := retry.Rejected(err); !ok || r.Policy != "bulkhead" || errors.Is(err, policies.ErrFull) {
+				if r, ok := retry.Rejected(err); !ok || r.Policy != "bulkhead" || !errors.Is(err, policies.ErrFull) {
 					t.Errorf("not told that it was the bulkhead: %v", err)
 				}
 				if took != tc.took || calls != 0 || b.State() != breaker.Closed || !budget.Idle() {

@@ -12,7 +12,9 @@ import (
 // goroutines at once, so whatever belongs to one call is made in Do.
 //
 // A policy may also have a method Validate() error, which [Validate] asks for configuration mistakes, and may be an
-// [Idler].
+// [Idler]. One that can refuse a call without looking at it, as an open breaker, may have a method
+// Refuse(ctx context.Context, p Policy) error: [Do] asks it first, and with an error makes nothing for the call. p is the
+// policy that Do was given: for another one, of which this is only a part, it returns nil.
 type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
@@ -103,8 +105,8 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 }
 
 // refused asks a policy that can refuse a call without looking at it, as an open breaker, before
-// anything is made for the call: what stands around a callee that is down is busiest then. The policy
-// is told whom it answers for, because a type that embeds it has its methods and perhaps another Do.
+// anything is made for the call: a guard is busiest while its callee is down. The policy is told whom
+// it answers for, because a type that embeds it has its methods and perhaps another Do.
 func refused(ctx context.Context, p Policy) error {
 	if r, ok := p.(interface {
 		Refuse(ctx context.Context, p Policy) error
