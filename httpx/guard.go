@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/httpx/internal/field"
@@ -102,6 +103,12 @@ type guard struct {
 	err     error
 	shared  map[string]bool // the limiters that stand in the chain itself, by their label
 	clients clients
+	told    atomic.Pointer[policyTold] // the last RateLimit-Policy
+}
+
+type policyTold struct {
+	of   field.Named
+	text string
 }
 
 func (g *guard) problem(format string, args ...any) {
@@ -232,8 +239,18 @@ func (a *arrival) tell(policy string, q retry.Quota, admitted bool) {
 	if h["Ratelimit-Policy"] == nil { // nearly always: without an allocation
 		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:0:1], a.fields[1:1:2]
 	}
-	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], n.Policy())
+	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], a.policyText(n))
 	h["Ratelimit"] = append(h["Ratelimit"], n.Left())
+}
+
+// policyText is n.Policy(), which is mostly the same as last time.
+func (g *guard) policyText(n field.Named) string {
+	last := g.told.Load()
+	if last == nil || last.of.Name != n.Name || last.of.Limit != n.Limit || last.of.Window != n.Window {
+		last = &policyTold{n, n.Policy()}
+		g.told.Store(last)
+	}
+	return last.text
 }
 
 func taken(members []string, name string) bool {

@@ -142,6 +142,7 @@ func TestGuardShedsTheSheddable(t *testing.T) {
 			send(retry.Critical, "critical", 25*time.Millisecond) // 40 a second
 			send(retry.Sheddable, "sheddable", 2*time.Millisecond)
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			t.Logf("%s: lost %v, served %v", name, lost, served)
 			if lost["critical"] > 0 || lost["sheddable"] == 0 || served["critical"] != 400 {
 				t.Errorf("%s: lost %v, served %v", name, lost, served)

@@ -464,6 +464,7 @@ func TestGuardServesThePriorityFirst(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if got := strings.Join(order, " "); got != "0 100 7 -100" {
 			t.Error(got)
 		}

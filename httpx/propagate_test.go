@@ -251,6 +251,7 @@ func TestNoWorkIsBegunThatNobodyWaitsFor(t *testing.T) {
 			}()
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if begun != 4 || begunLate != 0 {
 			t.Errorf("%d begun, %d of them too late", begun, begunLate)
 		}
