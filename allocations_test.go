@@ -115,6 +115,8 @@ func paths(t *testing.T) []path {
 		return path{name, func() error { _, err := retry.Do(ctx, p, call); return outcome(err, want) }}
 	}
 	loop := policies.Exponential()
+	gone, leave := context.WithCancelCause(ctx)
+	leave(errDown)
 	open := breaker.New("open", breaker.OpenFor(time.Hour))
 	open.Trip(errDown)
 	spent := ratelimit.New(0, 1, ratelimit.MaxWait(0))
@@ -138,6 +140,12 @@ func paths(t *testing.T) []path {
 		way("breaker: open", open, answer, breaker.ErrOpen),
 		way("loop, breaker: open", retry.Chain(policies.Exponential(), open), answer, breaker.ErrOpen),
 		way("loop, limiter, breaker: open", retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9), open), answer, breaker.ErrOpen),
+		{"loop: the context has ended", func() error { _, err := retry.Do(gone, loop, down); return outcome(err, errDown) }},
+		{"loop: the context ends during the call", func() error {
+			ctx, cancel := context.WithCancelCause(ctx)
+			_, err := retry.Do(ctx, loop, func(context.Context) (int, error) { cancel(errAway); return down(ctx) })
+			return outcome(err, errAway)
+		}},
 		way("breaker, a failure", breaker.New("tough", breaker.ConsecutiveFailures(1<<30)), down, errDown),
 		way("limiter: refused", spent, answer, ratelimit.ErrLimited),
 		way("bulkhead: success", policies.NewBulkhead(1, 0), answer, nil),
@@ -151,7 +159,10 @@ func paths(t *testing.T) []path {
 	}
 }
 
-func down(context.Context) (int, error)  { return 0, errDown }
+func down(context.Context) (int, error) { return 0, errDown }
+
+var errAway = errors.New("the caller went away")
+
 func final(context.Context) (int, error) { return 0, retry.Permanent(errDown) }
 
 // third succeeds every third time.

@@ -62,9 +62,16 @@ func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (
 		return o, err
 	}
 	if err == nil {
-		err = fmt.Errorf("a call took %v, longer than %v", took, b.slow)
+		err = &slowCall{took, b.slow}
 	}
 	return failure, err
+}
+
+// slowCall is the failure that a slow success is. It formats when it is printed.
+type slowCall struct{ took, limit time.Duration }
+
+func (s *slowCall) Error() string {
+	return fmt.Sprintf("a call took %v, longer than %v", s.took, s.limit)
 }
 
 // byPolicy reports whether a deadline was set by a policy around the breaker and not by the caller,

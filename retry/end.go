@@ -17,8 +17,14 @@ func Ended(ctx context.Context) error {
 	if cause == err || errors.Is(cause, err) {
 		return cause
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return &pair{err, cause}
 }
+
+// pair is fmt.Errorf("%w: %w") that formats when it is printed: in an outage most errors never are.
+type pair [2]error
+
+func (p *pair) Error() string   { return fmt.Sprintf("%v: %v", p[0], p[1]) }
+func (p *pair) Unwrap() []error { return p[:] }
 
 // WithEnd adds what ended ctx to err, since callees often omit it: a command says that it was killed,
 // net/http tells the cause only. The error it returns Is err, ctx.Err() and context.Cause(ctx). It
@@ -32,5 +38,5 @@ func WithEnd(ctx context.Context, err error) error {
 	if end == nil || errors.Is(err, ErrConfig) || errors.Is(err, end) && errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", Ended(ctx), err)
+	return &pair{Ended(ctx), err}
 }
