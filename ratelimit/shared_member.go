@@ -110,7 +110,7 @@ func (m *member) take(now time.Time, n int) bool {
 		return true
 	}
 	ok, void := m.stock.take(t, n)
-	m.giveBack(void)
+	m.putBack(void)
 	if !ok && m.lends() && m.stock.left == 0 {
 		m.borrow(t, n)
 		ok, _ = m.stock.take(t, n)
@@ -139,6 +139,12 @@ func (m *member) spent(t time.Duration, n int) {
 	}
 }
 
+// putBack gives back tokens that were in stock: others may take their place there.
+func (m *member) putBack(n int) {
+	m.guard -= m.inUse.Load().timeOf(n)
+	m.giveBack(n)
+}
+
 func (m *member) giveBack(n int) { m.unspent = min(m.unspent+n, maxCount) }
 
 func (m *member) add(now time.Time, n int) {
@@ -155,7 +161,7 @@ func (m *member) add(now time.Time, n int) {
 	for n > 0 && m.stock.undo(t) {
 		n--
 	}
-	m.giveBack(n)
+	m.putBack(n)
 }
 
 // owe takes n tokens, due or not, and makes a debt of those that are not there.
@@ -226,7 +232,7 @@ func (m *member) tokens(now time.Time) float64 {
 	}
 	bucket := max(0, min(float64(f.bucket), float64(t-m.tat)/f.step))
 	void := m.stock.expire(t)
-	m.giveBack(void)
+	m.putBack(void)
 	return min(float64(f.burst), bucket+float64(m.stock.due(t)+m.unspent)) - float64(m.debt)
 }
 
@@ -251,7 +257,7 @@ func (m *member) wants(l *Limiter, n int) {
 			return
 		}
 		if k := m.stock.cut(m.latest + m.inUse.Load().lease); k > 0 { // nobody waits that long any more
-			m.giveBack(k)
+			m.putBack(k)
 			m.giving = true
 		}
 	}

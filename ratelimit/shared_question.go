@@ -107,7 +107,7 @@ func (m *member) wake() {
 // ask puts a question.
 func (m *member) ask(now time.Duration) {
 	f := *m.inUse.Load()
-	m.giveBack(m.stock.expire(now))
+	m.putBack(m.stock.expire(now))
 	q := &question{sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause, lent: m.lent}
 	m.want(q, now)
 	q.unspent = m.unspent
@@ -137,7 +137,7 @@ func (m *member) want(q *question, now time.Duration) {
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// It needs more than a quantum, which no stock would keep until it is complete. So it pays
 		// for all first, and goes when the bucket is no longer in debt for it.
-		m.giveBack(m.stock.drop(func(b *block) bool { return !b.borrowed }))
+		m.putBack(m.stock.drop(func(b *block) bool { return !b.borrowed }))
 		q.ahead = d.largest
 	case d.waiting > 0:
 		q.need, q.want = max(1, d.waiting-left, d.largest-left), use
@@ -331,7 +331,7 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (fill
 	m.granted = m.granted || at+later > 0
 	m.stock.put(block{due: now, void: q.sent + f.lease, end: at})
 	m.stock.put(block{due: now + g.First, void: q.sent + g.First + f.lease, step: f.step, end: later})
-	m.bulk = m.demand.waiting > 0 && m.demand.largest > m.stock.left
+	m.bulk = m.demand.waiting > 0 && m.demand.largest > max(1, m.stock.left)
 	return at + later
 }
 

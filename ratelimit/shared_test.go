@@ -599,3 +599,146 @@ func TestSharedStats(t *testing.T) {
 		}
 	})
 }
+
+// A store that is away again and again, and keeps its state, gives nobody what it has saved up meanwhile:
+// the members have used it.
+func TestSharedOutagesAddUpToNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newWire(ratelimit.NewStore(), 2*ms)
+		var all crowd
+		ctx, cancel := context.WithCancel(bg)
+		for i := range 3 {
+			all.greedy(ctx, i, 5, ratelimit.New(100, 80, ratelimit.Shared(n, "x")))
+		}
+		time.Sleep(4 * time.Second)
+		for range 20 {
+			n.set(func() { n.down = true })
+			time.Sleep(1500 * ms)
+			n.set(func() { n.down = false })
+			time.Sleep(1500 * ms)
+		}
+		cancel()
+		all.wg.Wait()
+		time.Sleep(time.Minute)
+		calls, could := float64(len(all.times)), 100*63.6
+		if need := needed(all.times, 100); need > 80+100*0.2 || calls < 0.7*could {
+			t.Errorf("needed %.0f; %.0f calls of %.0f", need, calls, could)
+		}
+	})
+}
+
+// What nobody waits for any more goes back to those who do.
+func TestSharedGivesBackWhatIsFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := ratelimit.NewStore()
+		a := ratelimit.New(0.5, 1, ratelimit.Shared(store, "x"))
+		b := ratelimit.New(0.5, 1, ratelimit.Shared(store, "x"))
+		_, _ = retry.Run(bg, a, nop), retry.Run(bg, b, nop)
+		ctx, cancel := context.WithCancel(bg)
+		s := newScript(t)
+		s.call(ctx, a, 0, nil) // it would go in 2 s
+		cancel()
+		synctest.Wait()
+		time.Sleep(300 * ms) // a quarter of a lease
+		s.call(bg, b, 1, nil)
+		s.wg.Wait()
+		if got := s.went[1]; got > 2500*ms {
+			t.Errorf("the other went after %v", got)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// asks keeps what a store is asked.
+type asks struct {
+	ratelimit.Store
+	mu  sync.Mutex
+	all []ratelimit.Ask
+}
+
+func (s *asks) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+	s.mu.Lock()
+	s.all = append(s.all, a)
+	s.mu.Unlock()
+	return s.Store.Take(ctx, name, a)
+}
+
+// A call that went without a token gives none back.
+func TestSharedOpenGivesNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newWire(ratelimit.NewStore(), 0)
+		s := &asks{Store: n}
+		l := ratelimit.New(10, 5, ratelimit.Shared(s, "x", ratelimit.OnLoss(ratelimit.Open)))
+		refused := retry.Gate(func(context.Context) (func(error), error) {
+			return nil, &retry.Rejection{Policy: "breaker", Reason: errors.New("open")}
+		})
+		n.set(func() { n.down = true })
+		for range 100 {
+			_ = retry.Run(bg, retry.Chain(l, refused), nop)
+		}
+		n.set(func() { n.down = false })
+		time.Sleep(time.Second)
+		_ = retry.Run(bg, l, nop)
+		for _, a := range s.all {
+			if a.Back > 0 {
+				t.Errorf("gave %d tokens back", a.Back)
+			}
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// What a member has in stock and does not use goes back with its next question.
+func TestSharedGivesBackWhatIsVoid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &asks{Store: ratelimit.NewStore()}
+		l := ratelimit.New(100, 50, ratelimit.Shared(s, "x"))
+		_ = retry.Run(bg, l, nop)
+		time.Sleep(10 * time.Second)
+		for range 40 {
+			_ = retry.Run(bg, l, nop)
+		}
+		time.Sleep(10 * time.Second) // what was asked for ahead is void
+		_ = retry.Run(bg, l, nop)
+		time.Sleep(time.Second)
+		granted, back := 0, 0
+		for _, a := range s.all {
+			back += max(0, a.Back)
+			granted += max(a.Need, a.Want)
+		}
+		if back == 0 || granted-back > 42+20 {
+			t.Errorf("asked for about %d tokens, used 42, gave %d back", granted, back)
+		}
+	})
+}
+
+// An answer to a question of before a SetLimit does not undo it.
+func TestSharedSetLimitDuringAQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := ratelimit.NewStore()
+		slow := storeFunc(func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+			time.Sleep(20 * ms)
+			g, err := memory.Take(ctx, name, a)
+			time.Sleep(20 * ms)
+			return g, err
+		})
+		l := ratelimit.New(10, 5, ratelimit.Shared(slow, "x"))
+		time.Sleep(10 * time.Second)
+		other := ratelimit.New(20, 5, ratelimit.Shared(memory, "x"))
+		_ = retry.Run(bg, other, nop)
+		s := newScript(t)
+		s.call(bg, l, 0, nil)
+		time.Sleep(30 * ms) // the answer, which tells of 20, is on its way
+		l.SetLimit(50)
+		s.wg.Wait()
+		time.Sleep(5 * time.Second)
+		_ = retry.Run(bg, l, nop)
+		time.Sleep(time.Second)
+		_ = retry.Run(bg, other, nop)
+		time.Sleep(time.Second)
+		if l.Limit() != 50 || other.Limit() != 50 {
+			t.Errorf("they go by %v and %v, not 50", l.Limit(), other.Limit())
+		}
+		time.Sleep(time.Minute)
+	})
+}
