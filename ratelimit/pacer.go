@@ -130,7 +130,10 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 	}()
 	err = next.Do(in)
 	a, v := p.classify(in, err)
-	cause := retry.Brief(err)
+	var cause error
+	if a.Kind == pacing.Refusal { // Brief prints it, which may be dear
+		cause = retry.Brief(err)
+	}
 	settled = true
 	if told := p.settle(in, a, v, cause); told.Kind != 0 {
 		told.Err = err
