@@ -20,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/reprise-go/reprise/ratelimit"
 )
 
 // Exit codes: all pages; some are lost; bad usage; interrupted, as shells count SIGINT.
@@ -51,7 +53,16 @@ type config struct {
 	sitemap string
 	agent   string
 	seed    uint64
+	careful bool
 	quick   bool
+}
+
+// pacer are the options of reprise's pacer.
+func (c config) pacer() (opts []ratelimit.Option) {
+	if c.careful {
+		opts = append(opts, ratelimit.Careful())
+	}
+	return opts
 }
 
 func parse(args []string, stdout io.Writer) (c config, err error) {
@@ -69,6 +80,7 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 	fs.StringVar(&c.sitemap, "sitemap", "", "address of a sitemap with the pages to fetch from -base")
 	fs.StringVar(&c.agent, "agent", "examplebot/1.0", "name that -base is told, as robots.txt knows it")
 	fs.Uint64Var(&c.seed, "seed", 1, "of what the embedded site does at random")
+	fs.BoolVar(&c.careful, "careful", false, "reprise never risks a fifth refusal within a minute; slower")
 	fs.BoolVar(&c.quick, "quick", false, "a smaller site, in half a minute")
 	err = fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -175,7 +187,7 @@ func scrapeEmbedded(ctx context.Context, c config, stdout io.Writer) ([]result, 
 		if sc.name == "reprise" {
 			store = keep
 		}
-		r := sc.run(ctx, job{seeds: s.seeds(), workers: c.workers, store: store, progress: bar, agent: sc.name + "bot/1.0", want: len(s.pages)})
+		r := sc.run(ctx, job{seeds: s.seeds(), workers: c.workers, store: store, progress: bar, agent: sc.name + "bot/1.0", want: len(s.pages), pacer: c.pacer()})
 		bar.end()
 		r.name, r.want, r.lost = sc.name, len(s.pages), len(s.pages)-r.pages
 		r.saw = s.saw(sc.name + "bot/1.0")
@@ -222,7 +234,7 @@ func scrapeReal(ctx context.Context, c config, stdout io.Writer) ([]result, erro
 	defer keep.close()
 	bar := newProgress(stdout, "reprise", -1)
 	start := time.Now()
-	r := reprise(ctx, job{seeds: seeds, workers: c.workers, store: keep, progress: bar, agent: c.agent, polite: true, listed: c.links != ""})
+	r := reprise(ctx, job{seeds: seeds, workers: c.workers, store: keep, progress: bar, agent: c.agent, polite: true, listed: c.links != "", pacer: c.pacer()})
 	bar.end()
 	fmt.Fprintf(stdout, "%d pages in %v\n", r.pages, time.Since(start).Round(time.Millisecond))
 	for _, line := range r.failures {

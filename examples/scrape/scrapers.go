@@ -30,6 +30,7 @@ type job struct {
 	agent    string
 	polite   bool // robots.txt is asked
 	listed   bool // the seeds are all there is: no links are followed
+	pacer    []ratelimit.Option
 	want     int
 }
 
@@ -99,7 +100,7 @@ func captcha(r *http.Response) bool {
 // pace, refusals told from failures, and patience instead of lost pages.
 func reprise(ctx context.Context, j job) result {
 	pacers := policies.Keyed(httpx.Host, func(host string) retry.Policy {
-		p := ratelimit.NewPacer(ratelimit.Careful())
+		p := ratelimit.NewPacer(j.pacer...)
 		j.progress.explain(p.String)
 		return retry.Chain(p, breaker.New(host))
 	})
@@ -157,12 +158,12 @@ func plain(ctx context.Context, j job) result {
 	return loop(ctx, j, func(ctx context.Context, page string) (document, error) { return once(ctx, j.agent, page) })
 }
 
-// backoff retries each request by itself, as aiohttp_retry does: ExponentialRetry(attempts=5,
+// backoff retries each request by itself, as aiohttp_retry does: ExponentialRetry with its defaults (attempts=3,
 // start_timeout=0.1, max_timeout=30, factor=2), every exception, every server error, the statuses 429 and
 // 403, and a captcha by evaluate_response_callback.
 func backoff(ctx context.Context, j job) result {
 	return loop(ctx, j, func(ctx context.Context, page string) (d document, err error) {
-		const attempts, start, most, factor = 5, 100 * time.Millisecond, 30 * time.Second, 2
+		const attempts, start, most, factor = 3, 100 * time.Millisecond, 30 * time.Second, 2
 		wait := start
 		for attempt := 1; ; attempt++ {
 			wait *= factor // as it is written there: the first wait is start · factor

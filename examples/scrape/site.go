@@ -24,16 +24,16 @@ type limit struct {
 	make  func() *limitertest.Server
 }
 
-// jail bans for 20 s who violates a limit five times within a minute.
+// jail bans for 20 s who violates a limit ten times within a minute.
 func jail() *limitertest.Ban {
-	return &limitertest.Ban{After: 5, Within: time.Minute, For: 20 * time.Second, Answer: limitertest.Forbidden}
+	return &limitertest.Ban{After: 10, Within: time.Minute, For: 20 * time.Second, Answer: limitertest.Forbidden}
 }
 
 var rules = map[string]limit{
-	"bucket": {"15/s, bursts of 10; the fifth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
+	"bucket": {"15/s, bursts of 10; the tenth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
 		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.TooMany, Ban: jail()}
 	}},
-	"nginx": {"nginx: limit_req 15/s, burst 10, nodelay; the fifth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
+	"nginx": {"nginx: limit_req 15/s, burst 10, nodelay; the tenth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
 		s := limitertest.Nginx(15, 10, true)
 		s.Ban = jail()
 		return s
