@@ -49,10 +49,10 @@ func (e *RobotsError) Error() string {
 func (e *RobotsError) Bulky() bool { return true }
 
 func (e *RobotsError) Unwrap() error {
-	if e.Cause != nil {
-		return nil
+	if e.Cause == nil {
+		return ErrDisallowed
 	}
-	return ErrDisallowed
+	return nil
 }
 
 // Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know
@@ -181,7 +181,7 @@ func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robo
 // unknown rejects u while nobody knows what its site allows.
 func (p *politeness) unknown(ctx context.Context, s *robots.Site, u *url.URL) error {
 	f := p.cache.File(s)
-	cause, wait := f.Unreadable(time.Now())
+	wait, cause := f.Unreadable(time.Now())
 	if cause == nil {
 		return nil
 	}
@@ -192,8 +192,8 @@ func (p *politeness) unknown(ctx context.Context, s *robots.Site, u *url.URL) er
 // disallow rejects u if a rule disallows it.
 func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) error {
 	f := p.cache.File(s)
-	if cause, _ := f.Unreadable(time.Now()); cause != nil {
-		return nil // unknown says so, in the attempt
+	if _, cause := f.Unreadable(time.Now()); cause != nil {
+		return nil //nolint:nilerr // unknown says so, in the attempt
 	}
 	allowed, rule := f.Rules.Match(u)
 	if allowed {

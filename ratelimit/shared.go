@@ -194,7 +194,7 @@ func (f *fleet) figures(limit rate.Limit, burst int) figures {
 }
 
 // late is how many tokens a lease lets members spend late.
-func (g figures) late() float64 { return float64(g.lease) / g.step }
+func (f figures) late() float64 { return float64(f.lease) / f.step }
 
 // check tells what is wrong with the figures for a fleet. by is the function that made it so.
 func (f *fleet) check(by string, limit rate.Limit, burst int) error {

@@ -160,7 +160,7 @@ func TestFleetOfProcesses(t *testing.T) {
 	t.Logf("one bad node of 9: the others stay closed, %.0f calls/s", rate)
 
 	c.down.Store(true)
-	began, before := time.Now(), c.calls.Load()
+	began := time.Now()
 	eventually(t, "the voters open", all(voters, "open"))
 	quorum, at := time.Since(began), c.calls.Load()
 	eventually(t, "all open", all(fleet, "open"))

@@ -113,8 +113,8 @@ func (c *crew) replace(i int) error {
 	c.trips += w.told.Trips
 	c.killed++
 	c.mu.Unlock()
-	w.cmd.Process.Kill()
-	w.cmd.Wait()
+	_ = w.cmd.Process.Kill() // it may have ended by itself
+	_ = w.cmd.Wait()
 	return c.start(i)
 }
 
@@ -123,7 +123,7 @@ func (c *crew) stop() {
 	late := time.AfterFunc(max(0, time.Until(c.until))+3*time.Second, func() {
 		for _, w := range c.workers {
 			if w != nil {
-				w.cmd.Process.Kill()
+				_ = w.cmd.Process.Kill()
 			}
 		}
 	})
@@ -134,7 +134,7 @@ func (c *crew) stop() {
 	c.readers.Wait()
 	for _, w := range c.workers {
 		if w != nil {
-			w.cmd.Wait()
+			_ = w.cmd.Wait()
 		}
 	}
 }

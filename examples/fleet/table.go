@@ -71,7 +71,7 @@ func (s *screen) draw(c *crew) {
 	}
 	fmt.Fprintf(&b, "\x1b[K   all  %6.1f/s of %v\n", all, c.limit)
 	s.lines = c.members + 2
-	io.WriteString(s.out, b.String())
+	_, _ = io.WriteString(s.out, b.String())
 }
 
 // breakers says in which state they are. It requires that c.mu is held.

@@ -73,7 +73,7 @@ func load(file string) (c config, err error) {
 func place(text []byte, err error) error {
 	var syntax *json.SyntaxError
 	var mistyped *json.UnmarshalTypeError
-	offset := int64(0)
+	var offset int64
 	switch {
 	case errors.As(err, &syntax):
 		offset = syntax.Offset

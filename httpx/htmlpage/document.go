@@ -32,7 +32,7 @@ func Document(r *http.Response) (*html.Node, error) {
 	}
 	doc, err := html.ParseWithOptions(strings.NewReader(text), html.ParseOptionEnableScripting(false))
 	if err != nil {
-		return flat(text), nil // the only error is of the depth
+		return flat(text), nil //nolint:nilerr // the only error is of the depth
 	}
 	return doc, nil
 }

@@ -57,11 +57,11 @@ type File struct {
 
 // Unreadable is why nobody knows what the file allows, and for how long that holds; nil if it is
 // known. After 30 days of failures the rules that were last read hold again.
-func (f *File) Unreadable(now time.Time) (cause error, wait time.Duration) {
+func (f *File) Unreadable(now time.Time) (wait time.Duration, cause error) {
 	if f.Failure == nil || now.Sub(f.since) >= unreadable {
-		return nil, 0
+		return 0, nil
 	}
-	return f.Failure, max(0, f.Until.Sub(now))
+	return max(0, f.Until.Sub(now)), f.Failure
 }
 
 func (f *File) delay() time.Duration {

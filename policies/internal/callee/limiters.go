@@ -134,7 +134,6 @@ type Gradient2 struct {
 	count      int
 	sum        float64
 	n, peak    int
-	dropped    bool
 	nextUpdate time.Duration
 }
 

@@ -112,7 +112,7 @@ func promoted(ctx context.Context, s *scene) error {
 	if !pause(ctx, s.took/3) {
 		return nil
 	}
-	if err := c.SlaveOf(ctx, "NO", "ONE").Err(); err != nil {
+	if err := c.ReplicaOf(ctx, "NO", "ONE").Err(); err != nil {
 		return err
 	}
 	pause(ctx, 500*time.Millisecond)

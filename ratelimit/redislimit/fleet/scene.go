@@ -67,7 +67,7 @@ func (r row) measure(ctx context.Context, real bool) (measured, error) {
 	members := slices.Clone(s.members)
 	s.mu.Unlock()
 	for _, m := range members {
-		m.Wait()
+		_ = m.Wait() // killed ones say so
 	}
 	s.readers.Wait()
 	if err == nil {
@@ -153,7 +153,7 @@ func (s *scene) restart(i int) error {
 	if err := cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill: %w", err)
 	}
-	cmd.Wait()
+	_ = cmd.Wait()
 	return s.startMember(i)
 }
 

@@ -66,10 +66,10 @@ func (s *server) stop() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) cont() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (s *server) kill() {
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
 	os.RemoveAll(s.dir)
-	os.Mkdir(s.dir, 0o700)
+	_ = os.Mkdir(s.dir, 0o700) // the next start tells
 }
 
 // front is a port that leads to a server which may change, as a service's name does.
@@ -130,10 +130,10 @@ func (f *front) join(c net.Conn) {
 	f.keep(c, true)
 	defer f.keep(c, false)
 	go func() {
-		io.Copy(s, c)
+		_, _ = io.Copy(s, c)
 		s.Close()
 	}()
-	io.Copy(c, s)
+	_, _ = io.Copy(c, s)
 }
 
 func (f *front) keep(c net.Conn, yes bool) {

@@ -77,7 +77,7 @@ func (t *teller) say(x int64) {
 	binary.LittleEndian.PutUint64(b[:], uint64(x))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.w.Write(b[:])
+	_, _ = t.w.Write(b[:])
 }
 
 func leases(client *redis.Client, strict bool) (retry.Policy, func() int) {
