@@ -78,8 +78,8 @@ func readAllocations(t *testing.T) map[string]cost {
 	return known
 }
 
-// allocated is what one do allocates, in the steady state. What the runtime allocates meanwhile only
-// adds, so the least of some rounds is exact.
+// allocated is what one do allocates, in the steady state. What the runtime allocates meanwhile
+// only adds, so the least of some rounds is exact.
 func allocated(t *testing.T, do func() error) (allocs, bytes uint64) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const rounds, n = 5, 200

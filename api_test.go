@@ -18,8 +18,8 @@ import (
 
 var updateAPI = flag.Bool("update-api", false, "write api/*.txt anew")
 
-// TestAPI compares the exported names of each package with api/*.txt, so that a change of the surface
-// is seen in review. After a change that is meant:
+// TestAPI compares the exported names of each package with api/*.txt, so that a change of the
+// surface is seen in review. After a change that is meant:
 //
 //	go test . -run API -update-api
 func TestAPI(t *testing.T) {
@@ -119,7 +119,8 @@ func surface(t *testing.T, dir string) string {
 	return strings.Join(sorted, "\n") + "\n"
 }
 
-// nodes takes a group of declarations apart; values are not part of the surface, names and types are.
+// nodes takes a group of declarations apart; values are not part of the surface, names and types
+// are.
 func nodes(d ast.Decl) (all []ast.Node) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:

@@ -20,7 +20,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// How policies of different packages behave around each other. What one policy does alone is tested where it lives.
+// How policies of different packages behave around each other. What one policy does alone is tested
+// where it lives.
 
 var errDown = errors.New("connection refused")
 
@@ -107,7 +108,8 @@ func TestRetryAroundABreakerThatOpensUnderWay(t *testing.T) {
 	})
 }
 
-// The guard that README begins with is safe in front of a service that is down, hangs, or is asked for more than it bears.
+// The guard that README begins with is safe in front of a service that is down, hangs, or is asked
+// for more than it bears.
 func TestAGuardFailsFast(t *testing.T) {
 	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, c := range []struct {
@@ -301,7 +303,8 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 	}
 }
 
-// TestBooksAreSettledOnEveryWayOut: after panic and Goexit every policy admits as if the call had never been.
+// TestBooksAreSettledOnEveryWayOut: after panic and Goexit every policy admits as if the call had
+// never been.
 func TestBooksAreSettledOnEveryWayOut(t *testing.T) {
 	for name, exit := range map[string]func(){"panic": func() { panic("ouch") }, "goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {

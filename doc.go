@@ -1,6 +1,7 @@
-// Package reprise is the root of a toolkit of composable resilience policies: retries with exponential
-// backoff, circuit breakers, token bucket rate limiters, bulkheads, retry budgets, hedging, timeouts and
-// load shedding around any fallible call. It holds no code of its own. Start with one of
+// Package reprise is the root of a toolkit of composable resilience policies: retries with
+// exponential backoff, circuit breakers, token bucket rate limiters, bulkheads, retry budgets,
+// hedging, timeouts and load shedding around any fallible call. It holds no code of its own. Start
+// with one of
 //
 //   - package retry: Do, Policy, Chain, and what errors tell; the vocabulary of all others
 //   - package policies: retry loops, Classify, Timeout, budgets, Bulkhead, Keyed, Hedge, Fallback, ...

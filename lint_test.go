@@ -19,8 +19,8 @@ func everySecond(n int, opts ...policies.Option) retry.Policy {
 	return policies.Constant(time.Second, append(opts, policies.Attempts(n))...)
 }
 
-// TestLint names each warning and, beside it, shows the harm: how many calls the callee gets, over how
-// long, with this order and with the better one.
+// TestLint names each warning and, beside it, shows the harm: how many calls the callee gets, over
+// how long, with this order and with the better one.
 func TestLint(t *testing.T) {
 	type harm struct {
 		calls int

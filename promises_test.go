@@ -19,8 +19,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// The promises of package retry, held by random chains of all policies under random calls: callees that fail, hang, panic, end
-// their goroutine and call through the same chain, callers that cancel and run out of time.
+// The promises of package retry, held by random chains of all policies under random calls: callees
+// that fail, hang, panic, end their goroutine and call through the same chain, callers that cancel
+// and run out of time.
 func TestRandomChainsKeepTheirPromises(t *testing.T) {
 	chains := 10_000
 	if testing.Short() {
@@ -111,8 +112,8 @@ func (w *world) loopOptions() []policies.Option {
 	return opts
 }
 
-// tap stands between the members and sees who is inside of whom: the first member is the outermost, one call goes inward at a
-// time, and has come back before the member it came from returns.
+// tap stands between the members and sees who is inside of whom: the first member is the outermost,
+// one call goes inward at a time, and has come back before the member it came from returns.
 func (w *world) tap() retry.Policy {
 	level := w.levels
 	w.levels++
@@ -277,7 +278,8 @@ func (c *call) behave(ctx context.Context, failure error) error {
 	return nil
 }
 
-// nest makes calls through the same chain from inside of one, one or several at once. Each is a call of its own.
+// nest makes calls through the same chain from inside of one, one or several at once. Each is a
+// call of its own.
 func (c *call) nest(ctx context.Context) {
 	var all sync.WaitGroup
 	for range 1 + c.rng.IntN(2) {

@@ -14,8 +14,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// What a chain of retry, limiter and breaker costs around a call that succeeds at once, beside the same three calls written
-// by hand. Read the ratio of two lines of one run:
+// What a chain of retry, limiter and breaker costs around a call that succeeds at once, beside the
+// same three calls written by hand. Read the ratio of two lines of one run:
 //
 //	go test -run '^$' -bench BenchmarkSuccess -benchmem -count 5 .
 
@@ -23,7 +23,8 @@ func answer(context.Context) (int, error) { return 42, nil }
 
 type callFunc = func(context.Context, func(context.Context) (int, error)) (int, error)
 
-// byHand is what one would write: a loop that asks the limiter and the breaker before each attempt and tells the breaker.
+// byHand is what one would write: a loop that asks the limiter and the breaker before each attempt
+// and tells the breaker.
 func byHand() callFunc {
 	limiter := rate.NewLimiter(1e9, 1e9)
 	breaker := gobreaker.NewTwoStepCircuitBreaker[int](gobreaker.Settings{Name: "bench"})

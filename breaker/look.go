@@ -117,9 +117,9 @@ func (b *Breaker) touch(e *era, now time.Duration) {
 }
 
 // Stats returns what the breaker would tell a gauge: its state (0 closed, 1 half-open, 2 open, 3
-// isolated), the outcomes counted in it, and the time to the next probe in seconds; with [Shared] also
-// the members, their votes, the questions to the store, how many of them failed, and whether the store
-// is away.
+// isolated), the outcomes counted in it, and the time to the next probe in seconds; with [Shared]
+// also the members, their votes, the questions to the store, how many of them failed, and whether
+// the store is away.
 func (b *Breaker) Stats() (stats []retry.Stat) {
 	b.under(func(e *era, now time.Duration) {
 		e.tally.advance(now)

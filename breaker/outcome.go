@@ -51,8 +51,8 @@ func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	return failure
 }
 
-// classify also knows slow calls, whoever ended them. It gives back the failure to tell. A long wait
-// for a refusal is not the callee's slowness.
+// classify also knows slow calls, whoever ended them. It gives back the failure to tell. A long
+// wait for a refusal is not the callee's slowness.
 func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (outcome, error) {
 	o := classify(ctx, err, b.ignoreDeadline)
 	if b.slow == 0 || took <= b.slow || o == none {

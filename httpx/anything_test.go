@@ -122,7 +122,8 @@ func summed(r *http.Response) (int, error) {
 	return len(b), err
 }
 
-// Any sequence of answers under any options: each call ends in time, no body is taken for whole that is not, and nothing is left.
+// Any sequence of answers under any options: each call ends in time, no body is taken for whole
+// that is not, and nothing is left.
 func TestWhateverHappens(t *testing.T) {
 	seeds := 15
 	if testing.Short() {

@@ -16,7 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// The pages that a pacer tells apart: by URL, the same in all attempts, and none for what a URL alone does not name.
+// The pages that a pacer tells apart: by URL, the same in all attempts, and none for what a URL
+// alone does not name.
 func TestAPolicyKnowsWhichPageIsAskedFor(t *testing.T) {
 	pages := map[string][]uint64{}
 	name := ""

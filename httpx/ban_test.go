@@ -30,8 +30,8 @@ func scraper(rt http.RoundTripper, pacer ...ratelimit.Option) *httpx.Client {
 	)
 }
 
-// guardedSite answers after 30 ms. It permits rate requests a second with a burst, and bans for a while who asks for more. Pages that dead
-// names do not exist.
+// guardedSite answers after 30 ms. It permits rate requests a second with a burst, and bans for a
+// while who asks for more. Pages that dead names do not exist.
 type guardedSite struct {
 	rate, burst float64
 	ban         time.Duration
@@ -127,7 +127,8 @@ func TestABriefOutageLosesNoPage(t *testing.T) {
 	})
 }
 
-// Links that lead nowhere are the pages' business: they neither open the host's breaker nor slow its pacer.
+// Links that lead nowhere are the pages' business: they neither open the host's breaker nor slow
+// its pacer.
 func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
 	for _, again := range []bool{false, true} { // whether 404 is retried
 		var took [2]time.Duration

@@ -17,8 +17,9 @@ import (
 
 // The same work by hand and by httpx, side by side: go test -bench . -benchmem ./httpx
 //
-// "in turns" is the figure to quote: it times both in turns, so that whatever else the machine does disturbs both alike, and
-// prints the median of their quotients. "memory" is the same without a network: what httpx itself costs.
+// "in turns" is the figure to quote: it times both in turns, so that whatever else the machine does
+// disturbs both alike, and prints the median of their quotients. "memory" is the same without a
+// network: what httpx itself costs.
 
 func BenchmarkGet1KiB(b *testing.B) {
 	for _, w := range []*wire{loopback(b, 200), memory(200)} {
@@ -112,7 +113,8 @@ func memory(codes ...int) *wire {
 	return &wire{"memory", &http.Client{Transport: t}, "memory://host/path"}
 }
 
-// byHand is what a careful user writes: three attempts, and the connection is free for the next one.
+// byHand is what a careful user writes: three attempts, and the connection is free for the next
+// one.
 func (w *wire) byHand(hc *http.Client) func(testing.TB) {
 	return func(tb testing.TB) {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.url, nil)
@@ -150,8 +152,8 @@ func readAll(tb testing.TB, resp *http.Response, err error) {
 	}
 }
 
-// What a request costs in allocations beside the same by hand. Over the loopback the server's own share is in both, and not
-// always the same.
+// What a request costs in allocations beside the same by hand. Over the loopback the server's own
+// share is in both, and not always the same.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -12,8 +12,8 @@ import (
 	"github.com/reprise-go/reprise/httpx"
 )
 
-// A rejected body of up to 64 KiB is read ahead and closed, whatever length was announced; a longer one stays open until the
-// next attempt, and the last one is handed back whole.
+// A rejected body of up to 64 KiB is read ahead and closed, whatever length was announced; a longer
+// one stays open until the next attempt, and the last one is handed back whole.
 func TestARejectedBodyIsReadAheadUpTo64KiB(t *testing.T) {
 	const limit = 64 << 10
 	cut := errors.New("cut")
@@ -68,7 +68,8 @@ func TestARejectedBodyIsReadAheadUpTo64KiB(t *testing.T) {
 	}
 }
 
-// Without anything that ends an attempt before its caller does, the transport gets the caller's own end and nothing to undo.
+// Without anything that ends an attempt before its caller does, the transport gets the caller's own
+// end and nothing to undo.
 func TestTheCallersContextReachesTheTransport(t *testing.T) {
 	c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.Context().Done() != t.Context().Done() {

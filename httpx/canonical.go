@@ -93,8 +93,8 @@ func withoutDots(path string) string {
 	return strings.Join(kept, "/")
 }
 
-// parseLink reads a link as pages have them: white space around it is not a part of it, and a % that
-// begins no escape is a character.
+// parseLink reads a link as pages have them: white space around it is not a part of it, and a %
+// that begins no escape is a character.
 func parseLink(raw string) (*url.URL, error) {
 	raw = strings.TrimSpace(raw)
 	u, err := url.Parse(raw)

@@ -18,8 +18,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// server answers each request with the next of the codes, the last again and again, and counts what it is asked and the
-// connections that are open.
+// server answers each request with the next of the codes, the last again and again, and counts what
+// it is asked and the connections that are open.
 type server struct {
 	*httptest.Server
 	hits   atomic.Int32
@@ -137,7 +137,8 @@ func TestTheLastResponseComesBackReadable(t *testing.T) {
 }
 
 func TestAResponseOutlivesItsAttempt(t *testing.T) {
-	// The attempt's context has ended by the time the body is read, which is larger than any buffer on the way.
+	// The attempt's context has ended by the time the body is read, which is larger than any buffer
+	// on the way.
 	const size = 8 << 20
 	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -208,7 +209,8 @@ func TestAHintOverItsCapIsAnError(t *testing.T) {
 	}
 }
 
-// MaxElapsed is a bound of the loop's own, whatever the server asks for: only a hint over its cap is no answer.
+// MaxElapsed is a bound of the loop's own, whatever the server asks for: only a hint over its cap
+// is no answer.
 func TestTheResponseOfALoopThatHasNoTimeLeft(t *testing.T) {
 	const s = time.Second
 	for _, c := range []struct {

@@ -116,10 +116,11 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 	}
 }
 
-// Crawl is [FetchAll] over what it finds: it fetches seeds, asks links what each page that succeeded
-// leads to, fetches that, and ends when nothing is left. It yields each page as it comes, with its
-// URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to. What
-// links returns may be relative to the page's Final URL; what is no http or https URL is skipped.
+// Crawl is [FetchAll] over what it finds: it fetches seeds, asks links what each page that
+// succeeded leads to, fetches that, and ends when nothing is left. It yields each page as it comes,
+// with its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to.
+// What links returns may be relative to the page's Final URL; what is no http or https URL is
+// skipped.
 //
 //   - Each URL is asked for once, by its canonical form (RFC 3986, section 6.2.2; no default port, no
 //     fragment, no userinfo). That form is what links are asked for by, and their Result's URL. A
@@ -130,15 +131,15 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 //     more than 2 KiB are left out. At most ten times MaxPages wait; further links are dropped. What
 //     was left out is told: by a last Result without a URL, whose Err is a [*LeftOutError].
 //
-// Memory is bounded by MaxPages: 11 times as many short keys, and the URLs that wait. A page is held
-// until links has returned and the loop has taken it; [MaxBody] bounds it.
+// Memory is bounded by MaxPages: 11 times as many short keys, and the URLs that wait. A page is
+// held until links has returned and the loop has taken it; [MaxBody] bounds it.
 //
-// links is called by the workers ([Workers]), several at once, while the page's Result is on its way
-// to the loop, and must not change its Value. When the loop is left what is under way is cancelled, and
-// Crawl returns when it is over. When ctx ends no further page is asked for: those under way come with
-// their errors, and the last Result counts those that waited. A panic in links, decode or Follow
-// reaches the loop. With a bad option, a nil client or a nil argument there is one result: an error
-// that Is [retry.ErrConfig], without a URL.
+// links is called by the workers ([Workers]), several at once, while the page's Result is on its
+// way to the loop, and must not change its Value. When the loop is left what is under way is
+// cancelled, and Crawl returns when it is over. When ctx ends no further page is asked for: those
+// under way come with their errors, and the last Result counts those that waited. A panic in links,
+// decode or Follow reaches the loop. With a bad option, a nil client or a nil argument there is one
+// result: an error that Is [retry.ErrConfig], without a URL.
 func Crawl[T any](ctx context.Context, c *Client, seeds []string, decode Decoder[T], links func(Result[T]) []string, opts ...Option) iter.Seq[Result[T]] {
 	seeds = slices.Clone(seeds)
 	return func(yield func(Result[T]) bool) {

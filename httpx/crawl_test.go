@@ -20,8 +20,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// website serves pages that are lists of links, by path and query. A page "-> X" redirects to X, "!404"
-// is that status. HOST and OTHER are the addresses of this server and of a second one.
+// website serves pages that are lists of links, by path and query. A page "-> X" redirects to X,
+// "!404" is that status. HOST and OTHER are the addresses of this server and of a second one.
 type website struct {
 	*httptest.Server
 	mu   sync.Mutex

@@ -22,8 +22,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// faulty is a server by hand on the real loopback. It reads each request, if it is to, and hands the connection to the next of
-// its faults.
+// faulty is a server by hand on the real loopback. It reads each request, if it is to, and hands
+// the connection to the next of its faults.
 type faulty struct {
 	net.Listener
 	hits atomic.Int32
@@ -222,8 +222,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 	}
 }
 
-// One of a hundred answers is lost, in one of many ways. Every call ends with its value, or, where it may not be repeated, with an
-// error that says what is wrong.
+// One of a hundred answers is lost, in one of many ways. Every call ends with its value, or, where
+// it may not be repeated, with an error that says what is wrong.
 func TestOnePercentIsLost(t *testing.T) {
 	body := strings.Repeat("0123456789", 1000)
 	s := newServer(t, func(_ int, w http.ResponseWriter, r *http.Request) {

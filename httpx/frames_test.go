@@ -55,7 +55,8 @@ func reset(code uint32) func(uint32) [][]byte {
 	return func(id uint32) [][]byte { return [][]byte{frame(frameReset, 0, id, u32(code)...)} }
 }
 
-// goAway says that streams up to that many before the present one were seen, and then goes on with what follows.
+// goAway says that streams up to that many before the present one were seen, and then goes on with
+// what follows.
 func goAway(before, code uint32, then ...func(uint32) [][]byte) func(uint32) [][]byte {
 	return func(id uint32) [][]byte {
 		frames := [][]byte{frame(frameGoAway, 0, 0, u32(id-before, code)...)}
@@ -66,8 +67,8 @@ func goAway(before, code uint32, then ...func(uint32) [][]byte) func(uint32) [][
 	}
 }
 
-// frames serves one connection. Each stream is answered by the next of the script, the last again and again, once its request
-// is complete; a nil frame ends the connection.
+// frames serves one connection. Each stream is answered by the next of the script, the last again
+// and again, once its request is complete; a nil frame ends the connection.
 type frames struct {
 	script []func(id uint32) [][]byte
 
@@ -141,7 +142,8 @@ func TestHTTP2Frames(t *testing.T) {
 		name   string
 		before int // streams on the same connection
 		script []do
-		// The attempts made for a GET and a POST, and the streams that these were: net/http repeats some by itself.
+		// The attempts made for a GET and a POST, and the streams that these were: net/http repeats
+		// some by itself.
 		get, gets   int
 		post, posts int
 		ok          bool // in the end

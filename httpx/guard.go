@@ -13,8 +13,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Guard lets the requests of a server through p: a limiter, a bulkhead, an adaptive limit, a throttle, a
-// breaker around what the handler depends on. Build one for each set of handlers that share p:
+// Guard lets the requests of a server through p: a limiter, a bulkhead, an adaptive limit, a
+// throttle, a breaker around what the handler depends on. Build one for each set of handlers that
+// share p:
 //
 //	limits := policies.Keyed(httpx.ClientKey, func(string) retry.Policy {
 //		return ratelimit.New(10, 20, ratelimit.MaxWait(0))
@@ -22,27 +23,28 @@ import (
 //	guard := httpx.Guard(retry.Chain(limits, policies.NewAdaptive()))
 //	http.Handle("/orders/", guard(orders))
 //
-// A request that p rejects is answered without running the handler: 429 by a policy that has a limit
-// (Quota.Limit of its rejection is positive), 503 by every other, each with Retry-After in whole seconds,
-// rounded up, 1 if the time is not known. A limiter tells its limit in RateLimit-Policy and RateLimit
-// fields (draft-ietf-httpapi-ratelimit-headers-10), on responses of admitted requests too. Of a limiter
-// that several clients share each client is told its part: the tokens that are left, and the limit, by
-// the number of clients seen in the limiter's window. A client whose pacer reads these fields settles at
-// its part without a refusal. If two limiters share a window but not their clients give them names.
+// A request that p rejects is answered without running the handler: 429 by a policy that has a
+// limit (Quota.Limit of its rejection is positive), 503 by every other, each with Retry-After in
+// whole seconds, rounded up, 1 if the time is not known. A limiter tells its limit in
+// RateLimit-Policy and RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10), on responses of
+// admitted requests too. Of a limiter that several clients share each client is told its part: the
+// tokens that are left, and the limit, by the number of clients seen in the limiter's window. A
+// client whose pacer reads these fields settles at its part without a refusal. If two limiters
+// share a window but not their clients give them names.
 //
-// To the policies in p a 5xx of the handler is a failure and a 4xx is not. A request whose deadline has
-// passed is answered 503 without work; nor does the handler run for one that waited in a queue too
-// long. Panics and hijacked connections pass through, and http.ResponseController, http.Flusher,
-// http.Hijacker and io.ReaderFrom keep working. A handler that has written nothing when p fails the
-// request, as when policies.Timeout ends it, is answered for with a 503.
+// To the policies in p a 5xx of the handler is a failure and a 4xx is not. A request whose deadline
+// has passed is answered 503 without work; nor does the handler run for one that waited in a queue
+// too long. Panics and hijacked connections pass through, and http.ResponseController,
+// http.Flusher, http.Hijacker and io.ReaderFrom keep working. A handler that has written nothing
+// when p fails the request, as when policies.Timeout ends it, is answered for with a 503.
 //
 // A policy that runs the handler twice, as a retry loop does, is a configuration error. Such errors
-// answer every request with a 500 that says what is wrong; the handler that guard returns has a method
-// Validate() error for start-up.
+// answer every request with a 500 that says what is wrong; the handler that guard returns has a
+// method Validate() error for start-up.
 //
 // A handler whose own loop has repeated a call in vain and that answers 5xx says so in a field
-// Reprise-Retries: a [Client] further out does not repeat it. What callers tell of themselves is believed
-// only with [GuardTrust]. A nil p guards nothing but does the rest.
+// Reprise-Retries: a [Client] further out does not repeat it. What callers tell of themselves is
+// believed only with [GuardTrust]. A nil p guards nothing but does the rest.
 func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler {
 	g := &guard{key: remoteKey}
 	for _, o := range opts {
@@ -66,10 +68,10 @@ func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler 
 // GuardOption tunes a [Guard].
 type GuardOption func(*guard)
 
-// GuardKey says which client a request is from: an API key, an account. The default is the IP address
-// of its RemoteAddr, an IPv6 address by its /64, which is what one customer has. X-Forwarded-For and its
-// like are not read, because anybody can send them: behind a proxy read here what the proxy sets. f must
-// be safe for concurrent use.
+// GuardKey says which client a request is from: an API key, an account. The default is the IP
+// address of its RemoteAddr, an IPv6 address by its /64, which is what one customer has.
+// X-Forwarded-For and its like are not read, because anybody can send them: behind a proxy read
+// here what the proxy sets. f must be safe for concurrent use.
 func GuardKey(f func(*http.Request) string) GuardOption {
 	return func(g *guard) {
 		if f == nil {
@@ -80,11 +82,11 @@ func GuardKey(f func(*http.Request) string) GuardOption {
 	}
 }
 
-// GuardTrust says which callers are believed what a client's [Propagate] sends: the deadline, the number
-// of the attempt and the priority. The default is none, because a stranger would call everything
-// critical. The deadline bounds the request's context; the loops of the handler leave the retrying to the
-// caller's loop (see retry.WithRemoteAttempt); the priority is what retry.PriorityOf returns. f must be
-// safe for concurrent use.
+// GuardTrust says which callers are believed what a client's [Propagate] sends: the deadline, the
+// number of the attempt and the priority. The default is none, because a stranger would call
+// everything critical. The deadline bounds the request's context; the loops of the handler leave
+// the retrying to the caller's loop (see retry.WithRemoteAttempt); the priority is what
+// retry.PriorityOf returns. f must be safe for concurrent use.
 func GuardTrust(f func(*http.Request) bool) GuardOption {
 	return func(g *guard) {
 		if f == nil {
@@ -153,7 +155,8 @@ type guarded struct {
 	err  error
 }
 
-// Validate returns the mistakes in the guard's policy and options, each of which Is [retry.ErrConfig].
+// Validate returns the mistakes in the guard's policy and options, each of which Is
+// [retry.ErrConfig].
 func (h *guarded) Validate() error { return h.err }
 
 func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {

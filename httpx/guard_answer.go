@@ -66,8 +66,8 @@ func (a *answer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// shaped is a with those of http.Flusher, http.Hijacker and http.Pusher that the ResponseWriter of the
-// server has: handlers ask by type assertion.
+// shaped is a with those of http.Flusher, http.Hijacker and http.Pusher that the ResponseWriter of
+// the server has: handlers ask by type assertion.
 func (a *answer) shaped() http.ResponseWriter {
 	_, flusher := a.ResponseWriter.(http.Flusher)
 	_, hijacker := a.ResponseWriter.(http.Hijacker)

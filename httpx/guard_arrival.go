@@ -10,8 +10,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// arrival is one request on its way through a guard. It is the node in the context of its handler that
-// [ClientKey] and the guard's observer read. A handler may leave goroutines behind that still have it.
+// arrival is one request on its way through a guard. It is the node in the context of its handler
+// that [ClientKey] and the guard's observer read. A handler may leave goroutines behind that still
+// have it.
 type arrival struct {
 	context.Context
 	*guarded
@@ -51,8 +52,8 @@ func (a *arrival) clientKey() string {
 	return a.key
 }
 
-// ClientKey returns which client the request in ctx is from, by [GuardKey]: inside of a [Guard] and its
-// handler. It is empty elsewhere. It is a key for policies.Keyed.
+// ClientKey returns which client the request in ctx is from, by [GuardKey]: inside of a [Guard] and
+// its handler. It is empty elsewhere. It is a key for policies.Keyed.
 func ClientKey(ctx context.Context) string {
 	a, _ := ctx.Value(innermost{}).(*arrival)
 	if a == nil {

@@ -29,17 +29,17 @@ type client struct {
 	older, newer *client
 }
 
-// mostClients bounds what is remembered of a window, and mostWindows the windows. Beyond the first the
-// oldest client is forgotten: with so many the part of each is none anyway.
+// mostClients bounds what is remembered of a window, and mostWindows the windows. Beyond the first
+// the oldest client is forgotten: with so many the part of each is none anyway.
 const (
 	mostClients = 1 << 16
 	mostWindows = 16
 )
 
-// seen notes the client of a request that a limiter has admitted, or not, and returns how many clients
-// were seen within the limit's window, and how many calls this one has left if each goes by its part: it
-// may take the whole burst, but has only its part of what comes in. Clients that go by their part may
-// come less often than once in a window: they count for two of their turns.
+// seen notes the client of a request that a limiter has admitted, or not, and returns how many
+// clients were seen within the limit's window, and how many calls this one has left if each goes by
+// its part: it may take the whole burst, but has only its part of what comes in. Clients that go by
+// their part may come less often than once in a window: they count for two of their turns.
 func (c *clients) seen(key string, limit int, length time.Duration, admitted bool) (n int, left float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// remoteKey is the default key of a client: its IP address, of IPv6 the /64 that it is in. It says the
-// same of an address in all its spellings.
+// remoteKey is the default key of a client: its IP address, of IPv6 the /64 that it is in. It says
+// the same of an address in all its spellings.
 func remoteKey(r *http.Request) string {
 	var ip netip.Addr
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {

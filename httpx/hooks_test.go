@@ -17,7 +17,8 @@ type pair struct {
 	*closer
 }
 
-// What becomes of a request's body that a hook reads, wraps or replaces: what is sent, and that each of them is closed.
+// What becomes of a request's body that a hook reads, wraps or replaces: what is sent, and that
+// each of them is closed.
 func TestAHookMayDoWithTheBodyWhatItLikes(t *testing.T) {
 	var made []*closer
 	body := func(text string) *closer {

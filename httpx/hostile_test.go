@@ -16,7 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Whatever a server sends, a call is over with its deadline, and what a policy keeps of its failure is small.
+// Whatever a server sends, a call is over with its deadline, and what a policy keeps of its failure
+// is small.
 func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 	const deadline = 500 * time.Millisecond
 	big := func(s string) string { return strings.Repeat(s, 320<<10/len(s)) }
@@ -70,7 +71,8 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 	}
 }
 
-// A site that is down when a crawl begins has disallowed nothing: with patience its pages are fetched when it is up again.
+// A site that is down when a crawl begins has disallowed nothing: with patience its pages are
+// fetched when it is up again.
 func TestASiteThatIsDownWhenACrawlBegins(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -119,7 +121,8 @@ func TestASiteThatIsDownWhenACrawlBegins(t *testing.T) {
 	}
 }
 
-// An archive that is served with a Content-Encoding is unpacked by Fetch: who wants the file asks for it as it is.
+// An archive that is served with a Content-Encoding is unpacked by Fetch: who wants the file asks
+// for it as it is.
 func TestAnArchiveServedWithAContentEncoding(t *testing.T) {
 	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp := answer(r, 200, io.NopCloser(strings.NewReader("the archive")))

@@ -18,8 +18,8 @@ import (
 	"github.com/reprise-go/reprise/policies"
 )
 
-// network is a loopback in memory, for bubbles: time is virtual, a goroutine that is left fails the test, and the client's
-// ends of the connections are counted. Every host is the same server.
+// network is a loopback in memory, for bubbles: time is virtual, a goroutine that is left fails the
+// test, and the client's ends of the connections are counted. Every host is the same server.
 type network struct {
 	dialled atomic.Int32
 	closed  atomic.Int32
@@ -74,7 +74,8 @@ func (n *network) Accept() (net.Conn, error) {
 func (n *network) Addr() net.Addr { return pipeAddr("10.0.0.2:80") }
 func (n *network) Close() error   { n.once.Do(func() { close(n.gone) }); return nil }
 
-// bubble is a server in memory and what is needed to call it. Its client retries at once and three times.
+// bubble is a server in memory and what is needed to call it. Its client retries at once and three
+// times.
 type bubble struct {
 	*testing.T
 	*network
@@ -86,8 +87,8 @@ type bubble struct {
 
 const inBubble = "http://a.example/"
 
-// foreign is a context that package context does not know from inside: whoever derives one from it holds a goroutine until that is
-// released, and the bubble sees it.
+// foreign is a context that package context does not know from inside: whoever derives one from it
+// holds a goroutine until that is released, and the bubble sees it.
 type foreign struct {
 	context.Context
 	done chan struct{}
@@ -100,8 +101,8 @@ func (f foreign) Err() error            { return nil }
 // Context never ends.
 func (b *bubble) Context() context.Context { return foreign{b.T.Context(), b.never} }
 
-// spotless runs do in a bubble, once over HTTP/1.1 and once over HTTP/2, and checks that it leaves nothing behind: no
-// goroutine, and no connection beside idle ones.
+// spotless runs do in a bubble, once over HTTP/1.1 and once over HTTP/2, and checks that it leaves
+// nothing behind: no goroutine, and no connection beside idle ones.
 func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Request), do func(*bubble)) {
 	t.Helper()
 	for _, two := range []bool{false, true} {
@@ -123,8 +124,8 @@ func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Req
 	}
 }
 
-// settled checks that every connection is closed once the idle ones are. The server still stands, so that it is the client
-// who has closed them.
+// settled checks that every connection is closed once the idle ones are. The server still stands,
+// so that it is the client who has closed them.
 func (b *bubble) settled() {
 	b.Helper()
 	synctest.Wait()

@@ -126,7 +126,8 @@ func TestWhatWasNotProcessedIsSentAgainWhateverTheMethod(t *testing.T) {
 	}
 }
 
-// An attempt's time until the headers are there is bounded under every policy, and the bound can be moved or taken off.
+// An attempt's time until the headers are there is bounded under every policy, and the bound can be
+// moved or taken off.
 func TestTheLimitOfAnAttempt(t *testing.T) {
 	const s = time.Second
 	never := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -206,7 +207,8 @@ func gzipped(text string) io.ReadCloser {
 	return io.NopCloser(&b)
 }
 
-// A predicate reads the decoded body on every path; the caller who set Accept-Encoding by hand gets what net/http gives.
+// A predicate reads the decoded body on every path; the caller who set Accept-Encoding by hand gets
+// what net/http gives.
 func TestPredicatesSeeTheDecodedBody(t *testing.T) {
 	captcha := httpx.Refused(func(r *http.Response) bool {
 		b, _ := io.ReadAll(r.Body)

@@ -20,12 +20,12 @@ import (
 // ErrBusy is why a [Save] is refused while another one of the same file is under way.
 var ErrBusy = errors.New("another Save of this file is under way")
 
-// partFile is the temporary file of a Save: the body as far as it has come and, further on in the file,
-// a note that says how far that is and of which representation. The note is always the file's last
-// noteSize bytes. It lies ahead of the body by up to noteEvery bytes, a hole that takes no space; when the
-// body gets there the next note is written further on before the old one is overwritten. So a process may
-// be killed at any moment and leaves a body with a note of some moments ago. When the file is
-// whole what is behind the body is cut off.
+// partFile is the temporary file of a Save: the body as far as it has come and, further on in the
+// file, a note that says how far that is and of which representation. The note is always the file's
+// last noteSize bytes. It lies ahead of the body by up to noteEvery bytes, a hole that takes no
+// space; when the body gets there the next note is written further on before the old one is
+// overwritten. So a process may be killed at any moment and leaves a body with a note of some
+// moments ago. When the file is whole what is behind the body is cut off.
 type partFile struct {
 	file   *os.File
 	path   string
@@ -119,8 +119,8 @@ func shortened(name string) string {
 }
 
 // openAlone opens path, which it makes if need be, as a regular file that is this user's own, that
-// nobody else may read, and that this Save has locked. Whatever else stands there is removed. Links are
-// not followed.
+// nobody else may read, and that this Save has locked. Whatever else stands there is removed. Links
+// are not followed.
 func openAlone(path string) (*os.File, error) {
 	for range 10 {
 		f, err := openLocked(path)

@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// renamesOpenFiles: a file may be renamed and removed while it is open, so that its lock holds meanwhile.
+// renamesOpenFiles: a file may be renamed and removed while it is open, so that its lock holds
+// meanwhile.
 const renamesOpenFiles = true
 
 // openLocked opens path, which it makes if need be, and locks it for as long as it is open in this

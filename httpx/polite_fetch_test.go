@@ -30,7 +30,8 @@ func TestARefusedRobotsTxtIsNone(t *testing.T) {
 	}
 }
 
-// A 403 for robots.txt is a file that is not there, also to a client that takes other 403s for bans. A challenge is none.
+// A 403 for robots.txt is a file that is not there, also to a client that takes other 403s for
+// bans. A challenge is none.
 func TestABanIsNotReadFromRobotsTxt(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -49,8 +50,8 @@ func TestABanIsNotReadFromRobotsTxt(t *testing.T) {
 	}
 }
 
-// unknown tells of a rejection because a robots.txt could not be read: it comes with a time and is not final, and it does not say that
-// the page is disallowed.
+// unknown tells of a rejection because a robots.txt could not be read: it comes with a time and is
+// not final, and it does not say that the page is disallowed.
 func unknown(err error) bool {
 	var e *httpx.RobotsError
 	v := retry.VerdictOf(err)

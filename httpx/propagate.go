@@ -14,7 +14,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// What travels between services: see Propagate, GuardTrust and Guard. They are canonical field names.
+// What travels between services: see Propagate, GuardTrust and Guard. They are canonical field
+// names.
 const (
 	deadlineField = "Reprise-Deadline-Ms" // the time that is left
 	attemptField  = "Reprise-Attempt"     // of the caller's loop, from 1; absent without one
@@ -25,17 +26,18 @@ const (
 	mostDeadline = time.Hour
 )
 
-// Propagate tells the servers on these hosts what the caller knows of each request: the milliseconds
-// until the deadline of its context, at most an hour (Reprise-Deadline-Ms); the number of the attempt
-// if a retry loop makes it (Reprise-Attempt); and the priority, if it is not Normal (Reprise-Priority;
-// see retry.WithPriority). The deadline is the attempt's where a policies.Timeout bounds it.
+// Propagate tells the servers on these hosts what the caller knows of each request: the
+// milliseconds until the deadline of its context, at most an hour (Reprise-Deadline-Ms); the number
+// of the attempt if a retry loop makes it (Reprise-Attempt); and the priority, if it is not Normal
+// (Reprise-Priority; see retry.WithPriority). The deadline is the attempt's where a
+// policies.Timeout bounds it.
 //
-// A [Guard] there that trusts this client starts no work that nobody waits for any more, does not repeat
-// what this client's loop repeats, and sheds the lower priorities first.
+// A [Guard] there that trusts this client starts no work that nobody waits for any more, does not
+// repeat what this client's loop repeats, and sheds the lower priorities first.
 //
-// A host is a name or an IP address, with a port for that port only; "*.internal" names every host below
-// internal. Nobody else is told, and no host that another one redirects to. The fields replace those that
-// the request has of these names.
+// A host is a name or an IP address, with a port for that port only; "*.internal" names every host
+// below internal. Nobody else is told, and no host that another one redirects to. The fields
+// replace those that the request has of these names.
 func Propagate(hosts ...string) Option {
 	var to []recipient
 	problem := ""

@@ -18,8 +18,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// services are services by their host: a RoundTripper that calls their handlers, as over a wire. Nothing of
-// the client's context is seen but its end.
+// services are services by their host: a RoundTripper that calls their handlers, as over a wire.
+// Nothing of the client's context is seen but its end.
 type services map[string]http.Handler
 
 func (n services) RoundTrip(r *http.Request) (*http.Response, error) {

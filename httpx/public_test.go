@@ -18,7 +18,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// nameserver answers each question for an IPv4 address with the next of its lists, the last again and again.
+// nameserver answers each question for an IPv4 address with the next of its lists, the last again
+// and again.
 type nameserver struct {
 	mu      sync.Mutex
 	asked   int
@@ -130,7 +131,8 @@ func TestPublicOnlyEndToEnd(t *testing.T) {
 		}
 		_ = server.Close()
 	}
-	// Where the standard dialler resolves, what it connects to is checked, not what was looked at before.
+	// Where the standard dialler resolves, what it connects to is checked, not what was looked at
+	// before.
 	(&nameserver{answers: [][]string{{here}}}).install(t)
 	_, err := quick(t).Get(t.Context(), "http://rebind.example:"+port, httpx.PublicOnly())
 	if !errors.Is(err, httpx.ErrPrivateAddress) || strings.Contains(err.Error(), "exhausted") || inside.hits.Load() != 0 {

@@ -193,7 +193,8 @@ func TestAnAlternateHasItsOwnCredentials(t *testing.T) {
 	}
 }
 
-// Each hop is limited and judged under its own host: that b is down is no fault of a, which sends there.
+// Each hop is limited and judged under its own host: that b is down is no fault of a, which sends
+// there.
 func TestEveryHopIsJudgedUnderItsOwnHost(t *testing.T) {
 	hits := map[string]int{}
 	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -294,7 +295,8 @@ func TestAResponseWithoutItsRequest(t *testing.T) {
 	}
 }
 
-// What an alternate is and was asked for stays its own, when it redirects: http.Client knows of the request's URL only.
+// What an alternate is and was asked for stays its own, when it redirects: http.Client knows of the
+// request's URL only.
 func TestAnAlternateThatRedirects(t *testing.T) {
 	const you = "Basic eW91OnB3"
 	for _, c := range []struct {
@@ -338,7 +340,8 @@ func TestAnAlternateThatRedirects(t *testing.T) {
 	}
 }
 
-// Credentials that a request was given for https do not follow a redirect into clear text, nor on from there.
+// Credentials that a request was given for https do not follow a redirect into clear text, nor on
+// from there.
 func TestCredentialsDoNotLeaveHTTPS(t *testing.T) {
 	for _, c := range []struct {
 		hops []string // the Location of each but the last

@@ -18,7 +18,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// origin answers the n-th request by the n-th of its steps, the last again and again, with v1 of a body unless told otherwise.
+// origin answers the n-th request by the n-th of its steps, the last again and again, with v1 of a
+// body unless told otherwise.
 type origin struct {
 	steps []func(o *origin, w http.ResponseWriter)
 	body  []byte
@@ -152,7 +153,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A body that was read to its end is not continued: it was the decoder that failed. Nor is one that is no GET's alone.
+// A body that was read to its end is not continued: it was the decoder that failed. Nor is one that
+// is no GET's alone.
 func TestWhatIsNotResumed(t *testing.T) {
 	fails := func(r *http.Response) ([]byte, error) {
 		_, err := io.Copy(io.Discard, r.Body)

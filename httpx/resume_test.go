@@ -47,7 +47,8 @@ func (c *cutter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(rest)
 }
 
-// fetch reads until an attempt brings a whole body, and checks what every attempt had read before it broke.
+// fetch reads until an attempt brings a whole body, and checks what every attempt had read before
+// it broke.
 func (c *cutter) fetch(t *testing.T, keep int64, attempts int) ([]byte, error) {
 	t.Helper()
 	server := httptest.NewServer(c)

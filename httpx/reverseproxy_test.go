@@ -166,7 +166,8 @@ func TestWhoLeavesTheProxyLeavesTheServerBehindItToo(t *testing.T) {
 	})
 }
 
-// proxied runs do in a bubble with a client of a proxy. The bubble's own network is that between the proxy and behind.
+// proxied runs do in a bubble with a client of a proxy. The bubble's own network is that between
+// the proxy and behind.
 func proxied(t *testing.T, policy retry.Policy, do func(*bubble, *http.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		quiet := log.New(io.Discard, "", 0)

@@ -166,7 +166,8 @@ func make10(r *http.Request) (rs []*http.Request) {
 	return rs
 }
 
-// No option takes a guard off, and none makes connections of its own: there is one public-only pool for each base.
+// No option takes a guard off, and none makes connections of its own: there is one public-only pool
+// for each base.
 func TestGuardsSurviveEveryOtherOption(t *testing.T) {
 	server, conns := counting(t)
 	other := &http.Client{Transport: &http.Transport{}}

@@ -17,41 +17,42 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Save gets url into a file, of any size in constant memory, and returns how many bytes it has. It is
-// retried like [Fetch], inside the client's chain, and a download that was cut goes on where it was cut:
-// in the next attempt, and in the next Save of the same url to the same file, also after the
-// process was killed. A loop's attempts count whatever they brought; policies.ResetAfter has those that
-// ran for long begin anew.
+// Save gets url into a file, of any size in constant memory, and returns how many bytes it has. It
+// is retried like [Fetch], inside the client's chain, and a download that was cut goes on where it
+// was cut: in the next attempt, and in the next Save of the same url to the same file, also after
+// the process was killed. A loop's attempts count whatever they brought; policies.ResetAfter has
+// those that ran for long begin anew.
 //
-// It goes on only if the server names the representation by a strong ETag (RFC 9110, section 8.8.3; a
-// weak one promises no equal bytes) and answers If-Range with the very part that is missing: offset, total length, ETag and
-// address must fit, of which only a redirect's query may differ, as signatures do. Otherwise, or if
-// the part is damaged, it begins anew.
+// It goes on only if the server names the representation by a strong ETag (RFC 9110, section 8.8.3;
+// a weak one promises no equal bytes) and answers If-Range with the very part that is missing:
+// offset, total length, ETag and address must fit, of which only a redirect's query may differ, as
+// signatures do. Otherwise, or if the part is damaged, it begins anew.
 //
-// The body comes into one temporary file in the same directory, named .<file>.<hash>.part, of
-// mode 0600, which holds the ETag and a checksum besides. It is renamed to file when it is whole: file
-// is the old one or the whole new one at any time, keeps the mode of the one it replaces, else 0600, and if it
-// was a link the link is replaced. After an error the temporary file stays if it can be continued, and
-// n tells how much it holds. The hash is of the url and of the request's header as options set it
-// (without User-Agent), so that what one identity has begun is not continued by another, and no
-// secret shows in a name; credentials that [EachAttempt] or a cookie jar add do not count.
+// The body comes into one temporary file in the same directory, named .<file>.<hash>.part, of mode
+// 0600, which holds the ETag and a checksum besides. It is renamed to file when it is whole: file
+// is the old one or the whole new one at any time, keeps the mode of the one it replaces, else
+// 0600, and if it was a link the link is replaced. After an error the temporary file stays if it
+// can be continued, and n tells how much it holds. The hash is of the url and of the request's
+// header as options set it (without User-Agent), so that what one identity has begun is not
+// continued by another, and no secret shows in a name; credentials that [EachAttempt] or a cookie
+// jar add do not count.
 //
-// A second Save of a file while one is under way fails at once with [ErrBusy]: in this process by the file's
-// path, across processes by a lock on the temporary file, which ends with its holder. (Two processes
-// that save different URLs to one file are not kept apart; the file is the whole one that came last. Plan 9, AIX, Solaris and
-// WebAssembly have no such lock.)
+// A second Save of a file while one is under way fails at once with [ErrBusy]: in this process by
+// the file's path, across processes by a lock on the temporary file, which ends with its holder.
+// (Two processes that save different URLs to one file are not kept apart; the file is the whole one
+// that came last. Plan 9, AIX, Solaris and WebAssembly have no such lock.)
 //
-// The bytes are those that were sent, with Accept-Encoding: identity unless the header says otherwise.
-// A server that packs them nevertheless is unpacked like under Fetch, and then cannot be
-// continued; except for an archive, whose name or type says that packed is what it is: a .tar.gz stays one also where
-// the server calls that a Content-Encoding.
+// The bytes are those that were sent, with Accept-Encoding: identity unless the header says
+// otherwise. A server that packs them nevertheless is unpacked like under Fetch, and then cannot be
+// continued; except for an archive, whose name or type says that packed is what it is: a .tar.gz
+// stays one also where the server calls that a Content-Encoding.
 //
-// Save does not call fsync. What a killed process has written is there; after a power failure the system may
-// have lost any of it. A part is checked by its checksum before it is continued; a file that must be on disk is to be opened and
-// synced when Save returns.
+// Save does not call fsync. What a killed process has written is there; after a power failure the
+// system may have lost any of it. A part is checked by its checksum before it is continued; a file
+// that must be on disk is to be opened and synced when Save returns.
 //
-// An error of the disk is final, and no fault of the server. [MaxBody] bounds the file. The error Is
-// [retry.ErrConfig] if file is no name of a file, or an option sets Range or If-Range.
+// An error of the disk is final, and no fault of the server. [MaxBody] bounds the file. The error
+// Is [retry.ErrConfig] if file is no name of a file, or an option sets Range or If-Range.
 func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n int64, err error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -124,8 +125,8 @@ type saving struct {
 
 var _ resumer = (*saving)(nil)
 
-// roundTrip asks for what is missing, if the rest can be used. The response says 200 also if it is a
-// part: predicates need not care.
+// roundTrip asks for what is missing, if the rest can be used. The response says 200 also if it is
+// a part: predicates need not care.
 func (s *saving) roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
 	if !resumable(req) {
 		return nil, notSent(errors.New("EachAttempt must not change method, body, Range or If-Range of a Save"))
@@ -201,9 +202,9 @@ func (s *saving) meet(resp *http.Response) {
 // maxETag bounds what a server may have written into a note.
 const maxETag = 256
 
-// continues tells whether a 206 is the missing part of the body, and takes it for that. It has to say
-// how long the whole is: it may hold less than was asked for. A server may leave the encoding out of
-// an answer to If-Range (RFC 9110, section 15.3.7), but not the ETag.
+// continues tells whether a 206 is the missing part of the body, and takes it for that. It has to
+// say how long the whole is: it may hold less than was asked for. A server may leave the encoding
+// out of an answer to If-Range (RFC 9110, section 15.3.7), but not the ETag.
 func (s *saving) continues(resp *http.Response, at int64) bool {
 	p := s.part
 	span, ok := field.ParseContentRange(resp.Header.Get("Content-Range"))

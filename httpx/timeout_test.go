@@ -17,8 +17,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// slow answers by path, too: /hang says nothing, /503/hang likewise after a 503, /abort breaks off, /drip sends a byte each second
-// without end, /long ten bytes in 90 s, /stall only the first of them.
+// slow answers by path, too: /hang says nothing, /503/hang likewise after a 503, /abort breaks off,
+// /drip sends a byte each second without end, /long ten bytes in 90 s, /stall only the first of
+// them.
 func slow(n int, w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/long" || r.URL.Path == "/stall" {
 		w.Header().Set("Content-Length", "10")
@@ -169,7 +170,8 @@ func TestAPostThatWasNeverSentIsRetriedAfterATimeout(t *testing.T) {
 	})
 }
 
-// What a decoder leaves of a body is read for the connection's sake, but not for longer than that is worth.
+// What a decoder leaves of a body is read for the connection's sake, but not for longer than that
+// is worth.
 func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
 	first := func(r *http.Response) (byte, error) {
 		p := make([]byte, 1)
@@ -193,7 +195,8 @@ func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
 	})
 }
 
-// A packed body that is being read ahead may be closed: the decoder is left alone until it has stopped.
+// A packed body that is being read ahead may be closed: the decoder is left alone until it has
+// stopped.
 func TestAPackedBodyIsClosedWhileItIsRead(t *testing.T) {
 	spotless(t, func(_ int, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -215,7 +218,8 @@ func TestAPackedBodyIsClosedWhileItIsRead(t *testing.T) {
 	})
 }
 
-// A packed body that never begins holds nobody up: net/http's own reader could not be closed while it waits for gzip's header.
+// A packed body that never begins holds nobody up: net/http's own reader could not be closed while
+// it waits for gzip's header.
 func TestAPackedBodyThatNeverBegins(t *testing.T) {
 	spotless(t, func(n int, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")

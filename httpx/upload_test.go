@@ -38,7 +38,8 @@ func (s *stream) Read(p []byte) (int, error) {
 
 func (s *stream) Close() error { s.closed.Store(true); return nil }
 
-// A caller whose upload breaks off, as a proxy's client may do at will, says nothing against the server.
+// A caller whose upload breaks off, as a proxy's client may do at will, says nothing against the
+// server.
 func TestAnUploadThatFailsIsNotTheServersFailure(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -66,7 +67,8 @@ func TestAnUploadThatFailsIsNotTheServersFailure(t *testing.T) {
 	}
 }
 
-// put is an upload to a server that takes the bodies of its requests whole, and answers with one code after the other.
+// put is an upload to a server that takes the bodies of its requests whole, and answers with one
+// code after the other.
 func put(t *testing.T, body io.Reader, codes []int, opts ...httpx.Option) (sent []string, err error) {
 	t.Helper()
 	s := newServer(t, func(n int, w http.ResponseWriter, r *http.Request) {
@@ -92,7 +94,8 @@ type sized struct {
 
 func (s sized) Close() error { s.closed.Store(true); return nil }
 
-// A file, or what else can be read at any place and tells its size, is sent with its length, from where it stands, and again.
+// A file, or what else can be read at any place and tells its size, is sent with its length, from
+// where it stands, and again.
 func TestAFileIsSentWithItsLengthAndAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, []byte("0123456789"), 0o600); err != nil {
@@ -213,7 +216,8 @@ func TestAStreamThatWasNotReadIsSentAgain(t *testing.T) {
 	}
 }
 
-// Why there is no second attempt is told to observers; the response that comes back is the server's.
+// Why there is no second attempt is told to observers; the response that comes back is the
+// server's.
 func TestWhyABodyIsNotSentAgainIsTold(t *testing.T) {
 	var events []string
 	observe := retry.Observe(func(_ context.Context, e retry.Event) {

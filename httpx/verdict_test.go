@@ -85,7 +85,8 @@ func TestWhatABreakerIsTold(t *testing.T) {
 	}
 }
 
-// A bad link on a page is final, but no news of any server, and no reason to end a crawl over a bad configuration.
+// A bad link on a page is final, but no news of any server, and no reason to end a crawl over a bad
+// configuration.
 func TestARequestThatCannotBeSent(t *testing.T) {
 	home := newServer(t, codes(200))
 	away := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
@@ -136,7 +137,8 @@ func TestARequestThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// A scheme that is not HTTP's may be one that the transport knows, and its failures are like others.
+// A scheme that is not HTTP's may be one that the transport knows, and its failures are like
+// others.
 func TestARegisteredProtocolIsRetried(t *testing.T) {
 	n := 0
 	lost := roundTripper(func(*http.Request) (*http.Response, error) { n++; return nil, errBang })
@@ -258,7 +260,8 @@ func (z *zeros) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Without MaxBody, Fetch lets through whatever the server had to send, but not what a small body unpacks to.
+// Without MaxBody, Fetch lets through whatever the server had to send, but not what a small body
+// unpacks to.
 func TestABombIsAnErrorWithoutMaxBody(t *testing.T) {
 	const mib = 1 << 20
 	by := func(n int) httpx.Option {
@@ -329,7 +332,8 @@ func TestPredicatesReadWhatFetchUnpacks(t *testing.T) {
 	}
 }
 
-// What reads a rejected body ahead is a goroutine of our own: a decoder's panic there must not end the process.
+// What reads a rejected body ahead is a goroutine of our own: a decoder's panic there must not end
+// the process.
 func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
 	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "x")
@@ -342,7 +346,8 @@ func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
 	}
 }
 
-// A policy that repeats whatever fails meets a body that can be sent once only: that is no second failure.
+// A policy that repeats whatever fails meets a body that can be sent once only: that is no second
+// failure.
 func TestABodyThatCannotBeSentAgainIsNoVerdict(t *testing.T) {
 	s := newServer(t, codes(503))
 	b := breaker.New("b", breaker.ConsecutiveFailures(9))

@@ -15,7 +15,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// How long a call waits that is answered once by a status with a Retry-After field; the own back-off is 7 s.
+// How long a call waits that is answered once by a status with a Retry-After field; the own
+// back-off is 7 s.
 func TestRetryAfterAndTheOwnBackOff(t *testing.T) {
 	const own, no = 7 * time.Second, -1
 	for _, c := range []struct {

@@ -11,42 +11,43 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Adaptive bounds how many calls run at once, as a [Bulkhead] does, but learns the bound from how long
-// calls take: while more calls at once do not take longer it rises, and when calls begin to queue at
-// the callee it falls. Calls beyond it are rejected at once with [ErrFull], or wait, with [QueueOf] or
-// [MaxWait]. Make one with [NewAdaptive] and share it among all calls of one callee. It is safe for
-// concurrent use. The zero Adaptive is a configuration error.
+// Adaptive bounds how many calls run at once, as a [Bulkhead] does, but learns the bound from how
+// long calls take: while more calls at once do not take longer it rises, and when calls begin to
+// queue at the callee it falls. Calls beyond it are rejected at once with [ErrFull], or wait, with
+// [QueueOf] or [MaxWait]. Make one with [NewAdaptive] and share it among all calls of one callee.
+// It is safe for concurrent use. The zero Adaptive is a configuration error.
 //
 // The law is a gradient, as in Netflix's concurrency-limits (Gradient2), failsafe-go's adaptive
 // limiter and Envoy's adaptive concurrency filter. The limit in force is measured in rounds of at
-// least 20 calls (10, once they take a second) and 100 ms; a round has a latency, the geometric mean
-// of its calls. At its end
+// least 20 calls (10, once they take a second) and 100 ms; a round has a latency, the geometric
+// mean of its calls. At its end
 //
 //	gradient = between(1/2, 1.2·baseline/latency, 1.2)
 //	limit    = half way to gradient·limit + √limit/2
 //
-// or a quarter of the way, if the limit is to fall and the difference may be noise. Until latency is
-// first a fifth above the baseline the limit doubles. A limit that is not reached does not rise, and
-// one of which less than half is used does not fall for latency.
+// or a quarter of the way, if the limit is to fall and the difference may be noise. Until latency
+// is first a fifth above the baseline the limit doubles. A limit that is not reached does not rise,
+// and one of which less than half is used does not fall for latency.
 //
-// The baseline is what a call takes without our queue. While one call in ten or more is rejected it is
-// measured every ten seconds (50 calls' time, if that is longer), and as soon as the limit has fallen
-// by half: for a moment half as many calls are let in, and half of that again while they become
-// faster. So a callee that has become slower keeps its limit, and one that has fewer hands does not.
-// This costs about one part in 200 of the throughput of an overloaded callee, and nothing otherwise.
+// The baseline is what a call takes without our queue. While one call in ten or more is rejected it
+// is measured every ten seconds (50 calls' time, if that is longer), and as soon as the limit has
+// fallen by half: for a moment half as many calls are let in, and half of that again while they
+// become faster. So a callee that has become slower keeps its limit, and one that has fewer hands
+// does not. This costs about one part in 200 of the throughput of an overloaded callee, and nothing
+// otherwise.
 //
-// What counts: the latency of calls that succeed, of final answers of a healthy callee (Permanent and
-// Neutral), and of other failures if it is above the baseline, because failing fast is not being fast.
-// Timeouts, those of callers too, count as four times the baseline at least. A throttle mark
-// ([retry.After], also on a Neutral error) is a callee that says it has too much to do: if one in ten
-// calls or more has it the limit falls by a tenth, and grows slowly near to where that was. Other
-// neutral outcomes, cancellations, rejections from further in, panics and Goexit do not count. All give
-// the slot back.
+// What counts: the latency of calls that succeed, of final answers of a healthy callee (Permanent
+// and Neutral), and of other failures if it is above the baseline, because failing fast is not
+// being fast. Timeouts, those of callers too, count as four times the baseline at least. A throttle
+// mark ([retry.After], also on a Neutral error) is a callee that says it has too much to do: if one
+// in ten calls or more has it the limit falls by a tenth, and grows slowly near to where that was.
+// Other neutral outcomes, cancellations, rejections from further in, panics and Goexit do not
+// count. All give the slot back.
 //
 // Priorities ([retry.WithPriority]): in the queue the higher is served first and takes the place of
-// the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher ones
-// have needed lately, and a higher one may go a quarter beyond the limit, at most to the second bound
-// of [Between], while lower ones are shed for it.
+// the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher
+// ones have needed lately, and a higher one may go a quarter beyond the limit, at most to the
+// second bound of [Between], while lower ones are shed for it.
 //
 // A call made from inside a call through the same Adaptive never waits for its caller's slot. If no
 // slot is free one such call at a time shares it, and others are rejected at once.
@@ -66,8 +67,8 @@ type Adaptive struct {
 	held    []*retry.Held // not in use
 }
 
-// NewAdaptive makes an adaptive limit. Options: [StartLimit] (20), [Between] (1 to 1000), [QueueOf] and
-// [MaxWait] (by default nobody waits), [Named].
+// NewAdaptive makes an adaptive limit. Options: [StartLimit] (20), [Between] (1 to 1000), [QueueOf]
+// and [MaxWait] (by default nobody waits), [Named].
 func NewAdaptive(opts ...Option) *Adaptive {
 	a := &Adaptive{label: label{kind: "adaptive"}, min: 1, max: 1000, queue: 0, maxWait: -1}
 	var m mistakes
@@ -94,8 +95,8 @@ func (s *adaptiveSettings) setMaxWait(d time.Duration) {
 	}
 }
 
-// StartLimit is the limit that [NewAdaptive] begins with, until it has learned one. The default is 20,
-// or what [Between] has nearest to it. n is at least 1.
+// StartLimit is the limit that [NewAdaptive] begins with, until it has learned one. The default is
+// 20, or what [Between] has nearest to it. n is at least 1.
 func StartLimit(n int) Option {
 	return option("StartLimit", n, n >= 1, "be at least 1", func(s *adaptiveSettings) { s.start = n })
 }
@@ -110,8 +111,8 @@ type span struct{ min, max int }
 
 func (s span) String() string { return fmt.Sprintf("%d, %d", s.min, s.max) }
 
-// QueueOf lets n calls of [NewAdaptive] wait for a slot. With 0, the default, nobody waits, but with
-// [MaxWait] alone as many as the limit.
+// QueueOf lets n calls of [NewAdaptive] wait for a slot. With 0, the default, nobody waits, but
+// with [MaxWait] alone as many as the limit.
 func QueueOf(n int) Option {
 	return option("QueueOf", n, n >= 0, "not be negative", func(s *adaptiveSettings) { s.queue = n })
 }
@@ -240,7 +241,8 @@ func loadOutcome(ctx context.Context, err error) load.Outcome {
 	return load.Failed
 }
 
-// timedOut reports whether err is a timeout: of this package, of a context further in, of the network.
+// timedOut reports whether err is a timeout: of this package, of a context further in, of the
+// network.
 func timedOut(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTimeout) {
 		return true
@@ -252,7 +254,8 @@ func timedOut(err error) bool {
 	return ok && t.Timeout()
 }
 
-// seat is what a call has while it runs: a slot of its own, or a share in that of the call around it.
+// seat is what a call has while it runs: a slot of its own, or a share in that of the call around
+// it.
 type seat struct {
 	pass    load.Pass
 	held    *retry.Held
@@ -372,8 +375,8 @@ func (a *Adaptive) sleep(ctx context.Context, w *ranker) (patience bool) {
 	}
 }
 
-// settled reports whether w's wait has had an end: one whose patience is over may have been served in
-// the same moment.
+// settled reports whether w's wait has had an end: one whose patience is over may have been served
+// in the same moment.
 func (a *Adaptive) settled(w *ranker, patience bool) bool {
 	if patience {
 		return true

@@ -18,8 +18,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// hold starts calls that run until release is closed, each with a priority, and waits until they are
-// where they stay. What they return is in errs, what ran, in order, in ran.
+// hold starts calls that run until release is closed, each with a priority, and waits until they
+// are where they stay. What they return is in errs, what ran, in order, in ran.
 type hold struct {
 	p       retry.Policy
 	release chan struct{}

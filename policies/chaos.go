@@ -11,14 +11,14 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Chaos injects faults, latency and hangs at given rates, for tests and drills: put it innermost, where
-// the callee would be. Its options are [Fault], [Latency] and [Hang], each as often as you like, drawn
-// for each call one after the other in the order given, and [Enabled], without which it is a
-// configuration error, so that nobody leaves one in by accident.
+// Chaos injects faults, latency and hangs at given rates, for tests and drills: put it innermost,
+// where the callee would be. Its options are [Fault], [Latency] and [Hang], each as often as you
+// like, drawn for each call one after the other in the order given, and [Enabled], without which it
+// is a configuration error, so that nobody leaves one in by accident.
 //
-// What befalls the n-th call depends on seed and n only, so a run with the same seed and the same order
-// of calls is the same run. Calls for which Enabled says no are not counted and pass untouched. It is
-// safe for concurrent use.
+// What befalls the n-th call depends on seed and n only, so a run with the same seed and the same
+// order of calls is the same run. Calls for which Enabled says no are not counted and pass
+// untouched. It is safe for concurrent use.
 func Chaos(seed uint64, opts ...Option) retry.Policy {
 	c := &chaos{seed: seed}
 	var m mistakes
@@ -65,22 +65,22 @@ func Fault(p float64, err error) Option {
 	})
 }
 
-// Latency has [Chaos] delay a share p of the calls, from 0 to 1, by d. The delay ends with the context,
-// and then the call fails with what ended it.
+// Latency has [Chaos] delay a share p of the calls, from 0 to 1, by d. The delay ends with the
+// context, and then the call fails with what ended it.
 func Latency(p float64, d time.Duration) Option {
 	return option("Latency", rate{p, d}, isRate(p) && d >= 0, "have a share from 0 to 1 and a time that is not negative", func(c *chaos) {
 		c.add(p, "latency "+d.String(), func(ctx context.Context) error { return delay(ctx, d) })
 	})
 }
 
-// Hang has [Chaos] hold a share p of the calls, from 0 to 1, until their context ends. A context that
-// cannot end is an error at once.
+// Hang has [Chaos] hold a share p of the calls, from 0 to 1, until their context ends. A context
+// that cannot end is an error at once.
 func Hang(p float64) Option {
 	return option("Hang", p, isRate(p), "be a share from 0 to 1", func(c *chaos) { c.add(p, "hang", hang) })
 }
 
-// Enabled says for which calls [Chaos] may act: a flag, a tenant, a header. It is required. It is asked
-// at every call, so it can be switched while the program runs.
+// Enabled says for which calls [Chaos] may act: a flag, a tenant, a header. It is required. It is
+// asked at every call, so it can be switched while the program runs.
 func Enabled(f func(context.Context) bool) Option {
 	return option("Enabled", f, f != nil, "not be nil", func(c *chaos) { c.enabled = f })
 }

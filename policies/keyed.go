@@ -108,7 +108,8 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 	return k.run(ctx, k.key(ctx), next)
 }
 
-// run keeps what one key's callee says of its limit from the limiters outside, which serve them all.
+// run keeps what one key's callee says of its limit from the limiters outside, which serve them
+// all.
 func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
 	err := k.keys.Run(ctx, key, next)
 	retry.Shield(ctx)

@@ -10,8 +10,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// One adaptive limit for each callee, inside the loop and outside the timeout: so each attempt takes a
-// slot, and what takes too long counts as overload.
+// One adaptive limit for each callee, inside the loop and outside the timeout: so each attempt
+// takes a slot, and what takes too long counts as overload.
 func ExampleNewAdaptive() {
 	limit := policies.NewAdaptive(policies.Named("catalog"), policies.StartLimit(1))
 	guard := retry.Chain(policies.Exponential(), limit, policies.Timeout(2*time.Second))

@@ -101,9 +101,9 @@ func HintCap(d time.Duration) Option {
 // is asked again by the loop's own schedule. It is for crawls and batch jobs, which would rather
 // wait for a breaker than lose the call.
 //
-// By default a rejection fails fast: a loop waits for one only if that takes no longer than the wait
-// that would now follow on a failure, and at most [Attempts] times in a row. With 0 it waits for
-// none.
+// By default a rejection fails fast: a loop waits for one only if that takes no longer than the
+// wait that would now follow on a failure, and at most [Attempts] times in a row. With 0 it waits
+// for none.
 func Patience(d time.Duration) Option {
 	return option("Patience", d, d >= 0, "not be negative", func(c *config) { c.patience = d })
 }

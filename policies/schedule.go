@@ -127,8 +127,8 @@ func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
 	return l
 }
 
-// progress is where one row of waits stands, as far as the kind of schedule needs it. It is small and
-// handed through the schedule by value: so a call keeps it on its stack.
+// progress is where one row of waits stands, as far as the kind of schedule needs it. It is small
+// and handed through the schedule by value: so a call keeps it on its stack.
 type progress struct {
 	n            int             // Delays: which comes next; the others: 0 before the first
 	before, last time.Duration   // the waits before

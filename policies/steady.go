@@ -2,8 +2,8 @@ package policies
 
 import "time"
 
-// steady is a clock that never goes back: the one beneath does when a policy made in real time enters
-// a synctest bubble, which starts in the year 2000. It is for use under a lock.
+// steady is a clock that never goes back: the one beneath does when a policy made in real time
+// enters a synctest bubble, which starts in the year 2000. It is for use under a lock.
 type steady struct{ last, shift time.Duration }
 
 func (s *steady) now() time.Duration {

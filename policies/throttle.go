@@ -16,29 +16,30 @@ import (
 // ErrThrottled is the reason of a rejection by a [Throttle].
 var ErrThrottled = errors.New("throttled: the callee has not accepted enough of late")
 
-// Throttle holds calls back at the client while the callee does not accept them, so that an overloaded
-// callee does not spend itself on refusing. It is the client-side throttling of the SRE book (Beyer et
-// al., Site Reliability Engineering, 2016, chapter 21): a call is rejected with probability
+// Throttle holds calls back at the client while the callee does not accept them, so that an
+// overloaded callee does not spend itself on refusing. It is the client-side throttling of the SRE
+// book (Beyer et al., Site Reliability Engineering, 2016, chapter 21): a call is rejected with
+// probability
 //
 //	max(0, (requests − K·accepts) / (requests + 1))
 //
-// where requests are the calls of a window ([Over], 1 minute) with the rejected ones, and accepts those
-// that the callee accepted. With K 2 nothing is rejected while the callee accepts half, and beyond that
-// at most twice what it accepts is sent. A circuit breaker lets all or nothing through; this lets as
-// much through as is of use.
+// where requests are the calls of a window ([Over], 1 minute) with the rejected ones, and accepts
+// those that the callee accepted. With K 2 nothing is rejected while the callee accepts half, and
+// beyond that at most twice what it accepts is sent. A circuit breaker lets all or nothing through;
+// this lets as much through as is of use.
 //
-// Changes to the book's law: never more than 95 % are rejected, because with less than that few calls
-// would see that the callee is well again. The probability is the smaller of two, over the window and
-// over its last sixth: so half of the calls pass a third of a window after the callee is well, and not
-// two windows. And a call counts when its outcome is known.
+// Changes to the book's law: never more than 95 % are rejected, because with less than that few
+// calls would see that the callee is well again. The probability is the smaller of two, over the
+// window and over its last sixth: so half of the calls pass a third of a window after the callee is
+// well, and not two windows. And a call counts when its outcome is known.
 //
 // What counts as not accepted is what [Refused] says, by default what a circuit breaker counts as a
 // failure, and every throttle mark ([retry.After]). The final answer of a healthy callee (Permanent
 // and Neutral) is accepted. Other neutral outcomes, the caller's cancellation and rejections from
 // further in do not count. Panic and Goexit count as not accepted.
 //
-// Priorities ([retry.WithPriority]): what is to be rejected is taken from the lowest first. A rejection
-// tells no time to come back.
+// Priorities ([retry.WithPriority]): what is to be rejected is taken from the lowest first. A
+// rejection tells no time to come back.
 //
 // Make one with [NewThrottle] for each callee and share it. It is safe for concurrent use. The zero
 // Throttle is a configuration error.
@@ -67,9 +68,9 @@ func NewThrottle(opts ...Option) *Throttle {
 // throttleSettings keeps the setters out of Throttle's methods.
 type throttleSettings Throttle
 
-// K is how many calls [NewThrottle] sends for each that the callee accepts, once it has to hold back. The
-// default is 2. A lower one spares the callee, a higher one notices sooner that it is well again. It is
-// at least 1.
+// K is how many calls [NewThrottle] sends for each that the callee accepts, once it has to hold
+// back. The default is 2. A lower one spares the callee, a higher one notices sooner that it is
+// well again. It is at least 1.
 func K(k float64) Option {
 	return option("K", k, k >= 1 && !math.IsInf(k, 1), "be a number of at least 1", func(s *throttleSettings) { s.k = k })
 }
@@ -79,8 +80,9 @@ func Over(d time.Duration) Option {
 	return option("Over", d, d >= time.Second, "be at least 1s", func(s *throttleSettings) { s.over = d })
 }
 
-// Refused says which errors [NewThrottle] takes for the callee's refusal, instead of the default. It is
-// asked for every error of a call that reached the callee and was not cancelled by its caller.
+// Refused says which errors [NewThrottle] takes for the callee's refusal, instead of the default.
+// It is asked for every error of a call that reached the callee and was not cancelled by its
+// caller.
 func Refused(f func(error) bool) Option {
 	return option("Refused", f, f != nil, "not be nil", func(s *throttleSettings) { s.refused = f })
 }

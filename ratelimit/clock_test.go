@@ -12,7 +12,8 @@ import (
 
 func pass1(context.Context) error { return nil }
 
-// wakes makes one call of p and returns how long it took and how often p's timer woke it. A line that spins is given up.
+// wakes makes one call of p and returns how long it took and how often p's timer woke it. A line
+// that spins is given up.
 func wakes(t *testing.T, p retry.Policy) (took time.Duration, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 1000*time.Hour)
@@ -183,7 +184,8 @@ func TestAShadowAndIdleFollowAClockThatGoesBack(t *testing.T) {
 	})
 }
 
-// Time that goes back between two readings of one clock, as an order of calls can make it look, is none of that.
+// Time that goes back between two readings of one clock, as an order of calls can make it look, is
+// none of that.
 func TestACallThatCameToTheLockLateIsNoClockThatGoesBack(t *testing.T) {
 	bubble(t, time.Minute, func(t *testing.T) {
 		l := New(10, 5)

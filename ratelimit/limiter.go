@@ -13,30 +13,31 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ErrLimited is the reason of a rejection by a [Limiter] or a [Pacer]: the wait would be longer than
-// the context's deadline or [MaxWait] allow, no wait would ever be enough, or the context ended while
-// the call waited. The wait it would take is the rejection's RetryAfter, 0 if there is none.
+// ErrLimited is the reason of a rejection by a [Limiter] or a [Pacer]: the wait would be longer
+// than the context's deadline or [MaxWait] allow, no wait would ever be enough, or the context
+// ended while the call waited. The wait it would take is the rejection's RetryAfter, 0 if there is
+// none.
 var ErrLimited = errors.New("rate limited")
 
 // errLimitedByDeadline is the reason if it is the context's deadline that the wait does not fit.
 var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimited, context.DeadlineExceeded)
 
-// Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full at
-// first. A call that finds no token waits in line, the higher priority first ([retry.WithPriority])
-// and first in first out within one. A call whose wait cannot fit its deadline or [MaxWait] is refused
-// at once and takes nothing; so is one in line that others overtake, at the moment it no longer fits.
-// An abandoned wait leaves no trace and is a rejection too, so that everybody further out knows that
-// the callee was not reached. A call that was refused further in (an open breaker) gives its token
-// back. It counts from when it is back: if calls are held further in while the bucket fills again, and
-// then refused, as many others as tokens come back may go beyond the burst, though no more than the
-// limit permits since those were let go.
+// Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full
+// at first. A call that finds no token waits in line, the higher priority first
+// ([retry.WithPriority]) and first in first out within one. A call whose wait cannot fit its
+// deadline or [MaxWait] is refused at once and takes nothing; so is one in line that others
+// overtake, at the moment it no longer fits. An abandoned wait leaves no trace and is a rejection
+// too, so that everybody further out knows that the callee was not reached. A call that was refused
+// further in (an open breaker) gives its token back. It counts from when it is back: if calls are
+// held further in while the bucket fills again, and then refused, as many others as tokens come
+// back may go beyond the burst, though no more than the limit permits since those were let go.
 //
 // What a callee says of its patience pauses every caller: see [Limiter.Pause] for how a pause ends.
 //
 // Use [Limiter.N] for calls of several tokens and [Limiter.Charge] if the price is known only
-// afterwards. A Limiter is safe for concurrent use. One limiter stands for one limit: share it among
-// all who are under that limit. The zero Limiter is a configuration error; make one with [New], [From]
-// or [All].
+// afterwards. A Limiter is safe for concurrent use. One limiter stands for one limit: share it
+// among all who are under that limit. The zero Limiter is a configuration error; make one with
+// [New], [From] or [All].
 type Limiter struct {
 	sources []source   // a call takes its tokens from all of them or from none
 	members []*Limiter // of All: the owners of the sources
@@ -66,10 +67,11 @@ const policyName = "limiter"
 
 // New makes a limiter that admits burst calls at once and limit calls a second in the long run.
 // [rate.Inf] admits all, whatever the burst, until something pauses them. A limit of 0 admits the
-// first burst and no other call. A negative or NaN limit and a burst below 1 are configuration errors.
+// first burst and no other call. A negative or NaN limit and a burst below 1 are configuration
+// errors.
 //
-// Options: [MaxWait], [HintCap], [Named], [Shadow]. Without them a call waits as long as its context
-// allows, and no hint of the callee pauses the callers for longer than an hour.
+// Options: [MaxWait], [HintCap], [Named], [Shadow]. Without them a call waits as long as its
+// context allows, and no hint of the callee pauses the callers for longer than an hour.
 func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 	l := &Limiter{asked: asked{limit, burst}}
 	c, err := configure("ratelimit.New", forLimiter, opts)
@@ -90,10 +92,10 @@ func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 	return l
 }
 
-// From makes a limiter of a bucket that is there already and that others may go on using. Those others
-// are not in line: they take their tokens when they come. What they change of the bucket is noticed by
-// the next call, and within a second by those in line: those who can no longer be served in time are
-// refused then. The options are those of [New].
+// From makes a limiter of a bucket that is there already and that others may go on using. Those
+// others are not in line: they take their tokens when they come. What they change of the bucket is
+// noticed by the next call, and within a second by those in line: those who can no longer be served
+// in time are refused then. The options are those of [New].
 func From(b *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure("ratelimit.From", forLimiter, opts)
@@ -190,9 +192,9 @@ var (
 	errZero = retry.ConfigErrorf("ratelimit", "zero Limiter: must be made by New, From or All")
 )
 
-// Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is [ErrLimited]
-// and tells the limiter's Quota. If the deadline is the reason it Is context.DeadlineExceeded, and if
-// the context ended during the wait it Is what ended it.
+// Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is
+// [ErrLimited] and tells the limiter's Quota. If the deadline is the reason it Is
+// context.DeadlineExceeded, and if the context ended during the wait it Is what ended it.
 func (l *Limiter) Do(ctx context.Context, next retry.Next) error { return l.do(ctx, next, 1) }
 
 func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
@@ -254,7 +256,8 @@ const (
 	unmade                  // rejected further in
 )
 
-// classify reads the outcome of a call, and how long the callee asked to be left alone if it refused.
+// classify reads the outcome of a call, and how long the callee asked to be left alone if it
+// refused.
 func classify(ctx context.Context, quota retry.Quota, err error) (outcome, time.Duration) {
 	v := retry.VerdictOf(err)
 	if v.Unreached {
@@ -297,8 +300,9 @@ func (l *Limiter) Burst() int {
 	return low
 }
 
-// SetLimit changes the limit. Waiting calls are rescheduled; those that would now miss their deadline
-// are rejected. With a limit that [New] would not take every call fails until it is set right.
+// SetLimit changes the limit. Waiting calls are rescheduled; those that would now miss their
+// deadline are rejected. With a limit that [New] would not take every call fails until it is set
+// right.
 func (l *Limiter) SetLimit(limit rate.Limit) {
 	l.change("SetLimit", func(s source) {
 		l.asked.limit = limit

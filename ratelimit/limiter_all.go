@@ -7,21 +7,22 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// All makes a limiter of several limits that hold at once, as "10 a second, and 300 in any minute" does:
+// All makes a limiter of several limits that hold at once, as "10 a second, and 300 in any minute"
+// does:
 //
 //	ratelimit.All(ratelimit.New(10, 10), ratelimit.New(rate.Every(time.Minute/270), 30))
 //
 // 30 may go at once and 270 besides in a minute. With a burst of 300 it would be 600 in the first
 // minute.
 //
-// A call takes a token from each, or waits and takes from none. A member may also be used alone or in
-// another All (a limit of the host in one of the whole crawl). All has its own line: members' own
-// callers are not in it. A pause of a member holds All too, and then one call of All goes first; but a
-// hint heard in All pauses only All, because it speaks of this callee. The least MaxWait and HintCap of
-// the members hold; either all of them are Shadow limiters or none. SetLimit and SetBurst are for the
-// members: those in line notice within a second, and are refused if they can no longer be served in
-// time. Charge takes from every member. Counts counts a call made through All in All, and not in the
-// members. Its name is that of its members, joined by "+".
+// A call takes a token from each, or waits and takes from none. A member may also be used alone or
+// in another All (a limit of the host in one of the whole crawl). All has its own line: members'
+// own callers are not in it. A pause of a member holds All too, and then one call of All goes
+// first; but a hint heard in All pauses only All, because it speaks of this callee. The least
+// MaxWait and HintCap of the members hold; either all of them are Shadow limiters or none. SetLimit
+// and SetBurst are for the members: those in line notice within a second, and are refused if they
+// can no longer be served in time. Charge takes from every member. Counts counts a call made
+// through All in All, and not in the members. Its name is that of its members, joined by "+".
 func All(limiters ...*Limiter) *Limiter {
 	l := &Limiter{shared: true}
 	if len(limiters) == 0 {

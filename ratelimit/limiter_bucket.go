@@ -57,8 +57,9 @@ func (b bucket) when(start time.Time, n int) (time.Time, bool) {
 	return start.Add(timeFor(short, limit)), true
 }
 
-// timeFor is how long limit takes to fill in so many tokens, in whole nanoseconds: never early, except for the error of a float
-// (x/time cuts, and a token taken at .1 s makes the next one come at 999.999999 ms).
+// timeFor is how long limit takes to fill in so many tokens, in whole nanoseconds: never early,
+// except for the error of a float (x/time cuts, and a token taken at .1 s makes the next one come
+// at 999.999999 ms).
 func timeFor(tokens float64, limit rate.Limit) time.Duration {
 	d := tokens / float64(limit) * float64(time.Second)
 	if d >= float64(rate.InfDuration) {
@@ -80,7 +81,8 @@ func (b bucket) set(now time.Time, limit rate.Limit, burst int) {
 	}
 }
 
-// follow has the bucket go on from now, which otherwise would stand still until its own latest moment comes again.
+// follow has the bucket go on from now, which otherwise would stand still until its own latest
+// moment comes again.
 func (b bucket) follow(now time.Time) { b.ReserveN(now, 0) }
 
 func (b bucket) wants(*Limiter, int) {}

@@ -10,22 +10,23 @@ import (
 )
 
 const (
-	// A callee that refuses without a word about time gets firstRest, and twice as long each time the probe is refused again,
-	// up to maxRest.
+	// A callee that refuses without a word about time gets firstRest, and twice as long each time
+	// the probe is refused again, up to maxRest.
 	firstRest = 500 * time.Millisecond
 	maxRest   = 30 * time.Second
 
 	// probeLimit is how long the others wait for the answer to the probe.
 	probeLimit = time.Second
 
-	// ramp is how the line that a pause has gathered goes: the first when the probe is answered, and twice as many at the end
-	// of each ramp. All at once they would bring the refusal back; at a fixed distance ten thousand would take for ever.
+	// ramp is how the line that a pause has gathered goes: the first when the probe is answered,
+	// and twice as many at the end of each ramp. All at once they would bring the refusal back; at
+	// a fixed distance ten thousand would take for ever.
 	ramp = 100 * time.Millisecond
 )
 
 // pause holds callers back beside the sources. It opens in three steps: until the pause has passed
-// nobody goes; then one call goes, the probe; when that has been answered, the line follows along the
-// ramp.
+// nobody goes; then one call goes, the probe; when that has been answered, the line follows along
+// the ramp.
 type pause struct {
 	phase    phase
 	until    time.Time // shut: nobody goes before; probing: the others go without its answer; ramping: the ramp's begin
@@ -44,8 +45,8 @@ const (
 	ramping
 )
 
-// next is when a call with k others before it may go, as far as the pause is concerned, if the probe
-// is answered at once.
+// next is when a call with k others before it may go, as far as the pause is concerned, if the
+// probe is answered at once.
 func (p *pause) next(now time.Time, k int) time.Time {
 	begin, k0 := now, k
 	switch p.phase {
@@ -66,7 +67,8 @@ func rampAt(k int) time.Duration {
 	return time.Duration(float64(ramp) * math.Log2(float64(max(k, 0)+1)))
 }
 
-// opens is the earliest moment at which the pause lets the next one go, and moves on what has come to its time.
+// opens is the earliest moment at which the pause lets the next one go, and moves on what has come
+// to its time.
 func (p *pause) opens(now time.Time) time.Time {
 	if p.phase == probing && !now.Before(p.until) {
 		p.phase, p.released = ramping, 0
@@ -93,7 +95,8 @@ func (p *pause) pass(now time.Time) int32 {
 	return 0
 }
 
-// shut holds everybody until the given time, or longer if the pause is longer, and reports whether that is a new pause.
+// shut holds everybody until the given time, or longer if the pause is longer, and reports whether
+// that is a new pause.
 func (p *pause) shut(now, until time.Time) (began bool) {
 	if p.phase == shut && now.Before(p.until) {
 		p.until = later(p.until, until)
@@ -104,8 +107,8 @@ func (p *pause) shut(now, until time.Time) (began bool) {
 	return true
 }
 
-// pending reports whether forgetting the pause would change a decision, with nobody in line. Calls that
-// it has sent away may come back a little after its end, and one of them is the probe.
+// pending reports whether forgetting the pause would change a decision, with nobody in line. Calls
+// that it has sent away may come back a little after its end, and one of them is the probe.
 func (p *pause) pending(now time.Time) bool {
 	switch p.phase {
 	case shut:
@@ -116,18 +119,19 @@ func (p *pause) pending(now time.Time) bool {
 	return false
 }
 
-// Pause holds every caller for d, counted from now; of two pauses the one that ends later counts. When
-// it has passed, one call goes first, the probe. When that was answered, and after a second at the
-// latest, the others follow: the first at once and then spread out, twice as many in each tenth of a
-// second, as far as the limit permits. A probe that is refused brings the next pause, one that is
-// abandoned gives its place to the next in line. A pause that has passed with nobody in line is
+// Pause holds every caller for d, counted from now; of two pauses the one that ends later counts.
+// When it has passed, one call goes first, the probe. When that was answered, and after a second at
+// the latest, the others follow: the first at once and then spread out, twice as many in each tenth
+// of a second, as far as the limit permits. A probe that is refused brings the next pause, one that
+// is abandoned gives its place to the next in line. A pause that has passed with nobody in line is
 // forgotten after one more second.
 //
-// A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the call,
-// or a [retry.Quota] with nothing remaining until its reset, both no longer than [HintCap]. However
-// many calls bring one, it is one pause, up to the latest time that any of them named. After(err, 0),
-// refused without a time, pauses for half a second, and twice as long each time the probe is refused
-// so, up to 30 s; answers to calls that went before the pause began do not count again.
+// A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the
+// call, or a [retry.Quota] with nothing remaining until its reset, both no longer than [HintCap].
+// However many calls bring one, it is one pause, up to the latest time that any of them named.
+// After(err, 0), refused without a time, pauses for half a second, and twice as long each time the
+// probe is refused so, up to 30 s; answers to calls that went before the pause began do not count
+// again.
 func (l *Limiter) Pause(d time.Duration) {
 	if l == nil {
 		return
@@ -176,8 +180,8 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	}
 }
 
-// shut is pauseUntil for this process, and has a source that others share hold them too. It requires
-// that l.mu is held.
+// shut is pauseUntil for this process, and has a source that others share hold them too. It
+// requires that l.mu is held.
 func (l *Limiter) shut(now, until time.Time) (began bool) {
 	if l.members == nil {
 		for _, s := range l.sources {
@@ -187,9 +191,9 @@ func (l *Limiter) shut(now, until time.Time) (began bool) {
 	return l.pauseUntil(now, until)
 }
 
-// pauseUntil holds everybody until the given time and reports whether that is a new pause. Thousands of
-// answers may each make it a little longer, so the line is looked through only if somebody could no
-// longer fit. It requires that l.mu is held.
+// pauseUntil holds everybody until the given time and reports whether that is a new pause.
+// Thousands of answers may each make it a little longer, so the line is looked through only if
+// somebody could no longer fit. It requires that l.mu is held.
 func (l *Limiter) pauseUntil(now, until time.Time) (began bool) {
 	before := l.pause.until
 	began = l.pause.shut(now, until)
@@ -200,7 +204,8 @@ func (l *Limiter) pauseUntil(now, until time.Time) (began bool) {
 	return began
 }
 
-// settle gives back the tokens of a call that was not made, and moves a pause on whose probe has come back.
+// settle gives back the tokens of a call that was not made, and moves a pause on whose probe has
+// come back.
 func (l *Limiter) settle(t *ticket, o outcome) {
 	if o != unmade && t.probe == 0 {
 		return

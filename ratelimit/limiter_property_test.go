@@ -13,8 +13,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Whatever comes, leaves, is refused further in or changes the limit: between any two moments no more calls are made than the
-// bucket holds and the limits of that time fill in.
+// Whatever comes, leaves, is refused further in or changes the limit: between any two moments no
+// more calls are made than the bucket holds and the limits of that time fill in.
 func TestNeverMoreCallsThanTheLimitPermits(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
@@ -118,8 +118,8 @@ func TestHalfOfTenThousandWaitersLeaveAndTheOthersTakeTheirPlaces(t *testing.T) 
 	})
 }
 
-// Whichever answer of a burst names the latest time: nobody goes before it, whatever else is answered,
-// given up or charged meanwhile.
+// Whichever answer of a burst names the latest time: nobody goes before it, whatever else is
+// answered, given up or charged meanwhile.
 func TestNobodyGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
 	for _, policy := range []func() *ratelimit.Limiter{
 		func() *ratelimit.Limiter { return ratelimit.New(rate.Inf, 1) },

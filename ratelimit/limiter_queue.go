@@ -135,8 +135,9 @@ func (l *Limiter) opens(now time.Time) time.Time {
 	return l.ended(now)
 }
 
-// ended is opens if there may be a pause. A member's becomes one of its own, so that here too one call
-// goes first when it has passed. One that has passed with nobody in line is forgotten after a while.
+// ended is opens if there may be a pause. A member's becomes one of its own, so that here too one
+// call goes first when it has passed. One that has passed with nobody in line is forgotten after a
+// while.
 func (l *Limiter) ended(now time.Time) time.Time {
 	for _, m := range l.members {
 		if until := m.shutUntil(now); until.After(now) {
@@ -160,8 +161,8 @@ func (l *Limiter) shutUntil(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// refund gives n tokens back to each of the sources except those that were free, which gave none. The
-// members' own lines may have missed just these.
+// refund gives n tokens back to each of the sources except those that were free, which gave none.
+// The members' own lines may have missed just these.
 func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
 	for i, s := range sources {
 		if free&(1<<i) == 0 {
@@ -225,7 +226,8 @@ func (l *Limiter) reject(w *waiter[ticket], k, before int) error {
 	return l.rejection(l.turn(w, k, before))
 }
 
-// rejection is what a call is refused with. Coming back is worth it at the given time; zero: unknown.
+// rejection is what a call is refused with. Coming back is worth it at the given time; zero:
+// unknown.
 func (l *Limiter) rejection(at time.Time, reason error) error {
 	r := &retry.Rejection{Policy: l.label, Reason: reason, Quota: l.quota(l.now)}
 	if !at.IsZero() {
@@ -250,7 +252,8 @@ func (l *Limiter) remember(w *waiter[ticket], at time.Time) {
 	}
 }
 
-// replan follows a change for the worse or the better: who no longer fits is refused, who is due goes.
+// replan follows a change for the worse or the better: who no longer fits is refused, who is due
+// goes.
 func (l *Limiter) replan() {
 	broken := l.Validate()
 	l.checked, l.latest = l.now, l.now.Add(forever)

@@ -92,7 +92,8 @@ func TestSetBurst(t *testing.T) {
 	})
 }
 
-// What is set wrong and right again leaves no debt, and no bucket that has lost count of its tokens.
+// What is set wrong and right again leaves no debt, and no bucket that has lost count of its
+// tokens.
 func TestSetRightAgainItLimits(t *testing.T) {
 	nan, inf := rate.Limit(math.NaN()), rate.Limit(math.Inf(1))
 	set := func(change func(*ratelimit.Limiter)) *ratelimit.Limiter {

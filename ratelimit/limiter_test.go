@@ -299,7 +299,8 @@ func TestBadConfigurationFailsEveryCall(t *testing.T) {
 	}
 }
 
-// A zero Limiter has no line and no bucket; what is set or paused of it does not make it another error.
+// A zero Limiter has no line and no bucket; what is set or paused of it does not make it another
+// error.
 func TestAZeroLimiterSaysThatItIsZero(t *testing.T) {
 	var l ratelimit.Limiter
 	l.SetLimit(1)

@@ -10,9 +10,9 @@ import (
 
 // line is the queue of those who wait at a [Limiter] or a [Pacer]: the higher priority first, and
 // first in first out within one. Nobody in it holds anything: what it waits for, a T, is taken when
-// the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be given back
-// (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set for its
-// head.
+// the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be given
+// back (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set
+// for its head.
 //
 // While all in it have one priority the line is a plain list. The first who overtakes another makes
 // an index over it, which lasts until the line is empty.
@@ -27,8 +27,8 @@ type line[T any] struct {
 	wakeAt     time.Time // what timer is set for; zero: nothing
 }
 
-// waiter is a call in a line. It is kept within 128 bytes, so that a wait costs no more than a timer
-// per call would.
+// waiter is a call in a line. It is kept within 128 bytes, so that a wait costs no more than a
+// timer per call would.
 type waiter[T any] struct {
 	prev, next *waiter[T]
 	seat       *seat[T] // in the index, if there is one
@@ -40,8 +40,8 @@ type waiter[T any] struct {
 	ticket     T
 }
 
-// newWaiter makes a waiter of the call of ctx, which arrived at the given time. It asks ctx, which may
-// be anybody's code, so it must not be called with a mutex held. ended is ctx's Done channel.
+// newWaiter makes a waiter of the call of ctx, which arrived at the given time. It asks ctx, which
+// may be anybody's code, so it must not be called with a mutex held. ended is ctx's Done channel.
 func newWaiter[T any](ctx context.Context, n int, arrived time.Time) (w *waiter[T], ended <-chan struct{}) {
 	w = &waiter[T]{n: n, arrived: arrived, patience: forever}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -82,7 +82,8 @@ func (q *line[T]) ahead(w *waiter[T], o owner[T]) (k, tokens int) {
 
 func (q *line[T]) overtakes(w *waiter[T]) bool { return q.tail != nil && w.priority > q.tail.priority }
 
-// join puts w into the line. Those behind wait longer, and who of them no longer fits is turned away.
+// join puts w into the line. Those behind wait longer, and who of them no longer fits is turned
+// away.
 func (q *line[T]) join(w *waiter[T], o owner[T]) {
 	w.done = make(chan error, 1)
 	overtakes := q.overtakes(w)
@@ -124,8 +125,8 @@ func (q *line[T]) indexed(o owner[T]) {
 	}
 }
 
-// forgetIndex is for when waits have changed otherwise than by who is in line. The next who overtakes
-// makes a new one.
+// forgetIndex is for when waits have changed otherwise than by who is in line. The next who
+// overtakes makes a new one.
 func (q *line[T]) forgetIndex() { q.index = nil }
 
 // reap turns away those who no longer fit. Each makes the wait of those behind shorter again.
@@ -283,8 +284,8 @@ func stand[T any](ctx context.Context, o owner[T], w *waiter[T], ended <-chan st
 	return w.ticket, err
 }
 
-// abandoned is the rejection of a waiter whose context has ended, so that everybody further out hears
-// that the callee was not reached; nil if it has not.
+// abandoned is the rejection of a waiter whose context has ended, so that everybody further out
+// hears that the callee was not reached; nil if it has not.
 func abandoned[T any](ctx context.Context, o owner[T], left bool) error {
 	end := retry.Ended(ctx)
 	if end == nil {

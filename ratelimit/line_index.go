@@ -6,9 +6,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// index knows of a line with several priorities where a newcomer's place is, and who cannot bear that
-// others go first, in logarithmic time. It is a treap over the waiters in their order, which keeps for
-// each the room it has left; whoever comes in between takes room from all behind at once.
+// index knows of a line with several priorities where a newcomer's place is, and who cannot bear
+// that others go first, in logarithmic time. It is a treap over the waiters in their order, which
+// keeps for each the room it has left; whoever comes in between takes room from all behind at once.
 type index[T any] struct {
 	root *seat[T]
 	last uint64
@@ -26,15 +26,16 @@ type seat[T any] struct {
 	owed        room // what those below have yet to be given
 }
 
-// room is how much more may come before a waiter until its turn is too late: tokens, which the sources
-// take their time for, and calls, which a ramp spreads out.
+// room is how much more may come before a waiter until its turn is too late: tokens, which the
+// sources take their time for, and calls, which a ramp spreads out.
 type room struct{ tokens, calls int }
 
 func (r room) plus(x room) room { return room{r.tokens + x.tokens, r.calls + x.calls} }
 func (r room) times(k int) room { return room{k * r.tokens, k * r.calls} }
 func (r room) overdrawn() bool  { return r.tokens < 0 || r.calls < 0 }
 
-// boundless is more than ever comes before a waiter, and may be added to without overflow on 32 bits.
+// boundless is more than ever comes before a waiter, and may be added to without overflow on 32
+// bits.
 const boundless = 1 << 29
 
 // roomOf is the room of w behind k others who want so many tokens.

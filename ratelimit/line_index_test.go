@@ -14,8 +14,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// plainQueue is a line that looks at everybody at each step: the oracle. A waiter fits while no more
-// tokens and no more calls come before it than it was given.
+// plainQueue is a line that looks at everybody at each step: the oracle. A waiter fits while no
+// more tokens and no more calls come before it than it was given.
 type plainQueue struct {
 	order []*waiter[int]
 	most  map[*waiter[int]]room
@@ -150,8 +150,9 @@ func check(t *testing.T, q *line[int], want []*waiter[int]) {
 	}
 }
 
-// Whatever comes, leaves, overtakes, pauses, is charged, given back or changed: after each step everybody
-// in line can be served in time, nobody is admitted after its deadline, and in the end nothing is left.
+// Whatever comes, leaves, overtakes, pauses, is charged, given back or changed: after each step
+// everybody in line can be served in time, nobody is admitted after its deadline, and in the end
+// nothing is left.
 func TestWhoeverIsInLineCanBeServedInTime(t *testing.T) {
 	refused := 0
 	for seed := range uint64(60) {

@@ -113,8 +113,8 @@ func MaxWait(d time.Duration) Option {
 	}}
 }
 
-// HintCap bounds how long a hint of the callee (a Retry-After, a quota that is used up) may pause the
-// callers; a longer one counts as d. The default is an hour; 0 ignores hints. It does not bound
+// HintCap bounds how long a hint of the callee (a Retry-After, a quota that is used up) may pause
+// the callers; a longer one counts as d. The default is an hour; 0 ignores hints. It does not bound
 // Pause, nor the rest that a Pacer takes without a hint, which is half a second at least.
 func HintCap(d time.Duration) Option {
 	return Option{"HintCap", d, forLimiter | forPacer, func(c *config) string {

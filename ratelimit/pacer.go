@@ -13,19 +13,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Pacer is a policy that learns how fast its callee lets it go, and goes so fast. It starts with a few
-// calls in flight and adds to them until the callee refuses; then it rests, measures what was accepted,
-// and keeps to that, with a look from time to time whether more is possible. Waiting calls go by
-// priority ([retry.WithPriority]), first in first out within one.
+// Pacer is a policy that learns how fast its callee lets it go, and goes so fast. It starts with a
+// few calls in flight and adds to them until the callee refuses; then it rests, measures what was
+// accepted, and keeps to that, with a look from time to time whether more is possible. Waiting
+// calls go by priority ([retry.WithPriority]), first in first out within one.
 //
 // An outcome is a refusal if it is marked by [retry.After] (httpx marks a 429 and a 503 with
-// Retry-After), if its StatusCode is 429, or if [Refused] says so. It pauses every caller of the pacer,
-// and however many calls in flight bring one, it counts once. No call goes before the latest time that
-// any answer has named. A bare 503, a reset, a body cut off, and an answer that is out for longer than
-// a second and six times the usual are refusals only if the callee proves to refuse that way. So is a
-// 403 that nobody has called a refusal: three different pages in a row are taken for one, and if that
-// was wrong it costs three rests. A 500, 502, 504 or a timeout was admitted and says nothing of the
-// rate; nor does a call that its caller gave up.
+// Retry-After), if its StatusCode is 429, or if [Refused] says so. It pauses every caller of the
+// pacer, and however many calls in flight bring one, it counts once. No call goes before the latest
+// time that any answer has named. A bare 503, a reset, a body cut off, and an answer that is out
+// for longer than a second and six times the usual are refusals only if the callee proves to refuse
+// that way. So is a 403 that nobody has called a refusal: three different pages in a row are taken
+// for one, and if that was wrong it costs three rests. A 500, 502, 504 or a timeout was admitted
+// and says nothing of the rate; nor does a call that its caller gave up.
 //
 // A page that is refused again and again while others are admitted is refused for itself, and says
 // nothing of the rate. The pacer knows pages by [retry.PageOf]; httpx names them.
@@ -38,19 +38,20 @@ import (
 // outcome. One that has none after 30 seconds, or after the rest if that was longer, holds them no
 // more: the next goes alone in its place.
 //
-// A call made from inside a call, with its context, needs no place in flight: it shares the one of the
-// call around it, one at a time, is paced like any, and goes before those in line. Of several at once
-// the others take free places, or are rejected at once.
+// A call made from inside a call, with its context, needs no place in flight: it shares the one of
+// the call around it, one at a time, is paced like any, and goes before those in line. Of several
+// at once the others take free places, or are rejected at once.
 //
-// It takes three to seven refusals to learn a limit, most of them within the first seconds, and about
-// twenty an hour to follow it. A server that bans for so few may ban it: use [Careful] there, or begin
-// with [StartRate] below the limit and bound it by [MaxRate].
+// It takes three to seven refusals to learn a limit, most of them within the first seconds, and
+// about twenty an hour to follow it. A server that bans for so few may ban it: use [Careful] there,
+// or begin with [StartRate] below the limit and bound it by [MaxRate].
 //
 // A pacer stands for one limit: share it among all who are under that limit, one for each host
 // (policies.Keyed). Put it inside the retry loop, so that retries are paced too, and outside of a
 // breaker. [Pacer.Explain] says what it believes.
 //
-// A Pacer is safe for concurrent use. The zero Pacer is a configuration error; make one with [NewPacer].
+// A Pacer is safe for concurrent use. The zero Pacer is a configuration error; make one with
+// [NewPacer].
 type Pacer struct {
 	config
 	invalid error
@@ -71,9 +72,9 @@ type Pacer struct {
 
 // NewPacer makes a pacer that knows nothing yet.
 //
-// Options: [StartRate], [MaxRate], [MaxInFlight], [MaxWait], [HintCap], [Refused], [Careful], [Named].
-// Without them it searches from the start, the callee is the only bound, and a call waits as long as its
-// context allows.
+// Options: [StartRate], [MaxRate], [MaxInFlight], [MaxWait], [HintCap], [Refused], [Careful],
+// [Named]. Without them it searches from the start, the callee is the only bound, and a call waits
+// as long as its context allows.
 func NewPacer(opts ...Option) *Pacer {
 	return newPacer(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), opts)
 }
@@ -108,8 +109,9 @@ func (p *Pacer) Validate() error {
 	return p.invalid
 }
 
-// Do lets the call go when it is its turn, or refuses it: with a [*retry.Rejection] that Is [ErrLimited] and carries the wait,
-// where that would be longer than [MaxWait], or than the context lives, which also Is context.DeadlineExceeded.
+// Do lets the call go when it is its turn, or refuses it: with a [*retry.Rejection] that Is
+// [ErrLimited] and carries the wait, where that would be longer than [MaxWait], or than the context
+// lives, which also Is context.DeadlineExceeded.
 func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -200,8 +202,8 @@ func (v view) parksLonger(before view) bool {
 	return v.parked && (!before.parked || v.gate > before.gate)
 }
 
-// change is what observers hear of a change of mind that concerns the callers: not of one more slot, nor of what is learned while
-// parked. It is zero if there is nothing to tell.
+// change is what observers hear of a change of mind that concerns the callers: not of one more
+// slot, nor of what is learned while parked. It is zero if there is nothing to tell.
 func (p *Pacer) change(now time.Duration, before, after view) (e retry.Event) {
 	switch {
 	case after.parksLonger(before):

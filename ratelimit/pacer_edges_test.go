@@ -13,7 +13,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Where the user's own bound is reached by calls that hang, and one of them is overdue, the line waits and does not spin.
+// Where the user's own bound is reached by calls that hang, and one of them is overdue, the line
+// waits and does not spin.
 func TestPacerDoesNotSpinWhereItsBoundIsReached(t *testing.T) {
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +33,8 @@ func TestPacerDoesNotSpinWhereItsBoundIsReached(t *testing.T) {
 	}
 }
 
-// A time in seconds that rounds to just before what it stands for is no reason to ask again at once, for ever.
+// A time in seconds that rounds to just before what it stands for is no reason to ask again at
+// once, for ever.
 func TestPacerIsNotHeldByARoundingError(t *testing.T) {
 	for i := range 300 {
 		synctest.Test(t, func(t *testing.T) {
@@ -65,7 +67,8 @@ func TestPacerRateIsANumber(t *testing.T) {
 	})
 }
 
-// Whichever answer of a burst says when to come back: nothing goes before the latest time that any has named.
+// Whichever answer of a burst says when to come back: nothing goes before the latest time that any
+// has named.
 func TestPacerKeepsToTheLatestTimeThatWasNamed(t *testing.T) {
 	for _, c := range []struct {
 		name    string

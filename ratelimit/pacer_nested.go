@@ -9,8 +9,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// flight is the context of a call that a pacer let go. A call of the same pacer made with it is nested: its
-// caller holds a place in flight until it is done, so it must not wait for one.
+// flight is the context of a call that a pacer let go. A call of the same pacer made with it is
+// nested: its caller holds a place in flight until it is done, so it must not wait for one.
 type flight struct {
 	context.Context
 	pacer  *Pacer
@@ -62,8 +62,9 @@ func (f *flight) takeBack() {
 	}
 }
 
-// enterNested lets a call go that is made from inside of one. It is paced like any and waits for nothing but time: the place in
-// flight is the one of the call around it, or one that is free now. While it waits nobody else goes, so its turn is the next.
+// enterNested lets a call go that is made from inside of one. It is paced like any and waits for
+// nothing but time: the place in flight is the one of the call around it, or one that is free now.
+// While it waits nobody else goes, so its turn is the next.
 func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
 	w, _ := newWaiter[pass](ctx, 1, time.Now())
 	lent := outer.lend()
@@ -88,7 +89,8 @@ func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender 
 	return c, lent, nil
 }
 
-// untilTurn waits for the turn of a nested call and takes it. It returns the wait that was expected.
+// untilTurn waits for the turn of a nested call and takes it. It returns the wait that was
+// expected.
 func (p *Pacer) untilTurn(ctx context.Context, shares bool, w *waiter[pass]) (c pass, expected time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

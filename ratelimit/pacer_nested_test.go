@@ -14,7 +14,8 @@ import (
 
 func ok(context.Context) error { return nil }
 
-// No nesting hangs: whatever the bound, calls within calls come to their end in about the time that the pace takes.
+// No nesting hangs: whatever the bound, calls within calls come to their end in about the time that
+// the pace takes.
 func TestPacerNestedCallsNeverHang(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -63,7 +64,8 @@ func TestPacerNestedCallsNeverHang(t *testing.T) {
 	}
 }
 
-// The single call after a park may make another: that one does not wait for the outcome of the first.
+// The single call after a park may make another: that one does not wait for the outcome of the
+// first.
 func TestPacerNestedInTheSingleCallAfterAPark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t, time.Second)
@@ -78,7 +80,8 @@ func TestPacerNestedInTheSingleCallAfterAPark(t *testing.T) {
 	})
 }
 
-// A nested call is paced and parked like any, waits ahead of the line, and leaves it whole when it is given up.
+// A nested call is paced and parked like any, waits ahead of the line, and leaves it whole when it
+// is given up.
 func TestPacerNestedCallsArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxRate(1), MaxInFlight(1))
@@ -114,7 +117,8 @@ func TestPacerNestedCallsArePaced(t *testing.T) {
 	})
 }
 
-// Of several at once within one call the first has the call's own place; the others take free ones, or are refused at once.
+// Of several at once within one call the first has the call's own place; the others take free ones,
+// or are refused at once.
 func TestPacerNestedCallsAtOnce(t *testing.T) {
 	for _, c := range []struct{ places, refused int }{{1, 3}, {2, 2}, {3, 1}} {
 		synctest.Test(t, func(t *testing.T) {

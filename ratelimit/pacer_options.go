@@ -2,7 +2,8 @@ package ratelimit
 
 import "golang.org/x/time/rate"
 
-// StartRate begins at r calls a second instead of searching. It is where the search begins, not a bound.
+// StartRate begins at r calls a second instead of searching. It is where the search begins, not a
+// bound.
 func StartRate(r rate.Limit) Option {
 	return Option{"StartRate", r, forPacer, func(c *config) string { c.startRate = r; return positive(r) }}
 }
@@ -23,26 +24,27 @@ func MaxInFlight(n int) Option {
 	}}
 }
 
-// Careful keeps to a budget of refusals, for servers that ban: never a fifth within a minute, whatever
-// the callee's limit and however it is counted. A call goes only if refusals stay within the budget
-// should it be refused, and all that are on their way too; so a jail that forgives four refusals a
-// minute is not earned. It holds for refusals in plain words: a 429, a [retry.After] mark, [Refused],
-// httpx.Refused. If a callee refuses by a bare 503, a reset or silence, these must first be told from
-// noise, which costs a few. Calls made within calls (see [Pacer]) come on top, and the budget is this
-// pacer's: two pacers for one callee spend two.
+// Careful keeps to a budget of refusals, for servers that ban: never a fifth within a minute,
+// whatever the callee's limit and however it is counted. A call goes only if refusals stay within
+// the budget should it be refused, and all that are on their way too; so a jail that forgives four
+// refusals a minute is not earned. It holds for refusals in plain words: a 429, a [retry.After]
+// mark, [Refused], httpx.Refused. If a callee refuses by a bare 503, a reset or silence, these must
+// first be told from noise, which costs a few. Calls made within calls (see [Pacer]) come on top,
+// and the budget is this pacer's: two pacers for one callee spend two.
 //
-// Its price is time. No more than four calls are on their way at once, two at first; a refusal makes
-// the next minute slow, and four stop everything until the first of them is a minute old. On simulated
-// servers drawn widely it reaches 0.51 of the speed of a client that knows the limit, without it 0.62;
-// with a jail of five a minute at the end of a burst, 0.8 instead of 0.4. The figures are printed by
-// go run ./ratelimit/internal/pacing/figures.
+// Its price is time. No more than four calls are on their way at once, two at first; a refusal
+// makes the next minute slow, and four stop everything until the first of them is a minute old. On
+// simulated servers drawn widely it reaches 0.51 of the speed of a client that knows the limit,
+// without it 0.62; with a jail of five a minute at the end of a burst, 0.8 instead of 0.4. The
+// figures are printed by go run ./ratelimit/internal/pacing/figures.
 func Careful() Option {
 	return Option{"Careful", none{}, forPacer, func(c *config) string { c.careful = true; return "" }}
 }
 
-// Refused says which other errors are the callee's refusal: a 403, a page that asks for a human. It must be safe for concurrent use.
-// An error that concerns one page only should not be among them: it would slow all. It hears of errors only: to httpx's client.Get
-// an accepted 403 is a response and no error, so say there which responses are refusals, with httpx.Refused.
+// Refused says which other errors are the callee's refusal: a 403, a page that asks for a human. It
+// must be safe for concurrent use. An error that concerns one page only should not be among them:
+// it would slow all. It hears of errors only: to httpx's client.Get an accepted 403 is a response
+// and no error, so say there which responses are refusals, with httpx.Refused.
 func Refused(is func(error) bool) Option {
 	o := Option{"Refused", nil, forPacer, func(c *config) string {
 		c.refused = is

@@ -79,8 +79,8 @@ func (w *watched) enter(made bool) (leave func()) {
 	}
 }
 
-// Whatever becomes of the calls, and whoever gives up: nobody goes before a park has ended, one goes alone after it, and MaxRate and
-// MaxInFlight hold.
+// Whatever becomes of the calls, and whoever gives up: nobody goes before a park has ended, one
+// goes alone after it, and MaxRate and MaxInFlight hold.
 func TestPacerKeepsItsWordWhateverBecomesOfTheCalls(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {

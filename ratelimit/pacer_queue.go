@@ -100,8 +100,8 @@ func (p *Pacer) send(now time.Duration) pass {
 	return pass{p.machine.OnSend(now.Seconds()), now}
 }
 
-// dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end of his patience. As all have the
-// same patience, his ends first.
+// dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end
+// of his patience. As all have the same patience, his ends first.
 func (p *Pacer) dispatch(now time.Duration) {
 	if p.nested > 0 { // its turn is the next, and what goes then looks at the line
 		p.line.silence()
@@ -132,12 +132,13 @@ func (p *Pacer) dispatch(now time.Duration) {
 	p.line.silence()
 }
 
-// leastWait is what a timer is set for at least: where the machine says "not yet" to a moment that no clock can tell from now, asking
-// again at once would spin.
+// leastWait is what a timer is set for at least: where the machine says "not yet" to a moment that
+// no clock can tell from now, asking again at once would spin.
 const leastWait = time.Microsecond
 
-// replan follows a change for the worse or the better: who no longer fits is refused, who is due goes. A pace that is stated anew
-// with every answer is no reason to look at the whole line each time.
+// replan follows a change for the worse or the better: who no longer fits is refused, who is due
+// goes. A pace that is stated anew with every answer is no reason to look at the whole line each
+// time.
 func (p *Pacer) replan(now time.Duration, parked bool) {
 	if p.line.head == nil {
 		return
@@ -207,7 +208,8 @@ func (p *Pacer) rejection(reason error, wait time.Duration) error {
 
 const forever = time.Duration(math.MaxInt64)
 
-// duration is s seconds in whole nanoseconds: never less, but for the error of a float; 0 if s is negative.
+// duration is s seconds in whole nanoseconds: never less, but for the error of a float; 0 if s is
+// negative.
 func duration(s float64) time.Duration {
 	ns := math.Ceil(s*1e9 - 1e-3)
 	if ns >= math.MaxInt64 {

@@ -133,8 +133,8 @@ func TestPacerMaxWait(t *testing.T) {
 	})
 }
 
-// thousands of goroutines come to p at one moment, in order; each call takes d. It returns when those went who did not give up, in
-// order of arrival, and how many were on their way at once.
+// thousands of goroutines come to p at one moment, in order; each call takes d. It returns when
+// those went who did not give up, in order of arrival, and how many were on their way at once.
 func thousands(t *testing.T, p *Pacer, n int, d time.Duration, cancelled func(i int) bool) (at []time.Duration, most int) {
 	t.Helper()
 	start := time.Now()
@@ -248,7 +248,8 @@ func TestHalfOfTenThousandWhoLeaveFreeTheirPlacesAtOnce(t *testing.T) {
 	})
 }
 
-// A rate that is found to be lower is no better than a park: rule 6 holds for those who wait already.
+// A rate that is found to be lower is no better than a park: rule 6 holds for those who wait
+// already.
 func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxInFlight(1))

@@ -44,7 +44,8 @@ var servers = []server{
 	{"haproxy", haproxy("http-request deny deny_status 429"), func() *limitertest.Server { return limitertest.HAProxy(realRate, time.Second) }},
 }
 
-// The pacer gets as much out of the real server as out of its model, within 10 points of what the server permits.
+// The pacer gets as much out of the real server as out of its model, within 10 points of what the
+// server permits.
 func TestRealServersAgreeWithTheirModels(t *testing.T) {
 	t.Parallel()
 	for _, s := range servers {
@@ -92,8 +93,8 @@ func TestLimiterKeepsWithinRealServers(t *testing.T) {
 	}
 }
 
-// A Retry-After that one call hears holds all: the server, which counts what it refuses, has nothing to refuse after the first
-// burst.
+// A Retry-After that one call hears holds all: the server, which counts what it refuses, has
+// nothing to refuse after the first burst.
 func TestLimiterObeysARealServersRetryAfter(t *testing.T) {
 	t.Parallel()
 	url := haproxy(`http-request return status 429 hdr retry-after 2`)(t)
@@ -120,7 +121,8 @@ func TestLimiterObeysARealServersRetryAfter(t *testing.T) {
 	}
 }
 
-// thrice fails if what it tries fails three times: these tests run in real time, beside whatever else the machine does.
+// thrice fails if what it tries fails three times: these tests run in real time, beside whatever
+// else the machine does.
 func thrice(t *testing.T, try func() (problem string)) {
 	t.Helper()
 	var problem string
@@ -302,8 +304,8 @@ func start(t *testing.T, path, conf string, args ...string) (url, said string) {
 	return "", "it does not listen"
 }
 
-// given are the addresses that servers of this run have had. HAProxy shares a port that is taken instead of failing, so that
-// two tests with the same one would talk to each other's server.
+// given are the addresses that servers of this run have had. HAProxy shares a port that is taken
+// instead of failing, so that two tests with the same one would talk to each other's server.
 var given sync.Map
 
 func unusedAddress(t *testing.T) string {

@@ -13,7 +13,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// A crawl that is stopped in the middle of the search and goes on later loses no time by what it saved.
+// A crawl that is stopped in the middle of the search and goes on later loses no time by what it
+// saved.
 func TestRestoredInTheMiddleOfTheSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := func() func(context.Context) error {

@@ -9,7 +9,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Snapshot is what is worth keeping of a pacer across a restart. It can be written as JSON. The zero Snapshot knows nothing.
+// Snapshot is what is worth keeping of a pacer across a restart. It can be written as JSON. The
+// zero Snapshot knows nothing.
 type Snapshot struct {
 	Taken       time.Time     // by the wall clock
 	ParkedUntil time.Time     // by the wall clock; zero: not parked
@@ -23,8 +24,8 @@ type Snapshot struct {
 	Plain       bool          // the callee refuses in plain words, so that a reset or a bare 503 is none
 }
 
-// Snapshot returns what the pacer knows now. For those of policies.Keyed, range over its All at the end, and Restore in the function
-// that creates them.
+// Snapshot returns what the pacer knows now. For those of policies.Keyed, range over its All at the
+// end, and Restore in the function that creates them.
 func (p *Pacer) Snapshot() Snapshot {
 	if p == nil || p.machine == nil {
 		return Snapshot{}
@@ -42,9 +43,10 @@ func (p *Pacer) Snapshot() Snapshot {
 	return s
 }
 
-// Restore begins with what an earlier pacer knew. A park that is not over by the wall clock goes on, and the first call after it
-// goes alone. The zero Snapshot changes nothing. Restore must come before the first call; then, and with a snapshot that makes no
-// sense, it changes nothing and returns an error that Is [retry.ErrConfig].
+// Restore begins with what an earlier pacer knew. A park that is not over by the wall clock goes
+// on, and the first call after it goes alone. The zero Snapshot changes nothing. Restore must come
+// before the first call; then, and with a snapshot that makes no sense, it changes nothing and
+// returns an error that Is [retry.ErrConfig].
 func (p *Pacer) Restore(s Snapshot) error {
 	if err := p.Validate(); err != nil {
 		return err

@@ -70,7 +70,8 @@ func TestSnapshotThatMakesNoSenseChangesNothing(t *testing.T) {
 	}
 }
 
-// Whatever was written into a file, what Restore takes does no harm: no panic, and a call goes within the bounds of a park.
+// Whatever was written into a file, what Restore takes does no harm: no panic, and a call goes
+// within the bounds of a park.
 func FuzzRestore(f *testing.F) {
 	f.Add(5.0, 4.0, 3, int64(time.Second), int64(time.Second), int64(time.Second), int64(time.Minute), true)
 	f.Add(1e308, 0.0, math.MaxInt, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), false)
@@ -147,7 +148,8 @@ func TestAPartOfASnapshot(t *testing.T) {
 	})
 }
 
-// A snapshot of a pacer that met any server goes through JSON and back, and what was restored says the same.
+// A snapshot of a pacer that met any server goes through JSON and back, and what was restored says
+// the same.
 func TestSnapshotRoundTrip(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// After a park one call goes alone. If it hangs, the next goes alone half a minute later. That the first is
-// admitted after all is news, that it is refused is none.
+// After a park one call goes alone. If it hangs, the next goes alone half a minute later. That the
+// first is admitted after all is news, that it is refused is none.
 func TestPacerGivesUpASingleRequestThatHangs(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -80,7 +80,8 @@ func TestPacerGivesUpASingleRequestThatHangs(t *testing.T) {
 	}
 }
 
-// What the machine adds to a hint, so that it does not come back a moment early, stays within the cap.
+// What the machine adds to a hint, so that it does not come back a moment early, stays within the
+// cap.
 func TestPacerParksNoLongerThanHintCap(t *testing.T) {
 	for _, c := range []struct{ hint, hintCap, want time.Duration }{
 		{time.Hour, time.Minute, time.Minute},

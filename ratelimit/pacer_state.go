@@ -9,8 +9,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rate is the rate that the pacer goes by, in calls a second: [StartRate] from the start, then what was learned; rate.Inf while
-// none is known.
+// Rate is the rate that the pacer goes by, in calls a second: [StartRate] from the start, then what
+// was learned; rate.Inf while none is known.
 func (p *Pacer) Rate() rate.Limit { return p.State().Rate }
 
 // who is how the pacer is called in events and rejections.
@@ -76,9 +76,9 @@ func (p *Pacer) String() string {
 	return line + ")"
 }
 
-// Explain says in one line what the pacer believes of its callee and why, for a person and not for a program: the rate and
-// between what it lies, what a bucket may lend, refusals of the last minute, when it looks for more, how the callee refuses,
-// what it says of its quota.
+// Explain says in one line what the pacer believes of its callee and why, for a person and not for
+// a program: the rate and between what it lies, what a bucket may lend, refusals of the last
+// minute, when it looks for more, how the callee refuses, what it says of its quota.
 func (p *Pacer) Explain() string {
 	if err := p.Validate(); err != nil {
 		return err.Error()
@@ -88,8 +88,8 @@ func (p *Pacer) Explain() string {
 	return p.who() + ": " + p.machine.Explain(p.now().Seconds())
 }
 
-// Stats returns the figures of the pacer: the rate it goes by, its mode, how long it is parked, calls in flight, how many may be
-// and how many wait.
+// Stats returns the figures of the pacer: the rate it goes by, its mode, how long it is parked,
+// calls in flight, how many may be and how many wait.
 func (p *Pacer) Stats() []retry.Stat {
 	if p.Validate() != nil {
 		return nil
@@ -125,8 +125,9 @@ func perSecond(r float64) string {
 // staleAfter is how long a learned rate is worth keeping that nobody uses.
 const staleAfter = time.Hour
 
-// Idle reports whether the pacer could be forgotten without changing a decision: nobody waits or is on the way, nothing pauses it,
-// the next call may go at once, and it has learned nothing of a limit, or nothing that was used within an hour.
+// Idle reports whether the pacer could be forgotten without changing a decision: nobody waits or is
+// on the way, nothing pauses it, the next call may go at once, and it has learned nothing of a
+// limit, or nothing that was used within an hour.
 func (p *Pacer) Idle() bool {
 	if p == nil || p.machine == nil {
 		return true

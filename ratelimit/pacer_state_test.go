@@ -74,7 +74,8 @@ func TestPacerTellsWhyItMoved(t *testing.T) {
 	})
 }
 
-// What is forgotten is not missed, and what would be missed is not forgotten; but nothing is kept for ever.
+// What is forgotten is not missed, and what would be missed is not forgotten; but nothing is kept
+// for ever.
 func TestPacerIdleKeepsWhatMatters(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -45,8 +45,8 @@ func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 	}
 	status, _ := statusOf(err)
 	if marks.Hinted && wait == 0 && status/100 == 2 {
-		// A captcha that comes as a page: more often it is about the page than about the rate, and a
-		// server that means the rate gives it to every page.
+		// A captcha that comes as a page: more often it is about the page than about the rate, and
+		// a server that means the rate gives it to every page.
 		a.Kind = pacing.Untold
 		return a, answer
 	}
@@ -65,8 +65,8 @@ func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 	return a, v
 }
 
-// heard is what a stated quota asks of the machine. The cap bounds a park and the distance of two calls, not the pace: a day's quota
-// is not to be spent in an hour.
+// heard is what a stated quota asks of the machine. The cap bounds a park and the distance of two
+// calls, not the pace: a day's quota is not to be spent in an hour.
 func heard(q retry.Quota, hintCap time.Duration) pacing.Answer {
 	spread := func(calls int, over time.Duration) float64 {
 		return min(over.Seconds(), float64(calls)*hintCap.Seconds())
@@ -123,5 +123,6 @@ func kindOf(err error) (pacing.Kind, verdict) {
 	return pacing.Fine, answer
 }
 
-// unreached are the operations of a [net.OpError] that end before the callee has seen the call: a proxy's and a TLS handshake's too.
+// unreached are the operations of a [net.OpError] that end before the callee has seen the call: a
+// proxy's and a TLS handshake's too.
 var unreached = []string{"dial", "proxyconnect", "socks connect", "remote error", "local error"}

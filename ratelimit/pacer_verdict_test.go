@@ -149,7 +149,8 @@ func TestARefusalWithoutATimeWaitsForTheStatedReset(t *testing.T) {
 	}
 }
 
-// The cap bounds a park and the distance of two calls, not the pace: a day's quota is not to be spent in an hour.
+// The cap bounds a park and the distance of two calls, not the pace: a day's quota is not to be
+// spent in an hour.
 func TestPacerPacesByAResetBeyondTheCap(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -189,7 +190,8 @@ func TestPacerHearsASuccessThatStatesNothingIsLeft(t *testing.T) {
 	}
 }
 
-// Nothing a callee states, in earnest or not, holds a call longer than the cap (and the pacer's own two percent).
+// Nothing a callee states, in earnest or not, holds a call longer than the cap (and the pacer's own
+// two percent).
 func TestPacerIsNotHeldBeyondTheCapByAnyQuota(t *testing.T) {
 	for _, q := range []retry.Quota{
 		{Limit: 1, Remaining: 1, Window: 24 * time.Hour, Reset: 24 * time.Hour},

@@ -8,8 +8,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Two processes under one quota: together they make ten calls a second. Here both are in this one, and
-// the store is in memory; redislimit.New makes one on Redis.
+// Two processes under one quota: together they make ten calls a second. Here both are in this one,
+// and the store is in memory; redislimit.New makes one on Redis.
 func ExampleShared() {
 	store := ratelimit.NewStore()
 	here := ratelimit.New(100, 5, ratelimit.Shared(store, "catalog", ratelimit.Member("here")))

@@ -600,8 +600,8 @@ func TestSharedStats(t *testing.T) {
 	})
 }
 
-// A store that is away again and again, and keeps its state, gives nobody what it has saved up meanwhile:
-// the members have used it.
+// A store that is away again and again, and keeps its state, gives nobody what it has saved up
+// meanwhile: the members have used it.
 func TestSharedOutagesAddUpToNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newWire(ratelimit.NewStore(), 2*ms)

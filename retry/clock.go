@@ -2,16 +2,17 @@ package retry
 
 import "time"
 
-// epoch makes reading the clock cheap: a difference needs the monotonic reading only. It lies so far
-// back that the readings are positive in a testing/synctest bubble too, where it is the year 2000.
+// epoch makes reading the clock cheap: a difference needs the monotonic reading only. It lies so
+// far back that the readings are positive in a testing/synctest bubble too, where it is the year
+// 2000.
 var epoch = time.Now().Add(-century)
 
 const century = 100 * 365 * 24 * time.Hour
 
-// At hands a reading of the clock on, of [Next.Clock] by a policy that calls next right after it: the
-// policy that stands next in the chain need not read it again. It holds for that policy alone and not
-// for those further in, because between any two others time may pass: in a queue, or in a policy that
-// knows nothing of this.
+// At hands a reading of the clock on, of [Next.Clock] by a policy that calls next right after it:
+// the policy that stands next in the chain need not read it again. It holds for that policy alone
+// and not for those further in, because between any two others time may pass: in a queue, or in a
+// policy that knows nothing of this.
 func (n Next) At(clock time.Duration) Next {
 	n.at = -clock
 	return n
@@ -29,6 +30,6 @@ func (n Next) Clock() time.Duration {
 // Now is [TimeOf] Clock.
 func (n Next) Now() time.Time { return TimeOf(n.Clock()) }
 
-// TimeOf is a reading of the clock as a time with a monotonic reading. After the wall clock was set it
-// tells another date than time.Now.
+// TimeOf is a reading of the clock as a time with a monotonic reading. After the wall clock was set
+// it tells another date than time.Now.
 func TimeOf(clock time.Duration) time.Time { return epoch.Add(clock) }

@@ -9,7 +9,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// TestReadingOfTheClock: it is handed to the next policy and not beyond, whatever time passes there.
+// TestReadingOfTheClock: it is handed to the next policy and not beyond, whatever time passes
+// there.
 func TestReadingOfTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var read []time.Duration

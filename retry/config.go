@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// ErrConfig is the family of configuration mistakes. Such an error is final: no loop retries it and no breaker counts it.
+// ErrConfig is the family of configuration mistakes. Such an error is final: no loop retries it and
+// no breaker counts it.
 var ErrConfig = errors.New("bad configuration")
 
 var (
@@ -17,7 +18,8 @@ var (
 	errNilObserver   = ConfigErrorf("retry.Observe", "nil observer")
 )
 
-// ConfigErrorf makes the error that a misconfigured policy returns from Do and Validate. It Is [ErrConfig].
+// ConfigErrorf makes the error that a misconfigured policy returns from Do and Validate. It Is
+// [ErrConfig].
 func ConfigErrorf(policy, format string, args ...any) error {
 	return &configError{policy + ": " + fmt.Sprintf(format, args...)}
 }
@@ -28,8 +30,8 @@ func (e *configError) Error() string        { return e.text }
 func (e *configError) Is(target error) bool { return target == ErrConfig }
 
 // Validate returns every configuration error in p, each of which Is [ErrConfig], or nil. Call it at
-// start-up; without it the same error comes back from the first call. A policy takes part by a method
-// Validate() error. A wrapper without one is looked through: see [Walk].
+// start-up; without it the same error comes back from the first call. A policy takes part by a
+// method Validate() error. A wrapper without one is looked through: see [Walk].
 func Validate(p Policy) error {
 	v, ok := p.(interface{ Validate() error })
 	if !ok {

@@ -28,8 +28,8 @@
 //
 // # Promises
 //
-// Every policy of this module keeps them. One of your own can break them, as a function that returns
-// nil for a failure does.
+// Every policy of this module keeps them. One of your own can break them, as a function that
+// returns nil for a failure does.
 //
 //  1. The first policy of a chain is the outermost. Retry(Breaker(f)) counts every attempt,
 //     Breaker(Retry(f)) once.
@@ -51,20 +51,21 @@
 //
 // Verdicts travel outward as marks on the error: the code that knows what a failure means marks it,
 // the loop and the breaker around it read the marks ([VerdictOf]). [Permanent] says "no further
-// attempt". [Neutral] says "not the callee's fault". Both together are the final answer of a healthy
-// callee, such as 404 or "no rows". [After] carries the callee's wish for patience. [Unmark] hides
-// the marks of an inner service from the chain further out.
+// attempt". [Neutral] says "not the callee's fault". Both together are the final answer of a
+// healthy callee, such as 404 or "no rows". [After] carries the callee's wish for patience.
+// [Unmark] hides the marks of an inner service from the chain further out.
 //
 // # Rejections
 //
 // Policies that refuse a call return a [Rejection]: breaker open, limit reached, bulkhead full,
 // budget spent, or a wait in a queue that the context ended. Each names its policy, its reason, and
-// when it is worth coming back. The callee was not reached, so a rejection is not a failure: it uses
-// no attempt, a breaker further out does not count it, a limiter further out takes its token back.
+// when it is worth coming back. The callee was not reached, so a rejection is not a failure: it
+// uses no attempt, a breaker further out does not count it, a limiter further out takes its token
+// back.
 //
 // A rejection fails fast. A loop waits for it only if its time is no longer than the delay that the
-// loop would take anyway, or if policies.Patience allows more. So a guard in front of a dead service
-// costs its callers nothing.
+// loop would take anyway, or if policies.Patience allows more. So a guard in front of a dead
+// service costs its callers nothing.
 //
 // # Observation
 //

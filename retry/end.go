@@ -26,10 +26,10 @@ type pair [2]error
 func (p *pair) Error() string   { return fmt.Sprintf("%v: %v", p[0], p[1]) }
 func (p *pair) Unwrap() []error { return p[:] }
 
-// WithEnd adds what ended ctx to err, since callees often omit it: a command says that it was killed,
-// net/http tells the cause only. The error it returns Is err, ctx.Err() and context.Cause(ctx). It
-// returns err as it is if ctx lives, if err says it already, and if err is a configuration error. Do
-// does this to what its chain returns.
+// WithEnd adds what ended ctx to err, since callees often omit it: a command says that it was
+// killed, net/http tells the cause only. The error it returns Is err, ctx.Err() and
+// context.Cause(ctx). It returns err as it is if ctx lives, if err says it already, and if err is a
+// configuration error. Do does this to what its chain returns.
 func WithEnd(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

@@ -9,7 +9,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// A call that fails when its context ends need not say so: a command says that it was killed. The error tells both.
+// A call that fails when its context ends need not say so: a command says that it was killed. The
+// error tells both.
 func TestAFailureAtTheEndOfItsContextIsBoth(t *testing.T) {
 	shutdown := errors.New("shutdown")
 	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })

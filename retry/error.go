@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// The families of errors, for errors.Is. See also [ErrConfig]. The bounds of a loop are its attempts, its calls and its time, the
-// end of its schedule, the longest wait that it accepts (policies.HintCap), and as many rejections in a row as attempts.
+// The families of errors, for errors.Is. See also [ErrConfig]. The bounds of a loop are its
+// attempts, its calls and its time, the end of its schedule, the longest wait that it accepts
+// (policies.HintCap), and as many rejections in a row as attempts.
 var (
 	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached
 	ErrPermanent = errors.New("permanent error")   // a later attempt failed in a way that is not worth repeating
@@ -18,8 +19,8 @@ var (
 	ErrRejected  = errors.New("rejected")          // a policy refused to let the call through: see Rejection
 )
 
-// Error is what a guarded call returns that made more than one attempt, or could not make the next one.
-// By errors.Is and errors.As it matches both its Reason and the Last failure.
+// Error is what a guarded call returns that made more than one attempt, or could not make the next
+// one. By errors.Is and errors.As it matches both its Reason and the Last failure.
 type Error struct {
 	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined, ErrStopped, the context's cause, a rejection
 	Attempts int           // of this loop; one with loops inside of it may have led to more calls
@@ -64,7 +65,8 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Reason, e.Last}
 }
 
-// Rejection is the error of a policy that refused to let a call through. It Is [ErrRejected] and Is its Reason.
+// Rejection is the error of a policy that refused to let a call through. It Is [ErrRejected] and Is
+// its Reason.
 type Rejection struct {
 	Policy     string        // who refused: "breaker catalog"
 	Reason     error         // breaker.ErrOpen, ratelimit.ErrLimited, policies.ErrFull, policies.ErrBudget, ...
@@ -74,7 +76,8 @@ type Rejection struct {
 }
 
 // Error is one line: who, why, until when, and the failure behind it. A Reason with a method
-// Refusal(after time.Duration) string words the why and the when itself; after is RetryAfter, rounded.
+// Refusal(after time.Duration) string words the why and the when itself; after is RetryAfter,
+// rounded.
 func (r *Rejection) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", r.Policy)
@@ -95,7 +98,8 @@ func (r *Rejection) Error() string {
 	return b.String()
 }
 
-// Unwrap gives Reason only: a breaker's Cause is another call's failure, and must not decide over this one.
+// Unwrap gives Reason only: a breaker's Cause is another call's failure, and must not decide over
+// this one.
 func (r *Rejection) Unwrap() error { return r.Reason }
 
 // Timeout makes a loop that the deadline ended a timeout to those who ask as package net does.

@@ -5,15 +5,18 @@ import (
 	"errors"
 )
 
-// errAborted is what done is told when the call did not return: it panicked, or ended its goroutine.
+// errAborted is what done is told when the call did not return: it panicked, or ended its
+// goroutine.
 var errAborted = errors.New("the call panicked or ended its goroutine")
 
-// Gate makes a policy of a function that admits a call or refuses it, as a semaphore, a lock or a quota does.
+// Gate makes a policy of a function that admits a call or refuses it, as a semaphore, a lock or a
+// quota does.
 //
-// admit runs before the call. If it returns an error the call is not made and the error goes out: a [*Rejection], or an error
-// with [ErrRejected] in its tree, is a refusal, anything else an ordinary failure. Otherwise done, which may be nil, runs
-// exactly once when the call is over, with its error; after a panic or runtime.Goexit with an error that says so, while the
-// panic goes on to the caller. A context that has ended is refused before admit is asked.
+// admit runs before the call. If it returns an error the call is not made and the error goes out: a
+// [*Rejection], or an error with [ErrRejected] in its tree, is a refusal, anything else an ordinary
+// failure. Otherwise done, which may be nil, runs exactly once when the call is over, with its
+// error; after a panic or runtime.Goexit with an error that says so, while the panic goes on to the
+// caller. A context that has ended is refused before admit is asked.
 func Gate(admit func(context.Context) (done func(error), err error)) Policy {
 	return gate(admit)
 }
@@ -34,7 +37,8 @@ func (g gate) Do(ctx context.Context, next Next) error {
 	if done == nil {
 		return next.Do(ctx)
 	}
-	// No recover: the panic keeps its value and its stack, and Goexit, which cannot be recovered, takes the same way out.
+	// No recover: the panic keeps its value and its stack, and Goexit, which cannot be recovered,
+	// takes the same way out.
 	outcome := errAborted
 	defer func() { done(outcome) }()
 	outcome = next.Do(ctx)

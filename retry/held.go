@@ -7,11 +7,12 @@ import (
 
 // Held marks, in the context of a call, that the call has a place of a policy: a slot, a permit. A
 // policy with a bounded number of places needs it, because a call that is made from inside a call
-// through the same policy would wait for a place that its own caller holds. One nested call at a time
-// may share the place instead.
+// through the same policy would wait for a place that its own caller holds. One nested call at a
+// time may share the place instead.
 //
-// The mark stands in the context that [Do] made, so it costs nothing if the policy keeps its Helds and
-// uses them again, each for itself alone; without a Do around there is no mark. The zero Held is ready for use.
+// The mark stands in the context that [Do] made, so it costs nothing if the policy keeps its Helds
+// and uses them again, each for itself alone; without a Do around there is no mark. The zero Held
+// is ready for use.
 type Held struct {
 	policy any
 	state  atomic.Uint64 // how often it was left, shifted by one, and whether the place is shared
@@ -21,8 +22,8 @@ type Held struct {
 
 const heldShared = 1
 
-// Enter marks the calls made with ctx, by which policy passes on its own, as inside a call of policy.
-// It must not be called again before Leave.
+// Enter marks the calls made with ctx, by which policy passes on its own, as inside a call of
+// policy. It must not be called again before Leave.
 func (h *Held) Enter(ctx context.Context, policy any) {
 	s := scopeOf(ctx)
 	if s == nil {
@@ -61,8 +62,8 @@ func (h *Held) Leave() {
 }
 
 // Inside reports whether ctx belongs to a call that has a place of policy, and, if no other nested
-// call shares that place at the moment, how to share it: unshare, to be called once the nested call is
-// over. If the place is shared already unshare is nil.
+// call shares that place at the moment, how to share it: unshare, to be called once the nested call
+// is over. If the place is shared already unshare is nil.
 func Inside(ctx context.Context, policy any) (inside bool, unshare func()) {
 	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
 		for h := s.held.Load(); h != nil; h = h.outer.Load() {

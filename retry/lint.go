@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Warning is what [Lint] finds: an order of policies that is valid and does not do what people expect.
+// Warning is what [Lint] finds: an order of policies that is valid and does not do what people
+// expect.
 type Warning struct {
 	Rule string // short and stable, to switch one off: "limiter-outside-loop"
 	Path string // of the policy it is about: see Walk
@@ -32,9 +33,9 @@ type Traits struct {
 	Chaos      bool // it injects faults
 }
 
-// Lint judges the order of the policies in p. [Validate] finds mistakes, which make every call fail;
-// Lint finds chains that work and harm: print what it returns at start-up, or fail a test with it.
-// Policies of policies.Keyed are seen once their key is in use. The rules:
+// Lint judges the order of the policies in p. [Validate] finds mistakes, which make every call
+// fail; Lint finds chains that work and harm: print what it returns at start-up, or fail a test
+// with it. Policies of policies.Keyed are seen once their key is in use. The rules:
 //
 //	timeout-shorter-than-delays   a Timeout outside a loop ends it before its last attempts
 //	patience-longer-than-timeout  a Timeout outside a loop ends before the loop's Patience

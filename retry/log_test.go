@@ -89,7 +89,8 @@ func TestLogKeysAreStable(t *testing.T) {
 	}
 }
 
-// TestLogToKeepsAHandlersRules: slog's own test of handlers passes through a logger that LogTo uses too.
+// TestLogToKeepsAHandlersRules: slog's own test of handlers passes through a logger that LogTo uses
+// too.
 func TestLogToKeepsAHandlersRules(t *testing.T) {
 	var buf bytes.Buffer
 	h := slog.NewJSONHandler(&buf, nil)

@@ -7,19 +7,21 @@ import (
 )
 
 // Marks are how a verdict travels outward through a chain: the code that knows marks the error, the
-// policies around it read the marks (see VerdictOf). A mark wraps: the text stays, and errors.Is and
-// errors.As see through it. Wrapping a marked error keeps its marks.
+// policies around it read the marks (see VerdictOf). A mark wraps: the text stays, and errors.Is
+// and errors.As see through it. Wrapping a marked error keeps its marks.
 
-// Permanent marks err as final: no loop makes a further attempt. A breaker still counts it as a failure, unless it is also
-// marked [Neutral]. Permanent(nil) is nil.
+// Permanent marks err as final: no loop makes a further attempt. A breaker still counts it as a
+// failure, unless it is also marked [Neutral]. Permanent(nil) is nil.
 func Permanent(err error) error { return marked(err, mark{permanent: true}) }
 
-// Neutral marks err as not the callee's fault: a breaker does not count it, a loop still retries it. With [Permanent] it is
-// the final answer of a healthy callee (404, no rows), which a breaker counts as a success. Neutral(nil) is nil.
+// Neutral marks err as not the callee's fault: a breaker does not count it, a loop still retries
+// it. With [Permanent] it is the final answer of a healthy callee (404, no rows), which a breaker
+// counts as a success. Neutral(nil) is nil.
 func Neutral(err error) error { return marked(err, mark{neutral: true}) }
 
-// After marks err with the callee's wish for the next attempt, as a Retry-After field does: not before wait has passed.
-// After(err, 0) says that the callee refused and gave no time. A negative wait is no mark. After(nil, d) is nil.
+// After marks err with the callee's wish for the next attempt, as a Retry-After field does: not
+// before wait has passed. After(err, 0) says that the callee refused and gave no time. A negative
+// wait is no mark. After(nil, d) is nil.
 func After(err error, wait time.Duration) error {
 	if wait < 0 {
 		return err
@@ -27,8 +29,9 @@ func After(err error, wait time.Duration) error {
 	return marked(err, mark{refused: true, after: wait})
 }
 
-// Unmark hides the marks and rejections in err from the policies further out, so that an inner service's verdicts do not
-// rule the outer chain. errors.Is and errors.As still see all of it. Unmark(nil) is nil.
+// Unmark hides the marks and rejections in err from the policies further out, so that an inner
+// service's verdicts do not rule the outer chain. errors.Is and errors.As still see all of it.
+// Unmark(nil) is nil.
 func Unmark(err error) error {
 	if err == nil {
 		return nil

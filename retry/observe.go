@@ -46,13 +46,13 @@ type Event struct {
 	Time    time.Time // when it ended; it began at Time.Add(-Took)
 }
 
-// Observer is told of events, in the goroutine of the call and between its steps: it should be quick, must be safe for
-// concurrent use, and what it panics with reaches the caller.
+// Observer is told of events, in the goroutine of the call and between its steps: it should be
+// quick, must be safe for concurrent use, and what it panics with reaches the caller.
 type Observer func(context.Context, Event)
 
-// Observe is a policy that has o told of all that the policies inside it do, and of the call. It changes nothing, but
-// lets no call in once the context has ended. Any number may be nested; the innermost is told first.
-// Where there is no Observe, no event is made.
+// Observe is a policy that has o told of all that the policies inside it do, and of the call. It
+// changes nothing, but lets no call in once the context has ended. Any number may be nested; the
+// innermost is told first. Where there is no Observe, no event is made.
 func Observe(o Observer) Policy { return observe(o) }
 
 type observe Observer
@@ -105,12 +105,13 @@ type watch struct {
 
 func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
 
-// Observed reports whether anybody around ctx observes: for a policy whose events cost something to make.
+// Observed reports whether anybody around ctx observes: for a policy whose events cost something to
+// make.
 func Observed(ctx context.Context) bool { return watchers(ctx) != nil }
 
-// Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what it decides. Where they
-// are zero, Attempt and Depth are filled in from ctx, Time with the present. A loop, which stands outside of its own
-// attempts, sets the first two itself.
+// Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
+// it decides. Where they are zero, Attempt and Depth are filled in from ctx, Time with the present.
+// A loop, which stands outside of its own attempts, sets the first two itself.
 func Emit(ctx context.Context, e Event) {
 	st := scopeOf(ctx).load()
 	if st.watch == nil {

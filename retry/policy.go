@@ -7,14 +7,16 @@ import (
 
 // Policy decides whether, when and how often the rest of a chain runs.
 //
-// A policy sees a context and an error and never the result, so one value serves calls of every type. Do may call next
-// zero, one or many times, one at a time, and must have returned from it before it returns. It is called by many
-// goroutines at once, so whatever belongs to one call is made in Do.
+// A policy sees a context and an error and never the result, so one value serves calls of every
+// type. Do may call next zero, one or many times, one at a time, and must have returned from it
+// before it returns. It is called by many goroutines at once, so whatever belongs to one call is
+// made in Do.
 //
-// A policy may also have a method Validate() error, which [Validate] asks for configuration mistakes, and may be an
-// [Idler]. One that can refuse a call without looking at it, as an open breaker, may have a method
-// Refuse(ctx context.Context, p Policy) error: [Do] asks it first, and with an error makes nothing for the call. p is the
-// policy that Do was given: for another one, of which this is only a part, it returns nil.
+// A policy may also have a method Validate() error, which [Validate] asks for configuration
+// mistakes, and may be an [Idler]. One that can refuse a call without looking at it, as an open
+// breaker, may have a method Refuse(ctx context.Context, p Policy) error: [Do] asks it first, and
+// with an error makes nothing for the call. p is the policy that Do was given: for another one, of
+// which this is only a part, it returns nil.
 type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
@@ -45,20 +47,23 @@ func (f PolicyFunc) Validate() error {
 	return nil
 }
 
-// Next is the rest of the chain and, at its end, the call. It is a small value: copy it freely, but do not keep it after
-// the policy it was given to has returned. The zero Next does nothing and succeeds.
+// Next is the rest of the chain and, at its end, the call. It is a small value: copy it freely, but
+// do not keep it after the policy it was given to has returned. The zero Next does nothing and
+// succeeds.
 type Next struct {
 	rest []Policy
 	end  end
 	at   time.Duration // positive: what the policy around has read from the clock; negative: what At hands on
 }
 
-// end is what stands behind the last policy of a chain: the call, or what is left of an enclosing chain.
+// end is what stands behind the last policy of a chain: the call, or what is left of an enclosing
+// chain.
 type end interface {
 	run(ctx context.Context) error
 }
 
-// Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the attempts are numbered.
+// Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the
+// attempts are numbered.
 func (n Next) Do(ctx context.Context) error {
 	if len(n.rest) > 0 {
 		return n.rest[0].Do(ctx, Next{n.rest[1:], n.end, max(0, -n.at)})
@@ -80,11 +85,12 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 	return n.Do(within(ctx, outer.begin(attempt)))
 }
 
-// Do sends call through p and returns the last value and the last failure. A nil p and the empty chain just call.
+// Do sends call through p and returns the last value and the last failure. A nil p and the empty
+// chain just call.
 //
-// A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error matches, by errors.Is and
-// errors.As, what call returned and what ended the matter: see [Error] and [Rejection]. The value is the one of the last call
-// that was made, in every case.
+// A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error
+// matches, by errors.Is and errors.As, what call returned and what ended the matter: see [Error]
+// and [Rejection]. The value is the one of the last call that was made, in every case.
 func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
 	if call == nil {
 		var zero T
@@ -97,7 +103,8 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 		var zero T
 		return zero, WithEnd(ctx, err)
 	}
-	// One allocation holds everything a call needs: its function, its value and its node in the context.
+	// One allocation holds everything a call needs: its function, its value and its node in the
+	// context.
 	t := &task[T]{call: call}
 	t.open(ctx)
 	err := p.Do(&t.scope, Next{end: t})
@@ -105,8 +112,8 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 }
 
 // refused asks a policy that can refuse a call without looking at it, as an open breaker, before
-// anything is made for the call: a guard is busiest while its callee is down. The policy is told whom
-// it answers for, because a type that embeds it has its methods and perhaps another Do.
+// anything is made for the call: a guard is busiest while its callee is down. The policy is told
+// whom it answers for, because a type that embeds it has its methods and perhaps another Do.
 func refused(ctx context.Context, p Policy) error {
 	if r, ok := p.(interface {
 		Refuse(ctx context.Context, p Policy) error

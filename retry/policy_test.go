@@ -156,7 +156,8 @@ func TestAttemptAndDepth(t *testing.T) {
 				if a, d := retry.Attempt(ctx), retry.Depth(ctx); fmt.Sprintf("%d/%d", a, d) != seen[len(seen)-1] {
 					t.Errorf("the call saw %d/%d, the policy %s", a, d, seen[len(seen)-1])
 				}
-				// A call within the call is inside the same loops, and a loop of its own counts anew.
+				// A call within the call is inside the same loops, and a loop of its own counts
+				// anew.
 				_, _ = retry.Do(ctx, again(2), func(in context.Context) (int, error) {
 					if retry.Depth(in) != retry.Depth(ctx)+1 {
 						t.Errorf("inner depth %d in %d", retry.Depth(in), retry.Depth(ctx))

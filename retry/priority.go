@@ -2,9 +2,9 @@ package retry
 
 import "context"
 
-// Priority orders calls in the queues of limiters, pacers, bulkheads and adaptive limits: the higher
-// goes first, calls of one priority in the order they came. Under overload the lower is shed first.
-// Any value between and beyond the three named ones is fine.
+// Priority orders calls in the queues of limiters, pacers, bulkheads and adaptive limits: the
+// higher goes first, calls of one priority in the order they came. Under overload the lower is shed
+// first. Any value between and beyond the three named ones is fine.
 type Priority int
 
 // The usual priorities. The zero Priority is Normal.

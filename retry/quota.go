@@ -27,8 +27,8 @@ type report struct {
 // maxReports is how many reports of one call are kept; the oldest go.
 const maxReports = 16
 
-// Report tells the limiters and pacers around a call, in the Do that made it, what the callee said of
-// its limit; a successful call may report too. Of several reports of one call the one that binds
+// Report tells the limiters and pacers around a call, in the Do that made it, what the callee said
+// of its limit; a successful call may report too. Of several reports of one call the one that binds
 // holds; those of a later call replace those of an earlier. Limiters further out than that Do, or
 // than a policies.Keyed in it, serve other callees too and do not hear it. Outside a Do it does
 // nothing.

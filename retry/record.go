@@ -50,8 +50,8 @@ func (r *Record) Add(_ context.Context, e Event) {
 	}
 }
 
-// Events returns what was recorded, in the order it ended. If events were left out, they are missing
-// after the first 128.
+// Events returns what was recorded, in the order it ended. If events were left out, they are
+// missing after the first 128.
 func (r *Record) Events() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,8 +79,8 @@ func (r *Record) read() flight {
 	return f
 }
 
-// String is a readable timeline: a line for each call, wait and decision, when it began, how long it
-// took.
+// String is a readable timeline: a line for each call, wait and decision, when it began, how long
+// it took.
 func (r *Record) String() string { return r.read().text() }
 
 // MarshalJSON gives the same as an object. Times are seconds since the record began:
@@ -89,6 +89,6 @@ func (r *Record) String() string { return r.read().text() }
 //	 "spans": [{"at": 0.011, "took": 0.03, "share": 0.03, "inside": 0, "kind": "call", "attempt": 1, "error": "boom"}, ...],
 //	 "events": [{"at": 0.044, "kind": "retry", "policy": "exponential", "attempt": 1, "wait": 1, "error": "boom"}, ...]}
 //
-// A span is a stretch of time: a call, a wait, or ("kind": "") time that no policy claims. The shares
-// of all spans add up to took. inside counts the spans around it.
+// A span is a stretch of time: a call, a wait, or ("kind": "") time that no policy claims. The
+// shares of all spans add up to took. inside counts the spans around it.
 func (r *Record) MarshalJSON() ([]byte, error) { return json.Marshal(r.read().json()) }

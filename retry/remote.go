@@ -7,11 +7,11 @@ import (
 
 type remoteKey struct{}
 
-// WithRemoteAttempt returns a context for work that a retry loop in another process asked for, as its
-// given attempt, counted from 1: a server calls it for a caller that it trusts. [Attempt] is that
-// number and [Depth] counts that loop. The loops of package policies leave the retrying to it and make
-// one attempt each, as with policies.OutermostOnly: three services that call each other with three
-// attempts each would else make 27 calls. An n below 1 counts as 1.
+// WithRemoteAttempt returns a context for work that a retry loop in another process asked for, as
+// its given attempt, counted from 1: a server calls it for a caller that it trusts. [Attempt] is
+// that number and [Depth] counts that loop. The loops of package policies leave the retrying to it
+// and make one attempt each, as with policies.OutermostOnly: three services that call each other
+// with three attempts each would else make 27 calls. An n below 1 counts as 1.
 func WithRemoteAttempt(ctx context.Context, n int) context.Context {
 	around := scopeOf(ctx).load()
 	st := state{attempt: max(1, n), depth: around.depth + 1, watch: around.watch, at: beside}
@@ -25,9 +25,9 @@ func RemoteLoop(ctx context.Context) bool {
 	return remote
 }
 
-// Spent reports whether err, with which a loop gave up, leaves nothing to try for a loop in the process
-// that called this one: the loop has repeated the call and exhausted its attempts, or its callee said
-// so of its own loop, by an error in the tree with a method RetriesSpent() bool.
+// Spent reports whether err, with which a loop gave up, leaves nothing to try for a loop in the
+// process that called this one: the loop has repeated the call and exhausted its attempts, or its
+// callee said so of its own loop, by an error in the tree with a method RetriesSpent() bool.
 func Spent(err error) bool {
 	var told interface{ RetriesSpent() bool }
 	if errors.As(err, &told) && told.RetriesSpent() {

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// scope is the node that Do and every attempt put into the context. It answers who is around a call:
-// the loops, the observers, and what the callee reported of its limits. It is a context of our own
-// and not context.WithValue because it shares the one allocation of Do, and because a report travels
-// outward, against the flow of a context.
+// scope is the node that Do and every attempt put into the context. It answers who is around a
+// call: the loops, the observers, and what the callee reported of its limits. It is a context of
+// our own and not context.WithValue because it shares the one allocation of Do, and because a
+// report travels outward, against the flow of a context.
 type scope struct {
 	context.Context
 	state atomic.Pointer[state] // nil: no loop, no observer, no report
@@ -186,8 +186,9 @@ func (s *scope) loop() *scope {
 }
 
 // Hedged returns a context for the n-th call, from 1, that is made beside the first one of the same
-// attempt: [Attempt] counts it, and the attempts that follow count on. It is for a wrapper that makes
-// calls in parallel, as policies.Hedge; ctx is the one that the wrapper itself was called with.
+// attempt: [Attempt] counts it, and the attempts that follow count on. It is for a wrapper that
+// makes calls in parallel, as policies.Hedge; ctx is the one that the wrapper itself was called
+// with.
 func Hedged(ctx context.Context, n int) context.Context {
 	s := scopeOf(ctx)
 	around := s.load()

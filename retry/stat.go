@@ -1,7 +1,7 @@
 package retry
 
-// Stat is one figure of a stateful policy, for debug pages and gauges. Every stateful policy of this
-// module has a method Stats() []Stat, which may be called while calls run.
+// Stat is one figure of a stateful policy, for debug pages and gauges. Every stateful policy of
+// this module has a method Stats() []Stat, which may be called while calls run.
 type Stat struct {
 	Name  string  // lower case, words joined by "_": "rate", "waiting", "state"
 	Value float64 // in Unit

@@ -117,7 +117,8 @@ func (f flight) text() string {
 	return b.String()
 }
 
-// around counts the spans that a decision falls into: those of a call with a loop of its own inside.
+// around counts the spans that a decision falls into: those of a call with a loop of its own
+// inside.
 func (f flight) around(e Event) (n int) {
 	at := e.Time.Sub(f.zero)
 	for _, s := range f.spans {

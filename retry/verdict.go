@@ -33,18 +33,18 @@ func VerdictOf(err error) Verdict {
 	return r.Verdict
 }
 
-// IsPermanent reports whether err is marked [Permanent], or has [ErrPermanent] in its tree, as what a
-// loop returns that gave up on such an error. Like the other questions to marks it does not look
-// behind [Unmark]. errors.Is(err, ErrPermanent) answers another one: it is false for a mark, and may
-// be true behind Unmark.
+// IsPermanent reports whether err is marked [Permanent], or has [ErrPermanent] in its tree, as what
+// a loop returns that gave up on such an error. Like the other questions to marks it does not look
+// behind [Unmark]. errors.Is(err, ErrPermanent) answers another one: it is false for a mark, and
+// may be true behind Unmark.
 func IsPermanent(err error) bool { return VerdictOf(err).Permanent }
 
 // IsNeutral reports whether err is marked [Neutral].
 func IsNeutral(err error) bool { return VerdictOf(err).Neutral }
 
 // RetryAfter returns the time after which it is worth coming back, from an [After] mark or from a
-// [Rejection]. Of several the largest wins. It is false if nobody asked for patience; 0, true means:
-// refused, time unknown.
+// [Rejection]. Of several the largest wins. It is false if nobody asked for patience; 0, true
+// means: refused, time unknown.
 func RetryAfter(err error) (time.Duration, bool) {
 	v := VerdictOf(err)
 	return v.After, v.Refused

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Fits reports whether a wait that begins now ends before ctx's deadline. A policy does not begin one that does not.
+// Fits reports whether a wait that begins now ends before ctx's deadline. A policy does not begin
+// one that does not.
 func Fits(ctx context.Context, wait time.Duration) bool {
 	if wait <= 0 {
 		return true
@@ -15,21 +16,21 @@ func Fits(ctx context.Context, wait time.Duration) bool {
 	return !ok || time.Until(deadline) > wait
 }
 
-// Sleep is how a policy waits for e.Wait. It ends with ctx, and it is not begun if it cannot end before
-// ctx's deadline. A nil error means that the time has passed and ctx lives; otherwise the error Is
-// what ended ctx, or Is context.DeadlineExceeded at once and names e.Policy. A wait of 0 makes no
-// timer.
+// Sleep is how a policy waits for e.Wait. It ends with ctx, and it is not begun if it cannot end
+// before ctx's deadline. A nil error means that the time has passed and ctx lives; otherwise the
+// error Is what ended ctx, or Is context.DeadlineExceeded at once and names e.Policy. A wait of 0
+// makes no timer.
 //
-// Observers are told of the wait: Kind, Took, Err and Time are filled in. A loop, which stands outside
-// its own attempts, sets Attempt and Depth too (see [Emit]); for others e.Policy is enough.
+// Observers are told of the wait: Kind, Took, Err and Time are filled in. A loop, which stands
+// outside its own attempts, sets Attempt and Depth too (see [Emit]); for others e.Policy is enough.
 func Sleep(ctx context.Context, e Event) error {
 	var s Sleeper
 	return s.Sleep(ctx, e)
 }
 
-// Sleeper is [Sleep] for a policy that may wait many times in one call: it keeps its timer. It is for
-// one call and one goroutine at a time; the zero Sleeper is ready for use. (It is not for a pool: a
-// timer that was made in a testing/synctest bubble cannot be used outside.)
+// Sleeper is [Sleep] for a policy that may wait many times in one call: it keeps its timer. It is
+// for one call and one goroutine at a time; the zero Sleeper is ready for use. (It is not for a
+// pool: a timer that was made in a testing/synctest bubble cannot be used outside.)
 type Sleeper struct{ timer *time.Timer }
 
 // Sleep is the function Sleep.

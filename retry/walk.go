@@ -6,8 +6,8 @@ import "reflect"
 const maxMembers = 1000
 
 // Walk calls visit for p and the policies inside it, outermost first, until visit returns false. It
-// is for health pages and start-up checks; visiting is not a use of a key of policies.Keyed. A chain
-// itself is not visited, its members are.
+// is for health pages and start-up checks; visiting is not a use of a key of policies.Keyed. A
+// chain itself is not visited, its members are.
 //
 // path names the way: "keyed/shop.example/limiter catalog". A policy with a method
 //
@@ -106,8 +106,8 @@ func unwrap(p Policy) Policy {
 
 var policyType = reflect.TypeFor[Policy]()
 
-// Idle reports whether p could be forgotten without changing a decision: it, or what it wraps, is an
-// [Idler] and says so.
+// Idle reports whether p could be forgotten without changing a decision: it, or what it wraps, is
+// an [Idler] and says so.
 func Idle(p Policy) bool {
 	if i, ok := p.(Idler); ok {
 		return i.Idle()

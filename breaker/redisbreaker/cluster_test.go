@@ -12,7 +12,8 @@ import (
 	"github.com/reprise-go/reprise/breaker/redisbreaker"
 )
 
-// A cluster rejects a script whose keys are not in one slot; here each of two nodes has half of them.
+// A cluster rejects a script whose keys are not in one slot; here each of two nodes has half of
+// them.
 func TestCluster(t *testing.T) {
 	var nodes []*redis.Client
 	var addrs []string

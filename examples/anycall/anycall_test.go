@@ -12,7 +12,8 @@ func TestEveryOrderIsStoredOrRefusedForGood(t *testing.T) {
 		t.Fatalf("exit code %d\n%s%s", code, out.String(), errs.String())
 	}
 	text := out.String()
-	// Order 101 is stored once, by whoever came first, and refused to the others at the first call that got the lock.
+	// Order 101 is stored once, by whoever came first, and refused to the others at the first call
+	// that got the lock.
 	if stored, refused := strings.Count(text, " stored, "), strings.Count(text, "exists already"); stored != 6 || refused != 3 {
 		t.Errorf("%d stored, %d refused\n%s", stored, refused, text)
 	}

@@ -1,5 +1,6 @@
-// Command anycall guards a call that has nothing to do with HTTP: several writers store orders in one embedded SQLite
-// database, which really locks. A locked database is worth another try, a violated constraint is an answer.
+// Command anycall guards a call that has nothing to do with HTTP: several writers store orders in
+// one embedded SQLite database, which really locks. A locked database is worth another try, a
+// violated constraint is an answer.
 package main
 
 import (
@@ -100,7 +101,8 @@ func shop(ctx context.Context, writers, orders int, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	// Without SQLite's own busy timeout a locked database answers SQLITE_BUSY at once: the waiting is the chain's.
+	// Without SQLite's own busy timeout a locked database answers SQLITE_BUSY at once: the waiting
+	// is the chain's.
 	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "orders.db"))+"?_txlock=immediate&_pragma=busy_timeout(0)")
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func fetch(ctx context.Context, c *httpx.Client, url string) bool {
 	if err == nil {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
+		return resp.StatusCode < 300
 	}
 	wait := 20 * time.Millisecond
 	if after, ok := retry.RetryAfter(err); ok {

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// wire answers as the embedded server does, without a network, so that the waits run in virtual time.
+// wire answers as the embedded server does, without a network, so that the waits run in virtual
+// time.
 type wire struct{}
 
 func (wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -143,7 +144,8 @@ func TestRaiseMakesAStatusAFailure(t *testing.T) {
 	}
 }
 
-// TestReadmeShowsWhatIsPrinted runs the README's command and compares, but for the port, the order and the time.
+// TestReadmeShowsWhatIsPrinted runs the README's command and compares, but for the port, the order
+// and the time.
 func TestReadmeShowsWhatIsPrinted(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {

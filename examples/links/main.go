@@ -1,5 +1,6 @@
-// Command links fetches a list of links at once, retries those that answer with a listed status, and prints URL:status as
-// each finishes. Without flags it serves its own five links on the loopback interface.
+// Command links fetches a list of links at once, retries those that answer with a listed status,
+// and prints URL:status as each finishes. Without flags it serves its own five links on the
+// loopback interface.
 package main
 
 import (
@@ -184,9 +185,10 @@ func readLines(name string) (lines []string, err error) {
 	}
 }
 
-// guard is the chain. The breaker and the limiter belong to a host, and all its links share them. The breaker stands outside
-// of the loop and counts links, not requests: a host that is down has each link fail after its own attempts, while inside of
-// the loop the attempts would wait for the open breaker's next probe.
+// guard is the chain. The breaker and the limiter belong to a host, and all its links share them.
+// The breaker stands outside of the loop and counts links, not requests: a host that is down has
+// each link fail after its own attempts, while inside of the loop the attempts would wait for the
+// open breaker's next probe.
 func (c config) guard() retry.Policy {
 	limit := rate.Inf
 	if c.rate > 0 {

@@ -1,5 +1,5 @@
-// Package readme holds the Go blocks of the repository's README to the letter, so that they compile.
-// It lies in this module because the blocks use modules that the root must not require.
+// Package readme holds the Go blocks of the repository's README to the letter, so that they
+// compile. It lies in this module because the blocks use modules that the root must not require.
 package readme
 
 import (

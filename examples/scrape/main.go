@@ -1,10 +1,10 @@
-// Command scrape is the main job at its full size: three scrapers fetch the same site, one after the
-// other, each under its own identity. The site limits its clients, bans those who violate the limit too
-// often, fails at random, cuts bodies, asks for a human, has dead links and pages in old charsets, and
-// tells none of it. It is served on the loopback interface by this program.
+// Command scrape is the main job at its full size: three scrapers fetch the same site, one after
+// the other, each under its own identity. The site limits its clients, bans those who violate the
+// limit too often, fails at random, cuts bodies, asks for a human, has dead links and pages in old
+// charsets, and tells none of it. It is served on the loopback interface by this program.
 //
-// The scrapers are a plain loop, backoff per request as Python's aiohttp_retry does it, and reprise.
-// At the end there is a table, and a picture of what the site saw.
+// The scrapers are a plain loop, backoff per request as Python's aiohttp_retry does it, and
+// reprise. At the end there is a table, and a picture of what the site saw.
 package main
 
 import (

@@ -11,7 +11,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress tells a person how far a scraper is: a bar on a terminal, a line every few seconds elsewhere.
+// progress tells a person how far a scraper is: a bar on a terminal, a line every few seconds
+// elsewhere.
 type progress struct {
 	out  io.Writer
 	name string

@@ -57,8 +57,8 @@ var (
 	shaded = color.NRGBA{R: 0xc5, G: 0x30, B: 0x30, A: 0x30}
 )
 
-// draw makes a picture: for each scraper the requests that the site saw in each second, the limit as a
-// line, violations as dots on the axis, bans shaded.
+// draw makes a picture: for each scraper the requests that the site saw in each second, the limit
+// as a line, violations as dots on the axis, bans shaded.
 func draw(file string, results []result, l limit) error {
 	var longest float64
 	for _, r := range results {

@@ -96,8 +96,8 @@ func captcha(r *http.Response) bool {
 	return err == nil && isCaptcha(string(text))
 }
 
-// reprise is the scraper of README: one pacer for each host that all requests share, retries inside its
-// pace, refusals told from failures, and patience instead of lost pages.
+// reprise is the scraper of README: one pacer for each host that all requests share, retries inside
+// its pace, refusals told from failures, and patience instead of lost pages.
 func reprise(ctx context.Context, j job) result {
 	pacers := policies.Keyed(httpx.Host, func(host string) retry.Policy {
 		p := ratelimit.NewPacer(j.pacer...)
@@ -158,9 +158,9 @@ func plain(ctx context.Context, j job) result {
 	return loop(ctx, j, func(ctx context.Context, page string) (document, error) { return once(ctx, j.agent, page) })
 }
 
-// backoff retries each request by itself, as aiohttp_retry does: ExponentialRetry with its defaults (attempts=3,
-// start_timeout=0.1, max_timeout=30, factor=2), every exception, every server error, the statuses 429 and
-// 403, and a captcha by evaluate_response_callback.
+// backoff retries each request by itself, as aiohttp_retry does: ExponentialRetry with its defaults
+// (attempts=3, start_timeout=0.1, max_timeout=30, factor=2), every exception, every server error,
+// the statuses 429 and 403, and a captcha by evaluate_response_callback.
 func backoff(ctx context.Context, j job) result {
 	return loop(ctx, j, func(ctx context.Context, page string) (d document, err error) {
 		const attempts, start, most, factor = 3, 100 * time.Millisecond, 30 * time.Second, 2

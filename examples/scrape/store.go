@@ -17,8 +17,8 @@ import (
 )
 
 // store keeps pages in a directory: each in a file of its own, written beside and renamed, so that
-// there is no half of one; and a JSON line for each in pages.jsonl. A page whose file is there is done,
-// whether or not the program lived to write its line. A nil store keeps nothing.
+// there is no half of one; and a JSON line for each in pages.jsonl. A page whose file is there is
+// done, whether or not the program lived to write its line. A nil store keeps nothing.
 type store struct {
 	dir   string
 	base  *url.URL

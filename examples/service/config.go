@@ -43,8 +43,8 @@ type dependency struct {
 //go:embed config.json
 var builtin []byte
 
-// load reads a file, or the configuration that is built in if there is none. What the numbers must be is
-// not said here: the policies know, and retry.Validate asks them (see guards.go).
+// load reads a file, or the configuration that is built in if there is none. What the numbers must
+// be is not said here: the policies know, and retry.Validate asks them (see guards.go).
 func load(file string) (c config, err error) {
 	text, name := builtin, "the built-in configuration"
 	if file != "" {

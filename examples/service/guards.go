@@ -37,8 +37,8 @@ func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 		}
 		return g.page.Watch(name, p)
 	}
-	// Half of the requests may be sheddable: they wait at the back and go first. Nobody waits longer
-	// than a person would.
+	// Half of the requests may be sheddable: they wait at the back and go first. Nobody waits
+	// longer than a person would.
 	g.front = watch("front", policies.NewAdaptive(policies.Named("front"), policies.StartLimit(c.Front.Start),
 		policies.Between(4, c.Front.Most), policies.QueueOf(c.Front.Queue), policies.MaxWait(500*time.Millisecond)))
 	g.catalog = watch("catalog", outgoing("catalog", c.Catalog, stop))

@@ -26,7 +26,8 @@ const (
 	leaves        = 3 * time.Second
 )
 
-// phases take the service through what happens to services. The catalog works on 300 requests a second.
+// phases take the service through what happens to services. The catalog works on 300 requests a
+// second.
 func phases(quick bool) []phase {
 	s := time.Second
 	if quick {

@@ -17,8 +17,8 @@ var (
 	trouble = color.NRGBA{R: 0xd0, G: 0xa0, B: 0x20, A: 0x38}
 )
 
-// picture draws the runs over each other as an SVG: above the share of good answers, below the time to
-// the slowest, of orders and of visitors.
+// picture draws the runs over each other as an SVG: above the share of good answers, below the time
+// to the slowest, of orders and of visitors.
 func picture(file string, plan []phase, runs []run) error {
 	rows := []struct {
 		kind  kind

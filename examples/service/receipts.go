@@ -10,8 +10,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// receipts are printed after the answer, by as many workers as their guard has slots: a pool without a
-// channel, whose queue is bounded and which a shutdown waits for.
+// receipts are printed after the answer, by as many workers as their guard has slots: a pool
+// without a channel, whose queue is bounded and which a shutdown waits for.
 type receipts struct {
 	guard   retry.Policy
 	log     *slog.Logger

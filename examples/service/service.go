@@ -61,8 +61,8 @@ func start(c config, bare bool, log *slog.Logger) (*service, error) {
 	return s, nil
 }
 
-// handler puts the guard in front of what costs something. The health pages must answer when all else
-// is overloaded.
+// handler puts the guard in front of what costs something. The health pages must answer when all
+// else is overloaded.
 func (s *service) handler() http.Handler {
 	guard := httpx.Guard(s.guards.front)
 	mux := http.NewServeMux()
@@ -74,8 +74,8 @@ func (s *service) handler() http.Handler {
 	return mux
 }
 
-// matters says how much a kind of request does: looking is given up before buying. Every queue further
-// in knows it, and so do the services that are called.
+// matters says how much a kind of request does: looking is given up before buying. Every queue
+// further in knows it, and so do the services that are called.
 func matters(p retry.Priority, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(retry.WithPriority(r.Context(), p)))

@@ -12,8 +12,8 @@ import (
 	"github.com/reprise-go/reprise/policies"
 )
 
-// backend is a dependency in this program: it works on so many requests at a time, each takes so long,
-// and the others wait, as in most servers. It can be made to hang or to be slow.
+// backend is a dependency in this program: it works on so many requests at a time, each takes so
+// long, and the others wait, as in most servers. It can be made to hang or to be slow.
 type backend struct {
 	slots  chan struct{}
 	takes  atomic.Int64 // ns

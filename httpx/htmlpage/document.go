@@ -13,9 +13,9 @@ import (
 
 var _ httpx.Decoder[*html.Node] = Document
 
-// Document reads a page, decodes it like [Text], and parses it as browsers do: any text is a page, and the
-// tree always has html, head and body. What is in noscript is parsed too, as nobody here runs
-// scripts. Elements nested deeper than the parser's 512 levels become siblings instead.
+// Document reads a page, decodes it like [Text], and parses it as browsers do: any text is a page,
+// and the tree always has html, head and body. What is in noscript is parsed too, as nobody here
+// runs scripts. Elements nested deeper than the parser's 512 levels become siblings instead.
 //
 // The tree is golang.org/x/net/html's, which goquery takes as it is:
 //
@@ -23,8 +23,8 @@ var _ httpx.Decoder[*html.Node] = Document
 //	doc := goquery.NewDocumentFromNode(node)
 //	doc.Find("h1").Text()
 //
-// cascadia and htmlquery take the node itself. A tree takes some ten times the memory of its page: see
-// httpx.MaxBody.
+// cascadia and htmlquery take the node itself. A tree takes some ten times the memory of its page:
+// see httpx.MaxBody.
 func Document(r *http.Response) (*html.Node, error) {
 	text, err := Text(r)
 	if err != nil {
@@ -39,7 +39,8 @@ func Document(r *http.Response) (*html.Node, error) {
 
 const maxDepth = 500
 
-// flat parses a page that is nested too deeply for the parser, without its rules of what may stand where.
+// flat parses a page that is nested too deeply for the parser, without its rules of what may stand
+// where.
 func flat(text string) *html.Node {
 	doc := &html.Node{Type: html.DocumentNode}
 	add := func(to *html.Node, name atom.Atom) *html.Node {

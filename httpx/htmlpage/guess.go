@@ -15,10 +15,10 @@ import (
 	utf "golang.org/x/text/encoding/unicode"
 )
 
-// guess is for pages that do not say their charset: UTF-8 if the bytes are, and else the encoding in
-// which they look most like a language. What speaks for one, for each character that is not ASCII,
-// is how common it is in the language, and that letters stand beside letters of their own script. It needs
-// a few words of text; with less it may be wrong, as browsers are.
+// guess is for pages that do not say their charset: UTF-8 if the bytes are, and else the encoding
+// in which they look most like a language. What speaks for one, for each character that is not
+// ASCII, is how common it is in the language, and that letters stand beside letters of their own
+// script. It needs a few words of text; with less it may be wrong, as browsers are.
 func guess(body []byte) encoding.Encoding {
 	if bytes.Contains(body, []byte("\x1b$B")) || bytes.Contains(body, []byte("\x1b$@")) {
 		return japanese.ISO2022JP
@@ -61,7 +61,8 @@ func mostlyUTF8(b []byte) bool {
 
 const sampleBytes = 32 << 10
 
-// sampleOf is a part of body that begins where it is no longer ASCII, and is cut between characters.
+// sampleOf is a part of body that begins where it is no longer ASCII, and is cut between
+// characters.
 func sampleOf(body []byte) []byte {
 	start := bytes.IndexFunc(body, func(r rune) bool { return r >= 0x80 })
 	body = body[max(0, start-1):]

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// What a hostile page can be made of, over and over: none of it may take more than its length in time.
+// What a hostile page can be made of, over and over: none of it may take more than its length in
+// time.
 func TestDocument_and_Links_of_hostile_pages(t *testing.T) {
 	if testing.Short() {
 		t.Skip("parses 25 pages of 256 KiB")

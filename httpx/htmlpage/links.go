@@ -12,8 +12,9 @@ import (
 // LinkOption says which links [Links] gives.
 type LinkOption func(*linker)
 
-// SkipNofollow leaves out links whose rel says nofollow, ugc or sponsored, and all links of a page whose
-// robots meta element says nofollow or none. (What X-Robots-Tag says is in the response's header.)
+// SkipNofollow leaves out links whose rel says nofollow, ugc or sponsored, and all links of a page
+// whose robots meta element says nofollow or none. (What X-Robots-Tag says is in the response's
+// header.)
 func SkipNofollow() LinkOption {
 	return func(l *linker) {
 		l.obey = true
@@ -26,7 +27,8 @@ func SkipRel(values ...string) LinkOption {
 	return func(l *linker) { l.skip = append(l.skip, lower(values)...) }
 }
 
-// OnlyRel gives only links whose rel has one of values, as next, and those of link elements as well.
+// OnlyRel gives only links whose rel has one of values, as next, and those of link elements as
+// well.
 func OnlyRel(values ...string) LinkOption {
 	return func(l *linker) { l.only = append(l.only, lower(values)...) }
 }
@@ -47,12 +49,12 @@ type linker struct {
 	seen       map[string]bool
 }
 
-// Links gives what a page leads to, each once, in the order of the page: the links of a, area, frame and
-// iframe elements and of a refresh by meta, as far as they are http or https. They are made
-// absolute by the page's base element, and that by base, the URL that the page came from: Final of
-// an httpx.Result. Fragments are dropped. As browsers do it forgives white space and back slashes in links; those
-// that are no URLs nevertheless are left out. With a nil base, links stay relative unless the
-// page's base element is absolute.
+// Links gives what a page leads to, each once, in the order of the page: the links of a, area,
+// frame and iframe elements and of a refresh by meta, as far as they are http or https. They are
+// made absolute by the page's base element, and that by base, the URL that the page came from:
+// Final of an httpx.Result. Fragments are dropped. As browsers do it forgives white space and back
+// slashes in links; those that are no URLs nevertheless are left out. With a nil base, links stay
+// relative unless the page's base element is absolute.
 func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
 	if doc == nil {
 		return nil

@@ -56,13 +56,15 @@ const (
 
 var _ httpx.Decoder[Map] = Sitemap
 
-// Sitemap reads a sitemap or an index of sitemaps, as sitemaps.org describes them: XML, RSS, Atom, or
-// plain text with one URL a line, each of them packed by gzip or not, whatever the header says of it. It
-// forgives relative URLs, missing namespaces, charsets other than UTF-8, and dates that it cannot read.
+// Sitemap reads a sitemap or an index of sitemaps, as sitemaps.org describes them: XML, RSS, Atom,
+// or plain text with one URL a line, each of them packed by gzip or not, whatever the header says
+// of it. It forgives relative URLs, missing namespaces, charsets other than UTF-8, and dates that
+// it cannot read.
 //
 // It reads at most 50 MiB, unpacked, and keeps 50,000 entries: a longer file is an error, a longer
-// list is counted in LeftOut. Something that is no sitemap, as a page that says "not found", is an error. Both
-// are marked Permanent and Neutral: asking again would not help. What could be read comes with an error.
+// list is counted in LeftOut. Something that is no sitemap, as a page that says "not found", is an
+// error. Both are marked Permanent and Neutral: asking again would not help. What could be read
+// comes with an error.
 func Sitemap(r *http.Response) (Map, error) {
 	s := &sitemap{}
 	if r.Request != nil {

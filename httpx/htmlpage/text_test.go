@@ -36,7 +36,8 @@ func byName(t testing.TB, name string) encoding.Encoding {
 	return e
 }
 
-// samples are the first words of encyclopaedia articles on tea, in what their pages were once written.
+// samples are the first words of encyclopaedia articles on tea, in what their pages were once
+// written.
 var samples = []struct{ charset, text string }{
 	{"windows-1251", "Чай — напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
 	{"koi8-r", "Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},

@@ -16,9 +16,9 @@ const (
 	captcha = "<html><title>Are you human?</title><form id=\"captcha\"></form></html>\n"
 )
 
-// Handler serves HTTP as the server answers: the status, Retry-After and X-RateLimit fields, after the service time. A reset
-// closes the connection with a TCP reset, or aborts the response where that cannot be; a cut body ends in the middle. Time begins
-// with the call of Handler.
+// Handler serves HTTP as the server answers: the status, Retry-After and X-RateLimit fields, after
+// the service time. A reset closes the connection with a TCP reset, or aborts the response where
+// that cannot be; a cut body ends in the middle. Time begins with the call of Handler.
 func (s *Server) Handler() http.Handler {
 	began := time.Now()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,9 +47,9 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// Transport answers requests without any network, as the server does: for a test in a synctest bubble, where it takes no time.
-// A reset is an error that Is [syscall.ECONNRESET], a cut body ends in [io.ErrUnexpectedEOF]. Time begins with the call of
-// Transport.
+// Transport answers requests without any network, as the server does: for a test in a synctest
+// bubble, where it takes no time. A reset is an error that Is [syscall.ECONNRESET], a cut body ends
+// in [io.ErrUnexpectedEOF]. Time begins with the call of Transport.
 func (s *Server) Transport() http.RoundTripper { return &transport{s, time.Now()} }
 
 type transport struct {

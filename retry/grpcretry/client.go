@@ -15,8 +15,8 @@ import (
 
 type methodKey struct{}
 
-// Method returns the method of the call that ctx belongs to, as "/shop.Catalog/Get", on either side.
-// It is a key for policies.Keyed.
+// Method returns the method of the call that ctx belongs to, as "/shop.Catalog/Get", on either
+// side. It is a key for policies.Keyed.
 func Method(ctx context.Context) string {
 	m, _ := ctx.Value(methodKey{}).(string)
 	return m

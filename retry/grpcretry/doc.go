@@ -21,16 +21,16 @@
 //	all others: InvalidArgument, NotFound, ...    the final answer of a healthy callee
 //
 // A method is idempotent if its idempotency_level in the proto file says so (NO_SIDE_EFFECTS or
-// IDEMPOTENT), or [Idempotent] does. grpc-retry-pushback-ms in the trailers is the callee's wish for
-// patience, as is the RetryInfo detail of a status; a negative or malformed pushback forbids a
+// IDEMPOTENT), or [Idempotent] does. grpc-retry-pushback-ms in the trailers is the callee's wish
+// for patience, as is the RetryInfo detail of a status; a negative or malformed pushback forbids a
 // further attempt (gRFC A6). Each further attempt carries grpc-previous-rpc-attempts.
 //
 // # Between services
 //
-// A server that trusts its caller ([Trust]) takes over its priority, and the loops in its handler leave
-// the retrying of a further attempt to the caller's loop: see retry.WithRemoteAttempt. A handler whose
-// own loop has repeated its calls in vain forbids a further attempt by a pushback of -1. So three
-// services of three attempts each call a dead one three times and not 27 times.
+// A server that trusts its caller ([Trust]) takes over its priority, and the loops in its handler
+// leave the retrying of a further attempt to the caller's loop: see retry.WithRemoteAttempt. A
+// handler whose own loop has repeated its calls in vain forbids a further attempt by a pushback of
+// -1. So three services of three attempts each call a dead one three times and not 27 times.
 //
 // # Errors
 //
@@ -41,5 +41,6 @@
 // # gRPC's own retries
 //
 // grpc-go retries by service config, and without asking a stream that the server has not seen. Use
-// either that or this, not both: disable it with grpc.WithDisableRetry. grpc-go does not hedge; [Hedge] does.
+// either that or this, not both: disable it with grpc.WithDisableRetry. grpc-go does not hedge;
+// [Hedge] does.
 package grpcretry

@@ -35,9 +35,9 @@ func configure(opts []Option) config {
 // default, which reads idempotency_level in the proto file.
 func Idempotent(f func(method string) bool) Option { return func(c *config) { c.idempotent = f } }
 
-// Hedge makes a second unary call of an idempotent method beside one that has not answered after the
-// given time, and so on up to max calls of one attempt: see policies.Hedge. Replies must be protobuf
-// messages. Without it there is no hedging.
+// Hedge makes a second unary call of an idempotent method beside one that has not answered after
+// the given time, and so on up to max calls of one attempt: see policies.Hedge. Replies must be
+// protobuf messages. Without it there is no hedging.
 func Hedge(after time.Duration, max int) Option {
 	return func(c *config) { c.hedgeAfter, c.hedgeMax = after, max }
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// UnaryServer lets unary calls through p: a limiter, a bulkhead, an adaptive limit, a breaker around
-// what the server itself depends on. A call that p rejects is answered ResourceExhausted by a limiter
-// and Unavailable by others, with grpc-retry-pushback-ms if it is known when to come back. A call
-// whose deadline has passed is not begun.
+// UnaryServer lets unary calls through p: a limiter, a bulkhead, an adaptive limit, a breaker
+// around what the server itself depends on. A call that p rejects is answered ResourceExhausted by
+// a limiter and Unavailable by others, with grpc-retry-pushback-ms if it is known when to come
+// back. A call whose deadline has passed is not begun.
 //
-// Codes that are a healthy server's answer (NotFound, InvalidArgument, ...) are successes to a breaker
-// in p. A policy that runs the handler twice, as a loop does, is a configuration error.
+// Codes that are a healthy server's answer (NotFound, InvalidArgument, ...) are successes to a
+// breaker in p. A policy that runs the handler twice, as a loop does, is a configuration error.
 func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 	c := configure(opts)
 	p = observed(p)
@@ -75,8 +75,8 @@ func observed(p retry.Policy) retry.Policy {
 	}), p)
 }
 
-// serve returns the handler's answer, and the trailer that tells the caller what to make of it: when
-// to come back or, if a loop in the handler has repeated the call in vain, not to.
+// serve returns the handler's answer, and the trailer that tells the caller what to make of it:
+// when to come back or, if a loop in the handler has repeated the call in vain, not to.
 func serve(ctx context.Context, c config, p retry.Policy, method string, handler func(context.Context) (any, error)) (any, metadata.MD, error) {
 	v := &visit{}
 	ctx = context.WithValue(incoming(withMethod(ctx, method), c), visitKey{}, v)
@@ -99,8 +99,9 @@ func serve(ctx context.Context, c config, p retry.Policy, method string, handler
 	return resp, nil, err
 }
 
-// markServed says what a handler's error means for the policies around it: what this server could not
-// do is its failure, all else is an answer. Nothing of it is a refusal that a limiter should hear of.
+// markServed says what a handler's error means for the policies around it: what this server could
+// not do is its failure, all else is an answer. Nothing of it is a refusal that a limiter should
+// hear of.
 func markServed(err error) error {
 	if err == nil {
 		return nil

@@ -13,11 +13,11 @@ import (
 
 // StreamClient sends streams through p.
 //
-// A server's stream (one request, many responses) is guarded up to its first response: until then it
-// may be begun again, as a unary call may. What breaks later is the caller's to handle, who knows
-// what to do with half a stream; policies.ResetAfter has a loop around the whole stream for that.
-// Streams that the client sends are guarded at their beginning only: grpc-go opens them without
-// waiting for the server, and what was sent cannot be sent again.
+// A server's stream (one request, many responses) is guarded up to its first response: until then
+// it may be begun again, as a unary call may. What breaks later is the caller's to handle, who
+// knows what to do with half a stream; policies.ResetAfter has a loop around the whole stream for
+// that. Streams that the client sends are guarded at their beginning only: grpc-go opens them
+// without waiting for the server, and what was sent cannot be sent again.
 func StreamClient(p retry.Policy, opts ...Option) grpc.StreamClientInterceptor {
 	c := configure(opts)
 	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, callOpts ...grpc.CallOption) (grpc.ClientStream, error) {
@@ -40,8 +40,8 @@ func StreamClient(p retry.Policy, opts ...Option) grpc.StreamClientInterceptor {
 	}
 }
 
-// detach makes the context of a stream: it has the values of the attempt and ends with it until it is
-// released, then with the caller's only. A timeout of the attempt must not end a stream that has
+// detach makes the context of a stream: it has the values of the attempt and ends with it until it
+// is released, then with the caller's only. A timeout of the attempt must not end a stream that has
 // begun to answer.
 func detach(caller, attempt context.Context) (stream context.Context, cancel context.CancelFunc, release func(keep bool)) {
 	stream, stop := context.WithCancelCause(context.WithoutCancel(attempt))

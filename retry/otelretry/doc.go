@@ -1,5 +1,5 @@
-// Package otelretry turns what guarded calls do into OpenTelemetry metrics and spans. It is a module
-// of its own, so that only those who use it require OpenTelemetry.
+// Package otelretry turns what guarded calls do into OpenTelemetry metrics and spans. It is a
+// module of its own, so that only those who use it require OpenTelemetry.
 //
 //	guard := retry.Chain(
 //		retry.Observe(otelretry.Observer()), // outermost: it sees all attempts, waits and rejections
@@ -23,9 +23,9 @@
 //	resilience.KIND.STAT             gauge      as in Stats   guard, policy.name
 //
 // The attributes are resilience.policy.kind ("breaker"), resilience.policy.name ("catalog"),
-// resilience.from, resilience.to, resilience.state and resilience.guard (the name given to [Watch]).
-// error.type is an HTTP status, "timeout", "canceled", "config", "rejected_by_breaker" (or another
-// kind), the Go type of the innermost error, or "_OTHER"; it is absent from a success.
+// resilience.from, resilience.to, resilience.state and resilience.guard (the name given to
+// [Watch]). error.type is an HTTP status, "timeout", "canceled", "config", "rejected_by_breaker"
+// (or another kind), the Go type of the innermost error, or "_OTHER"; it is absent from a success.
 //
 // resilience.breaker.state is 1 for the state that a breaker is in and 0 for the others; under
 // policies.Keyed it counts the breakers in each state. The last row stands for every figure that a

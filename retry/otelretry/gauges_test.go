@@ -16,8 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry/otelretry"
 )
 
-// TestGaugesListEveryFigure: what a policy tells by Stats is an instrument of Watch under the name in the
-// list, and the list has nothing else.
+// TestGaugesListEveryFigure: what a policy tells by Stats is an instrument of Watch under the name
+// in the list, and the list has nothing else.
 func TestGaugesListEveryFigure(t *testing.T) {
 	open := breaker.New("b")
 	open.Trip(errors.New("x"))

@@ -83,8 +83,8 @@ func kindAndName(policy string) (kind, name string) {
 	return kind, name
 }
 
-// errorType is a value of few: an HTTP status, a word for what this module knows, or the type of the
-// innermost error. Empty: no error.
+// errorType is a value of few: an HTTP status, a word for what this module knows, or the type of
+// the innermost error. Empty: no error.
 func errorType(err error) string {
 	if err == nil {
 		return ""

@@ -25,8 +25,8 @@ const (
 	ErrorTypeKey = attribute.Key("error.type")
 )
 
-// Gauges are the instruments of [Watch] and their units: every figure that the policies of this module
-// tell by Stats.
+// Gauges are the instruments of [Watch] and their units: every figure that the policies of this
+// module tell by Stats.
 var Gauges = map[string]string{
 	BreakerState: "1",
 

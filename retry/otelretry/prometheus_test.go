@@ -70,7 +70,8 @@ func TestPrometheusReadsIt(t *testing.T) {
 	}
 }
 
-// TestTheDashboardUsesTheseNames: a panel of a metric that is not there stays empty and nobody knows why.
+// TestTheDashboardUsesTheseNames: a panel of a metric that is not there stays empty and nobody
+// knows why.
 func TestTheDashboardUsesTheseNames(t *testing.T) {
 	file, err := os.ReadFile("dashboard.json")
 	if err != nil {

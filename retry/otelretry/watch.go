@@ -12,12 +12,13 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Watch reports the figures of p and the policies in it as gauges, read at each collection: those of
-// the table in the package comment, named after the kind of the policy and its retry.Stat. guard is a
-// name for p, the value of the attribute resilience.guard.
+// Watch reports the figures of p and the policies in it as gauges, read at each collection: those
+// of the table in the package comment, named after the kind of the policy and its retry.Stat. guard
+// is a name for p, the value of the attribute resilience.guard.
 //
 // Policies of policies.Keyed are reported per kind: figures are summed over the keys, states are
-// counted; see [TopKeys]. Stop ends the reporting. A policy may be watched by any number of callers.
+// counted; see [TopKeys]. Stop ends the reporting. A policy may be watched by any number of
+// callers.
 func Watch(guard string, p retry.Policy, opts ...Option) (stop func() error, err error) {
 	w := &watch{config: configure(opts), guard: guard, policy: p, gauges: map[string]metric.Float64ObservableGauge{}}
 	units := map[string]string{}
@@ -142,8 +143,8 @@ func add(found map[gaugeKey]measurement, kind, name string, s retry.Stat) {
 	}
 }
 
-// states are those that are reported besides the present one, as 0: a graph then shows when a breaker
-// left a state.
+// states are those that are reported besides the present one, as 0: a graph then shows when a
+// breaker left a state.
 func states(gauge, present string) []string {
 	all := []string{present}
 	if gauge == BreakerState {

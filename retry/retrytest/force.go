@@ -8,8 +8,8 @@ import (
 )
 
 // Refuse is a policy that rejects every call, as an open breaker (pass breaker.ErrOpen), a limiter
-// (ratelimit.ErrLimited) or a full bulkhead (policies.ErrFull) does. after is when it is worth coming
-// back; 0 says that the time is unknown.
+// (ratelimit.ErrLimited) or a full bulkhead (policies.ErrFull) does. after is when it is worth
+// coming back; 0 says that the time is unknown.
 func Refuse(reason error, after time.Duration) retry.Policy {
 	return retry.PolicyFunc(func(ctx context.Context, _ retry.Next) error {
 		r := &retry.Rejection{Policy: "retrytest", Reason: reason, RetryAfter: after}

@@ -9,8 +9,8 @@ import (
 
 // Replay is a policy to stand innermost in a chain. It gives the calls that reach it, one after the
 // other, the time and the error of the calls in the record; the call itself is made only where the
-// recorded one succeeded, for its value. Calls beyond the record are made as they are. So a guard can
-// be tried on what really happened once: on an outage, with other options.
+// recorded one succeeded, for its value. Calls beyond the record are made as they are. So a guard
+// can be tried on what really happened once: on an outage, with other options.
 //
 // Each run of the program that replays makes its own: the position in the record is kept in the
 // policy. It is safe for concurrent use, but only calls that come one after the other are replayed

@@ -20,8 +20,8 @@ type Step[T any] struct {
 	Times int           // how often in a row; 0 is once
 }
 
-// Script is a callee that does what its steps say, one after the other; the last one is repeated. Its
-// method Call is what is given to retry.Do. It is safe for concurrent use.
+// Script is a callee that does what its steps say, one after the other; the last one is repeated.
+// Its method Call is what is given to retry.Do. It is safe for concurrent use.
 type Script[T any] struct {
 	mu    sync.Mutex
 	steps []Step[T]

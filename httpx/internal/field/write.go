@@ -18,9 +18,9 @@ type Named struct {
 // mostNumber is the largest integer of a structured field: RFC 9651, section 3.3.1.
 const mostNumber = 999_999_999_999_999
 
-// Policy is the member of RateLimit-Policy for q, as draft-ietf-httpapi-ratelimit-headers-10 has it:
-// "default";q=100;w=60. The window is in whole seconds. One that is not is told as the same rate over
-// the next whole seconds.
+// Policy is the member of RateLimit-Policy for q, as draft-ietf-httpapi-ratelimit-headers-10 has
+// it: "default";q=100;w=60. The window is in whole seconds. One that is not is told as the same
+// rate over the next whole seconds.
 func (q Named) Policy() string {
 	b := append(make([]byte, 0, 64), '"')
 	b = append(append(b, q.Name...), `";q=`...)
@@ -67,8 +67,8 @@ func Ceil(d time.Duration) int64 {
 	return seconds
 }
 
-// Share is the part of q that one of n has: of what remains, and of the limit, whose window grows if
-// whole calls would else lose more than a hundredth of it.
+// Share is the part of q that one of n has: of what remains, and of the limit, whose window grows
+// if whole calls would else lose more than a hundredth of it.
 func Share(q retry.Quota, n int) retry.Quota {
 	if n <= 1 {
 		return q
@@ -96,8 +96,8 @@ func Share(q retry.Quota, n int) retry.Quota {
 
 const mostWindow = 100 * 365 * 24 * 3600 // s
 
-// Token makes a name fit for a structured field's string: what is not printable ASCII, and its quotes
-// and backslashes, are left out. At most 64 bytes.
+// Token makes a name fit for a structured field's string: what is not printable ASCII, and its
+// quotes and backslashes, are left out. At most 64 bytes.
 func Token(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {

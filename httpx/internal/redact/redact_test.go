@@ -236,7 +236,8 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-// A megabyte of a server's costs no time and no memory in an error, and what is left of it holds no secret.
+// A megabyte of a server's costs no time and no memory in an error, and what is left of it holds no
+// secret.
 func TestLongTextsAreCut(t *testing.T) {
 	long := strings.Repeat("SECRET%20/", 100_000)
 	parts := strings.Repeat("k=SECRET&", 100_000)

@@ -20,9 +20,9 @@ const (
 	MaxDelay = time.Hour
 )
 
-// mostWork bounds how many bytes of a path and query are compared, with all rules together: a hostile
-// site may have as many rules as fit in the file, and lead to a URL of a megabyte. With the most
-// rules it leaves more than 1 KiB for each.
+// mostWork bounds how many bytes of a path and query are compared, with all rules together: a
+// hostile site may have as many rules as fit in the file, and lead to a URL of a megabyte. With the
+// most rules it leaves more than 1 KiB for each.
 const mostWork = 64 << 20
 
 // Rules are what a robots.txt says to one agent. They never change. Nil rules allow everything.

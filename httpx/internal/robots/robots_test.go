@@ -77,7 +77,8 @@ func TestTheExamplesOfTheRFC(t *testing.T) {
 	}
 }
 
-// The table of section 2.2.2, in both directions: a rule is written like any of the forms, and so is the URL.
+// The table of section 2.2.2, in both directions: a rule is written like any of the forms, and so
+// is the URL.
 func TestEncodingsAreCompared(t *testing.T) {
 	for _, same := range [][]string{
 		{"/foo/bar?baz=quz"},

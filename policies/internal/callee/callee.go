@@ -93,8 +93,8 @@ func (r *Result) RefusedIn(from, to time.Duration) (n int) {
 	return n
 }
 
-// Lost is the share of the critical, or of the other, calls of a part of the run that were refused or
-// timed out.
+// Lost is the share of the critical, or of the other, calls of a part of the run that were refused
+// or timed out.
 func (r *Result) Lost(critical bool, from, to time.Duration) float64 {
 	all, lost := 0, 0
 	for _, o := range r.Refused {

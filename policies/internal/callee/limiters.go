@@ -53,8 +53,9 @@ func NewFixed(n int) *Fixed { return &Fixed{slots{limit: n}} }
 // Finish gives the slot back.
 func (f *Fixed) Finish(time.Duration, any, bool) { f.inFlight-- }
 
-// AIMD is Netflix concurrency-limits' AIMDLimit with its defaults: one more after each call that ends
-// in time while half of the limit is in use, a tenth less after one that is dropped or takes 5 s.
+// AIMD is Netflix concurrency-limits' AIMDLimit with its defaults: one more after each call that
+// ends in time while half of the limit is in use, a tenth less after one that is dropped or takes 5
+// s.
 type AIMD struct{ slots }
 
 // NewAIMD starts at 20.

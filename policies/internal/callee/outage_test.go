@@ -66,8 +66,8 @@ func TestThrottleRecovers(t *testing.T) {
 	}
 }
 
-// A callee that can do 100 a second and is asked for 1000, one in 20 of them critical: it spends itself
-// on refusing if it is sent all, and must not be starved either.
+// A callee that can do 100 a second and is asked for 1000, one in 20 of them critical: it spends
+// itself on refusing if it is sent all, and must not be starved either.
 func TestThrottleFindsTheCalleesShare(t *testing.T) {
 	const capacity, calls = 100, 300_000
 	random := rand.New(rand.NewPCG(1, 1))

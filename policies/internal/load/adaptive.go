@@ -6,9 +6,10 @@ import (
 )
 
 // Adaptive is a Gradient that knows priorities. While it has to refuse calls it leaves room for the
-// higher ones: a call is admitted if the calls up to its priority leave as many slots as those above
-// it have needed lately, by Little's law (arrivals a second times what one takes) and one standard
-// deviation of a Poisson process on top. So a higher call finds a slot although nobody waits.
+// higher ones: a call is admitted if the calls up to its priority leave as many slots as those
+// above it have needed lately, by Little's law (arrivals a second times what one takes) and one
+// standard deviation of a Poisson process on top. So a higher call finds a slot although nobody
+// waits.
 //
 // Like Gradient it is pure.
 type Adaptive struct {
@@ -27,8 +28,8 @@ type demand struct {
 	slots   float64       // needed at once
 }
 
-// overdraft is how far a call that is not of the lowest priority may go beyond the limit. The lower ones
-// pay it back, and it is they who pay while the baseline is measured.
+// overdraft is how far a call that is not of the lowest priority may go beyond the limit. The lower
+// ones pay it back, and it is they who pay while the baseline is measured.
 const overdraft = 1.25
 
 const demandTick = 250 * time.Millisecond
@@ -59,8 +60,8 @@ func (a *Adaptive) Arrive(now time.Duration, priority int) (Pass, bool) {
 	return a.enter(now, i), true
 }
 
-// Take admits a call if a slot is free, whatever the higher ones need: for a queue, in which they wait
-// ahead.
+// Take admits a call if a slot is free, whatever the higher ones need: for a queue, in which they
+// wait ahead.
 func (a *Adaptive) Take(now time.Duration, priority int) (Pass, bool) {
 	if a.Full(now) {
 		return Pass{}, false

@@ -5,33 +5,34 @@ import (
 	"time"
 )
 
-// Gradient learns how many calls a callee can bear at once from how long they take. It is pure: time
-// is an argument, it takes no lock, and whoever uses it keeps the queue.
+// Gradient learns how many calls a callee can bear at once from how long they take. It is pure:
+// time is an argument, it takes no lock, and whoever uses it keeps the queue.
 //
 // It measures in rounds. A round begins once no more calls run than the limit in force admits. It
 // takes all calls admitted until there are enough of them and ends when the last one does. So its
 // latency belongs to its limit, long calls count as often as short ones, and no call from before a
-// change blurs it. The latency of a round is the geometric mean of its calls, because that moves less
-// with outliers and with a mix of short and long calls than a mean or a high quantile does, and its
-// standard error is known.
+// change blurs it. The latency of a round is the geometric mean of its calls, because that moves
+// less with outliers and with a mix of short and long calls than a mean or a high quantile does,
+// and its standard error is known.
 //
 // At the end of a round
 //
 //	gradient = between(1/2, 1.2·baseline/latency, 1.2)
 //	limit    = half way to gradient·limit + √limit/2
 //
-// (a quarter of the way, if the limit is to fall and the difference may be noise).
-// This is Netflix's Gradient2 (concurrency-limits, Gradient2Limit.java) with a headroom that follows
+// (a quarter of the way, if the limit is to fall and the difference may be noise). This is
+// Netflix's Gradient2 (concurrency-limits, Gradient2Limit.java) with a headroom that follows
 // √limit, as in Envoy's gradient controller, and without the clamp of the gradient at 1: once calls
 // queue, latency/baseline is limit/capacity (Little's law), so one step leads to where latency is a
 // fifth above the baseline, upwards too. Until latency first exceeds that, the limit doubles.
 //
 // Gradient2 takes the long-term average for the baseline, which under lasting overload becomes the
-// overload. Here the baseline is measured as Envoy measures its minRTT: while one call in ten or more
-// is refused, every ten seconds and as soon as the limit has fallen by half, a round runs at half the
-// limit. While latency falls with the limit the queue is ours, and the limit is halved again. Once it
-// does not, this is what a call takes without our queue. So a callee that became slower and one that
-// has fewer hands are told apart: the first keeps its limit, the second does not.
+// overload. Here the baseline is measured as Envoy measures its minRTT: while one call in ten or
+// more is refused, every ten seconds and as soon as the limit has fallen by half, a round runs at
+// half the limit. While latency falls with the limit the queue is ours, and the limit is halved
+// again. Once it does not, this is what a call takes without our queue. So a callee that became
+// slower and one that has fewer hands are told apart: the first keeps its limit, the second does
+// not.
 //
 // A callee that throttles has a limit of its own, which latency does not show. A tenth of throttled
 // calls, or more, takes a tenth off the limit, which then grows slowly near to where that was (the
@@ -200,8 +201,8 @@ func (g *Gradient) Admit(now time.Duration) Ticket {
 // enough is how many members a round needs: a limit full of calls.
 func (g *Gradient) enough() int { return max(minMembers, int(g.limit)) }
 
-// spared reports whether a call need not be a member, because the round has members enough and goes on
-// for the time only. One in eight is one still.
+// spared reports whether a call need not be a member, because the round has members enough and goes
+// on for the time only. One in eight is one still.
 func (g *Gradient) spared() bool {
 	if g.round.members < g.enough() {
 		return false
@@ -252,8 +253,8 @@ func (r *round) add(log float64) {
 	r.counted++
 }
 
-// ln is the logarithm of a latency of at least a microsecond, to 5 digits and in a tenth of the time of
-// math.Log.
+// ln is the logarithm of a latency of at least a microsecond, to 5 digits and in a tenth of the
+// time of math.Log.
 func ln(d time.Duration) float64 {
 	bits := math.Float64bits(float64(max(d, time.Microsecond)))
 	exponent := float64(int(bits>>52) - 1023)
@@ -272,8 +273,8 @@ func (r *round) latency() mean {
 	return mean{r.logs / n, math.Sqrt(variance / n)}
 }
 
-// overdue ends a round whose last members take much longer than the rest. They count in the round in
-// which they end.
+// overdue ends a round whose last members take much longer than the rest. They count in the round
+// in which they end.
 func (g *Gradient) overdue(now time.Duration) {
 	r := &g.round
 	if r.phase != closed || r.pending == 0 || r.counted < minMembers/4 {

@@ -2,20 +2,21 @@ package load
 
 import "time"
 
-// Throttle is the client-side throttling of the SRE book (Beyer et al., Site Reliability Engineering,
-// O'Reilly 2016, chapter 21, "Handling Overload"): over a window it counts requests, those it rejected
-// itself included, and accepts, and rejects the next with probability
+// Throttle is the client-side throttling of the SRE book (Beyer et al., Site Reliability
+// Engineering, O'Reilly 2016, chapter 21, "Handling Overload"): over a window it counts requests,
+// those it rejected itself included, and accepts, and rejects the next with probability
 //
 //	max(0, (requests − K·accepts) / (requests + 1))
 //
 // There are three changes. The probability is never above 95 %: as it is in the book a long outage
-// leaves so few calls that see the callee well again that it hardly ever recovers. It is the smaller
-// one of two, over the window and over its last sixth: an outage is recognised as carefully as before
-// and forgotten six times as fast. And a request counts when its outcome is known, because otherwise
-// the first calls of a client, still under way, would count against a callee that is well.
+// leaves so few calls that see the callee well again that it hardly ever recovers. It is the
+// smaller one of two, over the window and over its last sixth: an outage is recognised as carefully
+// as before and forgotten six times as fast. And a request counts when its outcome is known,
+// because otherwise the first calls of a client, still under way, would count against a callee that
+// is well.
 //
-// Of several priorities the lower are rejected first: the share of calls to be rejected is taken from
-// the lowest, and from the next one above only what is left of it.
+// Of several priorities the lower are rejected first: the share of calls to be rejected is taken
+// from the lowest, and from the next one above only what is left of it.
 //
 // It is pure: time and chance are arguments.
 type Throttle struct {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Explain says what the machine believes and why, for a person: facts joined by semicolons, the rate first.
+// Explain says what the machine believes and why, for a person: facts joined by semicolons, the
+// rate first.
 func (m *Machine) Explain(now float64) string {
 	facts := []string{m.believedRate()}
 	add := func(is bool, format string, args ...any) {

@@ -1,8 +1,8 @@
 package pacing
 
-// gauge is what the server says of its quota: how many requests remain, and when there are more. It says so before any
-// refusal. What remains is less by what was sent since. What comes in is learned from how it moves: in a bucket it rises all
-// the time, in a window at its end.
+// gauge is what the server says of its quota: how many requests remain, and when there are more. It
+// says so before any refusal. What remains is less by what was sent since. What comes in is learned
+// from how it moves: in a bucket it rises all the time, in a window at its end.
 type gauge struct {
 	heard bool
 	seq   int     // the request whose answer told
@@ -71,8 +71,8 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	}
 }
 
-// permits is how many may go now by what was said, of the sent ones the last at last, and so many on their way. Those may
-// have been counted already or not; so they all are taken off.
+// permits is how many may go now by what was said, of the sent ones the last at last, and so many
+// on their way. Those may have been counted already or not; so they all are taken off.
 func (g *gauge) permits(now, last float64, flying int) int {
 	if !g.flows && g.reset > 0 && now >= g.reset && last < g.reset {
 		return 1 // there are more, and its answer says how many
@@ -80,14 +80,14 @@ func (g *gauge) permits(now, last float64, flying int) int {
 	return g.left - flying - g.reserve
 }
 
-// invites reports whether it lets one go although the number in flight, so many now, is not proved: while nothing was
-// refused, what remains is what a start by few in flight would find out.
+// invites reports whether it lets one go although the number in flight, so many now, is not proved:
+// while nothing was refused, what remains is what a start by few in flight would find out.
 func (g *gauge) invites(now, last float64, flying int) bool {
 	return !g.deaf() && g.wrong == 0 && flying < browserSlot && g.permits(now, last, flying) >= 1
 }
 
-// spread is the rate at which what remains lasts until there is more, where that is far; infinite where it is near, or it
-// flows in all the time.
+// spread is the rate at which what remains lasts until there is more, where that is far; infinite
+// where it is near, or it flows in all the time.
 func (g *gauge) spread(now float64, flying int) float64 {
 	r := inf
 	if g.deaf() || g.flows {
@@ -115,8 +115,9 @@ func (g *gauge) rate() float64 {
 	return max(0, g.inflow-1) / g.over
 }
 
-// next is when the next may go, of the sent ones the last being last, and flying of them on their way. Where nothing is
-// left and it does not say for how long, an answer must come first, or the learned rate rules if there is one.
+// next is when the next may go, of the sent ones the last being last, and flying of them on their
+// way. Where nothing is left and it does not say for how long, an answer must come first, or the
+// learned rate rules if there is one.
 func (g *gauge) next(now, last float64, flying int, learned bool) float64 {
 	if g.deaf() {
 		return now

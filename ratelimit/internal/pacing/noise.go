@@ -33,7 +33,8 @@ func (d *doubt) acquit() {
 	d.noise, d.convicted = true, false
 }
 
-// refuted reports whether there are more doubts than noise would bring: too many in a row, or too large a share.
+// refuted reports whether there are more doubts than noise would bring: too many in a row, or too
+// large a share.
 func (d *doubt) refuted() bool { return d.run >= hasty || float64(d.late) > tooMuchNoise }
 
 // struck hears of a release, what had been accepted by then, and at which rate

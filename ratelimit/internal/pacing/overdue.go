@@ -2,8 +2,9 @@ package pacing
 
 import "slices"
 
-// overdue finds the requests that are out far longer than the others took: to some servers silence is a refusal. Such a
-// request is a doubt at that moment and not when the client's own timeout ends it, which is often half a minute later.
+// overdue finds the requests that are out far longer than the others took: to some servers silence
+// is a refusal. Such a request is a doubt at that moment and not when the client's own timeout ends
+// it, which is often half a minute later.
 type overdue struct {
 	out   []pending // on their way and not answered, in the order they were sent
 	mean  float64   // s; of an answer, of late
@@ -57,7 +58,8 @@ func (o *overdue) due(now float64) (t Ticket, ok bool) {
 	return t, false
 }
 
-// back notes that a request is answered, or nobody waits for its answer, and reports whether it was a doubt already.
+// back notes that a request is answered, or nobody waits for its answer, and reports whether it was
+// a doubt already.
 func (o *overdue) back(t Ticket) (judged bool) {
 	i := slices.IndexFunc(o.out, func(p pending) bool { return p.t.seq == t.seq })
 	if i < 0 {

@@ -38,8 +38,8 @@ type Ticket struct {
 	before  float64 // when the one before was sent
 }
 
-// A Machine is the state of one pacer: parts that each know one thing, each in a file of its own. See the package comment for
-// how it works, and [New] to make one.
+// A Machine is the state of one pacer: parts that each know one thing, each in a file of its own.
+// See the package comment for how it works, and [New] to make one.
 type Machine struct {
 	cfg Config
 	rng *rand.Rand
@@ -80,7 +80,8 @@ func New(cfg Config, rng *rand.Rand) *Machine {
 // Mode is what it is doing about the rate.
 func (m *Machine) Mode() Mode { return m.mode }
 
-// Rate is the rate it goes by, in requests a second: the one to begin at, then the learned one; infinite while none is known.
+// Rate is the rate it goes by, in requests a second: the one to begin at, then the learned one;
+// infinite while none is known.
 func (m *Machine) Rate() float64 {
 	if !m.begun && m.cfg.StartRate > 0 {
 		return m.bound(m.cfg.StartRate)
@@ -100,8 +101,8 @@ func (m *Machine) bound(r float64) float64 {
 // been admitted since, and until when nothing is sent.
 func (m *Machine) Parked() (until float64, parked bool) { return max(m.gate, m.named), m.half }
 
-// Held is until when nothing goes by the server's word, a wait that it named or a quota that is used up; not after now if
-// there is none such.
+// Held is until when nothing goes by the server's word, a wait that it named or a quota that is
+// used up; not after now if there is none such.
 func (m *Machine) Held(now float64) float64 {
 	at := m.named
 	if g := m.gauge.next(now, m.last, m.flying, m.rate < inf); g < inf {
@@ -157,7 +158,8 @@ func (m *Machine) turn(now float64) float64 {
 	return max(now, m.named, m.last+m.jitter/m.bound(min(m.rate, m.gauge.spread(now, m.flying))), m.gauge.next(now, m.last, m.flying, m.rate < inf))
 }
 
-// tick is how far a time in seconds may be from what it stands for: a clock counts nanoseconds, a float rounds.
+// tick is how far a time in seconds may be from what it stands for: a clock counts nanoseconds, a
+// float rounds.
 const tick = 1e-9
 
 // bounded reports whether as many requests are on their way as the user permits.
@@ -166,8 +168,8 @@ func (m *Machine) bounded() bool { return m.cfg.MaxInFlight > 0 && m.flight.now 
 // alone reports whether one request at a time goes.
 func (m *Machine) alone() bool { return m.half || m.doubt.asking }
 
-// Wake is when to ask again, after now, although no answer came: what is on its way has taken so long then that this is
-// news. It is infinite if an answer must come first.
+// Wake is when to ask again, after now, although no answer came: what is on its way has taken so
+// long then that this is news. It is infinite if an answer must come first.
 func (m *Machine) Wake(now float64) float64 {
 	if m.bounded() {
 		return inf
@@ -179,7 +181,8 @@ func (m *Machine) Wake(now float64) float64 {
 	return at
 }
 
-// stalled is when the one request that the others wait for is given up, so that another may go in its place.
+// stalled is when the one request that the others wait for is given up, so that another may go in
+// its place.
 func (m *Machine) stalled() float64 {
 	f := &m.flight
 	switch {
@@ -205,8 +208,8 @@ func (m *Machine) lookForOverdue(now float64) {
 // Free reports whether a request sent now would find a place in flight.
 func (m *Machine) Free() bool { return !m.bounded() && !(m.alone() && m.out) && !m.flight.full() }
 
-// NextNested is [Machine.NextSend] for a request that is part of another one on its way: it waits for no place in flight,
-// and for no outcome, which might be that of the other.
+// NextNested is [Machine.NextSend] for a request that is part of another one on its way: it waits
+// for no place in flight, and for no outcome, which might be that of the other.
 func (m *Machine) NextNested(now float64) float64 {
 	turn := max(m.turn(now), m.careful.next(now, 0, 0, false, 0, &m.refusals))
 	if m.alone() {
@@ -371,8 +374,9 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 	return true
 }
 
-// hold keeps to a wait that an answer names, whichever of a burst it is; negative: none. What is added is for a
-// clock that goes a little differently, and so that several clients do not come back at once.
+// hold keeps to a wait that an answer names, whichever of a burst it is; negative: none. What is
+// added is for a clock that goes a little differently, and so that several clients do not come back
+// at once.
 func (m *Machine) hold(now, wait float64) {
 	if wait < 0 {
 		return

@@ -495,7 +495,8 @@ func TestThereIsAlwaysANext(t *testing.T) {
 	}
 }
 
-// After a start that was refused often one at a time goes. One that hangs then holds the others no longer than a single one does.
+// After a start that was refused often one at a time goes. One that hangs then holds the others no
+// longer than a single one does.
 func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
 	for now := 0.; now < .5; now += .1 {
@@ -518,7 +519,8 @@ func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
 	}
 }
 
-// An open server whose connections break now and then is used fully in the end, however unlucky the beginning was.
+// An open server whose connections break now and then is used fully in the end, however unlucky the
+// beginning was.
 func TestNoiseIsNoLimit(t *testing.T) {
 	long(t)
 	for _, share := range []float64{.01, .05} {
@@ -536,7 +538,8 @@ func TestNoiseIsNoLimit(t *testing.T) {
 	}
 }
 
-// A quota whose reset is told in whole seconds, rounded up, is used all the same, and hardly exceeded.
+// A quota whose reset is told in whole seconds, rounded up, is used all the same, and hardly
+// exceeded.
 func TestAStatedQuotaIsUsed(t *testing.T) {
 	for seed := range uint64(5) {
 		server := &lt.Server{Rule: lt.Fixed(60, 3*time.Second, time.Duration(seed)*500*time.Millisecond), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
@@ -560,7 +563,8 @@ func TestALowLimit(t *testing.T) {
 	}
 }
 
-// More than a browser opens are in flight only when the usual windows are over, and then as many as bring something.
+// More than a browser opens are in flight only when the usual windows are over, and then as many as
+// bring something.
 func TestManyInFlightTakePatience(t *testing.T) {
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
 	server := &lt.Server{Rule: lt.Open{}, Latency: 100 * time.Millisecond, Spread: .18}
@@ -587,7 +591,8 @@ func TestAQueueIsNotOverrun(t *testing.T) {
 	}
 }
 
-// Who goes on with another's search has not seen the server's bucket empty: what a short hold admits may have been lent by it.
+// Who goes on with another's search has not seen the server's bucket empty: what a short hold
+// admits may have been lent by it.
 func TestARestoredSearchKnowsNoBucket(t *testing.T) {
 	m := resumed(pacing.Saved{Rate: 40, Slots: 8, Hold: 1, Climb: true})
 	for m.Rate() == 40 {

@@ -1,7 +1,8 @@
 package pacing
 
-// pages tells a page that is always refused (a captcha on one product, a 403 behind a login) from a server that refuses
-// because of the rate: what is refused twice, while others were admitted in between, is that page's own affair.
+// pages tells a page that is always refused (a captcha on one product, a 403 behind a login) from a
+// server that refuses because of the rate: what is refused twice, while others were admitted in
+// between, is that page's own affair.
 type pages struct {
 	seen  []pageNote // the last refused ones
 	next  int        // the place of the next
@@ -10,8 +11,8 @@ type pages struct {
 	undo  undo       // what the first refusal of one of them changed
 }
 
-// undo is what was known before the first refusal of a page, to be known again if the page turns out to be refused for itself,
-// and all refusals since were its own.
+// undo is what was known before the first refusal of a page, to be known again if the page turns
+// out to be refused for itself, and all refusals since were its own.
 type undo struct {
 	page  uint64
 	count int // push-backs by it

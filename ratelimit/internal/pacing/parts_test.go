@@ -15,7 +15,8 @@ import (
 
 func fresh(c pacing.Config) *pacing.Machine { return pacing.New(c, rand.New(rand.NewPCG(1, 2))) }
 
-// pages sends n requests that are admitted, a tenth of a second apart, and returns when the last was answered.
+// pages sends n requests that are admitted, a tenth of a second apart, and returns when the last
+// was answered.
 func pages(m *pacing.Machine, now float64, n int) float64 {
 	for range n {
 		now = max(now+.1, m.NextSend(now))
@@ -24,7 +25,8 @@ func pages(m *pacing.Machine, now float64, n int) float64 {
 	return now + .05
 }
 
-// Whatever the server's limit, its jail and its clock: a careful machine is never refused a fifth time within a minute.
+// Whatever the server's limit, its jail and its clock: a careful machine is never refused a fifth
+// time within a minute.
 func TestCarefulKeepsToItsBudget(t *testing.T) {
 	seeds := uint64(600)
 	if testing.Short() {
@@ -64,7 +66,8 @@ func TestCarefulKeepsToItsBudget(t *testing.T) {
 	}
 }
 
-// A jail of five a minute, which the usual machine earns at the end of a bucket, is not earned by a careful one.
+// A jail of five a minute, which the usual machine earns at the end of a bucket, is not earned by a
+// careful one.
 func TestCarefulEarnsNoJail(t *testing.T) {
 	long(t)
 	for _, c := range []struct {
@@ -103,7 +106,8 @@ func TestSilenceIsHeard(t *testing.T) {
 	}
 }
 
-// An answer that has begun is no silence, however long its body takes; and one that was slow, and a page, is no news.
+// An answer that has begun is no silence, however long its body takes; and one that was slow, and a
+// page, is no news.
 func TestALongBodyIsNoSilence(t *testing.T) {
 	m := fresh(pacing.Config{})
 	now := pages(m, 0, 20)
@@ -161,7 +165,8 @@ func TestAPageOfItsOwnIsNoNewsOfTheRate(t *testing.T) {
 	}
 }
 
-// What remains of a quota is learned before anything is refused: a bucket whose fields are truthful is used, and not exceeded.
+// What remains of a quota is learned before anything is refused: a bucket whose fields are truthful
+// is used, and not exceeded.
 func TestAGaugeThatFlowsIsFollowed(t *testing.T) {
 	crawl := func(fields bool, silent sim.Fields) (ok, refused int) {
 		for seed := range uint64(10) {
@@ -180,7 +185,8 @@ func TestAGaugeThatFlowsIsFollowed(t *testing.T) {
 	}
 }
 
-// A 403 of which nobody has said what it means is a refusal where it comes for any page, and is learned to be one.
+// A 403 of which nobody has said what it means is a refusal where it comes for any page, and is
+// learned to be one.
 func TestUntoldAnswers(t *testing.T) {
 	untold := func(page uint64) pacing.Answer {
 		return pacing.Answer{Kind: pacing.Untold, RetryAfter: -1, Remaining: -1, Page: page}

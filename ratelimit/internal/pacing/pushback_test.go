@@ -45,8 +45,8 @@ var (
 	refusal = pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1}
 )
 
-// Five doubts in a row that were taken for refusals, each soon after the last, are looked into at half the rate: noise comes as
-// often there, a limit does not.
+// Five doubts in a row that were taken for refusals, each soon after the last, are looked into at
+// half the rate: noise comes as often there, a limit does not.
 func TestARowOfDoubtsIsLookedIntoAtHalfTheRate(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -69,7 +69,8 @@ func TestARowOfDoubtsIsLookedIntoAtHalfTheRate(t *testing.T) {
 	}
 }
 
-// What is refused in plain words is no noise, and what comes seldom is no row: neither needs such a look.
+// What is refused in plain words is no noise, and what comes seldom is no row: neither needs such a
+// look.
 func TestOtherRefusalsAreNotLookedInto(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -89,7 +90,8 @@ func TestOtherRefusalsAreNotLookedInto(t *testing.T) {
 	}
 }
 
-// A ban makes the pacer careful, and what costs next to nothing after it lets it look as often as before.
+// A ban makes the pacer careful, and what costs next to nothing after it lets it look as often as
+// before.
 func TestABanOfOldIsForgotten(t *testing.T) {
 	m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
 	ban := refusal
@@ -104,8 +106,8 @@ func TestABanOfOldIsForgotten(t *testing.T) {
 	}
 }
 
-// A server whose Retry-After is wrong again and again is given more time than it asks for, as one is that names none: some count
-// what they refuse, so that who comes back each second stays out.
+// A server whose Retry-After is wrong again and again is given more time than it asks for, as one
+// is that names none: some count what they refuse, so that who comes back each second stays out.
 func TestAWaitThatIsWrongAgainAndAgainGrows(t *testing.T) {
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
 	soon := refusal

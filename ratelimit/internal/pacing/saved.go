@@ -25,8 +25,8 @@ func (m *Machine) Save(now float64) Saved {
 	return s
 }
 
-// Load begins with what was saved. It is for a machine that has sent nothing. What no machine saves is
-// made what one could have saved.
+// Load begins with what was saved. It is for a machine that has sent nothing. What no machine saves
+// is made what one could have saved.
 func (m *Machine) Load(now float64, s Saved) {
 	s.clamp()
 	m.safe = s.Safe

@@ -34,5 +34,6 @@ func (t *tally) noteRefusal(now float64) {
 	t.refusals[0] = now
 }
 
-// over is n in so many seconds, as a rate. No time is shorter than a thousandth of a second: answers in no time prove no rate.
+// over is n in so many seconds, as a rate. No time is shorter than a thousandth of a second:
+// answers in no time prove no rate.
 func over(n, seconds float64) float64 { return n / max(seconds, .001) }

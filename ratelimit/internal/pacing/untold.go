@@ -2,8 +2,9 @@ package pacing
 
 import "slices"
 
-// untold judges answers that many servers give to a page for its own sake and some to a client that goes too fast, as 403,
-// where nobody has told which: several different pages in a row are taken for a refusal, until that is proved or was wrong.
+// untold judges answers that many servers give to a page for its own sake and some to a client that
+// goes too fast, as 403, where nobody has told which: several different pages in a row are taken
+// for a refusal, until that is proved or was wrong.
 type untold struct {
 	proved bool      // a page that was forbidden came later
 	parks  int       // by such answers, none of them proved
@@ -13,7 +14,8 @@ type untold struct {
 
 const ()
 
-// judge decides what an answer of a forbidden page is taken for. half: a single request was sent to find out.
+// judge decides what an answer of a forbidden page is taken for. half: a single request was sent to
+// find out.
 func (u *untold) judge(page uint64, admitted int, half bool) Kind {
 	switch {
 	case u.proved:

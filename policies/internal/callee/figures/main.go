@@ -1,5 +1,6 @@
-// Command figures prints how the laws of policies.Adaptive and policies.Throttle fare with simulated
-// callees, beside others. Time is virtual and seeds are fixed: it prints the same every time.
+// Command figures prints how the laws of policies.Adaptive and policies.Throttle fare with
+// simulated callees, beside others. Time is virtual and seeds are fixed: it prints the same every
+// time.
 //
 //	go run ./policies/internal/callee/figures
 package main

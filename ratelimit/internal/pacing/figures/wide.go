@@ -43,7 +43,8 @@ func (f families) short(traits []string) bool {
 	return slices.ContainsFunc(traits, func(t string) bool { return f[t] == nil || f[t].n < leastOfFamily })
 }
 
-// wide prints what the usual and the careful machine reach on servers drawn widely, the same for both.
+// wide prints what the usual and the careful machine reach on servers drawn widely, the same for
+// both.
 func wide() {
 	fmt.Printf("\nSERVERS DRAWN WIDELY, %d of them: score (1: a client that knows the limit), crawls that got all pages and no ban, bans and refusals a run; the same with Careful\n", *drawn)
 	usual, cautious := families{}, families{}

@@ -137,8 +137,8 @@ func (f Family) Perfect(rule lt.Rule, n, workers int) float64 {
 	return best(rule, n, lanes, f.Mean, f.Err)
 }
 
-// best is how many seconds n pages take to one who knows the rule, has so many requests in flight, an
-// answer after mean seconds, and loses a share of the answers to noise.
+// best is how many seconds n pages take to one who knows the rule, has so many requests in flight,
+// an answer after mean seconds, and loses a share of the answers to noise.
 func best(rule lt.Rule, n, lanes int, mean, noise float64) float64 {
 	t := time.Duration(0)
 	var out []time.Duration

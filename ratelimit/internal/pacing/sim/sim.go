@@ -218,7 +218,8 @@ func (f Fields) kindOf(a limitertest.Answer) pacing.Answer {
 		if !f.Window {
 			p.Window = a.Quota.Window.Seconds()
 		}
-		// As the policy does: a refusal that says when the quota is there anew has said when to come back.
+		// As the policy does: a refusal that says when the quota is there anew has said when to
+		// come back.
 		if p.Kind == pacing.Refusal && p.RetryAfter < 0 && p.Remaining == 0 && p.Reset > 0 {
 			p.RetryAfter = p.Reset
 		}

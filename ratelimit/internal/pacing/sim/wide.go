@@ -9,7 +9,8 @@ import (
 )
 
 // A Draw is a crawl of a server whose every figure was drawn, widely: the judge of the machine. The
-// families of [Families] are near to the figures it was first made on; what it does elsewhere shows here.
+// families of [Families] are near to the figures it was first made on; what it does elsewhere shows
+// here.
 type Draw struct {
 	Traits  []string // the families that it counts to
 	Clients int
