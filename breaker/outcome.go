@@ -25,7 +25,7 @@ var errOverdue = errors.New("a call is still running after the slow limit")
 //
 // Whether the caller went away is told by its context and not by the error, since a client
 // library's errors need not be context errors. So a failure that comes while the caller is leaving
-// is no verdict either: one is lost here and there, and none is invented.
+// is not a verdict either: one is lost here and there, and none is invented.
 func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	switch err {
 	case nil:

@@ -7,8 +7,8 @@ import (
 
 // canonical returns u in the normal form of RFC 3986, section 6.2.2, for the web: scheme and host
 // in lower case, without a default port, dot segments and fragment; percent-encoding only where it
-// is needed, with capital letters; a path of at least "/". It returns nil if u is no http or https
-// URL with a host.
+// is needed, with capital letters; a path of at least "/". It returns nil if u is not an http or
+// https URL with a host.
 func canonical(u *url.URL) *url.URL {
 	host := hostOf(u)
 	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || host == "" || host[0] == ':' ||

@@ -119,7 +119,7 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 // Crawl is [FetchAll] over what it finds: it fetches seeds, asks links what each page that
 // succeeded leads to, fetches that, and ends when nothing is left. It yields each page as it comes,
 // with its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to.
-// What links returns may be relative to the page's Final URL; what is no http or https URL is
+// What links returns may be relative to the page's Final URL; what is not an http or https URL is
 // skipped.
 //
 //   - Each URL is asked for once, by its canonical form (RFC 3986, section 6.2.2; no default port, no

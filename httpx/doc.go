@@ -9,7 +9,7 @@
 //	http.Handle("/orders/", httpx.Guard(limits)(orders))                   // the server's side
 //
 // A scraper for sites with dead links, bans, captchas and a brief outage: each host has its own
-// pacer and breaker, a refusal is waited for, and a dead link is no fault of its host.
+// pacer and breaker, a refusal is waited for, and a dead link is not the fault of its host.
 //
 //	client := httpx.New(
 //		httpx.WithPolicy(retry.Chain(

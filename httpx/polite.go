@@ -265,7 +265,7 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 }
 
 // refusedFiles are the predicates of Refused for a robots.txt. That a site answers 403 for a file
-// that it does not have is no ban; a challenge is.
+// that it does not have is not a ban; a challenge is.
 func refusedFiles(ps []Predicate) (refused []Predicate) {
 	for _, p := range ps {
 		refused = append(refused, func(r *http.Response) bool { return (r.StatusCode/100 != 4 || Blocked(r)) && ask(p, r) })

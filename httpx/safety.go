@@ -200,7 +200,7 @@ func withoutProxy(t *http.Transport) error {
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // dialPublic has dial connect to checked addresses. All of a name's addresses must be public: one
-// that also leads inside is no accident.
+// that also leads inside is not an accident.
 func dialPublic(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)

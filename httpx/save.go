@@ -52,7 +52,7 @@ import (
 // that must be on disk is to be opened and synced when Save returns.
 //
 // An error of the disk is final, and no fault of the server. [MaxBody] bounds the file. The error
-// Is [retry.ErrConfig] if file is no name of a file, or an option sets Range or If-Range.
+// Is [retry.ErrConfig] if file is not the name of a file, or an option sets Range or If-Range.
 func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n int64, err error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {

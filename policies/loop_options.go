@@ -136,8 +136,8 @@ func WithBudget(b *Budget) Option {
 
 // OnRetry has f told of every further attempt: after the attempt that failed, whose number and
 // error it gets, and before the wait, once that is known to fit. It is not called for a rejection,
-// which is no attempt: retry.Observe tells of those waits too. All functions given run, in order,
-// in the goroutine of the call.
+// which is not an attempt: retry.Observe tells of those waits too. All functions given run, in
+// order, in the goroutine of the call.
 func OnRetry(f func(ctx context.Context, attempt int, wait time.Duration, err error)) Option {
 	set := func(c *config) { c.onRetry = append(c.onRetry, f) }
 	return option("OnRetry", f, f != nil, "not be nil", set)
@@ -153,7 +153,7 @@ func OutermostOnly() Option {
 // MaxCalls bounds the calls that one call of this loop leads to, over all loops inside of it,
 // however deep and also if they run at once. A loop that needs another call when none is left gives
 // up with [retry.ErrExhausted]. There is no bound by default. A call is counted where the innermost
-// loop makes an attempt; the further calls of a [Hedge] are no attempts and not counted, unless
+// loop makes an attempt; the further calls of a [Hedge] are not attempts and not counted, unless
 // there is a loop inside of them.
 func MaxCalls(n int) Option {
 	return option("MaxCalls", n, n >= 1, "be at least 1", func(c *config) { c.maxCalls = n })

@@ -19,7 +19,7 @@ var ErrTimeout = errors.New("timeout")
 // not heed its context goes on until it returns.
 //
 // The error Is [ErrTimeout], Is context.DeadlineExceeded and Is the call's own. When the caller's
-// context ends first, by cancellation or an earlier deadline, that is no timeout. A call that
+// context ends first, by cancellation or an earlier deadline, that is not a timeout. A call that
 // succeeds after all is a success.
 //
 // The context ends when the call returns. So consume results that are bound to it, such as rows or

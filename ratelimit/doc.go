@@ -28,7 +28,7 @@
 // policies.Keyed.
 //
 // A policy that is used in a testing/synctest bubble is best made inside it: to one from outside a
-// clock that goes back is no time passed, but it brings along what it holds, and goroutines must
+// clock that goes back is not time passed, but it brings along what it holds, and goroutines must
 // not wait at it inside and outside of a bubble at once.
 //
 // What a callee says of its patience is heard by both: a mark by [retry.After], which httpx puts on

@@ -16,7 +16,7 @@ import (
 //     [All]). So it guards its own state, never blocks, and never calls a Limiter from inside one
 //     of these methods. What it has to tell (see wants) it tells from a goroutine of its own,
 //     without holding a mutex.
-//   - A time that is earlier than the last one seen is no error: see follow.
+//   - A time that is earlier than the last one seen is not an error: see follow.
 //   - With a limit of [rate.Inf] it gives every token and keeps no count.
 type source interface {
 	// take takes n tokens. If they are not there it is false and takes nothing. A call that is

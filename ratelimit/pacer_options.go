@@ -8,7 +8,7 @@ func StartRate(r rate.Limit) Option {
 	return Option{"StartRate", r, forPacer, func(c *config) string { c.startRate = r; return positive(r) }}
 }
 
-// MaxRate bounds the rate, whatever the callee would permit. The default, rate.Inf, is no bound.
+// MaxRate bounds the rate, whatever the callee would permit. The default, rate.Inf, is not a bound.
 func MaxRate(r rate.Limit) Option {
 	return Option{"MaxRate", r, forPacer, func(c *config) string { c.maxRate = r; return positive(r) }}
 }

@@ -101,7 +101,7 @@ func (p *Pacer) send(now time.Duration) pass {
 }
 
 // dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end
-// of his patience. As all have the same patience, his ends first.
+// of its patience. As all have the same patience, its own ends first.
 func (p *Pacer) dispatch(now time.Duration) {
 	if p.nested > 0 { // its turn is the next, and what goes then looks at the line
 		p.line.silence()
@@ -137,7 +137,7 @@ func (p *Pacer) dispatch(now time.Duration) {
 const leastWait = time.Microsecond
 
 // replan follows a change for the worse or the better: who no longer fits is refused, who is due
-// goes. A pace that is stated anew with every answer is no reason to look at the whole line each
+// goes. A pace that is stated anew with every answer is not a reason to look at the whole line each
 // time.
 func (p *Pacer) replan(now time.Duration, parked bool) {
 	if p.line.head == nil {
@@ -171,7 +171,7 @@ func (p *Pacer) untilNext(now time.Duration) time.Duration {
 // forecast is what the machine expects of the line.
 type forecast struct {
 	first time.Duration // until the head goes, at least
-	pace  float64       // of those behind him
+	pace  float64       // of those behind it
 }
 
 func (p *Pacer) forecast(now time.Duration) forecast {
@@ -185,7 +185,7 @@ func (p *Pacer) forecast(now time.Duration) forecast {
 	return f
 }
 
-// wait is how long one with n before him waits at least.
+// wait is how long one with n before it waits at least.
 func (f forecast) wait(n int) time.Duration {
 	if n == 0 {
 		return f.first
@@ -193,7 +193,7 @@ func (f forecast) wait(n int) time.Duration {
 	return duration(f.first.Seconds() + float64(n)/f.pace)
 }
 
-// judgeWait estimates the wait of w with n before him, and refuses it where it does not fit.
+// judgeWait estimates the wait of w with n before it, and refuses it where it does not fit.
 func (p *Pacer) judgeWait(now time.Duration, w *waiter[pass], f forecast, n int) (time.Duration, error) {
 	wait := f.wait(n)
 	if reason := w.misfit(p.clock(now).Add(wait), p.maxWait); reason != nil {

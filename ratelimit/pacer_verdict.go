@@ -94,7 +94,7 @@ func statusOf(err error) (code int, ok bool) {
 	return 0, false
 }
 
-// kindOf is classify for an error that is no plain refusal.
+// kindOf is classify for an error that is not a plain refusal.
 func kindOf(err error) (pacing.Kind, verdict) {
 	if code, ok := statusOf(err); ok {
 		switch {

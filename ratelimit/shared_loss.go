@@ -63,8 +63,8 @@ func (m *member) found(f *figures) {
 
 // floor is what the member knows of the bucket. While the store was away it has saved up what the
 // fleet used without asking: as many times what this member used as its part goes into the whole.
-// That is no debt, so it does not reach into the future, and it counts once, whoever of them comes
-// first.
+// That is not a debt, so it does not reach into the future, and it counts once, whoever of them
+// comes first.
 func (m *member) floor(now time.Duration, f *figures) time.Duration {
 	floor := m.tat - now - m.trip
 	if m.away && m.lent > 0 {

@@ -348,7 +348,7 @@ func (m *member) figuresOf(q *question, g Grant) bool {
 	if g.Burst != 0 {
 		bucket = g.Burst
 	}
-	const most = 1000 // times the member's own figures: more is no change of plan
+	const most = 1000 // times the member's own figures: more is not a change of plan
 	if float64(limit) > most*float64(f.limit) || bucket > most*f.bucket {
 		return false
 	}

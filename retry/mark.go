@@ -21,7 +21,7 @@ func Neutral(err error) error { return marked(err, mark{neutral: true}) }
 
 // After marks err with the callee's wish for the next attempt, as a Retry-After field does: not
 // before wait has passed. After(err, 0) says that the callee refused and gave no time. A negative
-// wait is no mark. After(nil, d) is nil.
+// wait is not a mark. After(nil, d) is nil.
 func After(err error, wait time.Duration) error {
 	if wait < 0 {
 		return err

@@ -52,7 +52,7 @@ func (p *progress) add(n int) {
 	p.pages += n
 	if p.bar != nil {
 		p.bar.Describe(p.describe())
-		_ = p.bar.Add(n) // a terminal that is gone is no reason to stop
+		_ = p.bar.Add(n) // a terminal that is gone is not a reason to stop
 		return
 	}
 	if time.Since(p.told) >= tellEvery {

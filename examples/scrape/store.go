@@ -169,7 +169,7 @@ func (s *store) goOn(seeds []string, decode httpx.Decoder[document]) []string {
 	seen := map[string]bool{}
 	var all []string
 	for _, p := range seeds {
-		if strings.HasSuffix(p, ".xml") || !s.has(p) { // a sitemap is no page: it is read again
+		if strings.HasSuffix(p, ".xml") || !s.has(p) { // a sitemap is not a page: it is read again
 			all, seen[p] = append(all, p), true
 		}
 	}

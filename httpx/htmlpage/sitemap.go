@@ -62,8 +62,8 @@ var _ httpx.Decoder[Map] = Sitemap
 // it cannot read.
 //
 // It reads at most 50 MiB, unpacked, and keeps 50,000 entries: a longer file is an error, a longer
-// list is counted in LeftOut. Something that is no sitemap, as a page that says "not found", is an
-// error. Both are marked Permanent and Neutral: asking again would not help. What could be read
+// list is counted in LeftOut. Something that is not a sitemap, as a page that says "not found", is
+// an error. Both are marked Permanent and Neutral: asking again would not help. What could be read
 // comes with an error.
 func Sitemap(r *http.Response) (Map, error) {
 	s := &sitemap{}

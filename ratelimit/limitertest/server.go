@@ -146,7 +146,7 @@ func (s *Server) Stats() Stats {
 }
 
 // Serve answers a request that arrives at now, the time since the server came
-// up. Who comes to the server with an earlier time than another before him arrives at that one's.
+// up. A request that comes with an earlier time than one before it arrives at that one's time.
 func (s *Server) Serve(now time.Duration) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,7 @@
 //
 // It hears more than refusals. What a server says of its quota is a gauge: what
 // remains may be sent at once, and how it moves tells what comes in. Silence is a
-// doubt. What is refused for its own sake, one page while others come, is no news
+// doubt. What is refused for its own sake, one page while others come, is not news
 // of the rate, and what it did to the rate is taken back. A careful machine sends
 // only what stays within a budget of refusals should it be refused.
 //

@@ -45,7 +45,7 @@ const (
 	pageHabit  = 2  // pages refused for themselves that make the first refusal of another pardonable
 )
 
-// pardons reports whether a refusal is no news of the rate.
+// pardons reports whether a refusal is not news of the rate.
 func (p *pages) pardons(page uint64, admitted int) bool {
 	if page == 0 {
 		return false

@@ -3,7 +3,7 @@ package pacing
 // What several parts take for proof.
 const (
 	enough = 8   // answers that show more than chance
-	thrice = 3   // times: what happens so often is no chance
+	thrice = 3   // times: what happens so often is not chance
 	jail   = 4   // refusals within a minute that manuals' jails forgive: the fifth is banned
 	minute = 60. // s; the time that jails and holds are counted in
 )

@@ -12,8 +12,6 @@ type untold struct {
 	pages  [8]uint64 // the last forbidden ones, the newest first; 0: none
 }
 
-const ()
-
 // judge decides what an answer of a forbidden page is taken for. half: a single request was sent to
 // find out.
 func (u *untold) judge(page uint64, admitted int, half bool) Kind {
