@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/reprise-go/reprise/retry/retrydebug"
 )
 
 func TestEveryOrderIsStoredOrRefusedForGood(t *testing.T) {
@@ -19,6 +23,41 @@ func TestEveryOrderIsStoredOrRefusedForGood(t *testing.T) {
 	}
 	if !strings.Contains(text, "SQLITE_BUSY") || !strings.Contains(text, "waits") {
 		t.Errorf("nothing was locked\n%s", text)
+	}
+}
+
+func TestThePageTellsTheSameStory(t *testing.T) {
+	var out bytes.Buffer
+	debug := retrydebug.New()
+	if err := shop(t.Context(), 3, 2, debug, &out); err != nil {
+		t.Fatal(err)
+	}
+	orders := debug.Page().Guards[0]
+	if orders.Name != "orders" || orders.Calls != 9 || orders.Failed != 3 { // 6 stored, 3 of a number that exists
+		t.Errorf("%d calls, %d failed", orders.Calls, orders.Failed)
+	}
+	// What is printed is the record of the order with the most calls; it is among the slowest.
+	_, printed, _ := strings.Cut(out.String(), "most calls:\n")
+	calls, _, _ := strings.Cut(printed, " in ")
+	shown := false
+	for _, f := range orders.Slowest {
+		shown = shown || strings.HasPrefix(f.Record.String(), calls+" in ")
+	}
+	if calls == "" || !shown {
+		t.Errorf("%q is not among %v", calls, orders.Slowest)
+	}
+}
+
+func TestThePageIsServedUntilInterrupted(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var out, errs bytes.Buffer
+	code := run(ctx, []string{"-writers", "1", "-orders", "1", "-http", "127.0.0.1:0"}, &out, &errs)
+	if code != 0 || !strings.Contains(out.String(), "as a page: http://127.0.0.1:") {
+		t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
+	}
+	if code := run(t.Context(), []string{"-writers", "1", "-orders", "1", "-http", "nowhere:x"}, &out, &errs); code != 2 {
+		t.Errorf("exit code %d: %s", code, errs.String())
 	}
 }
 

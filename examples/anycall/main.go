@@ -10,6 +10,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,6 +24,7 @@ import (
 	"github.com/reprise-go/reprise/breaker"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
+	"github.com/reprise-go/reprise/retry/retrydebug"
 )
 
 func main() {
@@ -36,6 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.SetOutput(io.Discard)
 	writers := fs.Int("writers", 4, "goroutines that write at once, each over a connection of its own")
 	orders := fs.Int("orders", 3, "orders that each writer stores")
+	address := fs.String("http", "", "then show the same story as a page at this address, until interrupted: 127.0.0.1:8080")
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -52,9 +56,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "anycall: %v\n", err)
 		return 2
 	}
-	if err := shop(ctx, *writers, *orders, stdout); err != nil {
+	debug := retrydebug.New()
+	if err := shop(ctx, *writers, *orders, debug, stdout); err != nil {
 		fmt.Fprintf(stderr, "anycall: %v\n", err)
 		return 1
+	}
+	if *address == "" {
+		return 0
+	}
+	if err := serve(ctx, *address, debug, stdout); err != nil {
+		fmt.Fprintf(stderr, "anycall: %v\n", err)
+		return 2
 	}
 	return 0
 }
@@ -95,7 +107,22 @@ type result struct {
 	record        *retry.Record
 }
 
-func shop(ctx context.Context, writers, orders int, out io.Writer) error {
+// serve shows the page until ctx ends.
+func serve(ctx context.Context, address string, page http.Handler, out io.Writer) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("-http %s: %w", address, err)
+	}
+	fmt.Fprintf(out, "\nthe same story as a page: http://%s/\n", l.Addr())
+	server := &http.Server{Handler: page, ReadHeaderTimeout: 5 * time.Second}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "anycall")
 	if err != nil {
 		return err
@@ -119,7 +146,7 @@ func shop(ctx context.Context, writers, orders int, out io.Writer) error {
 	}
 	time.AfterFunc(40*time.Millisecond, unlock)
 
-	chain := guard()
+	chain := debug.Watch("orders", guard())
 	results := make(chan result)
 	var busy sync.WaitGroup
 	for w := 1; w <= writers; w++ {
