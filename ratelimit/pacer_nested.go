@@ -38,10 +38,15 @@ func (f *flight) Value(key any) any {
 
 // Answered has the time of the answer end here: see [retry.Answered].
 func (f *flight) Answered() {
+	f.began()
+	retry.Answered(f.Context)
+}
+
+// began has the machine stop the clock of this call alone.
+func (f *flight) began() {
 	if f.begun.CompareAndSwap(false, true) {
 		f.pacer.answered(f.pass)
 	}
-	retry.Answered(f.Context)
 }
 
 var errNestedAtOnce = fmt.Errorf("%w: several calls at once within a call of the same pacer, and no place in flight is free: "+
@@ -67,6 +72,7 @@ func (f *flight) takeBack() {
 // While it waits nobody else goes, so its turn is the next.
 func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
 	w, _ := newWaiter[pass](ctx, 1, time.Now())
+	outer.began() // its callee has answered, or works: the time from here on is the nested call's
 	lent := outer.lend()
 	sent, entered := false, false
 	defer func() {
