@@ -62,10 +62,15 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		return errNilObserver
 	}
 	around := scopeOf(ctx).load()
-	st := *around
-	w := &watch{observer: Observer(o), outer: around.watch}
-	st.watch, st.at = w, beside
-	in := within(ctx, st)
+	// One allocation holds the node in the context and the observer's count of calls.
+	in := &struct {
+		inner
+		watch
+	}{inner{st: *around}, watch{observer: Observer(o), outer: around.watch}}
+	w := &in.watch
+	in.st.watch, in.st.at = w, beside
+	in.Context = ctx
+	in.state.Store(&in.st)
 
 	start := time.Now()
 	err := errAborted
@@ -80,7 +85,7 @@ func (o observe) Do(ctx context.Context, next Next) error {
 		err = ended
 		return err
 	}
-	err = next.Do(in)
+	err = next.Do(&in.inner)
 	return err
 }
 
