@@ -138,3 +138,15 @@ func (c *crew) stop() {
 		}
 	}
 }
+
+// inTurn is a writer that all workers may write to at once.
+type inTurn struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *inTurn) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(p)
+}

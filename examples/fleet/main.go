@@ -157,7 +157,7 @@ func (c config) show(ctx context.Context, stdout, stderr io.Writer) (int, error)
 	defer site.close()
 	fmt.Fprintf(stdout, "%d processes of %d callers share %v requests a second and one breaker through %s, for %v\n",
 		c.members, c.callers, c.limit, where, c.took)
-	f := &crew{config: c, site: site, stderr: stderr}
+	f := &crew{config: c, site: site, stderr: &inTurn{w: stderr}}
 	if err := f.run(ctx, newScreen(stdout)); err != nil {
 		return 0, err
 	}
