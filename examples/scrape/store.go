@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/reprise-go/reprise/httpx"
 )
@@ -23,7 +24,9 @@ type store struct {
 	dir   string
 	base  *url.URL
 	lines *os.File
-	have  map[string]string // path of a page -> its file
+
+	mu   sync.Mutex        // pages are kept in one place, and asked for in many
+	have map[string]string // path of a page -> its file
 }
 
 // line is one of pages.jsonl.
@@ -125,7 +128,9 @@ func (s *store) put(page, text string) error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
 	s.have[s.key(page)] = file
+	s.mu.Unlock()
 	_, err = s.lines.Write(append(l, '\n'))
 	return err
 }
@@ -154,7 +159,10 @@ func (s *store) missing(pages []string) []string {
 
 // has also knows a page whose line was not written any more.
 func (s *store) has(page string) bool {
-	if _, ok := s.have[s.key(page)]; ok {
+	s.mu.Lock()
+	_, ok := s.have[s.key(page)]
+	s.mu.Unlock()
+	if ok {
 		return true
 	}
 	_, err := os.Stat(filepath.Join(s.dir, s.file(page)))
