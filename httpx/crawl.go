@@ -120,7 +120,7 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 // succeeded leads to, fetches that, and ends when nothing is left. It yields each page as it comes,
 // with its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to.
 // What links returns may be relative to the page's Final URL; what is not an http or https URL is
-// skipped.
+// skipped. links is called by many goroutines at once.
 //
 //   - Each URL is asked for once, by its canonical form (RFC 3986, section 6.2.2; no default port, no
 //     fragment, no userinfo). That form is what links are asked for by, and their Result's URL. A
