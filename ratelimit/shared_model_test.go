@@ -44,6 +44,13 @@ type wire struct {
 	trips   int
 }
 
+// asked is how many questions there were.
+func (n *wire) asked() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.trips
+}
+
 var errWire = errors.New("connection refused")
 
 func (n *wire) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
@@ -102,6 +109,20 @@ type crowd struct {
 	times []time.Time
 	by    map[int]int // calls by member
 	wg    sync.WaitGroup
+}
+
+// seen are the times of the calls so far.
+func (c *crowd) seen() []time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.times)
+}
+
+// of is how many calls a member has made.
+func (c *crowd) of(member int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by[member]
 }
 
 // greedy has a member's callers call without a break until ctx ends.
@@ -167,13 +188,13 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 				}
 				all.wg.Wait()
 				time.Sleep(time.Second) // the last question is answered
-				calls := len(all.times)
+				calls := len(all.seen())
 				use := float64(calls) / (float64(c.limit) * (took - 2*c.lease).Seconds())
-				need := needed(all.times, float64(c.limit))
-				trips := float64(n.trips) / float64(calls)
+				need := needed(all.seen(), float64(c.limit))
+				trips := float64(n.asked()) / float64(calls)
 				low, high := math.MaxInt, 0
 				for i := range c.members {
-					low, high = min(low, all.by[i]), max(high, all.by[i])
+					low, high = min(low, all.of(i)), max(high, all.of(i))
 				}
 				t.Logf("use %.1f %%, needed %.0f, trips per call %.3f, shares %d to %d", use*100, need, trips, low, high)
 				if use < 0.95 {
@@ -305,12 +326,12 @@ func storm(t *testing.T, seed uint64) {
 	}
 	all.wg.Wait()
 	time.Sleep(time.Minute)
-	asked := n.trips
+	asked := n.asked()
 	time.Sleep(time.Minute)
-	if n.trips > asked {
-		t.Errorf("seed %d: %d questions in an idle minute", seed, n.trips-asked)
+	if n.asked() > asked {
+		t.Errorf("seed %d: %d questions in an idle minute", seed, n.asked()-asked)
 	}
-	need := needed(all.times, limit)
+	need := needed(all.seen(), limit)
 	if need > bound {
 		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, loss %v, %v: needed %.1f, the bound is %.1f",
 			seed, limit, burst, members, latency, n.loss, story, need, bound)
@@ -389,9 +410,9 @@ func TestFleetOfWhichOneIsBusy(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		cancel()
 		time.Sleep(100 * ms)
-		before := len(busy.times)
+		before := len(busy.seen())
 		time.Sleep(time.Second) // ten leases are two
-		if calls := len(busy.times) - before; calls < 90 {
+		if calls := len(busy.seen()) - before; calls < 90 {
 			t.Errorf("%d calls in a second, of 100", calls)
 		}
 		stop()
