@@ -107,7 +107,7 @@ func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 	if self, ok := p.(*Breaker); !ok || self != b || b.Validate() != nil || b.member != nil {
 		return nil
 	}
-	if e := b.era.Load(); e.state == Open && retry.Ended(ctx) == nil {
+	if e := b.era.Load(); e.state == Open && ctx.Err() == nil {
 		return b.stillOpen(ctx, e, retry.Next{})
 	}
 	return nil
