@@ -104,7 +104,9 @@ func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error 
 // Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
 // before it makes anything for a call. It says nothing of a policy p of which b is only a part.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
-	if self, ok := p.(*Breaker); !ok || self != b || b.Validate() != nil || b.member != nil {
+	self, ok := p.(*Breaker)
+	valid := b.Validate() == nil
+	if !ok || self != b || !valid || b.member != nil {
 		return nil
 	}
 	if e := b.era.Load(); e.state == Open && ctx.Err() == nil {
