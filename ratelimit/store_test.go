@@ -198,7 +198,7 @@ func TestStoreGrantsNoMoreThanItsLimit(t *testing.T) {
 			a := ratelimit.Ask{
 				Member: string(rune('a' + rnd.IntN(6))), Limit: limit, Burst: burst, Lease: lease,
 				Need: rnd.IntN(2) * rnd.IntN(40), Want: rnd.IntN(40),
-				Floor: -time.Duration(rnd.IntN(int(time.Hour))), Back: -rnd.IntN(2) * rnd.IntN(3),
+				Floor: -time.Duration(rnd.Int64N(int64(time.Hour))), Back: -rnd.IntN(2) * rnd.IntN(3),
 			}
 			g, err := store.Take(bg, "x", a)
 			if err != nil {
