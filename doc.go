@@ -1,12 +1,14 @@
-// Package reprise is the root of a toolkit of composable resilience policies: retries with
-// exponential backoff, circuit breakers, token bucket rate limiters, bulkheads, retry budgets,
-// hedging, timeouts and load shedding around any fallible call. It holds no code of its own. Start
-// with one of
+// Package reprise is the root of a toolkit of composable resilience policies around any fallible
+// call: retries with exponential backoff and jitter, circuit breakers, token bucket rate limiters,
+// bulkheads, retry budgets, timeouts, fallbacks, hedging, adaptive concurrency limits and load
+// shedding, with metrics and traces by OpenTelemetry (and so Prometheus). It holds no code of its
+// own. Start with one of
 //
 //   - package retry: Do, Policy, Chain, and what errors tell; the vocabulary of all others
 //   - package policies: retry loops, Classify, Timeout, budgets, Bulkhead, Keyed, Hedge, Fallback, ...
 //   - package breaker: the circuit breaker, on sony/gobreaker
-//   - package ratelimit: a Limiter you tell the rate, on x/time/rate, and a Pacer that learns it
+//   - package ratelimit: a Limiter that is told the rate, on x/time/rate, and a Pacer that learns
+//     it
 //   - package httpx: an HTTP client, an http.RoundTripper and a server's guard on the same policies
 //
 // A guard is a chain of policies, made once and shared by all goroutines:
@@ -20,7 +22,8 @@
 //	)
 //	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) { return store.User(ctx, id) })
 //
-// Modules of their own, so that nobody else gets their dependencies: ratelimit/redislimit and
-// breaker/redisbreaker (one limit and one breaker for a fleet, on Redis), retry/otelretry
-// (OpenTelemetry), retry/grpcretry (gRPC), httpx/htmlpage (HTML, charsets, sitemaps).
+// What needs a further dependency is a module of its own, to be got by its path:
+// ratelimit/redislimit and breaker/redisbreaker (one limit and one breaker for a fleet, on Redis),
+// retry/otelretry (OpenTelemetry), retry/grpcretry (gRPC), httpx/htmlpage (HTML, charsets,
+// sitemaps).
 package reprise

@@ -107,10 +107,10 @@ func ConsecutiveFailures(n int) Option {
 	return func(c *config) { c.consecutive = n; c.atLeastOne("ConsecutiveFailures", n) }
 }
 
-// FailureRate opens the breaker at a failure that brings their share to ratio or more, 0 < ratio <=
-// 1, of at least minimum calls that ended within the [Window]. Calls without a verdict are not
-// among them. It replaces the default rule of consecutive failures; of several rules that are
-// given, any opens it.
+// FailureRate opens the breaker at a failure that brings the share of failures to ratio or more, 0
+// < ratio <= 1, of at least minimum calls that ended within the [Window]. Calls without a verdict
+// do not count. It replaces the default rule of consecutive failures; of several rules that are
+// given, any opens it. For a rule of your own, ReadyToTrip in gobreaker, see [Breaker.Trip].
 func FailureRate(ratio float64, minimum int) Option {
 	return func(c *config) {
 		option := fmt.Sprintf("FailureRate(%v, %d)", ratio, minimum)
@@ -149,8 +149,8 @@ func Window(d time.Duration, buckets int) Option {
 	}
 }
 
-// OpenFor is how long the breaker stays open before it sends a probe. The default is 30 s, the
-// least that it can be 2 ns.
+// OpenFor is how long the breaker stays open before it sends a probe: 30 s by default, at least 2
+// ns. Elsewhere this is Timeout, ResetTimeout or SleepWindow.
 func OpenFor(d time.Duration) Option {
 	return func(c *config) { c.openFor = d; c.positive("OpenFor", d) }
 }
@@ -171,11 +171,11 @@ func OpenGrowth(factor float64, max time.Duration) Option {
 }
 
 // Probes is how many calls a half-open breaker sends, and how many successes close it. The default
-// is 1, the most a million.
+// is 1, the most a million. Elsewhere this is MaxRequests or SuccessThreshold.
 //
-// While all of them are out nobody knows when one returns. A call that comes then is rejected, and
-// told to come back in a tenth of the open time, or in as long again as the oldest probe has been
-// out if that is more, but no later than its [ProbeLimit].
+// While all of them are under way nobody knows when one returns. A call that comes then is
+// rejected, with a RetryAfter of a tenth of the open time, or of the time that the oldest probe has
+// taken so far if that is more, but no later than its [ProbeLimit].
 func Probes(n int) Option {
 	return func(c *config) {
 		c.probes = n
@@ -225,10 +225,10 @@ func Ramp(d time.Duration) Option {
 // have been wrong. It is for trying a breaker on live traffic.
 func Shadow() Option { return func(c *config) { c.shadow = true } }
 
-// OnChange has f told of every change of state. Any number of listeners may be given; they are
-// called in order, after the change, without a lock, so f may call any method of the breaker.
-// Changes come one at a time and in the order in which they happened, hence sometimes from another
-// goroutine than the one that caused them.
+// OnChange calls f after every change of state. Any number of listeners may be given; they are
+// called in order and without a lock, so f may call any method of the breaker. Changes come one at
+// a time and in the order in which they happened, hence sometimes in another goroutine than the one
+// that caused them. Elsewhere this is OnStateChange.
 func OnChange(f func(Change)) Option {
 	return func(c *config) {
 		if f == nil {

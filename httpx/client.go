@@ -23,7 +23,8 @@ type Client struct {
 	err error
 }
 
-// New makes a client. Mistakes in its options come back from [Client.Validate] and from every call.
+// New makes a client; elsewhere this is NewClient. Mistakes in its options come back from
+// [Client.Validate] and from every call.
 func New(opts ...Option) *Client {
 	c := &config{workers: defaultWorkers, crawl: defaultBounds}
 	c.policy, c.limit = defaultPolicy, defaultLimit

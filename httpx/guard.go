@@ -13,9 +13,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Guard lets the requests of a server through p: a limiter, a bulkhead, an adaptive limit, a
-// throttle, a breaker around what the handler depends on. Build one for each set of handlers that
-// share p:
+// Guard is a middleware for load shedding: it sends the requests of a server through p, which may
+// be a limiter, a bulkhead, an adaptive limit, a throttle, or a breaker around what the handler
+// depends on. Build one for each set of handlers that share p:
 //
 //	limits := policies.Keyed(httpx.ClientKey, func(string) retry.Policy {
 //		return ratelimit.New(10, 20, ratelimit.MaxWait(0))
@@ -27,24 +27,24 @@ import (
 // limit (Quota.Limit of its rejection is positive), 503 by every other, each with Retry-After in
 // whole seconds, rounded up, 1 if the time is not known. A limiter tells its limit in
 // RateLimit-Policy and RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10), on responses of
-// admitted requests too. Of a limiter that several clients share each client is told its part: the
-// tokens that are left, and the limit, by the number of clients seen in the limiter's window. A
-// client whose pacer reads these fields settles at its part without a refusal. If two limiters
-// share a window but not their clients give them names.
+// admitted requests too. If several clients share a limiter each client is told its part: the
+// tokens that are left and the limit, divided by the number of clients seen in the limiter's
+// window. A client whose pacer reads these fields settles at its part without a refusal. If two
+// limiters have the same window but different clients give them names.
 //
 // To the policies in p a 5xx of the handler is a failure and a 4xx is not. A request whose deadline
-// has passed is answered 503 without work; nor does the handler run for one that waited in a queue
-// too long. Panics and hijacked connections pass through, and http.ResponseController,
-// http.Flusher, http.Hijacker and io.ReaderFrom keep working. A handler that has written nothing
-// when p fails the request, as when policies.Timeout ends it, is answered for with a 503.
+// has passed, also while it waited in a queue, is answered 503 and the handler does not run. Panics
+// and hijacked connections pass through, and http.ResponseController, http.Flusher, http.Hijacker
+// and io.ReaderFrom keep working. If p fails the request, as policies.Timeout does, before the
+// handler has written anything, the answer is a 503.
 //
 // A policy that runs the handler twice, as a retry loop does, is a configuration error. Such errors
 // answer every request with a 500 that says what is wrong; the handler that guard returns has a
 // method Validate() error for start-up.
 //
-// A handler whose own loop has repeated a call in vain and that answers 5xx says so in a field
-// Reprise-Retries: a [Client] further out does not repeat it. What callers tell of themselves is
-// believed only with [GuardTrust]. A nil p guards nothing but does the rest.
+// If a loop inside the handler has repeated a call in vain, a 5xx answer says so in a field
+// Reprise-Retries, and a [Client] further out does not repeat the request. What callers tell of
+// themselves is believed only with [GuardTrust]. A nil p guards nothing but does the rest.
 func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler {
 	g := &guard{key: remoteKey}
 	for _, o := range opts {

@@ -103,7 +103,8 @@ func WithPolicy(p retry.Policy) Option {
 // AttemptLimit bounds each attempt to d until the response's headers are there, under every policy;
 // 30 s by default. 0 takes the limit off. Under [Fetch] the same d then bounds each wait for more
 // of the body. An attempt that ran into it fails with an error that Is policies.ErrTimeout and Is
-// context.DeadlineExceeded.
+// context.DeadlineExceeded. For a WithTimeout of all attempts together give the call's context a
+// deadline.
 func AttemptLimit(d time.Duration) Option {
 	return func(c *config) {
 		if d < 0 {
@@ -116,7 +117,9 @@ func AttemptLimit(d time.Duration) Option {
 
 // WithClient takes the transport, the cookie jar, the redirect rule and the timeout of hc, which
 // spans everything: all attempts, waits and redirects. hc itself is not changed, and later changes
-// to it have no effect.
+// to it have no effect. It stands for WithTransport, WithProxy, WithCookieJar and CheckRedirect:
+//
+//	httpx.WithClient(&http.Client{Transport: t, Jar: jar})
 func WithClient(hc *http.Client) Option {
 	return func(c *config) {
 		if hc == nil {
@@ -190,8 +193,8 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 // the last response comes back as it is.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
-// RetryNonIdempotent retries POST and PATCH like GET, also where [RetryOn] or [Refused] say so.
-// Only for servers that take a request twice without harm.
+// RetryNonIdempotent retries POST and PATCH like GET, also if [RetryOn] or [Refused] say so. It is
+// only for servers that take a request twice without harm.
 func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
 
 // AutoIdempotencyKey gives each request that is not idempotent by its method an Idempotency-Key of
@@ -258,7 +261,8 @@ func MaxBody(n int64) Option {
 	}
 }
 
-// Header sets a header field on the request, replacing what it has.
+// Header sets a header field on the request, replacing what it has. The UserAgent is
+// Header("User-Agent", "examplebot/1.0"), or what [Polite] is given.
 func Header(key, value string) Option {
 	return func(c *config) {
 		if !validHeader(key, value) {
@@ -269,7 +273,8 @@ func Header(key, value string) Option {
 	}
 }
 
-// Workers is how many requests of a [FetchAll] are under way at once, 8 by default.
+// Workers is how many requests of a [FetchAll] or a [Crawl] are under way at once, 8 by default.
+// Elsewhere this is Concurrency or Parallelism.
 func Workers(n int) Option {
 	return func(c *config) {
 		if n < 1 {

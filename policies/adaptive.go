@@ -11,11 +11,12 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Adaptive bounds how many calls run at once, as a [Bulkhead] does, but learns the bound from how
-// long calls take: while more calls at once do not take longer it rises, and when calls begin to
-// queue at the callee it falls. Calls beyond it are rejected at once with [ErrFull], or wait, with
-// [QueueOf] or [MaxWait]. Make one with [NewAdaptive] and share it among all calls of one callee.
-// It is safe for concurrent use. The zero Adaptive is a configuration error.
+// Adaptive is an adaptive concurrency limit, for load shedding at a server and for clients of one:
+// it bounds how many calls run at once, as a [Bulkhead] does, but learns the bound from how long
+// calls take. It rises while more calls at once do not take longer, and falls when calls begin to
+// queue at the callee. Calls beyond it are rejected at once with [ErrFull] or, with [QueueOf] or
+// [MaxWait], wait. Make one with [NewAdaptive] and share it among all calls of one callee. It is
+// safe for concurrent use. The zero Adaptive is a configuration error.
 //
 // The law is a gradient, as in Netflix's concurrency-limits (Gradient2), failsafe-go's adaptive
 // limiter and Envoy's adaptive concurrency filter. The limit in force is measured in rounds of at

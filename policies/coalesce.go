@@ -8,9 +8,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Coalesce makes one call for all who ask the same at once: a cache that is filled by a thousand
-// requests at a time asks its source once. key says what is asked for; whoever may see the answer
-// belongs into it too, as a tenant or a user does, because all callers of a key get the same one.
+// Coalesce makes one call for all callers that ask the same at once, as x/sync's singleflight does:
+// a cache that a thousand requests miss at the same moment asks its source once. key says what is
+// asked for. All callers of a key get the same answer, so the key must also hold who may see it:
+// the tenant, the user.
 //
 // The call runs in a goroutine of its own, with the context values of the caller that came first
 // and without any caller's deadline or cancellation. Each caller leaves when its own context ends;

@@ -34,33 +34,34 @@ func (c *config) refuses(option string) bool { return slices.Contains(c.useless,
 func (c *config) setBudget(b *Budget) { c.budget = b }
 
 // Attempts bounds the calls, the first included. The default is 3, for [Delays] one more than there
-// are delays. n is at least 1; [Unlimited] takes the bound off.
+// are delays. n is at least 1; [Unlimited] takes the bound off. Elsewhere this is MaxAttempts,
+// MaxTries or, less one, MaxRetries.
 func Attempts(n int) Option {
 	return option("Attempts", n, n >= 1, "be at least 1", func(c *config) { c.attempts = n })
 }
 
 // Unlimited lets a loop go on until it succeeds, its context ends, or another of its bounds is
-// reached.
+// reached. Elsewhere this is Attempts(0), UntilSucceeded or MaxRetries(-1).
 func Unlimited() Option {
 	return option("Unlimited", nil, true, "", func(c *config) { c.attempts = 0 })
 }
 
 // MaxElapsed bounds the time from the first attempt to the beginning of the last: a wait that would
 // go beyond it is not begun. There is no bound by default. A running attempt is not cut off; that
-// is what [Timeout] does.
+// is what [Timeout] does. Elsewhere this is MaxElapsedTime or MaxDuration.
 func MaxElapsed(d time.Duration) Option {
 	return option("MaxElapsed", d, d > 0, "be positive", func(c *config) { c.maxElapsed = d })
 }
 
 // Initial is the first wait of [Exponential] and the unit of [Fibonacci], before jitter. The
 // default is 100 ms; with 0 they never wait. One above a [MaxDelay] that was given is a
-// configuration error.
+// configuration error. Elsewhere this is InitialInterval, Delay or RetryWaitMin.
 func Initial(d time.Duration) Option {
 	return option("Initial", d, d >= 0, "not be negative", func(c *config) { c.initial = d })
 }
 
 // Factor is what each wait of [Exponential] is multiplied by. The default is 2; 1 makes it
-// constant.
+// constant. Elsewhere this is Multiplier.
 func Factor(f float64) Option {
 	ok := f >= 1 && !math.IsInf(f, 1)
 	return option("Factor", f, ok, "be a number of at least 1", func(c *config) { c.factor = f })
@@ -68,23 +69,24 @@ func Factor(f float64) Option {
 
 // MaxDelay is the longest wait of a schedule, after jitter. The default is 30 s for [Exponential]
 // and [Fibonacci], or [Initial] if that is longer; the other schedules have no cap. A callee's own
-// wish (see [retry.After]) may be longer; see [HintCap].
+// wish (see [retry.After]) may be longer; see [HintCap]. Elsewhere this is MaxInterval or
+// RetryWaitMax.
 func MaxDelay(d time.Duration) Option {
 	return option("MaxDelay", d, d > 0, "be positive", func(c *config) { c.maxDelay = d })
 }
 
-// WithJitter says how waits are spread, so that callers who failed together do not come back
-// together. The default is [Proportional] for [Exponential] and [Fibonacci] and [NoJitter] for the
-// other schedules.
+// WithJitter sets the [Jitter] of the waits: how they are spread, so that callers that failed
+// together do not come back together. The default is [Proportional] for [Exponential] and
+// [Fibonacci] and [NoJitter] for the other schedules.
 func WithJitter(j Jitter) Option {
 	ok := j >= NoJitter && j <= Decorrelated
 	return option("WithJitter", j, ok, "be one of this package", func(c *config) { c.jitter = j })
 }
 
-// RetryIf says which errors are worth another attempt; by default all are, but that a command was
-// not found. It is not asked about permanent errors, which are final whatever it says, nor about
-// rejections. Its no ends this loop only, with the error as it was or, on a later attempt, with
-// [retry.ErrDeclined]: a loop further out decides for itself.
+// RetryIf says which errors are worth another attempt. By default all are, except exec.ErrNotFound:
+// a command that is not installed stays so. f is not asked about permanent errors, which are final
+// whatever it says, nor about rejections. If it says no, this loop ends, with the error as it was
+// or, on a later attempt, with [retry.ErrDeclined]; a loop further out decides for itself.
 func RetryIf(f func(error) bool) Option {
 	return option("RetryIf", f, f != nil, "not be nil", func(c *config) { c.retryIf = f })
 }
@@ -134,10 +136,10 @@ func WithBudget(b *Budget) Option {
 	}
 }
 
-// OnRetry has f told of every further attempt: after the attempt that failed, whose number and
-// error it gets, and before the wait, once that is known to fit. It is not called for a rejection,
-// which is not an attempt: retry.Observe tells of those waits too. All functions given run, in
-// order, in the goroutine of the call.
+// OnRetry calls f before every further attempt: with the number and the error of the attempt that
+// failed, and with the wait that now begins. It is not called for a rejection, which is not an
+// attempt; [retry.Observe] tells of those waits too. If it is given more than once all functions
+// run, in order, in the goroutine of the call. Elsewhere this is Notify.
 func OnRetry(f func(ctx context.Context, attempt int, wait time.Duration, err error)) Option {
 	set := func(c *config) { c.onRetry = append(c.onRetry, f) }
 	return option("OnRetry", f, f != nil, "not be nil", set)

@@ -11,7 +11,8 @@ import (
 // and errors.As see through it. Wrapping a marked error keeps its marks.
 
 // Permanent marks err as final: no loop makes a further attempt. A breaker still counts it as a
-// failure, unless it is also marked [Neutral]. Permanent(nil) is nil.
+// failure, unless it is also marked [Neutral]. Permanent(nil) is nil. Elsewhere this is
+// Unrecoverable or, of all other errors, RetryableError.
 func Permanent(err error) error { return marked(err, mark{permanent: true}) }
 
 // Neutral marks err as not the callee's fault: a breaker does not count it, a loop still retries

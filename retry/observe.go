@@ -46,13 +46,16 @@ type Event struct {
 	Time    time.Time // when it ended; it began at Time.Add(-Took)
 }
 
-// Observer is told of events, in the goroutine of the call and between its steps: it should be
-// quick, must be safe for concurrent use, and what it panics with reaches the caller.
+// Observer is told of events, in the goroutine of the call and between its steps. It should be
+// quick and must be safe for concurrent use. Its panics reach the caller.
 type Observer func(context.Context, Event)
 
-// Observe is a policy that has o told of all that the policies inside it do, and of the call. It
-// changes nothing, but lets no call in once the context has ended. Any number may be nested; the
-// innermost is told first. Where there is no Observe, no event is made.
+// Observe is a policy that tells o of everything that the policies inside it do, and of the call.
+// It changes nothing, except that it lets no call in once the context has ended. Any number may be
+// nested; the innermost is told first. Without an Observe no event is made.
+//
+// [LogTo] and [Record.Add] are observers. For OpenTelemetry metrics and spans, and so for
+// Prometheus, there is otelretry.Observer in the module retry/otelretry.
 func Observe(o Observer) Policy { return observe(o) }
 
 type observe Observer

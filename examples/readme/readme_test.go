@@ -130,7 +130,7 @@ func fleet(rdb *redis.Client) retry.Policy {
 
 func newGuard(debug *retrydebug.Debug, stop <-chan struct{}) (retry.Policy, error) {
 	guard := retry.Chain(
-		retry.Observe(otelretry.Observer()),         // OpenTelemetry metrics and spans
+		retry.Observe(otelretry.Observer()),         // OpenTelemetry metrics and spans, so Prometheus too
 		retry.Observe(retry.LogTo(slog.Default())),  // Warn: gave up, refused, a breaker changed; Info: a retry
 		policies.Exponential(policies.StopOn(stop)), // no further attempt once the service shuts down
 		ratelimit.New(50, 10, ratelimit.MaxWait(time.Second), ratelimit.Named("catalog")),
