@@ -27,23 +27,23 @@ import (
 //	limit    = half way to gradient·limit + √limit/2
 //
 // or a quarter of the way, if the limit is to fall and the difference may be noise. Until latency
-// is first a fifth above the baseline the limit doubles. A limit that is not reached does not rise,
-// and one of which less than half is used does not fall for latency.
+// is first a fifth above the baseline the limit doubles. A limit that is not reached does not rise.
+// If less than half of it is used it does not fall for latency.
 //
-// The baseline is what a call takes without our queue. While one call in ten or more is rejected it
-// is measured every ten seconds (50 calls' time, if that is longer), and as soon as the limit has
-// fallen by half: for a moment half as many calls are let in, and half of that again while they
-// become faster. So a callee that has become slower keeps its limit, and one that has fewer hands
-// does not. This costs about one part in 200 of the throughput of an overloaded callee, and nothing
-// otherwise.
+// The baseline is what a call takes if our calls do not queue. While one call in ten or more is
+// rejected it is measured every ten seconds (50 calls' time, if that is longer), and as soon as the
+// limit has fallen by half: for a moment half as many calls are let in, and half of that again
+// while they become faster. So the limit stays if the callee has become slower, and falls if it has
+// lost workers. This costs about one part in 200 of the throughput of an overloaded callee, and
+// nothing otherwise.
 //
 // What counts: the latency of calls that succeed, of final answers of a healthy callee (Permanent
 // and Neutral), and of other failures if it is above the baseline, because failing fast is not
 // being fast. Timeouts, those of callers too, count as four times the baseline at least. A throttle
-// mark ([retry.After], also on a Neutral error) is a callee that says it has too much to do: if one
-// in ten calls or more has it the limit falls by a tenth, and grows slowly near to where that was.
-// Other neutral outcomes, cancellations, rejections from further in, panics and Goexit do not
-// count. All give the slot back.
+// mark (retry.After, also on a Neutral error) means that the callee says it has too much to do: if
+// one in ten calls or more has it the limit falls by a tenth, and then grows slowly near the value
+// it had. Other neutral outcomes, cancellations, rejections from further in, panics and Goexit do
+// not count. All give the slot back.
 //
 // Priorities ([retry.WithPriority]): in the queue the higher is served first and takes the place of
 // the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher
@@ -112,8 +112,8 @@ type span struct{ min, max int }
 
 func (s span) String() string { return fmt.Sprintf("%d, %d", s.min, s.max) }
 
-// QueueOf lets n calls of [NewAdaptive] wait for a slot. With 0, the default, nobody waits, but
-// with [MaxWait] alone as many as the limit.
+// QueueOf lets n calls of NewAdaptive wait for a slot. With 0, the default, no call waits; with
+// MaxWait alone as many may wait as the limit is.
 func QueueOf(n int) Option {
 	return option("QueueOf", n, n >= 0, "not be negative", func(s *adaptiveSettings) { s.queue = n })
 }

@@ -14,13 +14,15 @@ import (
 // ErrBudget is the reason of the rejection when a budget refuses another attempt.
 var ErrBudget = errors.New("retry budget spent")
 
-// Budget holds retries back where many calls fail: without one, a callee that is down gets several
-// times its usual load just when it can bear least. First attempts are never refused, and a refused
-// retry returns at once.
+// Budget is a retry budget: it holds retries back while many calls fail. Without one a callee that
+// is down gets several times its usual load when it can bear least. First attempts are never
+// refused, and a refused retry returns at once.
 //
-// Make one with [NewTokenBudget] (the one to recommend), [NewRatioBudget] or [NewCostBudget] and
-// give it to all the loops that are to share it, by [WithBudget]. It is safe for concurrent use. A
-// budget made with bad numbers, and the zero Budget, make those loops fail with [retry.ErrConfig].
+// Make one with NewTokenBudget (recommended: NewTokenBudget(10, 0.1)), NewRatioBudget or
+// NewCostBudget and give it to all the loops that share it, by WithBudget. If the budget is empty
+// the call fails with a rejection that Is ErrBudget, and with its last failure. It is safe for
+// concurrent use. A budget made with bad numbers, and the zero Budget, make those loops fail with
+// [retry.ErrConfig].
 type Budget struct {
 	label
 	ledger
@@ -48,7 +50,7 @@ type ledger interface {
 	left() (n float64, text string)
 }
 
-// Validate reports bad numbers, and a budget that none of the three has made.
+// Validate reports bad numbers, and a budget that was not made by one of the three functions.
 func (b *Budget) Validate() error {
 	if b == nil || b.ledger == nil {
 		return errZeroBudget
@@ -106,7 +108,8 @@ func newBudget(constructor string, m mistakes, l ledger, opts []Option) *Budget 
 // NewTokenBudget is the retry throttling of gRPC (proposal A6). It begins with max tokens. Every
 // failure that is worth a retry takes one, every success adds ratio, and a retry needs more than
 // max/2 left. So while less than one in 1/ratio+1 calls fails, nothing is held back. max is at
-// least 1, ratio above 0; gRPC's own example is 10 and 0.1. It heals by traffic, not by time.
+// least 1, ratio above 0; gRPC's own example is 10 and 0.1, which holds back from a failure rate of
+// 1 in 11. It fills again by successful calls, not by time.
 func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
 	const finest = 1e-6
 	t := &tokens{}
@@ -178,9 +181,9 @@ func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	return b
 }
 
-// ThrottledCost is what a retry takes from a [NewCostBudget] if the callee asked for patience
-// ([retry.After]): it answers, so the retry is less in vain than one after a timeout. The default
-// is 5/14 of the cost of others, as in the AWS SDKs.
+// ThrottledCost is what a retry takes from a NewCostBudget if the callee asked for patience
+// (retry.After): a callee that answers is likelier to accept a retry than one that timed out. The
+// default is 5/14 of the cost of others, as in the AWS SDKs.
 func ThrottledCost(n int) Option {
 	set := func(b interface{ setThrottledCost(int) }) { b.setThrottledCost(n) }
 	return option("ThrottledCost", n, n >= 1, "be at least 1", set)
@@ -226,8 +229,8 @@ func (c *costs) left() (float64, string) {
 
 // NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be
 // ratio retries per call, and reservePerSecond besides, so that a client with few calls can retry
-// too. What a call deposits expires after those 10 seconds, and so does what a retry took: it heals
-// by time. ratio 0 leaves the reserve only; not both may be 0.
+// too. What a call deposits expires after those 10 seconds, and so does what a retry took, so the
+// budget fills again by time alone. ratio 0 leaves the reserve only; not both may be 0.
 func NewRatioBudget(ratio, reservePerSecond float64, opts ...Option) *Budget {
 	var m mistakes
 	m.check(ratio >= 0 && ratio <= math.MaxInt32, "ratio %v: must be a number, not negative", ratio)

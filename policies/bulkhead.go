@@ -22,12 +22,12 @@ var ErrFull = errors.New("full")
 //
 // A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know
 // when a slot will be free. A wait that its context ends is a rejection too, which Is what ended
-// the context: the callee was not reached, so no breaker counts it. No rejection of a bulkhead
-// tells a time to come back, so a retry loop around gives up at once, unless it has [Patience].
+// the context: the callee was not reached, so no breaker counts it. A bulkhead's rejection has no
+// RetryAfter, so a retry loop around gives up at once, unless it has Patience.
 //
 // A call that is made from inside a call through the same bulkhead, with its context, shares the
-// slots of that one and does not wait. So do not more than one at a time: others beside it need
-// slots of their own, and are rejected if none is free.
+// slots of that one and does not wait. Only one at a time can do so: others beside it need slots of
+// their own, and are rejected if none is free.
 type Bulkhead struct {
 	label
 	queue   int
@@ -97,8 +97,8 @@ func (b *Bulkhead) Stats() []retry.Stat {
 // Idle is true while no call runs or waits.
 func (b *Bulkhead) Idle() bool { return b.Running() == 0 }
 
-// Running returns how many slots are taken: one for each call that runs, and as many as it asked
-// for for one of [Bulkhead.N].
+// Running returns how many slots are taken: one by each call that runs, and n by a call of
+// Bulkhead.N.
 func (b *Bulkhead) Running() int { _, running, _ := b.load(); return running }
 
 // Waiting returns how many calls are in the queue.
@@ -139,7 +139,7 @@ func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error { return b.do(
 
 // N is the bulkhead for calls that take n slots each, at least 1. One that asks for more than there
 // are is rejected, and marked permanent. A call that waits for several slots is not overtaken by
-// later ones that need fewer.
+// later calls that need fewer.
 func (b *Bulkhead) N(n int) retry.Policy { return &heavy{b, n} }
 
 type heavy struct {

@@ -10,8 +10,8 @@ import (
 )
 
 // Classify is a policy that tells the policies around it what a failure means, by marking it. It
-// stands innermost, next to the call. A rule is a verdict over matchers, and the first rule of
-// which a matcher matches decides:
+// stands innermost, next to the call. A rule is a verdict over matchers. The first rule with a
+// matcher that matches decides:
 //
 //	On(m...)       worth another attempt: left as it is
 //	Neutral(m...)  worth another attempt, and not the callee's fault: marked Neutral
@@ -36,9 +36,9 @@ import (
 //
 // An error that gets a mark is wrapped in it, its text stays: compare what comes back by errors.Is,
 // not by ==. Marks are only added: a rule does not take back what the call itself has marked, nor
-// make a failure of a rejection. Rejections, and failures after the context has ended, are no
+// make a failure of a rejection. Rejections, and failures after the context has ended, are not
 // answers of the callee: they pass as they are unless a rule names them. Configuration errors
-// always do.
+// always pass as they are.
 func Classify(rules ...Rule) retry.Policy {
 	c := &classifier{given: len(rules)}
 	var m mistakes
@@ -221,8 +221,8 @@ type Rule struct {
 	mistake  string
 }
 
-// On makes errors that one of m matches worth another attempt. See [Classify] for what it makes of
-// others.
+// On makes errors that one of m matches worth another attempt. See Classify for what it does to
+// other errors.
 func On(m ...Matcher) Rule { return rule("On", on, m) }
 
 // Neutral makes errors that one of m matches worth another attempt, and not the callee's fault: a
@@ -253,8 +253,8 @@ func rule(name string, v verdict, matchers []Matcher) Rule {
 	return r
 }
 
-// Else says what holds for errors that no other rule matches, wherever it stands in the list:
-// Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what [Classify] does by default.
+// Else is the verdict for errors that no other rule matches, wherever it stands in the list:
+// Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what Classify does by default.
 func Else(verdict func(...Matcher) Rule) Rule {
 	if verdict == nil {
 		const mistake = "Else(nil): must be On, Neutral, Final or Fatal"
@@ -265,9 +265,8 @@ func Else(verdict func(...Matcher) Rule) Rule {
 	return r
 }
 
-// StatusOf, first in the list, says how else the status of an error is read, if by none of the
-// methods that [Status] knows. f gets the whole error, and its answer counts beside those. For
-// gRPC:
+// StatusOf, first in the list, reads the status of errors that have none of the methods that Status
+// knows. f gets the whole error, and its answer counts beside what those methods say. For gRPC:
 //
 //	policies.StatusOf(func(err error) (int, bool) {
 //		s, ok := status.FromError(err)

@@ -17,9 +17,9 @@ import (
 // and without any caller's deadline or cancellation. Each caller leaves when its own context ends;
 // when the last one has left the call's context ends, and the next caller begins a new one.
 //
-// All get the same value and the same error. So nobody may change the value, and what can be read
-// only once, as an *http.Response, cannot be shared. A panic, or runtime.Goexit, in call reaches
-// all of them; if all have left a panic ends the program, as in any goroutine.
+// All get the same value and the same error. So no caller may change the value, and a value that
+// can be read only once, as an *http.Response, cannot be shared. A panic, or runtime.Goexit, in
+// call reaches all of them; if all have left a panic ends the program, as in any goroutine.
 //
 // A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not
 // this.

@@ -8,8 +8,8 @@ import (
 )
 
 // Detach makes a call that returns when its context ends although call goes on: for a callee that
-// knows no context, as an old driver or a computation. Under a [Timeout] the caller then gets its
-// [ErrTimeout] in time, and the failure counts.
+// takes no context, such as an old driver or a computation. Under a [Timeout] the caller then gets
+// its [ErrTimeout] in time, and the failure counts.
 //
 // The call that is left behind runs to its end in a goroutine of its own; a value that it still
 // returns with a nil error goes to discard, which may be nil. It keeps what it uses, so put a

@@ -1,6 +1,6 @@
-// Package policies has the policies that know nothing of the callee but how its calls end: retry
+// Package policies has the policies that need to know of the callee only how its calls end: retry
 // loops and their schedules, classification of errors, time limits, retry budgets, limits on calls
-// at once, one policy per key, and the typed wrappers.
+// at once, one policy per key, and wrappers of calls.
 //
 //	guard := retry.Chain(
 //		policies.Timeout(10*time.Second),                              // for all attempts together
@@ -18,9 +18,8 @@
 //     denies, or the end of its context;
 //   - waits at least as long as the callee asks ([retry.After]), and gives up at once if that is
 //     more than [HintCap];
-//   - fails fast on a rejection ([retry.Rejection]): it burns no attempt, and waits only if that
-//     takes no longer than the wait that would follow on a failure, or fits the [Patience] it was
-//     given;
+//   - fails fast on a rejection (retry.Rejection): it uses no attempt, and it waits only if the
+//     wait is no longer than the one that would follow a failure, or fits its Patience;
 //   - begins no wait that cannot end before the deadline or within [MaxElapsed];
 //   - asks its [Budget] before every further attempt.
 //
@@ -30,11 +29,12 @@
 // # What wraps a call
 //
 // A policy does not see results. What must see them wraps the call itself, and composes with
-// retry.Wrap and retry.Check: [Hedge] makes a second call if the first is slow, [Fallback] another
-// one if it failed, [Failover] asks the next replica, [Coalesce] makes one call for many callers,
-// [Detach] leaves a call behind that knows no context.
+// retry.Wrap and retry.Check: Hedge makes a second call if the first is slow, Fallback makes
+// another one if it failed, Failover asks the next replica, Coalesce makes one call for many
+// callers, and Detach leaves a call behind that does not heed its context.
 //
 // # Names
 //
-// Every stateful policy takes [Named], and tells itself by String, which is safe while calls run.
+// Every stateful policy takes Named, and describes itself on one line by String, which is safe
+// while calls run.
 package policies

@@ -13,13 +13,13 @@ import (
 // failure: a final answer of one callee ("no rows") is an answer, and what must not be repeated is
 // not repeated elsewhere. The end of the context and a configuration error end it too.
 //
-// If all fail, the last value comes back with an error that Is all of the failures. To the policies
-// around it speaks for the last callee that was reached or, if all were refused, for the one that
-// may be asked first; the marks of the others are hidden. To try again all of them, put a loop
+// If all fail, the last value comes back with an error that Is all of the failures. The policies
+// around see the marks of the last callee that was reached or, if all were refused, of the one that
+// may be asked first; the marks of the others are hidden. To try all of them again, put a loop
 // around.
 //
-// A nil function is a [retry.ErrConfig] of every call, and so is none. retry.Validate sees policies
-// only, so not this.
+// A nil function, and no function at all, is a retry.ErrConfig of every call. retry.Validate sees
+// policies only, so not this.
 func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Context) (T, error) {
 	calls = append([]func(context.Context) (T, error){}, calls...)
 	var m mistakes

@@ -8,15 +8,16 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Fallback makes a call that has instead answer where call fails: from a cache, another region, or
-// with a default. instead gets call's error. If it fails too, its value comes back with an error
-// that Is both failures; the marks are call's, for the policies around speak of that callee: a
-// rejection of instead is none to them.
+// Fallback makes a call that asks instead for the answer if call fails: from a cache, from another
+// region, or a default. instead gets call's error. If instead fails too, its value comes back with
+// an error that Is both failures. The marks are those of call, because the policies around guard
+// that callee: a rejection inside instead is not one to them.
 //
 // It does not run when the caller has cancelled, because nobody waits for the answer, nor after a
 // configuration error, which it would hide. After the caller's deadline it runs, with that context:
-// an answer at hand is still of use. But a policy lets no call in under a context that has ended: a
-// guarded call inside of instead needs context.WithoutCancel, and best a time limit of its own.
+// an answer at hand is still of use. But no policy lets a call in under a context that has ended,
+// so a guarded call inside of instead needs context.WithoutCancel and should have a time limit of
+// its own.
 //
 // A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not
 // this.

@@ -16,18 +16,18 @@ import (
 // Policies inside of call, as by retry.Wrap, see every one of them.
 //
 // The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume
-// results that are bound to it inside the call. Hedge does not wait for the losers. The values they
-// still return with a nil error go to discard, which may be nil and runs in a goroutine of its own;
-// a value beside an error is dropped, as most are no value at all, so what is bound to one is to be
-// freed inside the call. A loser that ignores its context goes on until it returns, and keeps a
-// testing/synctest bubble open for so long.
+// results that are bound to it inside the call. Hedge does not wait for the losers. The values that
+// they still return with a nil error go to discard, which may be nil and runs in a goroutine of its
+// own. A value beside an error is dropped, so what it holds must be freed inside the call. A loser
+// that ignores its context goes on until it returns, and keeps a testing/synctest bubble open until
+// then.
 //
-// While there is no winner Hedge waits for its calls, also when the caller's context ends: so they
-// must heed it.
+// While there is no winner Hedge waits for its calls, also after the caller's context has ended, so
+// they must heed it.
 //
-// It is made against slowness, not against failure: a failure makes no further call, that is what a
-// loop around is for. It comes back when no other call is under way, the last one that was seen,
-// with its value; a permanent one at once.
+// It is made against slowness, not against failure: a failure makes no further call, which is the
+// task of a loop around. If all calls under way have failed, the last failure comes back with its
+// value; a permanent failure comes back at once.
 //
 // A panic, or runtime.Goexit, in any of the calls while there is no winner reaches the caller with
 // its value. Later there is no caller left: it ends the program, as in any goroutine.

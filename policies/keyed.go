@@ -14,15 +14,15 @@ import (
 // none of them.
 var ErrKeys = errors.New("too many keys")
 
-// Keys is a policy that has a policy of its own for every key, as for each host, tenant or method:
+// Keys is a policy that has a separate policy for every key, such as a host, a tenant or a method:
 // one that is down or slow does not hold up the others. Make it with [Keyed]. It is safe for
 // concurrent use. A hit allocates nothing and takes no lock, except while its shard (1 of 256) is
 // resized.
 //
-// Keys are forgotten when that changes no decision: when no call of the key is running, it has not
-// been used for a minute or two, and its policy says that it is idle ([retry.Idler]; a chain is
-// when all of its members are). So memory follows the keys in use, and a flood of new keys cannot
-// make it forget an open breaker that somebody still asks. A stateful policy that does not say is
+// A key is forgotten when that changes no decision: when no call of the key is running, it has not
+// been used for a minute or two, and its policy says that it is idle (retry.Idler; a chain is idle
+// if all of its members are). So memory follows the keys in use, and a flood of new keys cannot
+// make it forget an open breaker that is still asked. A stateful policy that is not an Idler is
 // never forgotten.
 type Keys[K comparable] struct {
 	label
@@ -48,11 +48,11 @@ type keysConfig struct {
 //
 //	policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) })
 //
-// key may be nil where all calls go through For.
+// key may be nil if all calls go through For.
 //
-// create may run more than once where several calls bring a new key at the same time; one of its
+// create may run more than once if several calls bring a new key at the same time; one of its
 // policies is kept. If it returns nil, calls with that key go through as they are. If it returns a
-// misconfigured policy they fail with that error: retry.Validate cannot know of it before, as it
+// misconfigured policy they fail with that error; retry.Validate cannot see it earlier, because it
 // does not know the keys.
 func Keyed[K comparable](
 	key func(context.Context) K, create func(K) retry.Policy, opts ...Option,
@@ -75,7 +75,7 @@ func (k *Keys[K]) full(ctx context.Context, ended error) error {
 	return r
 }
 
-// Validate reports bad options, and a missing key function: who has none puts only what [Keys.For]
+// Validate reports bad options, and a missing key function: without one, put only what Keys.For
 // returns into chains.
 func (k *Keys[K]) Validate() error {
 	if err := k.usable(); err != nil {
@@ -155,9 +155,9 @@ func (k *Keys[K]) Get(key K) (retry.Policy, bool) {
 }
 
 // All yields every key that is known and its policy, as create made it: to print the states of
-// breakers, or to save what they learned before a restart. The order is random. It may run beside
-// calls: keys that come or go meanwhile may be missing, none comes twice. No lock is held while the
-// loop's body runs, and being yielded is not a use of a key.
+// breakers, or to save what they learned before a restart. The order is random. It may run while
+// calls do: keys that come or go meanwhile may be missing, and no key comes twice. No lock is held
+// while the loop's body runs, and being yielded is not a use of a key.
 func (k *Keys[K]) All() iter.Seq2[K, retry.Policy] {
 	return func(yield func(K, retry.Policy) bool) {
 		if k.usable() == nil {

@@ -99,32 +99,34 @@ func HintCap(d time.Duration) Option {
 }
 
 // Patience lets a loop wait up to d for policies that reject the call (a breaker is open, a limit
-// reached), all in all for rejections in a row. A rejection that names no time (a bulkhead is full)
-// is asked again by the loop's own schedule. It is for crawls and batch jobs, which would rather
-// wait for a breaker than lose the call.
+// reached): d in all for rejections in a row. After a rejection that names no time (a bulkhead is
+// full) it asks again by its own schedule. It is for crawls and batch jobs, which would rather wait
+// for a breaker than lose the call.
 //
-// By default a rejection fails fast: a loop waits for one only if that takes no longer than the
-// wait that would now follow on a failure, and at most [Attempts] times in a row. With 0 it waits
-// for none.
+// By default a rejection fails fast: a loop waits for it only if the wait is no longer than the one
+// that would now follow a failure, and at most Attempts times in a row. With 0 it never waits for a
+// rejection.
 func Patience(d time.Duration) Option {
 	return option("Patience", d, d >= 0, "not be negative", func(c *config) { c.patience = d })
 }
 
-// ResetAfter begins a new row with an attempt that ran at least d before it failed: attempts, waits
-// and [MaxElapsed] count anew, that one being the first. It is for streams, subscriptions and long
-// polls, which are expected to break now and then. There is none by default.
+// ResetAfter starts the loop anew at an attempt that ran at least d before it failed: attempts,
+// waits and MaxElapsed count again from that attempt, which is the first. It is for streams,
+// subscriptions and long polls, which are expected to break now and then. By default a loop never
+// starts anew.
 func ResetAfter(d time.Duration) Option {
 	return option("ResetAfter", d, d > 0, "be positive", func(c *config) { c.resetAfter = d })
 }
 
-// StopOn makes no further attempt and no wait once done is closed; an attempt that runs may finish,
-// and its success counts. Otherwise the error Is [retry.ErrStopped]. It is for a graceful shutdown,
-// where ending the context would cut off what runs. Of loops inside each other each needs it.
+// StopOn ends the loop when done is closed: no further attempt and no further wait. An attempt that
+// runs may finish, and its success counts; otherwise the error Is retry.ErrStopped. It is for a
+// graceful shutdown, when ending the context would cut off what runs. Each of several loops inside
+// each other needs it.
 func StopOn(done <-chan struct{}) Option {
 	return option("StopOn", done, done != nil, "not be nil", func(c *config) { c.stop = done })
 }
 
-// WithBudget makes every further attempt ask b, which is shared by all loops that are to be held
+// WithBudget makes the loop ask b before every further attempt. All loops with the same b are held
 // back together.
 func WithBudget(b *Budget) Option {
 	return func(settings any) error {

@@ -6,10 +6,10 @@ import (
 )
 
 // Status matches errors with one of these statuses: what a method StatusCode() int or
-// HTTPStatusCode() int says of the error or of one in its tree. Of several in a tree any may match.
-// Codes that are not HTTP's will do; but the errors of gRPC, and of others, have neither method, so
-// no status: [StatusOf] says how to read it. Without that the text of such an error ends in
-// "(no status found: see StatusOf)".
+// HTTPStatusCode() int of the error, or of one in its tree, returns. Of several in a tree any may
+// match. The codes need not be HTTP's. Errors without either method, as those of gRPC, have no
+// status: StatusOf says how to read it. Without that the text of such an error ends in "(no status
+// found: see StatusOf)".
 func Status(codes ...int) Matcher {
 	codes = slices.Clone(codes)
 	listed := func(s int) bool { return slices.Contains(codes, s) }
@@ -32,9 +32,9 @@ var ServerErrors = Matcher{ofStatus: true, reads: true, match: func(f failure) b
 	return slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 == 5 })
 }}
 
-// SQLState matches errors with one of these SQL states: what a method SQLState() string says of the
-// error or of one in its tree, as those of pgx and lib/pq have it. A code of two characters is a
-// class: SQLState("40") is every transaction rollback.
+// SQLState matches errors with one of these SQL states: what a method SQLState() string of the
+// error, or of one in its tree, returns. The errors of pgx and lib/pq have it. A code of two
+// characters is a class: SQLState("40") is every transaction rollback.
 func SQLState(codes ...string) Matcher {
 	codes = slices.Clone(codes)
 	listed := func(state string) bool {

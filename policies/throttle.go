@@ -13,7 +13,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrThrottled is the reason of a rejection by a [Throttle].
+// ErrThrottled is the reason of a rejection by a Throttle.
 var ErrThrottled = errors.New("throttled: the callee has not accepted enough of late")
 
 // Throttle holds calls back at the client while the callee does not accept them, so that an
@@ -24,22 +24,22 @@ var ErrThrottled = errors.New("throttled: the callee has not accepted enough of 
 //	max(0, (requests − K·accepts) / (requests + 1))
 //
 // where requests are the calls of a window ([Over], 1 minute) with the rejected ones, and accepts
-// those that the callee accepted. With K 2 nothing is rejected while the callee accepts half, and
-// beyond that at most twice what it accepts is sent. A circuit breaker lets all or nothing through;
-// this lets as much through as is of use.
+// those that the callee accepted. With K = 2 nothing is rejected while the callee accepts at least
+// half, and below that at most twice what it accepts is sent. A circuit breaker lets all or nothing
+// through; a throttle lets through about what the callee can do.
 //
-// Changes to the book's law: never more than 95 % are rejected, because with less than that few
-// calls would see that the callee is well again. The probability is the smaller of two, over the
-// window and over its last sixth: so half of the calls pass a third of a window after the callee is
-// well, and not two windows. And a call counts when its outcome is known.
+// The book's law is changed in three ways. Never more than 95 % are rejected, because otherwise too
+// few calls would see that the callee is well again. The probability is the smaller of two, over
+// the window and over its last sixth: so half of the calls pass a third of a window after the
+// callee is well again, and not after two windows. And a call counts when its outcome is known.
 //
 // What counts as not accepted is what [Refused] says, by default what a circuit breaker counts as a
 // failure, and every throttle mark ([retry.After]). The final answer of a healthy callee (Permanent
 // and Neutral) is accepted. Other neutral outcomes, the caller's cancellation and rejections from
 // further in do not count. Panic and Goexit count as not accepted.
 //
-// Priorities ([retry.WithPriority]): what is to be rejected is taken from the lowest first. A
-// rejection tells no time to come back.
+// Calls of the lowest priority (retry.WithPriority) are rejected first. A rejection has no
+// RetryAfter.
 //
 // Make one with [NewThrottle] for each callee and share it. It is safe for concurrent use. The zero
 // Throttle is a configuration error.
@@ -80,9 +80,8 @@ func Over(d time.Duration) Option {
 	return option("Over", d, d >= time.Second, "be at least 1s", func(s *throttleSettings) { s.over = d })
 }
 
-// Refused says which errors [NewThrottle] takes for the callee's refusal, instead of the default.
-// It is asked for every error of a call that reached the callee and was not cancelled by its
-// caller.
+// Refused says which errors NewThrottle counts as not accepted, instead of the default. f is asked
+// about every error of a call that reached the callee and was not cancelled by its caller.
 func Refused(f func(error) bool) Option {
 	return option("Refused", f, f != nil, "not be nil", func(s *throttleSettings) { s.refused = f })
 }

@@ -1,7 +1,7 @@
 package retry
 
-// Bare returns err without the marks, and without the [Unmark], that stand around it. Marks further
-// in, below another error, stay.
+// Bare returns err without the marks, and without the Unmark, around it. Marks further in, below
+// another error, stay.
 func Bare(err error) error {
 	for {
 		switch e := err.(type) {

@@ -11,9 +11,9 @@ import (
 //	Chain(retryLoop, breaker)   the breaker counts every attempt
 //	Chain(breaker, retryLoop)   the breaker counts the outcome of the loop, once
 //
-// Chain() is the identity. Chains nest, nil members are skipped, and the arguments are copied: a
-// chain never changes. Where a member is misconfigured, every call of the chain fails at once with
-// that error and nothing in it runs.
+// Chain() changes nothing about a call. Chains nest, nil members are skipped, and the arguments are
+// copied: a chain never changes. If a member is misconfigured every call of the chain fails at once
+// with that error, and nothing in it runs.
 func Chain(ps ...Policy) Policy {
 	var members []Policy
 	for _, p := range ps {

@@ -28,8 +28,8 @@
 //
 // # Promises
 //
-// Every policy of this module keeps them. One of your own can break them, as a function that
-// returns nil for a failure does.
+// Every policy of this module keeps them. A policy of your own can break them, for example by
+// returning nil for a failure.
 //
 //  1. The first policy of a chain is the outermost. Retry(Breaker(f)) counts every attempt,
 //     Breaker(Retry(f)) once.
@@ -69,13 +69,13 @@
 //
 // # Observation
 //
-// [Observe] has a function told of every call, wait and decision inside it. [LogTo] writes them to
-// slog, and a [Record] answers where the time of one call went. Without an Observe nothing is
-// collected. [Describe] prints a chain, [Walk] finds its members for a health page, and every
-// stateful policy has Stats.
+// Observe tells a function of every call, wait and decision inside it. LogTo writes them to slog,
+// and a Record answers where the time of one call went. Without an Observe nothing is collected.
+// Metrics and spans are in the module retry/otelretry (OpenTelemetry). [Describe] prints a chain,
+// [Walk] finds its members for a health page, and every stateful policy has Stats.
 //
 // # Tests
 //
 // All policies obey the virtual time of testing/synctest. Make a policy inside the bubble that uses
-// it: a bubble's clock starts in the year 2000, so for a policy made outside time jumps back.
+// it. A bubble's clock starts in the year 2000, so time would jump back for a policy made outside.
 package retry

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// The families of errors, for errors.Is. See also [ErrConfig]. The bounds of a loop are its
-// attempts, its calls and its time, the end of its schedule, the longest wait that it accepts
-// (policies.HintCap), and as many rejections in a row as attempts.
+// The families of errors, for errors.Is. See also [ErrConfig]. The bounds of a loop are: its
+// attempts, its calls (policies.MaxCalls), its time, the end of its schedule, the longest wait that
+// it accepts from the callee (policies.HintCap), and as many rejections in a row as it has
+// attempts.
 var (
 	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached
 	ErrPermanent = errors.New("permanent error")   // a later attempt failed in a way that is not worth repeating
@@ -19,8 +20,8 @@ var (
 	ErrRejected  = errors.New("rejected")          // a policy refused to let the call through: see Rejection
 )
 
-// Error is what a guarded call returns that made more than one attempt, or could not make the next
-// one. By errors.Is and errors.As it matches both its Reason and the Last failure.
+// Error is what a loop returns that has made more than one attempt, or could not make the next one.
+// By errors.Is and errors.As it matches both its Reason and the Last failure.
 type Error struct {
 	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined, ErrStopped, the context's cause, a rejection
 	Attempts int           // of this loop; one with loops inside of it may have led to more calls
@@ -102,10 +103,10 @@ func (r *Rejection) Error() string {
 // this one.
 func (r *Rejection) Unwrap() error { return r.Reason }
 
-// Timeout makes a loop that the deadline ended a timeout to those who ask as package net does.
+// Timeout reports whether the deadline ended the loop, as the errors of package net do.
 func (e *Error) Timeout() bool { return errors.Is(e, context.DeadlineExceeded) }
 
-// Timeout is true where the wait did not fit the deadline.
+// Timeout reports whether the wait did not fit the deadline.
 func (r *Rejection) Timeout() bool { return errors.Is(r, context.DeadlineExceeded) }
 
 // Is makes every rejection match [ErrRejected].

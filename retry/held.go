@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// Held marks, in the context of a call, that the call has a place of a policy: a slot, a permit. A
-// policy with a bounded number of places needs it, because a call that is made from inside a call
+// Held marks, in the context of a call, that the call has a place of a policy: a slot or a permit.
+// A policy with a bounded number of places needs it. Without it a call made from inside a call
 // through the same policy would wait for a place that its own caller holds. One nested call at a
 // time may share the place instead.
 //
-// The mark stands in the context that [Do] made, so it costs nothing if the policy keeps its Helds
-// and uses them again, each for itself alone; without a Do around there is no mark. The zero Held
-// is ready for use.
+// The mark stands in the context that Do made, so it allocates nothing if the policy keeps its
+// Helds and uses them again. Without a Do around there is no mark. The zero Held is ready for use.
+// A Held serves one call at a time.
 type Held struct {
 	policy any
 	state  atomic.Uint64 // how often it was left, shifted by one, and whether the place is shared

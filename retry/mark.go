@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Marks are how a verdict travels outward through a chain: the code that knows marks the error, the
-// policies around it read the marks (see VerdictOf). A mark wraps: the text stays, and errors.Is
-// and errors.As see through it. Wrapping a marked error keeps its marks.
+// Marks are how a verdict travels outward through a chain. The code that knows what a failure means
+// marks the error, and the policies around it read the marks (see VerdictOf). A mark wraps the
+// error: its text stays, and errors.Is and errors.As see through it. Wrapping a marked error keeps
+// its marks.
 
 // Permanent marks err as final: no loop makes a further attempt. A breaker still counts it as a
 // failure, unless it is also marked [Neutral]. Permanent(nil) is nil. Elsewhere this is
@@ -20,9 +21,9 @@ func Permanent(err error) error { return marked(err, mark{permanent: true}) }
 // counts as a success. Neutral(nil) is nil.
 func Neutral(err error) error { return marked(err, mark{neutral: true}) }
 
-// After marks err with the callee's wish for the next attempt, as a Retry-After field does: not
-// before wait has passed. After(err, 0) says that the callee refused and gave no time. A negative
-// wait is not a mark. After(nil, d) is nil.
+// After marks err with the time that the callee asks for, as a Retry-After field does: the next
+// attempt is not made before wait has passed. After(err, 0) says that the callee refused and gave
+// no time. A negative wait is not a mark. After(nil, d) is nil.
 func After(err error, wait time.Duration) error {
 	if wait < 0 {
 		return err

@@ -113,13 +113,13 @@ type watch struct {
 
 func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
 
-// Observed reports whether anybody around ctx observes: for a policy whose events cost something to
-// make.
+// Observed reports whether there is an Observe around ctx: for a policy whose events cost something
+// to make.
 func Observed(ctx context.Context) bool { return watchers(ctx) != nil }
 
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
-// it decides. Where they are zero, Attempt and Depth are filled in from ctx, Time with the present.
-// A loop, which stands outside of its own attempts, sets the first two itself.
+// it decides. If they are zero, Attempt and Depth are filled in from ctx, and Time with the
+// present. A loop stands outside of its own attempts, so it sets Attempt and Depth itself.
 func Emit(ctx context.Context, e Event) {
 	st := scopeOf(ctx).load()
 	if st.watch == nil {

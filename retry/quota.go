@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Quota is what a callee says of its own limit, as RateLimit header fields do. A zero field was not
-// said, but Remaining 0 beside a Limit or a Reset means that nothing is left.
+// Quota is what a callee says of its own limit, as RateLimit header fields do. A zero field is one
+// that the callee did not state, except that Remaining 0 beside a Limit or a Reset means that
+// nothing is left.
 type Quota struct {
 	Limit     int           // calls allowed per Window
 	Remaining int           // calls left until Reset
@@ -85,7 +86,7 @@ func (q Quota) pace() float64 {
 
 // Shield hides from the policies further out what was reported inside ctx. A container of policies
 // for several callees, as policies.Keyed, calls it when its inner policy has returned: what one
-// callee says of its limit is not news of the others.
+// callee says of its limit does not concern the others.
 func Shield(ctx context.Context) {
 	outermost, _ := ctx.Value(doKey{}).(*scope)
 	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {

@@ -25,9 +25,9 @@ func RemoteLoop(ctx context.Context) bool {
 	return remote
 }
 
-// Spent reports whether err, with which a loop gave up, leaves nothing to try for a loop in the
-// process that called this one: the loop has repeated the call and exhausted its attempts, or its
-// callee said so of its own loop, by an error in the tree with a method RetriesSpent() bool.
+// Spent reports whether a caller in another process should not retry after err either: a loop here
+// has repeated the call and exhausted its attempts, or the callee said the same of its own loop, by
+// an error in the tree with a method RetriesSpent() bool.
 func Spent(err error) bool {
 	var told interface{ RetriesSpent() bool }
 	if errors.As(err, &told) && told.RetriesSpent() {

@@ -185,10 +185,10 @@ func (s *scope) loop() *scope {
 	}
 }
 
-// Hedged returns a context for the n-th call, from 1, that is made beside the first one of the same
-// attempt: [Attempt] counts it, and the attempts that follow count on. It is for a wrapper that
-// makes calls in parallel, as policies.Hedge; ctx is the one that the wrapper itself was called
-// with.
+// Hedged returns a context for the n-th extra call, counted from 1, that is made beside the first
+// call of the same attempt. Attempt counts it, and so do the attempts that follow. It is for a
+// wrapper that makes calls in parallel, as policies.Hedge does; ctx is the context that the wrapper
+// itself was called with.
 func Hedged(ctx context.Context, n int) context.Context {
 	s := scopeOf(ctx)
 	around := s.load()

@@ -21,8 +21,9 @@ type Verdict struct {
 }
 
 // VerdictOf reads err in one walk over its tree. It does not look behind [Unmark], nor into the
-// Cause of a rejection, which may be another caller's failure. The Rejection is a copy that says so
-// where an [After] mark around it asks for longer; a bare [ErrRejected] is one of unknown time.
+// Cause of a rejection, which may be another caller's failure. If an After mark around the
+// Rejection asks for longer, the Rejection returned is a copy with that time; a bare ErrRejected
+// counts as a Rejection of unknown time.
 func VerdictOf(err error) Verdict {
 	if err == nil {
 		return Verdict{}
@@ -33,9 +34,9 @@ func VerdictOf(err error) Verdict {
 	return r.Verdict
 }
 
-// IsPermanent reports whether err is marked [Permanent], or has [ErrPermanent] in its tree, as what
-// a loop returns that gave up on such an error. Like the other questions to marks it does not look
-// behind [Unmark]. errors.Is(err, ErrPermanent) answers another one: it is false for a mark, and
+// IsPermanent reports whether err is marked Permanent, or has ErrPermanent in its tree, as the
+// error of a loop that gave up on a permanent failure. Like IsNeutral and RetryAfter it does not
+// look behind Unmark. errors.Is(err, ErrPermanent) is another question: it is false for a mark, and
 // may be true behind Unmark.
 func IsPermanent(err error) bool { return VerdictOf(err).Permanent }
 
