@@ -34,10 +34,11 @@ type Bulkhead struct {
 	maxWait time.Duration // negative: as long as the context allows
 	err     error
 
-	mu    sync.Mutex
-	slots int
-	taken int
-	line  line
+	mu     sync.Mutex
+	slots  int
+	taken  int
+	line   line
+	unused *place // a list of them
 }
 
 // NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with
@@ -179,25 +180,29 @@ func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	p := &place{Context: ctx, bulkhead: b, size: n}
-	around, _ := ctx.Value(placeKey{b}).(*place)
-	if !b.takeAtOnce(p, around) {
-		if err := b.enter(ctx, p, around); err != nil {
+	around, entry := b.around(ctx)
+	p := b.takeAtOnce(n, around)
+	if p == nil {
+		var err error
+		if p, err = b.enter(ctx, n, around, entry); err != nil {
 			return err
 		}
 	}
 	defer b.leave(p)
-	return next.Do(p)
+	p.Enter(ctx, p)
+	return next.Do(ctx)
 }
 
-// takeAtOnce is the usual case: a free slot, and nobody waits for it.
-func (b *Bulkhead) takeAtOnce(p, around *place) bool {
+// takeAtOnce is the usual case: a free slot, and nobody waits for it. Otherwise it returns nil.
+func (b *Bulkhead) takeAtOnce(n int, around *place) *place {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if around != nil || len(b.line.waiters) > 0 {
-		return false
+	if around != nil || len(b.line.waiters) > 0 || n > b.slots-b.taken {
+		return nil
 	}
-	return b.take(p, p.size)
+	p := b.place(n)
+	b.take(p, n)
+	return p
 }
 
 // take gives p n slots if they are free. b.mu must be held.
@@ -211,14 +216,17 @@ func (b *Bulkhead) take(p *place, n int) bool {
 }
 
 // enter is for a call that is nested or may have to wait. If it returns an error nothing is held.
-func (b *Bulkhead) enter(ctx context.Context, p, around *place) (err error) {
-	w, err := b.join(p, around, retry.PriorityOf(ctx)) // ctx, foreign code, is not asked under the lock
+func (b *Bulkhead) enter(
+	ctx context.Context, n int, around *place, entry uint64,
+) (p *place, err error) {
+	priority := retry.PriorityOf(ctx) // ctx, foreign code, is not asked under the lock
+	p, w, err := b.join(n, around, entry, priority)
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
-		return err
+		return nil, err
 	}
 	if w == nil {
-		return nil
+		return p, nil
 	}
 	admitted := false
 	defer func() { // also after a panic of an observer, or of ctx
@@ -229,29 +237,36 @@ func (b *Bulkhead) enter(ctx context.Context, p, around *place) (err error) {
 	}()
 	err = b.wait(ctx, w)
 	admitted = err == nil
-	return err
+	return p, err
 }
 
-// join takes the slots for p, or a place in line, or says why neither.
-func (b *Bulkhead) join(p, around *place, priority retry.Priority) (*waiter, error) {
+// join takes the slots for a call, or a place in line, or says why neither.
+func (b *Bulkhead) join(
+	n int, around *place, entry uint64, priority retry.Priority,
+) (*place, *waiter, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	nested := around != nil && !around.over
+	p := b.place(n)
+	nested := around != nil && around.Entry() == entry
+	var err error
 	switch {
-	case p.size > b.slots:
-		return nil, b.tooMany(p.size, b.slots)
+	case n > b.slots:
+		err = b.tooMany(n, b.slots)
 	case nested && around.inside == nil && b.share(p, around):
-		return nil, nil
-	case nested && around.inside != nil && b.take(p, p.size):
-		return nil, nil
+		return p, nil, nil
+	case nested && around.inside != nil && b.take(p, n):
+		return p, nil, nil
 	case nested:
-		return nil, b.full("%w: no slot is free, and a call from inside another does not wait", ErrFull)
-	case !b.line.before(priority) && b.take(p, p.size):
-		return nil, nil
+		err = b.full("%w: no slot is free, and a call from inside another does not wait", ErrFull)
+	case !b.line.before(priority) && b.take(p, n):
+		return p, nil, nil
 	case len(b.line.waiters) >= b.queue || b.maxWait == 0:
-		return nil, &retry.Rejection{Policy: b.who(), Reason: ErrFull}
+		err = &retry.Rejection{Policy: b.who(), Reason: ErrFull}
+	default:
+		return p, b.line.push(p, priority), nil
 	}
-	return b.line.push(p, priority), nil
+	b.recycle(p)
+	return nil, nil, err
 }
 
 func (b *Bulkhead) full(format string, args ...any) error {

@@ -310,6 +310,34 @@ func TestBulkheadNesting(t *testing.T) {
 			t.Errorf("%v, %v", err, b)
 		}
 	})
+	bubble(t, "a context of a call that is over shares with nobody who came later", func(t *testing.T) {
+		b := policies.NewBulkhead(1, 0)
+		var left context.Context
+		keep := func(ctx context.Context) error { left = ctx; return nil }
+		if err := retry.Run(t.Context(), b, keep); err != nil {
+			t.Error(err)
+		}
+		_ = retry.Run(t.Context(), b, func(context.Context) error {
+			wantIs(t, retry.Run(left, b, succeed), policies.ErrFull)
+			return nil
+		})
+	})
+	bubble(t, "the one around ends while a nested call asks for its slot", func(t *testing.T) {
+		b := policies.NewBulkhead(1, 0)
+		var all sync.WaitGroup
+		for range 50 {
+			_ = retry.Run(t.Context(), b, func(ctx context.Context) error {
+				for range 4 {
+					all.Go(func() { _ = retry.Run(ctx, b, succeed) })
+				}
+				return nil
+			})
+			all.Wait()
+			if b.Running() != 0 {
+				t.Fatal(b)
+			}
+		}
+	})
 	bubble(t, "under a queue of others", func(t *testing.T) {
 		b := policies.NewBulkhead(1, 9)
 		var order []string

@@ -1,28 +1,48 @@
 package policies
 
-import "context"
+import (
+	"context"
 
-// place is a call inside a Bulkhead, and the node in its context by which a nested call finds it.
-// Its fields are guarded by the bulkhead's lock, but the first three, which never change.
+	"github.com/reprise-go/reprise/retry"
+)
+
+// place is a call inside a Bulkhead, by which a nested call finds it: see retry.Holder. Places are
+// used again. Their fields are guarded by the bulkhead's lock.
 type place struct {
-	context.Context
-	bulkhead *Bulkhead
-	size     int // slots that it may use, its own or shared
+	retry.Held
+	bulkhead *Bulkhead // never changes
 
+	size   int    // slots that it may use, its own or shared
 	held   int    // slots that it gives back
-	around *place // the call whose slots it shares; nil: none
+	around *place // the call whose slots it shares; nil: none. Of a place not in use: the next one
 	inside *place // the nested call that shares its slots at the moment
-	over   bool
-} // 64 bytes, the only allocation of a call
-
-type placeKey struct{ b *Bulkhead }
-
-func (p *place) Value(key any) any {
-	if k, ok := key.(placeKey); ok && k.b == p.bulkhead {
-		return p
-	}
-	return p.Context.Value(key)
 }
+
+// around returns the call around ctx that has a place, if there is one, and the number by which to
+// know that it is not over.
+func (b *Bulkhead) around(ctx context.Context) (*place, uint64) {
+	p, entry := retry.Holder(ctx, func(policy any) bool {
+		p, ok := policy.(*place)
+		return ok && p.bulkhead == b
+	})
+	around, _ := p.(*place)
+	return around, entry
+}
+
+// place is one for a call of that size. b.mu must be held.
+func (b *Bulkhead) place(size int) *place {
+	p := b.unused
+	if p == nil {
+		p = &place{bulkhead: b}
+	} else {
+		b.unused = p.around
+	}
+	p.size, p.held, p.around, p.inside = size, 0, nil, nil
+	return p
+}
+
+// recycle is for a place that no call has any more. b.mu must be held.
+func (b *Bulkhead) recycle(p *place) { p.around, b.unused = b.unused, p }
 
 // share has p use the slots of the call around it, and take what it needs beyond them. b.mu must be
 // held.
@@ -37,9 +57,9 @@ func (b *Bulkhead) share(p, around *place) bool {
 
 // leave gives back what p holds. If a nested call still runs, that goes on with the slots.
 func (b *Bulkhead) leave(p *place) {
+	p.Leave()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p.over = true
 	inside := p.inside
 	if p.around != nil {
 		p.around.inside = inside
@@ -47,8 +67,9 @@ func (b *Bulkhead) leave(p *place) {
 	if inside != nil {
 		inside.around = p.around
 		inside.held += p.held
-		return
+	} else {
+		b.taken -= p.held
+		b.admit()
 	}
-	b.taken -= p.held
-	b.admit()
+	b.recycle(p)
 }

@@ -34,7 +34,9 @@ func (h *Held) Enter(ctx context.Context, policy any) {
 	}
 	for {
 		outer := s.held.Load()
-		h.outer.Store(outer)
+		if h.outer.Load() != outer { // a load costs less
+			h.outer.Store(outer)
+		}
 		if s.held.CompareAndSwap(outer, h) {
 			h.in = s
 			return
@@ -59,6 +61,37 @@ func (h *Held) Leave() {
 			return
 		}
 	}
+}
+
+// Entry is the number of the present or the next Enter. It changes with each Leave.
+func (h *Held) Entry() uint64 { return h.state.Load() >> 1 }
+
+// Holder returns the innermost policy around ctx that has a place and that is accepts, and the
+// [Held.Entry] of its Held; nil if there is none. It is for a policy that keeps its own books of
+// who shares what: it gives Enter what it must find again, and asks once more for the Entry under
+// its lock, because the call around may be over by then.
+func Holder(ctx context.Context, is func(policy any) bool) (policy any, entry uint64) {
+	for {
+		h := holder(ctx, is)
+		if h == nil {
+			return nil, 0
+		}
+		entry = h.Entry()
+		if h == holder(ctx, is) { // else it was left meanwhile, and may serve another call
+			return h.policy, entry
+		}
+	}
+}
+
+func holder(ctx context.Context, is func(policy any) bool) *Held {
+	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
+		for h := s.held.Load(); h != nil; h = h.outer.Load() {
+			if is(h.policy) {
+				return h
+			}
+		}
+	}
+	return nil
 }
 
 // Inside reports whether ctx belongs to a call that has a place of policy, and, if no other nested

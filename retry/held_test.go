@@ -74,6 +74,32 @@ func TestHeld(t *testing.T) {
 			want(t, left, a, false, false)
 		}
 	})
+	t.Run("a policy finds itself, and knows when that call is over", func(t *testing.T) {
+		ofB := func(policy any) bool { return policy == b }
+		in(t.Context(), b, func(ctx context.Context) {
+			in(ctx, a, func(ctx context.Context) {
+				if p, _ := retry.Holder(ctx, ofB); p != b {
+					t.Errorf("found %v", p)
+				}
+			})
+		})
+		if p, _ := retry.Holder(t.Context(), ofB); p != nil {
+			t.Errorf("found %v outside", p)
+		}
+		_ = retry.Run(t.Context(), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			var h retry.Held
+			h.Enter(ctx, b)
+			_, entry := retry.Holder(ctx, ofB)
+			if entry != h.Entry() {
+				t.Errorf("entry %d, want %d", entry, h.Entry())
+			}
+			h.Leave()
+			if entry == h.Entry() {
+				t.Error("the entry does not tell that it was left")
+			}
+			return nil
+		}), func(context.Context) error { return nil })
+	})
 	t.Run("out of order", func(t *testing.T) {
 		_ = retry.Run(t.Context(), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 			var first, second retry.Held
