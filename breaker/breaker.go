@@ -101,8 +101,8 @@ func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error 
 	return b.rejection(ctx, e, left)
 }
 
-// Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
-// before it makes anything for a call. It says nothing of a policy p of which b is only a part.
+// Refuse is the rejection if the breaker is open, and nil if only Do can tell. retry.Do asks it
+// before it allocates anything for a call. It returns nil if b is only a part of the policy p.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 	self, ok := p.(*Breaker)
 	valid := b.Validate() == nil
@@ -337,9 +337,9 @@ func (b *Breaker) under(do func(e *era, now time.Duration)) {
 	b.announce(context.Background(), turns)
 }
 
-// Isolate rejects all calls until Release, past the open time and whatever calls under way say. The
-// rejection Is [ErrOpen] and its RetryAfter is 0: unknown. With [Shadow] nothing is rejected, here
-// neither.
+// Isolate rejects all calls until Release, past the open time and whatever the outcomes of calls
+// under way. The rejection Is ErrOpen and its RetryAfter is 0: unknown. With Shadow nothing is
+// rejected.
 func (b *Breaker) Isolate() {
 	b.under(func(e *era, now time.Duration) {
 		if e.state != Isolated {
@@ -363,9 +363,10 @@ func (b *Breaker) Release() {
 	b.tellByHand()
 }
 
-// Trip opens the breaker for [OpenFor] from now, as if a call had failed with cause: for a health
-// check or a news of an outage. One that is open already is open for OpenFor from now; one that is
-// isolated stays isolated. The cause stands in rejections and changes; it may be nil.
+// Trip opens the breaker for OpenFor from now, as if a call had failed with cause: for a health
+// check, the announcement of an outage, or a rule of your own. If it is open already it stays open
+// for OpenFor from now; if it is isolated it stays isolated. The cause stands in rejections and
+// changes; it may be nil.
 func (b *Breaker) Trip(cause error) {
 	b.under(func(e *era, now time.Duration) {
 		if e.state != Isolated {

@@ -1,4 +1,5 @@
-// Package breaker stops calls to a callee that fails, and finds out when it is well again.
+// Package breaker has a circuit breaker: it stops calls to a callee that fails, and finds out when
+// the callee is well again.
 //
 //	guard := retry.Chain(policies.Exponential(), breaker.New("catalog"))
 //
@@ -18,13 +19,14 @@
 // or per customer never sees enough calls to decide. With policies.Keyed each host gets its own.
 //
 // It stands around a call that takes about as long as an answer: a request, a query, the attempt to
-// connect. A call that lives for hours is not one. As a probe it looks as if it hung, and its end
-// says little about its beginning. For a stream use [Breaker.Allow], which is told when the stream
-// is established or that it broke.
+// connect. It does not fit a call that lives for hours: as a probe such a call looks as if it hung,
+// and its end says little about its beginning. For a stream use Breaker.Allow, which is told when
+// the stream is established or that it broke.
 //
-// Around the retry loop the breaker counts a call once, inside it every attempt, which is the usual
-// place: it opens sooner, and the loop makes no further attempt against an open breaker. Limiters
-// and bulkheads belong outside: waiting there is no slow call.
+// The usual place is inside the retry loop, where the breaker counts every attempt: it opens
+// sooner, and the loop makes no further attempt against an open breaker. Around the loop it counts
+// a call once. Limiters and bulkheads belong outside of the breaker, so that waiting for them does
+// not make a call slow.
 //
 // # When to open by what
 //
@@ -33,14 +35,15 @@
 //     time.
 //   - [FailureRate] over a [Window]: for steady traffic. Its minimum keeps two failures at night from
 //     opening it.
-//   - [FailureCount] over a [Window]: for callees of which n failures are too many, whatever succeeds.
+//   - FailureCount over a Window: for callees whose n-th failure is one too many, whatever
+//     succeeds.
 //   - [SlowCall]: for callees that get slow before they fail. It makes slow calls failures of any rule.
 //     With [SlowInFlight] they count before they end: for callees that hang.
 //   - [Breaker.Trip]: for a health check that knows better.
 //
-// [OpenFor] should be about what a restart of the callee takes; with [OpenGrowth] an outage of
-// hours is probed less and less. [Ramp] is for callees that fall over when all traffic comes back
-// at once. Try the figures with [Shadow] first.
+// OpenFor should be about as long as a restart of the callee takes. With OpenGrowth the probes of a
+// long outage become rarer. [Ramp] is for callees that fall over when all traffic comes back at
+// once. Try the figures with [Shadow] first.
 //
 // # What counts
 //
@@ -61,8 +64,8 @@
 // A probe that takes longer than [ProbeLimit] no longer holds its place: another call may go beside
 // it. Its own outcome still counts, so a callee that is slow can close the breaker and one that
 // hangs cannot hold it. A call made from inside a probe, with its context and through the same
-// breaker, is part of that probe: it is not counted and needs no place. One at a time goes through,
-// others are rejected.
+// breaker, is part of that probe: it is not counted and needs no place. One such call at a time
+// goes through; others are rejected.
 //
 // # A fleet
 //
@@ -74,5 +77,5 @@
 // # gobreaker
 //
 // Each opening is a two-step breaker of github.com/sony/gobreaker/v2: it hands out the probes and
-// says closed or open again. [From] makes a policy of a gobreaker that one already has.
+// says closed or open again. From makes a policy of a gobreaker that you already have.
 package breaker

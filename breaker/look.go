@@ -81,9 +81,9 @@ func legible(d time.Duration) time.Duration {
 // unasked is after how many open times an open breaker that no call has come to protects nobody.
 const unasked = 10
 
-// Idle reports whether the breaker could be forgotten without harm: it is closed, not on its ramp,
-// and has seen no failure for as long as its open time and its window last; or it is open or
-// half-open, with no probe under way, and no call has come for ten times its present open time. An
+// Idle reports whether the breaker could be forgotten without harm. A closed breaker is idle if it
+// is not on its ramp and has seen no failure for its open time and its window. An open or half-open
+// one is idle if no probe is under way and no call has come for ten times its present open time. An
 // isolated breaker is never idle.
 func (b *Breaker) Idle() bool {
 	if b == nil || b.era.Load() == nil {
@@ -116,7 +116,7 @@ func (b *Breaker) touch(e *era, now time.Duration) {
 	}
 }
 
-// Stats returns what the breaker would tell a gauge: its state (0 closed, 1 half-open, 2 open, 3
+// Stats returns the breaker's figures for gauges: its state (0 closed, 1 half-open, 2 open, 3
 // isolated), the outcomes counted in it, and the time to the next probe in seconds; with [Shared]
 // also the members, their votes, the questions to the store, how many of them failed, and whether
 // the store is away.

@@ -131,9 +131,10 @@ func FailureCount(n int) Option {
 	return func(c *config) { c.failures = n; c.atLeastOne("FailureCount", n) }
 }
 
-// Window is the time that [FailureRate] and [FailureCount] look back, dropped bucket by bucket. The
-// default is 10 s in 10 buckets, as Hystrix had it. Without either rule it is a configuration
-// error. Choose it so that the usual traffic reaches the minimum in a fraction of it.
+// Window is the time that FailureRate and FailureCount look back. It slides by buckets: the oldest
+// of them is dropped at a time. The default is 10 s in 10 buckets, as in Hystrix. Without either
+// rule it is a configuration error. Choose it so that the usual traffic reaches the minimum of
+// calls in a fraction of it.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		option := fmt.Sprintf("Window(%v, %d)", d, buckets)
@@ -155,8 +156,8 @@ func OpenFor(d time.Duration) Option {
 	return func(c *config) { c.openFor = d; c.positive("OpenFor", d) }
 }
 
-// OpenGrowth makes the open time factor times as long after each probe that fails, up to max. Once
-// closed it is the one of OpenFor again. Without it the open time does not grow.
+// OpenGrowth multiplies the open time by factor after each probe that fails, up to max. Once the
+// breaker has closed the open time is that of OpenFor again. Without OpenGrowth it does not grow.
 func OpenGrowth(factor float64, max time.Duration) Option {
 	return func(c *config) {
 		option := fmt.Sprintf("OpenGrowth(%v, %v)", factor, max)
@@ -200,22 +201,22 @@ func SlowCall(d time.Duration) Option {
 	return func(c *config) { c.slow = d; c.positive("SlowCall", d) }
 }
 
-// SlowInFlight counts a call as failed as soon as it has been running for longer than [SlowCall],
-// and not only when it ends: a callee that hangs opens the breaker at the first call after that
-// time. Without it all calls come in until the first one gives up. It takes the lock on admission
-// too.
+// SlowInFlight counts a call as failed as soon as it has been running for longer than SlowCall, and
+// not only when it ends. So a callee that hangs opens the breaker at the first call after that
+// time; without SlowInFlight all calls are admitted until the first one gives up. It costs the
+// breaker's lock on admission too.
 func SlowInFlight() Option { return func(c *config) { c.inFlight = true } }
 
 // IgnoreDeadline does not count calls that hit the caller's deadline. Without it they are failures,
 // since a callee that hangs must open the breaker. A deadline that a policy of the chain has set
-// still counts; it is told by its cause (context.WithTimeoutCause), an error with a method
-// ByPolicy() as that of policies.Timeout.
+// still counts. It is recognized by its cause (context.WithTimeoutCause): an error with a method
+// ByPolicy(), as policies.Timeout sets it.
 func IgnoreDeadline() Option { return func(c *config) { c.ignoreDeadline = true } }
 
-// Ramp has the traffic come back over d once the probes have closed the breaker, as a share of the
-// calls that grows evenly from none to all, and not at once: a callee with cold caches falls over
-// again under full load. The rest are rejected as if the breaker were open, while State is [Closed]
-// and the usual rules open it.
+// Ramp lets the traffic come back over d once the probes have closed the breaker, as a share of the
+// calls that grows evenly from none to all, because a callee with cold caches falls over again
+// under full load. The other calls are rejected as if the breaker were open, while State is Closed
+// and the usual rules can open it. By default all calls come back at once.
 func Ramp(d time.Duration) Option {
 	return func(c *config) { c.rampFor = d; c.positive("Ramp", d) }
 }

@@ -20,16 +20,16 @@ import (
 // member at a time sends a probe, for all. Isolate and Release by hand hold for all; Trip is a
 // vote.
 //
-// A member that is in use asks the store every 250 ms (see [Every]), together with all breakers of
-// the process on the same store, and when its own breaker changes. A call itself asks nothing, but
-// the one that is to be the probe: it waits for the answer, for 1 s at most. So all members know of
-// an opening within 250 ms ± 20 % and a round trip.
+// A member that is in use asks the store every 250 ms (see Every), together with all breakers of
+// the process on the same store, and when its own breaker changes. Calls do not ask, except for the
+// one that is to be the probe: it waits for the answer, for 1 s at most. So all members know of an
+// opening within 250 ms ± 20 % and a round trip.
 //
-// While the store cannot be asked each member's own breaker goes on alone. String and Stats tell,
-// and the observers of the next call get an event.
+// While the store cannot be reached each member's own breaker goes on alone. String and Stats say
+// so, and the observers of the next call get an event.
 //
 // Members should have the same options. An opening of the fleet lasts for a member no longer than
-// its own options allow. A breaker with [Shadow] follows the fleet and tells it nothing.
+// its own options allow. A breaker with Shadow follows the fleet and does not vote.
 func Shared(s Store, opts ...SharedOption) Option {
 	return func(c *config) {
 		if s == nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Snapshot is what a breaker must remember over a restart: plain data for JSON or the like. Its
-// times are of the wall clock, since nothing else survives. Outcomes in a window are not kept: they
-// would be old by then.
+// Snapshot is what a breaker must remember across a restart: plain data for JSON or the like. Its
+// times are of the wall clock, because a monotonic one does not survive. Outcomes in a window are
+// not kept: they would be old by then.
 type Snapshot struct {
 	State               State         `json:"state"`
 	Since               time.Time     `json:"since"`              // when the state began
@@ -32,7 +32,7 @@ func (b *Breaker) Snapshot() (s Snapshot) {
 	return s
 }
 
-// Restore goes on where a snapshot was taken, whatever the breaker did so far. An open breaker
+// Restore puts the breaker into the state of a snapshot, whatever it did so far. An open breaker
 // sends nothing before its time, and a half-open one, whose probes are lost, sends new ones.
 //
 // The snapshot may come from anywhere. One that makes no sense changes nothing and the error Is

@@ -46,8 +46,8 @@ type Change struct {
 	Cause    error // the failure that decided; nil where none did
 }
 
-// Counts is what a breaker has counted since its state last changed; where there is a failure rate,
-// of the window only.
+// Counts is what a breaker has counted since its state last changed; with a FailureRate or
+// FailureCount, within the window only.
 type Counts struct {
 	Successes           int
 	Failures            int // slow calls among them

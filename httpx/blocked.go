@@ -2,9 +2,9 @@ package httpx
 
 import "net/http"
 
-// Blocked tells the challenge and block pages of bot protections from a site's own pages, whatever
-// their status (202, 403, 405, 429, 503): by the header fields that say so, not by what the pages
-// look like. It is for [Refused]:
+// Blocked recognizes the challenge and block pages of bot protections, whatever their status (202,
+// 403, 405, 429, 503), by the header fields that say so and not by what the pages look like. It is
+// for Refused:
 //
 //	httpx.Refused(httpx.Status(403), httpx.Blocked)
 //

@@ -111,12 +111,12 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 	return c.send(ctx, http.MethodOptions, url, nil, opts)
 }
 
-// Post sends a POST; its type is said with Header("Content-Type", ...). It is sent again only where
-// the server cannot have acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]; an
-// Idempotency-Key or X-Idempotency-Key in its header makes it one that is retried like a GET. A
-// body is sent again if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or
-// another io.ReaderAt that tells its size, which are sent with their length from where they stand;
-// any other only while nothing was read of it.
+// Post sends a POST; set its type with Header("Content-Type", ...). It is sent again only if the
+// server cannot have acted on it: see RetryNonIdempotent and AutoIdempotencyKey. With an
+// Idempotency-Key or X-Idempotency-Key in its header it is retried like a GET. A body is sent again
+// if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or another io.ReaderAt
+// that tells its size, which are sent with their length from where they stand; any other only while
+// nothing was read of it.
 func (c *Client) Post(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
 	return c.send(ctx, http.MethodPost, url, body, opts)
 }
@@ -164,8 +164,8 @@ func (c *Client) CloseIdleConnections() {
 }
 
 // Do sends req, as http.Client's method does. The response whose retries are exhausted comes back
-// as it is, with a nil error, unless [RaiseForStatus] says otherwise. Where the context, a
-// rejection, or a wait that is asked for and too long ended the call, the response is nil.
+// as it is, with a nil error, unless [RaiseForStatus] says otherwise. If the context, a rejection,
+// or a Retry-After that is too long ended the call, the response is nil.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	req, err := c.ready(req)
 	if err != nil {

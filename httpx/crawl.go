@@ -16,8 +16,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrLeftOut is what a [Crawl] did not ask for: the end of what [LeftOutError] tells, and the error
-// of a page that redirects to a host where the crawl may not go.
+// ErrLeftOut marks what a Crawl did not ask for: a LeftOutError Is it, and so is the error of a
+// page that redirects to a host where the crawl may not go.
 var ErrLeftOut = errors.New("left out of the crawl")
 
 // LeftOutError is the Err of a last [Result] of a [Crawl], one without a URL, if its bounds left
@@ -103,9 +103,9 @@ func MaxDepth(n int) Option {
 	}
 }
 
-// Follow lets a [Crawl] leave the hosts of its seeds: where allow says yes to a link, or to a
-// redirect, from one page to another. It is asked only about other hosts, with URLs in canonical
-// form that it may keep, and must be safe for concurrent use.
+// Follow lets a Crawl leave the hosts of its seeds, if allow says yes to a link or a redirect from
+// one page to another. allow is asked only about other hosts, with URLs in canonical form that it
+// may keep, and must be safe for concurrent use.
 func Follow(allow func(from, to *url.URL) bool) Option {
 	return func(c *config) {
 		if allow == nil {
@@ -116,23 +116,25 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 	}
 }
 
-// Crawl is [FetchAll] over what it finds: it fetches seeds, asks links what each page that
-// succeeded leads to, fetches that, and ends when nothing is left. It yields each page as it comes,
-// with its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to.
-// What links returns may be relative to the page's Final URL; what is not an http or https URL is
+// Crawl is a crawler, a FetchAll that follows links: it fetches seeds, asks links what each page
+// that succeeded leads to, fetches that, and ends when nothing is left. For HTML the module
+// httpx/htmlpage has both: Document as the decoder and Links. It yields each page as it comes, with
+// its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to. What
+// links returns may be relative to the page's Final URL; what is not an http or https URL is
 // skipped. links is called by many goroutines at once.
 //
-//   - Each URL is asked for once, by its canonical form (RFC 3986, section 6.2.2; no default port, no
-//     fragment, no userinfo). That form is what links are asked for by, and their Result's URL. A
-//     page that came under another URL by a redirect is not asked for again, unless it was under way.
+//   - Each URL is asked for once. URLs are compared and requested in their canonical form (RFC
+//     3986, section 6.2.2; no default port, no fragment, no userinfo), which is also the Result's
+//     URL. A page that came by a redirect from another URL is not asked for again, unless that
+//     request was already under way.
 //   - It stays on the hosts of the seeds, and on those that a seed redirects to. [Follow] allows more. A
 //     redirect to elsewhere is not followed: the page's error Is [ErrLeftOut].
-//   - [MaxPages] bounds what is asked for, failures included, [MaxDepth] how far it goes, and URLs of
-//     more than 2 KiB are left out. At most ten times MaxPages wait; further links are dropped. What
-//     was left out is told: by a last Result without a URL, whose Err is a [*LeftOutError].
+//   - [MaxPages] bounds what is asked for, failures included, [MaxDepth] how far it goes, and URLs
+//     of more than 2 KiB are left out. At most ten times MaxPages wait; further links are dropped.
+//     If anything was left out a last Result without a URL tells it: its Err is a *LeftOutError.
 //
-// Memory is bounded by MaxPages: 11 times as many short keys, and the URLs that wait. A page is
-// held until links has returned and the loop has taken it; [MaxBody] bounds it.
+// Memory is bounded by MaxPages: up to 11 times MaxPages short keys, and the URLs that wait. A page
+// is held until links has returned and the loop has taken it; MaxBody bounds its size.
 //
 // links is called by the workers ([Workers]), several at once, while the page's Result is on its
 // way to the loop, and must not change its Value. When the loop is left what is under way is

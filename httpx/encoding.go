@@ -15,8 +15,8 @@ import (
 	"github.com/reprise-go/reprise/httpx/internal/field"
 )
 
-// ErrEncoding is a response in a Content-Encoding that nobody here can read. It is final: the next
-// attempt would bring the same.
+// ErrEncoding is the error of a response in a Content-Encoding that the client cannot read: see
+// Decompress. It is final, because the next attempt would bring the same.
 var ErrEncoding = errors.New("unsupported content encoding")
 
 // maxCodings bounds how many encodings may lie over each other. One is usual; each further one

@@ -15,15 +15,15 @@ import (
 )
 
 // Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is
-// undone before. An error from it is retried unless it is marked [retry.Permanent], as one of your
-// own may mark what will not get better.
+// undone before. An error from it is retried unless it is marked retry.Permanent: mark what another
+// attempt would not change.
 type Decoder[T any] func(*http.Response) (T, error)
 
 // JSON decodes a body that is one JSON value, after a byte order mark if there is one. An empty
-// one, as of a 204, is an error and is retried like one that is cut short; a whole body that is not
-// the JSON it should be is asked for once more, and no oftener. The error then says what came
-// instead: the status, the type, and the first bytes. If such a body is an answer, or its error is
-// to be final, wrap JSON in a Decoder that looks at the status or marks the error.
+// body, as of a 204, is an error and is retried like one that is cut short. A whole body that is
+// not valid JSON for T is asked for once more at most; the error then says what came instead: the
+// status, the type, and the first bytes. If such a body is an answer, or its error should be final,
+// wrap JSON in a Decoder that looks at the status or marks the error.
 func JSON[T any](r *http.Response) (T, error) {
 	var v T
 	head := &opening{from: r.Body}
@@ -81,13 +81,13 @@ func Text(r *http.Response) (string, error) {
 // attempt comes back beside an error.
 //
 // An attempt of the default policy ends when the headers are not there within 30 s, or when nothing
-// more of the body comes for 30 s; how long all of it takes is not limited. A policies.Timeout of
-// one's own lasts until it is decoded.
+// more of the body comes for 30 s; how long all of it takes is not limited. A policies.Timeout in
+// the chain lasts until the response is decoded.
 //
-// [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is
-// bounded: to 64 MiB, or 100 times the bytes that were sent if that is more; what a RoundTripper
-// that is no *http.Transport has unpacked by itself, only by MaxBody. A body over its bound is the
-// final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
+// MaxBody bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is
+// bounded: to 64 MiB, or 100 times the bytes that were sent if that is more. What a RoundTripper
+// other than *http.Transport has unpacked by itself is bounded by MaxBody only. A body over its
+// bound is the final answer of a healthy server: an error with *http.MaxBytesError in its tree.
 func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option) (T, error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {

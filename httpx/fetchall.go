@@ -31,13 +31,13 @@ type Result[T any] struct {
 // [retry.ErrConfig], without a URL.
 //
 // urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and
-// up to 1024 URLs are read ahead. FetchAll waits for it: an iterator that blocks, on a channel say,
-// must end when ctx does, and who leaves the loop early cancels that ctx, or closes the channel,
-// before. A loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the
+// up to 1024 URLs are read ahead. FetchAll waits for it. So an iterator that blocks, on a channel
+// say, must end when ctx does; cancel that ctx, or close the channel, before you leave the loop
+// early. A loop that feeds its own iterator is a Crawl. A panic in urls or in decode reaches the
 // loop.
 //
-// One host gets at most half of the workers while others may still come up; beyond that, where 1024
-// URLs wait, all but one.
+// One host gets at most half of the workers while URLs of other hosts may still come; if 1024 URLs
+// wait, all workers but one.
 func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option) iter.Seq[Result[T]] {
 	return func(yield func(Result[T]) bool) {
 		c := c.With(opts...)

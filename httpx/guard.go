@@ -70,8 +70,8 @@ type GuardOption func(*guard)
 
 // GuardKey says which client a request is from: an API key, an account. The default is the IP
 // address of its RemoteAddr, an IPv6 address by its /64, which is what one customer has.
-// X-Forwarded-For and its like are not read, because anybody can send them: behind a proxy read
-// here what the proxy sets. f must be safe for concurrent use.
+// X-Forwarded-For and its like are not read, because anybody can send them: behind a proxy return
+// what the proxy sets. f must be safe for concurrent use.
 func GuardKey(f func(*http.Request) string) GuardOption {
 	return func(g *guard) {
 		if f == nil {
@@ -82,7 +82,7 @@ func GuardKey(f func(*http.Request) string) GuardOption {
 	}
 }
 
-// GuardTrust says which callers are believed what a client's [Propagate] sends: the deadline, the
+// GuardTrust says which callers are trusted with what a client's Propagate sends: the deadline, the
 // number of the attempt and the priority. The default is none, because a stranger would call
 // everything critical. The deadline bounds the request's context; the loops of the handler leave
 // the retrying to the caller's loop (see retry.WithRemoteAttempt); the priority is what

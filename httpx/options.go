@@ -130,8 +130,8 @@ func WithClient(hc *http.Client) Option {
 	}
 }
 
-// WithLogger logs retries, refusals and giving up to l, each with the request's method and URL: see
-// [retry.LogTo]. Secrets are kept out.
+// WithLogger logs retries, rejections and giving up to l, each with the request's method and URL:
+// see retry.LogTo. Secrets are kept out.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -142,10 +142,10 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// RetryOn rejects responses for which one of ps is true, beside those that are rejected already. A
-// rejected response to a POST or PATCH is retried only with [RetryNonIdempotent] or an
-// Idempotency-Key. What policies.Classify says for other calls is said with RetryOn and [RetryOnly]
-// here: statuses are judged and marked before a policy sees them.
+// RetryOn rejects responses for which one of ps is true, besides those that are rejected already. A
+// rejected response to a POST or PATCH is retried only with RetryNonIdempotent or an
+// Idempotency-Key. RetryOn and RetryOnly do for responses what policies.Classify does for other
+// calls: statuses are judged and marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
 		if c.transient == nil {
@@ -161,17 +161,18 @@ func RetryOnly(ps ...Predicate) Option {
 	return predicates("RetryOnly", ps, func(c *config) { c.transient = ps })
 }
 
-// Refused names responses that are the server's refusal whatever their status, as a captcha page or
-// a 403: retried like [RetryOn] and with the same bounds for POST and PATCH, but no fault of the
-// server (Neutral), and a limiter or pacer hears of it. (ratelimit.Refused judges errors. A 403
-// that is accepted here is none, so there it would go unheard.)
+// Refused names responses by which the server refuses the client whatever their status, as a
+// captcha page or a 403. They are retried like those of RetryOn, with the same bounds for POST and
+// PATCH, but they are not the server's fault (Neutral), and limiters and pacers slow down.
+// (ratelimit.Refused judges errors. A 403 that is accepted here is not an error, so a pacer would
+// not hear of it.)
 func Refused(ps ...Predicate) Option {
 	return predicates("Refused", ps, func(c *config) { c.refused = append(slices.Clip(c.refused), ps...) })
 }
 
-// NotProcessed names responses by which the server says that it has not acted on the request: they
-// are retried whatever the method, also a POST without an Idempotency-Key, where a lost connection
-// still is not. So is a 401 whose token [EachAttempt] refreshes, or a proxy's 407. The body must be
+// NotProcessed names responses that tell that the server has not acted on the request: a 401 whose
+// token EachAttempt refreshes, a proxy's 407. They are retried whatever the method, also a POST
+// without an Idempotency-Key, for which a lost connection is still not retried. The body must be
 // replayable.
 func NotProcessed(ps ...Predicate) Option {
 	return predicates("NotProcessed", ps, func(c *config) { c.notProcessed = append(slices.Clip(c.notProcessed), ps...) })
@@ -188,9 +189,9 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 	}
 }
 
-// RaiseForStatus makes every response but 2xx an error, also a 304 and a redirect that is not
-// followed: a [*StatusError] is in its tree, with what could be read of the body. Off by default:
-// the last response comes back as it is.
+// RaiseForStatus makes every response except 2xx an error, also a 304 and a redirect that is not
+// followed: a *StatusError is in its tree, with what could be read of the body. It is off by
+// default: the last response comes back as it is.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
 // RetryNonIdempotent retries POST and PATCH like GET, also if [RetryOn] or [Refused] say so. It is
@@ -202,10 +203,11 @@ func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempote
 // is one that has an Idempotency-Key or X-Idempotency-Key set by hand, without this option.
 func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
 
-// EachAttempt has f change the request of every attempt, which is a clone: the URL, the method,
-// headers, the body (whose ContentLength and GetBody go with it). An error from it is final, and a
-// [*retry.Rejection]: nothing was sent, so that a breaker hears nothing of it and a limiter gets
-// its token back. Attempts count from 1. Several run in order. f must be safe for concurrent use.
+// EachAttempt calls f before every attempt with the attempt's request, a clone that f may change:
+// the URL, the method, headers, the body (with its ContentLength and GetBody). An error from f is
+// final, and a *retry.Rejection: nothing was sent, so no breaker counts it and a limiter gets its
+// token back. Attempts count from 1. Several functions run in order. f must be safe for concurrent
+// use.
 //
 // It runs on each redirect's hop too, also to another host, after net/http has dropped the
 // credentials: set a token only where r.URL.Host is the host that it is for.
@@ -249,8 +251,8 @@ func Alternates(urls ...string) Option {
 }
 
 // MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with
-// *http.MaxBytesError. By default there is no bound but that of [Fetch] on what a body unpacks to,
-// which MaxBody replaces.
+// *http.MaxBytesError. By default there is no bound, except under Fetch on what a Content-Encoding
+// unpacks to, which MaxBody replaces.
 func MaxBody(n int64) Option {
 	return func(c *config) {
 		if n <= 0 {
@@ -287,10 +289,10 @@ func Workers(n int) Option {
 
 // Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and
 // If-Range, where the server names it by a strong ETag. What was read is kept in memory until the
-// call is over, up to 64 MiB or [MaxBody]: a longer body starts over, which Save does not. It asks
+// call is over, up to 64 MiB or [MaxBody]: a longer body starts over, which Save avoids. It asks
 // for Accept-Encoding: identity unless the request says otherwise, and an attempt that brought some
-// of the body counts like any other. Beside a POST or PATCH it is a configuration error; other
-// requests it leaves as they are.
+// of the body counts like any other. With a POST or PATCH it is a configuration error; on other
+// requests it has no effect.
 func Resume() Option { return func(c *config) { c.resume = true } }
 
 // Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader
@@ -314,9 +316,9 @@ func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 
 // PublicOnly refuses connections to private addresses, checked when they are dialled: also after a
 // redirect, and when a name's address changes between looking and dialling. It needs an
-// *http.Transport without a proxy: one that is set is a configuration error, and where HTTP_PROXY
-// or HTTPS_PROXY names one (http.DefaultTransport obeys them) each request that would go through it
-// is.
+// *http.Transport without a proxy. A proxy that is set is a configuration error; if HTTP_PROXY or
+// HTTPS_PROXY names one (http.DefaultTransport obeys them) every request that would go through it
+// fails with that error.
 func PublicOnly() Option { return func(c *config) { c.public = true } }
 
 // NoDowngrade refuses redirects from https to http with [ErrDowngrade].

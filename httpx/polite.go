@@ -17,15 +17,15 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrDisallowed is the family of a [RobotsError] that a rule of robots.txt is the reason of.
+// ErrDisallowed is what a RobotsError matches if a rule of robots.txt disallows the page.
 var ErrDisallowed = errors.New("disallowed by robots.txt")
 
 // RobotsError is why a [Polite] client did not send a request, and the Reason of a
 // [*retry.Rejection]. If a rule disallows the page it Is [ErrDisallowed], and the rejection is
 // marked Permanent and Neutral: no loop retries it, no breaker counts it. If robots.txt could not
-// be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for patience, nobody knows
-// what it allows: that is not ErrDisallowed but a rejection with a time, RetryAfter, for which a
-// loop with policies.Patience waits.
+// be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for patience, it is not known
+// what is allowed: that is not ErrDisallowed but a rejection with a RetryAfter, for which a loop
+// with policies.Patience waits.
 type RobotsError struct {
 	URL   string // of the request, without secrets
 	Agent string // the product token that rules were looked for
@@ -55,34 +55,34 @@ func (e *RobotsError) Unwrap() error {
 	return nil
 }
 
-// Polite has the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know
+// Polite makes the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know
 // it, "examplebot", of letters, digits, - and _, or a whole User-Agent that begins with it,
-// "examplebot/1.0 (+https://example.com/bot)": rules are looked for by the name, and requests that
-// have no User-Agent are sent with the whole. A request that is disallowed is not sent: its error
-// Is [ErrDisallowed]. So it is with each redirect's hop, and with each attempt that goes elsewhere
-// ([Alternates], [EachAttempt]).
+// "examplebot/1.0 (+https://example.com/bot)": rules are looked up by the name, and requests
+// without a User-Agent are sent with the whole. A request that is disallowed is not sent: its error
+// Is ErrDisallowed. The same holds for each hop of a redirect, and for each attempt that goes
+// elsewhere (Alternates, EachAttempt).
 //
 // Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for
 // all goroutines of the client and of those that [Client.With] derives from it, through the same
-// transport and policies, but without cookies, credentials and the hooks of EachAttempt. (Where it
-// turns out only within an attempt that a robots.txt is needed, an alternate's, it is fetched as a
-// part of that attempt.) It is kept for 24 hours, or for its Cache-Control's max-age if that is
-// less, but no less than a minute. No file (4xx but 429, or more than five redirects) means no
-// rules. While a server or a network fails nothing is allowed, but nothing is disallowed for good
-// either: requests are rejected with the time at which the next will look again, a minute later or
-// after the server's Retry-After, and a loop with policies.Patience waits for that. After 30 days
-// of it the rules that were last read hold again. Where a policy refuses the fetch (a breaker, a
-// limiter) its rejection is the error.
+// transport and policies, but without cookies, credentials and the hooks of EachAttempt. (For an
+// attempt that goes to another origin it is fetched as a part of that attempt.) It is kept for 24
+// hours, or for its Cache-Control's max-age if that is less, but no less than a minute. No file
+// (4xx but 429, or more than five redirects) means no rules. While robots.txt cannot be read
+// because the server or the network fails, nothing is allowed, but nothing is disallowed for good
+// either: requests are rejected with the time of the next try, a minute later or after the server's
+// Retry-After, and a loop with policies.Patience waits for that. After 30 days of failure the rules
+// that were last read hold again. If a policy refuses the fetch (a breaker, a limiter) its
+// rejection is the error.
 //
 // A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after
 // robots.txt too, whatever the policies are. A limiter or a pacer in the chain hears of it, and is
-// the better place to wait in: otherwise attempts wait for their turn innermost in the chain, where
-// a policies.Timeout counts the wait. One that cannot end before the deadline is refused at once.
-// The fetch of robots.txt is a call to a limiter's Stats as well, and so is each try of an attempt
-// that was refused its turn.
+// the better place to wait in: without one attempts wait for their turn innermost in the chain,
+// where a policies.Timeout counts the wait. A wait that cannot end before the deadline is refused
+// at once. A limiter counts the fetch of robots.txt as a call, and also each try of an attempt that
+// was refused its turn.
 //
-// What was learned lives in the Option: clients that are made with the same value share it, and a
-// request that is given a new one starts anew. It is bounded to 10,000 origins and 64 MiB.
+// The Option holds what was learned: clients that are made with the same Option value share it, and
+// a request that is given a new one starts anew. It is bounded to 10,000 origins and 64 MiB.
 func Polite(agent string) Option {
 	token, rest := robots.Token(agent)
 	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") || !validHeader("User-Agent", agent)

@@ -32,12 +32,12 @@ const (
 // (Reprise-Priority; see retry.WithPriority). The deadline is the attempt's where a
 // policies.Timeout bounds it.
 //
-// A [Guard] there that trusts this client starts no work that nobody waits for any more, does not
-// repeat what this client's loop repeats, and sheds the lower priorities first.
+// A Guard there that trusts this client (GuardTrust) starts no work after the deadline, does not
+// repeat what this client's loop repeats, and sheds lower priorities first.
 //
 // A host is a name or an IP address, with a port for that port only; "*.internal" names every host
-// below internal. Nobody else is told, and no host that another one redirects to. The fields
-// replace those that the request has of these names.
+// below internal. No other host is told, also not by a redirect. The fields replace fields of the
+// same name that the request has.
 func Propagate(hosts ...string) Option {
 	var to []recipient
 	problem := ""

@@ -21,7 +21,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// What the safety options refuse with, inside a [*retry.Rejection]: no loop retries it, no breaker
+// The reasons of PublicOnly and NoDowngrade, in a *retry.Rejection: no loop retries it, no breaker
 // counts it.
 var (
 	ErrPrivateAddress = errors.New("not a public address")
@@ -82,8 +82,8 @@ func isPublic(a netip.Addr) bool {
 		!slices.ContainsFunc(notPublic, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// PublicControl is a net.Dialer's ControlContext that refuses every address but public ones. It
-// sees the address that is really dialled, after resolving, so a name that changes its mind between
+// PublicControl is a net.Dialer's ControlContext that refuses every address that is not public. It
+// sees the address that is really dialled, after resolving, so a name whose address changes between
 // check and use (DNS rebinding) gains nothing.
 func PublicControl(_ context.Context, network, address string, _ syscall.RawConn) error {
 	known := strings.HasPrefix(network, "tcp") || strings.HasPrefix(network, "udp")

@@ -306,8 +306,8 @@ func handsBack(err error, status *StatusError) bool {
 	return false
 }
 
-// StatusError is a response that was rejected, by a predicate or because it is no 2xx where one was
-// asked for. The policies of a chain see it in place of the response.
+// StatusError is a response that was rejected, by a predicate or because it is not 2xx under
+// RaiseForStatus, Fetch or Save. The policies of a chain see it in place of the response.
 type StatusError struct {
 	Code   int         // 503
 	Status string      // "503 Service Unavailable", at most 1 KiB
@@ -323,8 +323,8 @@ type StatusError struct {
 	by string // the option and predicate that rejected it
 }
 
-// Error is one line: the request, the status it got, and if that does not tell the reason, which
-// predicate rejected it.
+// Error is one line: the request, the status it got and, if the status does not tell the reason,
+// which predicate rejected it.
 func (e *StatusError) Error() string {
 	text := e.Method + " " + e.URL + ": " + e.Status
 	switch {
@@ -364,9 +364,9 @@ func statusError(req *http.Request, resp *http.Response) *StatusError {
 	}
 }
 
-// Predicate says of a response that it is to be rejected: made a [*StatusError], and retried where
-// the request allows it. It may read the body, which is put back for the next one and for the
-// caller, and is decoded whatever its Content-Encoding. It must be safe for concurrent use.
+// Predicate reports whether a response is rejected: made a *StatusError, and retried if the request
+// allows it. It may read the body, which is decoded whatever its Content-Encoding and put back for
+// the next predicate and for the caller. It must be safe for concurrent use.
 type Predicate func(*http.Response) bool
 
 // Status rejects responses with one of these status codes. The built-in predicates do not read the

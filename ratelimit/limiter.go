@@ -25,18 +25,21 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full
 // at first. A call that finds no token waits in line, the higher priority first
 // ([retry.WithPriority]) and first in first out within one. A call whose wait cannot fit its
-// deadline or [MaxWait] is refused at once and takes nothing; so is one in line that others
-// overtake, at the moment it no longer fits. An abandoned wait leaves no trace and is a rejection
-// too, so that everybody further out knows that the callee was not reached. A call that was refused
-// further in (an open breaker) gives its token back. It counts from when it is back: if calls are
-// held further in while the bucket fills again, and then refused, as many others as tokens come
-// back may go beyond the burst, though no more than the limit permits since those were let go.
+// deadline or MaxWait is refused at once and takes nothing; so is a waiting call that others
+// overtake, as soon as it no longer fits. An abandoned wait leaves no trace and is a rejection too,
+// so that the policies further out know that the callee was not reached.
 //
-// What a callee says of its patience pauses every caller: see [Limiter.Pause] for how a pause ends.
+// A call that was refused further in (an open breaker) gives its token back. The token can be spent
+// from then on: if calls are held further in while the bucket fills again, and are then refused, as
+// many calls as tokens come back may go beyond the burst, though no more than the limit permits
+// since the held calls were admitted.
+//
+// A hint of the callee (Retry-After, a used-up quota) pauses every caller: see Limiter.Pause for
+// how a pause ends.
 //
 // Use [Limiter.N] for calls of several tokens and [Limiter.Charge] if the price is known only
 // afterwards. A Limiter is safe for concurrent use. One limiter stands for one limit: share it
-// among all who are under that limit. The zero Limiter is a configuration error; make one with
+// among all callers under that limit. The zero Limiter is a configuration error; make one with
 // [New], [From] or [All].
 type Limiter struct {
 	sources []source   // a call takes its tokens from all of them or from none
@@ -93,10 +96,10 @@ func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 	return l
 }
 
-// From makes a limiter of a bucket that is there already and that others may go on using. Those
-// others are not in line: they take their tokens when they come. What they change of the bucket is
-// noticed by the next call, and within a second by those in line: those who can no longer be served
-// in time are refused then. The options are those of [New].
+// From makes a limiter of a bucket that exists already and that others may go on using. Those
+// others do not wait in this limiter's line: they take their tokens when they come. Their changes
+// of the bucket are noticed by the next call, and within a second by waiting calls; those that can
+// no longer be served in time are refused then. The options are those of New.
 func From(b *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure("ratelimit.From", forLimiter, opts)
@@ -302,8 +305,8 @@ func (l *Limiter) Burst() int {
 }
 
 // SetLimit changes the limit. Waiting calls are rescheduled; those that would now miss their
-// deadline are rejected. With a limit that [New] would not take every call fails until it is set
-// right.
+// deadline are rejected. With a limit that New would not accept every call fails with a
+// configuration error until a valid one is set.
 func (l *Limiter) SetLimit(limit rate.Limit) {
 	l.change("SetLimit", func(s source) {
 		l.asked.limit = limit

@@ -120,11 +120,11 @@ func (p *pause) pending(now time.Time) bool {
 }
 
 // Pause holds every caller for d, counted from now; of two pauses the one that ends later counts.
-// When it has passed, one call goes first, the probe. When that was answered, and after a second at
-// the latest, the others follow: the first at once and then spread out, twice as many in each tenth
-// of a second, as far as the limit permits. A probe that is refused brings the next pause, one that
-// is abandoned gives its place to the next in line. A pause that has passed with nobody in line is
-// forgotten after one more second.
+// When it has passed, one call goes first: the probe. When the probe was answered, and after a
+// second at the latest, the others follow: the first at once and then spread out, twice as many in
+// each tenth of a second, as far as the limit permits. A probe that is refused begins the next
+// pause; one that is abandoned gives its place to the next in line. A pause that has passed while
+// no call waits is forgotten after one more second.
 //
 // A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the
 // call, or a [retry.Quota] with nothing remaining until its reset, both no longer than [HintCap].

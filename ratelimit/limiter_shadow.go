@@ -6,7 +6,7 @@ import (
 )
 
 // Shadow makes a limiter that enforces nothing: every call goes at once, and [Limiter.Counts] tells
-// what the limiter would have done to it. It is for trying a limit out before it bites.
+// what the limiter would have done to it. It is for trying a limit out before it is enforced.
 func Shadow() Option {
 	return Option{"Shadow", none{}, forLimiter, func(c *config) string { c.shadow = true; return "" }}
 }

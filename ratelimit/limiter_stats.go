@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Counts is what became of the calls; in the shadow, what would have.
+// Counts tells how calls were admitted; with Shadow, how they would have been.
 type Counts struct {
 	Immediate int           // went at once
 	Delayed   int           // went after a wait

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Pacer is a policy that learns how fast its callee lets it go, and goes so fast. It starts with a
+// Pacer is a policy that learns the rate that its callee permits, and keeps to it. It starts with a
 // few calls in flight and adds to them until the callee refuses; then it rests, measures what was
-// accepted, and keeps to that, with a look from time to time whether more is possible. Waiting
-// calls go by priority ([retry.WithPriority]), first in first out within one.
+// accepted, keeps to that, and probes from time to time whether more is possible. Waiting calls go
+// by priority ([retry.WithPriority]), first in first out within one.
 //
 // An outcome is a refusal if it is marked by [retry.After] (httpx marks a 429 and a 503 with
 // Retry-After), if its StatusCode is 429, or if [Refused] says so. It pauses every caller of the
@@ -25,7 +25,7 @@ import (
 // for longer than a second and six times the usual are refusals only if the callee proves to refuse
 // that way. So is a 403 that nobody has called a refusal: three different pages in a row are taken
 // for one, and if that was wrong it costs three rests. A 500, 502, 504 or a timeout was admitted
-// and says nothing of the rate; nor does a call that its caller gave up.
+// and says nothing about the rate; nor does a call that its caller gave up.
 //
 // A page that is refused again and again while others are admitted is refused for itself, and says
 // nothing of the rate. The pacer knows pages by [retry.PageOf]; httpx names them.
@@ -35,18 +35,18 @@ import (
 // quota that fills all the time, as a bucket does, is followed as it fills.
 //
 // After a refusal and the rest that follows it, one call goes alone and the others wait for its
-// outcome. One that has none after 30 seconds, or after the rest if that was longer, holds them no
-// more: the next goes alone in its place.
+// outcome. If that call has no outcome after 30 seconds, or after the rest if that was longer, the
+// next one goes alone in its place.
 //
-// A call made from inside a call, with its context, needs no place in flight: it shares the one of
-// the call around it, one at a time, is paced like any, and goes before those in line. Of several
-// at once the others take free places, or are rejected at once.
+// A call made from inside a call, with its context, needs no place in flight: it shares the place
+// of the call around it, one at a time, is paced like any, and goes before waiting calls. If there
+// are several at once the others take free places, or are rejected at once.
 //
 // It takes three to seven refusals to learn a limit, most of them within the first seconds, and
-// about twenty an hour to follow it. A server that bans for so few may ban it: use [Careful] there,
-// or begin with [StartRate] below the limit and bound it by [MaxRate].
+// about twenty an hour to follow it. A server that bans after fewer refusals may ban it: use
+// Careful there, or begin with StartRate below the limit and bound it by MaxRate.
 //
-// A pacer stands for one limit: share it among all who are under that limit, one for each host
+// A pacer stands for one limit: share it among all callers under that limit, one for each host
 // (policies.Keyed). Put it inside the retry loop, so that retries are paced too, and outside of a
 // breaker. [Pacer.Explain] says what it believes.
 //

@@ -2,8 +2,8 @@ package ratelimit
 
 import "golang.org/x/time/rate"
 
-// StartRate begins at r calls a second instead of searching. It is where the search begins, not a
-// bound.
+// StartRate begins at r calls a second instead of searching for a rate. It is where the search
+// begins, not a bound; MaxRate is one.
 func StartRate(r rate.Limit) Option {
 	return Option{"StartRate", r, forPacer, func(c *config) string { c.startRate = r; return positive(r) }}
 }
@@ -43,8 +43,8 @@ func Careful() Option {
 
 // Refused says which other errors are the callee's refusal: a 403, a page that asks for a human. It
 // must be safe for concurrent use. An error that concerns one page only should not be among them:
-// it would slow all. It hears of errors only: to httpx's client.Get an accepted 403 is a response
-// and no error, so say there which responses are refusals, with httpx.Refused.
+// it would slow all calls. It is asked about errors only. To httpx's client.Get an accepted 403 is
+// a response and not an error, so say there which responses are refusals: with httpx.Refused.
 func Refused(is func(error) bool) Option {
 	o := Option{"Refused", nil, forPacer, func(c *config) string {
 		c.refused = is
