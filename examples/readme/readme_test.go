@@ -10,6 +10,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,10 +18,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/net/html"
 
 	"github.com/reprise-go/reprise/breaker"
 	"github.com/reprise-go/reprise/breaker/redisbreaker"
 	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/httpx/htmlpage"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/ratelimit/redislimit"
@@ -89,6 +92,13 @@ func scrape(ctx context.Context, urls []string) {
 	}
 }
 
+func crawl(ctx context.Context, client *httpx.Client) {
+	links := func(p httpx.Result[*html.Node]) []string { return htmlpage.Links(p.Value, p.Final) }
+	for page := range httpx.Crawl(ctx, client, []string{"https://shop.example/"}, htmlpage.Document, links) {
+		fmt.Println(page.URL, page.Depth, page.Err)
+	}
+}
+
 func custom() retry.Policy {
 	timed := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		start := time.Now()
@@ -113,13 +123,27 @@ func outcomes(user User, err error) {
 	}
 }
 
-func classify() retry.Policy {
-	database := policies.Classify(
-		policies.Neutral(policies.SQLState("40001")),                           // serialization failure: again, and nobody's fault
-		policies.Final(policies.Is(sql.ErrNoRows), policies.SQLState("23505")), // answers of a healthy database
-		policies.Fatal(policies.SQLState("28")),                                // wrong password: its failure, and not worth repeating
+func untilItWorks(ctx context.Context) error {
+	stubborn := policies.Exponential(policies.Unlimited(), policies.MaxDelay(10*time.Second))
+	err := retry.Run(ctx, stubborn, func(ctx context.Context) error {
+		return exec.CommandContext(ctx, "pg_isready", "-h", "db").Run()
+	})
+	return err
+}
+
+func guardOfDatabase() retry.Policy {
+	budget := policies.NewTokenBudget(10, 0.1)
+	db := retry.Chain(
+		policies.Exponential(policies.WithBudget(budget)),
+		breaker.New("db"),
+		policies.Timeout(time.Second),
+		policies.Classify(
+			policies.Neutral(policies.SQLState("40001")),                           // serialization failure: again, and nobody's fault
+			policies.Final(policies.Is(sql.ErrNoRows), policies.SQLState("23505")), // answers of a healthy database
+			policies.Fatal(policies.SQLState("28")),                                // wrong password: not worth repeating
+		),
 	)
-	return database
+	return db
 }
 
 func fleet(rdb *redis.Client) retry.Policy {
@@ -130,7 +154,7 @@ func fleet(rdb *redis.Client) retry.Policy {
 
 func newGuard(debug *retrydebug.Debug, stop <-chan struct{}) (retry.Policy, error) {
 	guard := retry.Chain(
-		retry.Observe(otelretry.Observer()),         // OpenTelemetry metrics and spans, so Prometheus too
+		retry.Observe(otelretry.Observer()),         // OpenTelemetry metrics and spans
 		retry.Observe(retry.LogTo(slog.Default())),  // Warn: gave up, refused, a breaker changed; Info: a retry
 		policies.Exponential(policies.StopOn(stop)), // no further attempt once the service shuts down
 		ratelimit.New(50, 10, ratelimit.MaxWait(time.Second), ratelimit.Named("catalog")),
@@ -176,8 +200,8 @@ func TestReadmeHoldsTheseBlocks(t *testing.T) {
 	}
 	squeeze := func(s string) string { return strings.TrimSpace(space.ReplaceAllString(s, " ")) }
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) != 12 {
-		t.Errorf("README has %d Go blocks, and this file 12 functions", len(blocks))
+	if len(blocks) != 14 {
+		t.Errorf("README has %d Go blocks, and this file 14 functions", len(blocks))
 	}
 	for _, block := range blocks {
 		if !strings.Contains(squeeze(string(source)), squeeze(block[1])) {
@@ -205,7 +229,7 @@ func TestReadmeRuns(t *testing.T) {
 		t.Error(err)
 	}
 	outcomes(User{}, err)
-	if err := retry.Validate(retry.Chain(custom(), classify())); err != nil {
+	if err := retry.Validate(retry.Chain(custom(), guardOfDatabase())); err != nil {
 		t.Error(err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -221,6 +245,10 @@ func TestReadmeRuns(t *testing.T) {
 		t.Error(err)
 	}
 	scrape(ended, []string{"https://example.com/"})
+	crawl(ended, httpx.New())
+	if err := untilItWorks(ended); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 	defer rdb.Close()
 	if err := retry.Validate(fleet(rdb)); err != nil {
