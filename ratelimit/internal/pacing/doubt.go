@@ -2,8 +2,7 @@ package pacing
 
 // How much suspicion convicts, and how little acquits.
 const (
-	convictAt    = 2.  // suspicion that makes a doubtful answer a refusal: each adds 1,
-	acquitBy     = .5  // each other answer takes this away
+	doubtWeighs  = 2   // a doubtful answer counts as much as so many others; two in a row convict
 	askAfter     = 1.5 // a request is sent alone after so many times what the doubtful answer took: the others are answered by then
 	strikesOut   = 5   // refusals in a row while cruising that make the rate half: the next will tell noise from a limit
 	strikeWithin = 150 // answers between two of a row
@@ -17,11 +16,11 @@ type doubt struct {
 	convicted bool // these are its refusals
 	noise     bool // these are noise, as far as one can see
 
-	suspicion float64 // of the answers of late
-	passed    int     // times it passed
-	run       int     // doubtful answers in a row
-	open      int     // doubts that may still turn out to be refusals
-	asking    bool    // one request at a time, until one sent after since is admitted
+	suspicion int  // doubtful answers of late, less the others; so many as are not chance convict
+	passed    int  // times it passed
+	run       int  // doubtful answers in a row
+	open      int  // doubts that may still turn out to be refusals
+	asking    bool // one request at a time, until one sent after since is admitted
 	since     int
 
 	noisy
@@ -56,7 +55,7 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	case d.convicted || m.half:
 		return Refusal
 	}
-	if d.suspicion++; d.suspicion >= convictAt {
+	if d.suspicion += doubtWeighs; d.suspicion >= doubtWeighs*(2+d.passed) { // what passed before shows some noise
 		d.convicted = true
 		return Refusal
 	}
@@ -78,7 +77,7 @@ func (d *doubt) calm() {
 	if d.suspicion == 0 {
 		return
 	}
-	if d.suspicion = max(0, d.suspicion-acquitBy); d.suspicion == 0 {
+	if d.suspicion = max(0, d.suspicion-1); d.suspicion == 0 {
 		d.open = 0
 	}
 	if d.suspicion == 0 && !d.convicted {

@@ -138,7 +138,11 @@ func (m *Machine) Pace(now float64) float64 {
 // Only the user's own bound does.
 func (m *Machine) NextSend(now float64) float64 {
 	m.lookForOverdue(now)
-	turn := max(m.turn(now), m.careful.next(now, m.flying, m.doubt.open, m.mode == Start, m.accepted, &m.refusals))
+	more := 0
+	if m.mode == Start {
+		more = m.careful.proven(now-m.held.at, m.accepted-m.held.n)
+	}
+	turn := max(m.turn(now), m.careful.next(now, m.flying, m.doubt.open, more, &m.refusals))
 	instead := now >= m.stalled()-tick
 	switch {
 	case m.bounded(), m.alone() && m.out && !instead:
@@ -211,7 +215,7 @@ func (m *Machine) Free() bool { return !m.bounded() && !(m.alone() && m.out) && 
 // NextNested is [Machine.NextSend] for a request that is part of another one on its way: it waits
 // for no place in flight, and for no outcome, which might be that of the other.
 func (m *Machine) NextNested(now float64) float64 {
-	turn := max(m.turn(now), m.careful.next(now, 0, 0, false, 0, &m.refusals))
+	turn := max(m.turn(now), m.careful.next(now, 0, 0, 0, &m.refusals))
 	if m.alone() {
 		turn = max(turn, m.gate)
 	}
@@ -238,7 +242,7 @@ func (m *Machine) begin(now float64) {
 	if m.begun {
 		return
 	}
-	m.begun, m.t0, m.release.at, m.flight.slotAt = true, now, now, now
+	m.begun, m.t0, m.release.at, m.held.at, m.flight.slotAt = true, now, now, now, now
 	if m.cfg.StartRate > 0 && m.rate == inf && !m.half {
 		m.climb(m.cfg.StartRate, now)
 	}

@@ -8,6 +8,7 @@ type pages struct {
 	next  int        // the place of the next
 	own   int        // pages that were found to be refused for themselves
 	spare int        // admitted when a first refusal was last pardoned
+	last  pageNote   // of the last refusal: its page, and what had been admitted
 	undo  undo       // what the first refusal of one of them changed
 }
 
@@ -50,6 +51,8 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 	if page == 0 {
 		return false
 	}
+	last := p.last
+	p.last = pageNote{page: page, admitted: admitted}
 	n := p.find(page)
 	if n == nil {
 		n = p.note(page)
@@ -59,6 +62,10 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 		}
 		p.spare = admitted
 		return true
+	}
+	if !n.own && last.page != page && last.admitted == admitted { // two pages in a row: not its own affair
+		n.admitted = admitted
+		return false
 	}
 	n.refused++
 	n.own = n.own || admitted-n.admitted >= enough

@@ -65,7 +65,7 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	case m.half: // the single request
 		m.refused++
 		m.length = min(maxPark, 2*m.length)
-	case !sure && m.flight.blame(t.Beside, m.accepted):
+	case !sure && !m.careful.on && m.flight.blame(t.Beside, m.accepted):
 		if !m.doubt.asking { // a rate would look the same so far, and refuse one by one what takes the place of the refused
 			m.ask(now, t, m.seq)
 		}

@@ -37,7 +37,7 @@ func (m *Machine) Load(now float64, s Saved) {
 	m.every, m.keep = max(firstProbe, s.Probe), max(firstHold, s.Hold)
 	m.doubt.definite = s.Plain
 	m.begun, m.t0, m.flight.slotAt = true, now, now
-	m.release = m.mark(now)
+	m.release, m.held = m.mark(now), m.mark(now)
 	m.climbing, m.bucket = s.Climb, unknownBucket
 	if s.Rate > 0 {
 		m.resume(s.Rate, now)

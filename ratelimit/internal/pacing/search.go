@@ -68,6 +68,7 @@ func (m *Machine) advance(now float64) {
 	calm := m.lost <= budget+budgetShare*(now-m.t0)
 	held, n := now-m.held.at, m.accepted-m.held.n
 	switch {
+	case m.careful.sated(now, &m.refusals):
 	case m.mode == Cruise && now >= m.probeAt && calm && m.affords(now):
 		m.probes++
 		m.safe = max(m.safe, m.rate)
