@@ -3,9 +3,16 @@ package breaker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -57,4 +64,75 @@ func TestRefuse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A chain asks an open breaker behind its loops before it makes anything for the call. That must
+// not be seen: observed, the same chain goes the ordinary way.
+func TestRefuseBehindALoop(t *testing.T) {
+	const openFor = 30 * time.Second
+	waits := policies.Constant(openFor, policies.Attempts(2))
+	for _, tc := range []struct {
+		name  string
+		loops []retry.Policy
+		took  time.Duration // until the call is made or refused
+		calls int
+	}{
+		{"a loop with short waits", []retry.Policy{policies.Exponential()}, 0, 0},
+		{"a loop whose own wait is as long", []retry.Policy{waits}, openFor, 1},
+		{"a loop of one attempt", []retry.Policy{policies.Constant(time.Hour, policies.Attempts(1))}, 0, 0},
+		{"a loop with patience", []retry.Policy{policies.Exponential(policies.Patience(time.Minute))}, openFor, 1},
+		{"a loop with a schedule of cenkalti's", []retry.Policy{policies.Backoff(fresh(time.Hour))}, openFor, 1},
+		{"two loops, the outer waits", []retry.Policy{waits, policies.Exponential()}, openFor, 1},
+		{"two loops, neither waits", []retry.Policy{policies.Exponential(), policies.Constant(0)}, 0, 0},
+	} {
+		for _, observed := range []bool{false, true} {
+			t.Run(fmt.Sprint(tc.name, ", observed ", observed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := breaker.New("b", breaker.OpenFor(openFor))
+					b.Trip(errBoom)
+					ctx, calls, rejections := t.Context(), 0, 0
+					p := retry.Chain(append(slices.Clone(tc.loops), b)...)
+					call := func(context.Context) (int, error) { calls++; return calls, nil }
+					start, err := time.Now(), error(nil)
+					if observed {
+						p = retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
+							if e.Kind == retry.KindReject {
+								rejections++
+							}
+						}), p)
+					}
+					_, err = retry.Do(ctx, p, call)
+					if took := time.Since(start); took != tc.took || calls != tc.calls {
+						t.Errorf("%d calls after %v, want %d after %v", calls, took, tc.calls, tc.took)
+					}
+					if r, ok := err.(*retry.Rejection); tc.calls == 0 && (!ok || r.RetryAfter != openFor || r.Cause != errBoom) {
+						t.Errorf("got %v, want the breaker's own rejection", err)
+					}
+					if observed && rejections != 1 {
+						t.Errorf("%d rejections are told of, want 1", rejections)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Inside an Observe of another Do every rejection is told once, and the loop tells that it gives up.
+func TestRefuseBehindALoopIsObserved(t *testing.T) {
+	b := breaker.New("b")
+	b.Trip(nil)
+	inner := retry.Chain(policies.Exponential(), b)
+	var told []retry.Kind
+	watch := retry.Observe(func(_ context.Context, e retry.Event) { told = append(told, e.Kind) })
+	_ = retry.Run(t.Context(), watch, func(ctx context.Context) error {
+		return retry.Run(ctx, inner, func(context.Context) error { return nil })
+	})
+	want := []retry.Kind{retry.KindReject, retry.KindGiveUp, retry.KindCall, retry.KindDone}
+	if !slices.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
+	}
+}
+
+func fresh(d time.Duration) func() backoff.BackOff {
+	return func() backoff.BackOff { return backoff.NewConstantBackOff(d) }
 }

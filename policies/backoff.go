@@ -23,15 +23,14 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 		m.check(fresh() != nil, "the function returned nil: must be a schedule")
 	}
 	l := exact("backoff", 3)
-	l.begin = func() progress {
+	l.fresh = func() backoff.BackOff {
 		b := fresh()
 		if b == nil { // this time
 			b = &backoff.StopBackOff{}
 		}
 		b.Reset() // as backoff.Retry does: a literal ExponentialBackOff is not ready before
-		return progress{own: b}
+		return b
 	}
-	l.step = func(p progress) (time.Duration, progress) { return p.own.NextBackOff(), p }
 	return l.configured("Backoff", m, opts)
 }
 
@@ -39,8 +38,8 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 // waits begins at the first use.
 type waits struct {
 	schedule        progress
-	begun           bool
-	peeked          bool // ahead and more are what the schedule said, and next has not taken it yet
+	own             backoff.BackOff // of Backoff
+	peeked          bool            // ahead and more are what the schedule said, and next has not taken it yet
 	more            bool
 	ahead           time.Duration
 	drawn           bool // once, so that first is
@@ -49,19 +48,26 @@ type waits struct {
 
 // peek is what next will be before jitter. It is false when the schedule stops.
 func (w *waits) peek(l *loop) (time.Duration, bool) {
-	if !w.begun && l.begin != nil {
-		w.schedule = l.begin()
-	}
-	w.begun = true
 	if !w.peeked {
 		w.peeked = true
-		w.ahead, w.schedule = l.step(w.schedule)
+		w.step(l)
 		w.more = w.ahead != backoff.Stop
 		if w.ahead < 0 || w.ahead > l.maxDelay { // cenkalti's jitter exceeds its cap, and overflows
 			w.ahead = l.maxDelay
 		}
 	}
 	return w.ahead, w.more
+}
+
+func (w *waits) step(l *loop) {
+	if l.fresh == nil {
+		w.ahead, w.schedule = l.step(w.schedule)
+		return
+	}
+	if w.own == nil {
+		w.own = l.fresh()
+	}
+	w.ahead = w.own.NextBackOff()
 }
 
 // next is false when the schedule stops.

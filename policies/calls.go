@@ -91,8 +91,8 @@ func (l *loop) metered(ctx context.Context, next retry.Next, begun time.Duration
 	if !r.meter.take(end) {
 		return r.giveUp(errNoCalls, 0)
 	}
-	if v, err := r.try(); err != nil {
-		return r.goOn(err, v)
+	if err := r.try(); err != nil {
+		return r.goOn(err)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -16,8 +18,8 @@ type loop struct {
 	text func() string // the schedule, for String
 	err  error
 
-	begin func() progress // of the schedule, for each row of attempts; nil: the zero one
-	step  func(progress) (time.Duration, progress)
+	step  func(progress) (time.Duration, progress) // the schedule
+	fresh func() backoff.BackOff                   // or one of cenkalti's, for each row of attempts
 }
 
 // Validate reports bad options.
@@ -66,7 +68,8 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 // is not on the stack of every call.
 func (l *loop) failed(ctx context.Context, next retry.Next, begun time.Duration, err error) error {
 	r := l.run(ctx, next, begun)
-	return r.goOn(err, retry.VerdictOf(err))
+	r.verdict = retry.VerdictOf(err)
+	return r.goOn(err)
 }
 
 // run is one call of a loop, from its first failure on.
@@ -76,8 +79,9 @@ type run struct {
 	next  retry.Next
 	begun time.Duration
 
-	made       int   // attempts that were not rejections
-	last       error // the failure of the last of them
+	verdict    retry.Verdict // on the last outcome
+	made       int           // attempts that were not rejections
+	last       error         // the failure of the last of them
 	row        row
 	rejections rejections
 	sleeper    retry.Sleeper
@@ -100,10 +104,10 @@ func (l *loop) run(ctx context.Context, next retry.Next, begun time.Duration) ru
 }
 
 // goOn is what follows err, the outcome of an attempt that failed.
-func (r *run) goOn(err error, v retry.Verdict) error {
+func (r *run) goOn(err error) error {
 	defer r.giveBack()
 	for {
-		wait, over := r.decide(err, v)
+		wait, over := r.decide(err)
 		if over == nil {
 			over = r.wait(wait, err)
 		}
@@ -113,7 +117,7 @@ func (r *run) goOn(err error, v retry.Verdict) error {
 			}
 			return over
 		}
-		if v, err = r.try(); err == nil {
+		if err = r.try(); err == nil {
 			return nil
 		}
 	}
@@ -121,7 +125,7 @@ func (r *run) goOn(err error, v retry.Verdict) error {
 
 // try makes one attempt. What was taken for it is spent, unless a policy further in did not let it
 // through.
-func (r *run) try() (v retry.Verdict, err error) {
+func (r *run) try() error {
 	ctx, paid := r.ctx, r.paid
 	var c *credit
 	if r.meter != nil {
@@ -132,16 +136,16 @@ func (r *run) try() (v retry.Verdict, err error) {
 	if r.resetAfter > 0 {
 		r.row.started = now()
 	}
-	err = r.next.Try(ctx, r.number()+1)
+	err := r.next.Try(ctx, r.number()+1)
 	switch {
 	case err != nil:
-		if v = retry.VerdictOf(err); v.Unreached {
+		if r.verdict = retry.VerdictOf(err); r.verdict.Unreached {
 			r.paid, r.credited = paid, c != nil && c.take()
 		}
 	case r.budget != nil:
 		r.budget.succeeded(r.made == 0, paid)
 	}
-	return v, err
+	return err
 }
 
 func (r *run) giveBack() {
@@ -158,12 +162,12 @@ func (r *run) giveBack() {
 func (r *run) number() int { return r.made - r.row.before }
 
 // decide says what follows on err: a wait, or the error that ends the call.
-func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error) {
-	if v.Config {
+func (r *run) decide(err error) (wait time.Duration, over error) {
+	if r.verdict.Config {
 		return 0, r.asItIs(err, r.made == 0)
 	}
-	if v.Rejection != nil {
-		return r.rejected(err, v)
+	if r.verdict.Rejection != nil {
+		return r.rejected(err)
 	}
 	r.rejections = rejections{}
 	ended := retry.Ended(r.ctx)
@@ -178,14 +182,14 @@ func (r *run) decide(err error, v retry.Verdict) (wait time.Duration, over error
 	}
 	r.count(err)
 	switch {
-	case v.Permanent || isFinal(err, r.retryIf == nil):
+	case r.verdict.Permanent || isFinal(err, r.retryIf == nil):
 		return 0, r.end(err, retry.ErrPermanent)
 	case ended != nil:
 		return 0, r.giveUp(ended, 0)
 	case r.retryIf != nil && !r.retryIf(err):
 		return 0, r.end(err, retry.ErrDeclined)
 	}
-	return r.again(v)
+	return r.again()
 }
 
 // count notes a failed attempt. One that ran for long is the first of a new row.
@@ -201,7 +205,7 @@ func (r *run) count(err error) {
 }
 
 // again is for a failure that is worth another attempt: is there one left, and when?
-func (r *run) again(v retry.Verdict) (wait time.Duration, over error) {
+func (r *run) again() (wait time.Duration, over error) {
 	if r.budget != nil {
 		r.budget.failed(r.made == 1)
 	}
@@ -215,7 +219,7 @@ func (r *run) again(v retry.Verdict) (wait time.Duration, over error) {
 	if !ok {
 		return 0, r.giveUp(retry.ErrExhausted, 0)
 	}
-	if hint := v.After; hint > 0 {
+	if hint := r.verdict.After; hint > 0 {
 		if hint > r.hintCap {
 			return 0, r.giveUp(&overCapError{r.name, hint, r.hintCap}, hint)
 		}
@@ -230,16 +234,16 @@ func (r *run) again(v retry.Verdict) (wait time.Duration, over error) {
 	case !retry.Fits(r.ctx, wait):
 		return 0, r.giveUp(context.DeadlineExceeded, wait)
 	}
-	return wait, r.pay(v)
+	return wait, r.pay()
 }
 
 // pay takes what the next attempt costs from the meter and the budget.
-func (r *run) pay(v retry.Verdict) error {
+func (r *run) pay() error {
 	if r.meter != nil && !r.meter.take(nil) {
 		return r.giveUp(errNoCalls, 0)
 	}
 	r.credited = r.meter != nil
-	paid, ok := r.budget.spend(v.Refused)
+	paid, ok := r.budget.spend(r.verdict.Refused)
 	if !ok {
 		spent := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
 		retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: spent.Policy, Err: spent})

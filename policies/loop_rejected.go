@@ -18,8 +18,8 @@ type rejections struct {
 // rejected is for an attempt that a policy further in rejected: no failure, no attempt used, unless
 // a loop further in had made calls before. Where it is not waited for, the loop adds nothing to the
 // rejection but its own last failure.
-func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over error) {
-	first := r.made == 0
+func (r *run) rejected(err error) (wait time.Duration, over error) {
+	v, first := &r.verdict, r.made == 0
 	if !v.Unreached {
 		r.made++
 	}
@@ -52,11 +52,8 @@ func (r *run) rejected(err error, v retry.Verdict) (wait time.Duration, over err
 func (r *run) patient(wait time.Duration) (time.Duration, bool) {
 	row := &r.rejections
 	if r.patience < 0 {
-		if wait <= 0 || r.attempts == 1 || r.attempts > 0 && row.n >= r.attempts {
-			return 0, false
-		}
-		usual, ok := r.row.waits.peek(r.loop)
-		return wait, ok && wait <= usual
+		enough := r.attempts > 0 && row.n >= r.attempts
+		return wait, !enough && r.usual(wait, &r.row.waits)
 	}
 	if wait <= 0 || row.n >= max(1, r.attempts) { // the latter against very short times for ever
 		if row.waits == nil {
@@ -68,4 +65,21 @@ func (r *run) patient(wait time.Duration) (time.Duration, bool) {
 		}
 	}
 	return wait, wait <= r.patience-row.waited
+}
+
+// usual reports whether wait is no longer than the next one after a failure would be.
+func (l *loop) usual(wait time.Duration, next *waits) bool {
+	if wait <= 0 || l.attempts == 1 {
+		return false
+	}
+	usual, ok := next.peek(l)
+	return ok && wait <= usual
+}
+
+// PassesOn reports whether the loop, with nobody observing it and no other loop around, returns a
+// first attempt's refusal as it is. retry.Do asks before it makes anything for a call.
+func (l *loop) PassesOn(refusal error) bool {
+	r, ok := refusal.(*retry.Rejection)
+	var first waits
+	return ok && l.patience < 0 && l.fresh == nil && !l.usual(r.RetryAfter, &first)
 }

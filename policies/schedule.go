@@ -130,9 +130,8 @@ func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
 // progress is where one row of waits stands, as far as the kind of schedule needs it. It is small
 // and handed through the schedule by value: so a call keeps it on its stack.
 type progress struct {
-	n            int             // Delays: which comes next; the others: 0 before the first
-	before, last time.Duration   // the waits before
-	own          backoff.BackOff // of Backoff
+	n            int           // Delays: which comes next; the others: 0 before the first
+	before, last time.Duration // the waits before
 }
 
 // grown is the wait that follows on one in cenkalti's exponential schedule, made to move: that cuts

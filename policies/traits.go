@@ -1,10 +1,6 @@
 package policies
 
-import (
-	"time"
-
-	"github.com/reprise-go/reprise/retry"
-)
+import "github.com/reprise-go/reprise/retry"
 
 // Traits is for retry.Lint.
 func (l *loop) Traits() retry.Traits {
@@ -12,17 +8,13 @@ func (l *loop) Traits() retry.Traits {
 	if l.err != nil {
 		return t
 	}
-	var schedule progress
-	if l.begin != nil {
-		schedule = l.begin()
-	}
-	var wait time.Duration
+	var w waits
 	for range max(1, l.attempts-1) {
-		wait, schedule = l.step(schedule)
-		if wait < 0 || l.attempts == 1 || t.Delays > unbounded-wait {
+		w.step(l)
+		if w.ahead < 0 || l.attempts == 1 || t.Delays > unbounded-w.ahead {
 			break
 		}
-		t.Delays += wait
+		t.Delays += w.ahead
 	}
 	return t
 }

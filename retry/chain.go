@@ -32,13 +32,17 @@ func Chain(ps ...Policy) Policy {
 		return members[0]
 	}
 	c := &chain{members: members}
-	c.err = c.Validate()
+	if c.err = c.Validate(); c.err == nil {
+		c.loops, c.guard = front(members)
+	}
 	return c
 }
 
 type chain struct {
 	members []Policy
-	err     error // what Validate says of the members
+	err     error    // what Validate says of the members
+	loops   []passer // the members around guard
+	guard   refuser  // nil: there is none behind the loops
 }
 
 // identity is one value, so that Do can know it and leave the chain out.

@@ -8,7 +8,7 @@ import (
 
 // ErrConfig is the family of configuration mistakes. Such an error is final: no loop retries it and
 // no breaker counts it.
-var ErrConfig = errors.New("bad configuration")
+var ErrConfig = newFamily("bad configuration")
 
 var (
 	errNilCall       = ConfigErrorf("retry", "nil call")

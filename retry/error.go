@@ -13,12 +13,19 @@ import (
 // it accepts from the callee (policies.HintCap), and as many rejections in a row as it has
 // attempts.
 var (
-	ErrExhausted = errors.New("retries exhausted") // a bound of the loop was reached
-	ErrPermanent = errors.New("permanent error")   // a later attempt failed in a way that is not worth repeating
-	ErrDeclined  = errors.New("declined")          // policies.RetryIf said no to a later attempt's failure
-	ErrStopped   = errors.New("stopped")           // policies.StopOn's channel was closed
-	ErrRejected  = errors.New("rejected")          // a policy refused to let the call through: see Rejection
+	ErrExhausted = newFamily("retries exhausted") // a bound of the loop was reached
+	ErrPermanent = newFamily("permanent error")   // a later attempt failed in a way that is not worth repeating
+	ErrDeclined  = newFamily("declined")          // policies.RetryIf said no to a later attempt's failure
+	ErrStopped   = newFamily("stopped")           // policies.StopOn's channel was closed
+	ErrRejected  = newFamily("rejected")          // a policy refused to let the call through: see Rejection
 )
+
+// family is a type of its own so that VerdictOf knows one by its type.
+type family struct{ text string }
+
+func newFamily(text string) error { return &family{text} }
+
+func (f *family) Error() string { return f.text }
 
 // Error is what a loop returns that has made more than one attempt, or could not make the next one.
 // By errors.Is and errors.As it matches both its Reason and the Last failure.

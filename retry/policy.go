@@ -15,8 +15,9 @@ import (
 // A policy may also have a method Validate() error, by which Validate finds configuration mistakes,
 // and may be an Idler. A policy that can refuse a call without looking at it, as an open breaker
 // can, may have a method Refuse(ctx context.Context, p Policy) error. Do asks it first, and if it
-// returns an error nothing is allocated for the call. p is the policy that Do was given; if this
-// policy is only a part of p, Refuse returns nil.
+// returns an error nothing is allocated for the call. A chain of retry loops and then such a policy
+// asks it too, if the loops hand the refusal on. p is the policy that is asked; if this policy is
+// only a part of p, Refuse returns nil.
 type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
@@ -96,31 +97,23 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 		var zero T
 		return zero, errNilCall
 	}
-	if p == nil || p == Policy(identity) && scopeOf(ctx) == nil {
+	if p == nil {
 		return call(ctx)
 	}
-	if err := refused(ctx, p); err != nil {
+	around, err := ask(ctx, p)
+	switch {
+	case err != nil:
 		var zero T
 		return zero, WithEnd(ctx, err)
+	case around == nil && p == Policy(identity):
+		return call(ctx)
 	}
 	// One allocation holds everything a call needs: its function, its value and its node in the
 	// context.
 	t := &task[T]{call: call}
-	t.open(ctx)
-	err := p.Do(&t.scope, Next{end: t})
+	t.open(ctx, around)
+	err = p.Do(&t.scope, Next{end: t})
 	return t.value, WithEnd(ctx, err)
-}
-
-// refused asks a policy that can refuse a call without looking at it, as an open breaker, before
-// anything is made for the call: a guard is busiest while its callee is down. The policy is told
-// whom it answers for, because a type that embeds it has its methods and perhaps another Do.
-func refused(ctx context.Context, p Policy) error {
-	if r, ok := p.(interface {
-		Refuse(ctx context.Context, p Policy) error
-	}); ok {
-		return r.Refuse(ctx, p)
-	}
-	return nil
 }
 
 type task[T any] struct {
@@ -146,14 +139,18 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	if call == nil {
 		return errNilCall
 	}
-	if p == nil || p == Policy(identity) && scopeOf(ctx) == nil {
+	if p == nil {
 		return call(ctx)
 	}
-	if err := refused(ctx, p); err != nil {
+	around, err := ask(ctx, p)
+	switch {
+	case err != nil:
 		return WithEnd(ctx, err)
+	case around == nil && p == Policy(identity):
+		return call(ctx)
 	}
 	t := &plainTask{call: call}
-	t.open(ctx)
+	t.open(ctx, around)
 	return WithEnd(ctx, p.Do(&t.scope, Next{end: t}))
 }
 

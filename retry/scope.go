@@ -83,12 +83,17 @@ func within(ctx context.Context, st state) *inner {
 	return n
 }
 
+// scopeOf is small enough to be inlined for the common case, a context that Do has made.
 func scopeOf(ctx context.Context) *scope {
-	switch c := ctx.(type) {
-	case *scope:
-		return c
-	case *inner:
-		return &c.scope
+	if s, ok := ctx.(*scope); ok {
+		return s
+	}
+	return scopeAround(ctx)
+}
+
+func scopeAround(ctx context.Context) *scope {
+	if n, ok := ctx.(*inner); ok {
+		return &n.scope
 	}
 	s, _ := ctx.Value(scopeKey{}).(*scope)
 	return s
@@ -118,11 +123,11 @@ func (s *scope) change(edit func(*state)) {
 	}
 }
 
-// open puts the scope of a Do below ctx. What is around ctx is around s, but a report that was made
-// before s was opened is not heard in it.
-func (s *scope) open(ctx context.Context) {
+// open puts the scope of a Do below ctx, of which outer is the innermost scope. What is around ctx
+// is around s, but a report that was made before s was opened is not heard in it.
+func (s *scope) open(ctx context.Context, outer *scope) {
 	s.Context = ctx
-	around := scopeOf(ctx).load()
+	around := outer.load()
 	switch {
 	case around == none:
 	case around.report == nil && around.extra == 0:
@@ -135,7 +140,8 @@ func (s *scope) open(ctx context.Context) {
 // mark has s say which attempt of a loop runs, if nothing but that loop is in it: then the attempt
 // needs no node of its own.
 func (s *scope) mark(attempt int) bool {
-	return attempt >= 1 && attempt <= len(alone) && s.state.CompareAndSwap(nil, &alone[attempt-1])
+	i := uint(attempt - 1)
+	return i < uint(len(alone)) && s.state.CompareAndSwap(nil, &alone[i])
 }
 
 // leave takes the mark of an attempt off and keeps what was learned under it.

@@ -91,8 +91,13 @@ walk:
 			inReason, inLast := r.walk(e.Reason, around), r.walk(e.Last, around)
 			rejected = rejected || inReason || inLast
 			break walk
+		case *family:
+			rejected = r.family(e, around) || rejected
+			break walk
 		}
-		rejected = r.sentinel(err, around) || rejected
+		if e, ok := err.(interface{ Is(error) bool }); ok && e.Is(ErrConfig) {
+			r.Config = true
+		}
 		switch e := err.(type) {
 		case interface{ Unwrap() error }:
 			err = e.Unwrap()
@@ -111,8 +116,8 @@ walk:
 	return rejected
 }
 
-// sentinel looks for the errors that speak for themselves.
-func (r *reading) sentinel(err error, around time.Duration) (rejected bool) {
+// family reads one of the errors that speak for themselves.
+func (r *reading) family(err error, around time.Duration) (rejected bool) {
 	switch err {
 	case ErrPermanent:
 		r.Permanent = true
@@ -121,10 +126,6 @@ func (r *reading) sentinel(err error, around time.Duration) (rejected bool) {
 	case ErrRejected:
 		r.reject(&Rejection{Policy: "a policy", Reason: err}, around)
 		return true
-	default:
-		if e, ok := err.(interface{ Is(error) bool }); ok && e.Is(ErrConfig) {
-			r.Config = true
-		}
 	}
 	return false
 }

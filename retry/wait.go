@@ -58,10 +58,10 @@ func (s *Sleeper) sleep(ctx context.Context, wait time.Duration) error {
 	} else {
 		s.timer.Reset(wait)
 	}
-	defer s.timer.Stop()
 	select {
 	case <-s.timer.C:
 	case <-ctx.Done():
+		s.timer.Stop()
 	}
 	return Ended(ctx)
 }
