@@ -236,10 +236,9 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 			}
 			call(retry.Sheddable, 50*ms)
 			time.Sleep(ms)
-			_ = i
 		}
 		all.Wait()
-		if lost[retry.Critical] > 20 || lost[retry.Sheddable] == 0 {
+		if lost[retry.Critical] > 0 || lost[retry.Sheddable] == 0 {
 			t.Errorf("lost %d of 2000 critical calls and %d of 20000 sheddable ones", lost[retry.Critical], lost[retry.Sheddable])
 		}
 	})

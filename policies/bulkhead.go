@@ -17,7 +17,8 @@ var ErrFull = errors.New("full")
 // Bulkhead bounds how many calls run at once, so that one slow callee does not hold all of a
 // program's goroutines. Calls beyond its slots wait in a queue until a slot is free, [MaxWait] has
 // passed or their context ends: higher priorities first ([retry.WithPriority]), and first in, first
-// out within one. Calls beyond the queue are rejected at once with [ErrFull]. It is safe for
+// out within one. Calls beyond the queue are rejected at once with [ErrFull]; one of a higher
+// priority takes the place of the lowest that waits, which is rejected instead. It is safe for
 // concurrent use. The zero Bulkhead is a configuration error.
 //
 // A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know
@@ -260,13 +261,26 @@ func (b *Bulkhead) join(
 		err = b.full("%w: no slot is free, and a call from inside another does not wait", ErrFull)
 	case !b.line.before(priority) && b.take(p, n):
 		return p, nil, nil
-	case len(b.line.waiters) >= b.queue || b.maxWait == 0:
+	case b.maxWait == 0 || len(b.line.waiters) >= b.queue && !b.displace(priority):
 		err = &retry.Rejection{Policy: b.who(), Reason: ErrFull}
 	default:
 		return p, b.line.push(p, priority), nil
 	}
 	b.recycle(p)
 	return nil, nil, err
+}
+
+// displace rejects the last in line of the lowest priority if that is below the given one. b.mu
+// must be held.
+func (b *Bulkhead) displace(priority retry.Priority) bool {
+	w := b.line.lowest()
+	if w == nil || w.priority >= priority {
+		return false
+	}
+	b.line.remove(w)
+	w.rejected = b.full("%w: a call of higher priority took its place in the queue", ErrFull)
+	close(w.turn)
+	return true
 }
 
 func (b *Bulkhead) full(format string, args ...any) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -118,6 +119,27 @@ func TestBulkheadQueue(t *testing.T) {
 			e.call(c.ctx(t), c.name, b, ms)
 		}
 		e.want("first", "h1", "h2", "n1", "n2", "l1", "l2")
+	})
+	bubble(t, "in a full queue the higher takes the place of the lowest that came last", func(t *testing.T) {
+		b := policies.NewBulkhead(1, 4)
+		h := newHold(b)
+		for i, p := range []retry.Priority{0, retry.Sheddable, 50, retry.Sheddable, 0} {
+			h.start(t.Context(), i, p)
+		}
+		h.start(t.Context(), 5, retry.Sheddable)
+		wantIs(t, h.errs[5], policies.ErrFull)
+		h.start(t.Context(), 6, retry.Critical)
+		wantIs(t, h.errs[3], policies.ErrFull, retry.ErrRejected)
+		if err := h.errs[3]; err == nil || !strings.Contains(err.Error(), "a call of higher priority took its place") {
+			t.Error(err)
+		}
+		if b.Waiting() != 4 {
+			t.Errorf("%d wait", b.Waiting())
+		}
+		h.end()
+		if want := []int{0, 6, 2, 4, 1}; !slices.Equal(h.ran, want) || b.Running()+b.Waiting() != 0 {
+			t.Errorf("ran %v, want %v; then %v", h.ran, want, b)
+		}
 	})
 	bubble(t, "MaxWait bounds the wait alone", func(t *testing.T) {
 		b := policies.NewBulkhead(1, 9, policies.MaxWait(50*ms), policies.Named("catalog"))

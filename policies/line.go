@@ -35,6 +35,16 @@ func (l *line) push(p *place, priority retry.Priority) *waiter {
 	return w
 }
 
+// lowest is the waiter that goes last, nil if nobody waits.
+func (l *line) lowest() (last *waiter) {
+	for i, w := range l.waiters {
+		if last == nil || l.waiters.Less(last.at, i) {
+			last = w
+		}
+	}
+	return last
+}
+
 // remove takes w out, if it is still in line.
 func (l *line) remove(w *waiter) {
 	if w.at >= 0 {

@@ -75,8 +75,12 @@ func TestAdaptiveKeepsItsLimitForASlowerCallee(t *testing.T) {
 		{callee.Leak, 100, 120, 1 / 2.83},
 	} {
 		for _, w := range callee.Works {
-			trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 120 * time.Second, Change: c.change, Seed: 3}
-			if good := trial.Try(callee.NewLearned()).Good(c.from, c.to) / c.expected; good < 0.9 {
+			good := 0.0
+			for seed := range uint64(3) { // one probe that misjudges costs a tenth for ten seconds
+				trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 120 * time.Second, Change: c.change, Seed: 3 + seed}
+				good += trial.Try(callee.NewLearned()).Good(c.from, c.to) / c.expected / 3
+			}
+			if good < 0.9 {
 				t.Errorf("%s, change %d: goodput %.2f of what the callee can do", w.Name, c.change, good)
 			}
 		}
@@ -115,18 +119,40 @@ func TestAdaptiveCostsNothingUnloaded(t *testing.T) {
 	}
 }
 
-// 10 times the peak, a part of it critical: half of what the callee can do, and most of it.
+// 10 times the peak, a part of it critical: up to half of what the callee can do, of which no call
+// is lost, and most of it, of which few are, because there is nothing left to shed for them.
 func TestAdaptiveShedsTheLowerFirst(t *testing.T) {
-	for _, c := range []struct{ share, lost, others, good float64 }{
-		{0.05, 0.01, 0.9, 0.75},
-		{0.08, 0.02, 0.9, 0.75},
+	for _, c := range []struct {
+		hands             int
+		share, lost, good float64
+	}{
+		{5, 0.02, 0, 0.8},
+		{20, 0.02, 0, 0.85},
+		{20, 0.05, 0, 0.8},
+		{100, 0.05, 0, 0.8},
+		{20, 0.08, 0.02, 0.8},
 	} {
 		for _, w := range callee.Works {
-			trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, Share: c.share, For: 40 * time.Second, Seed: 3}
+			trial := callee.Trial{Hands: c.hands, Work: w.Draw, Demand: 10, Share: c.share, For: 40 * time.Second, Seed: 3}
 			r := trial.Try(callee.NewLearned())
 			critical, others := r.Lost(true, 5*time.Second, 40*time.Second), r.Lost(false, 5*time.Second, 40*time.Second)
-			if critical > c.lost || others < c.others || r.Good(5, 40) < c.good {
-				t.Errorf("%s, %v critical: lost %.4f of them and %.2f of the others, goodput %.2f", w.Name, c.share, critical, others, r.Good(5, 40))
+			if critical > c.lost || others < 0.9 || r.Good(5, 40) < c.good {
+				t.Errorf("%s, %d hands, %v critical: lost %.4f of them and %.2f of the others, goodput %.2f",
+					w.Name, c.hands, c.share, critical, others, r.Good(5, 40))
+			}
+		}
+	}
+}
+
+// An overload by critical calls alone, beside sheddable ones that all are shed, is learned from as
+// any other is: the limit rises to what the callee can do and not beyond.
+func TestAdaptiveLearnsUnderACriticalOverload(t *testing.T) {
+	for _, hands := range []int{20, 100} {
+		for _, w := range callee.Works {
+			trial := callee.Trial{Hands: hands, Work: w.Draw, Demand: 10, Share: 0.3, For: 60 * time.Second, Seed: 3}
+			r := trial.Try(callee.NewLearned())
+			if good, slow := r.Good(10, 60), r.Slower(10, 59); good < 0.9 || slow > 2 {
+				t.Errorf("%s, %d hands: goodput %.2f, p99 %.2f times unloaded", w.Name, hands, good, slow)
 			}
 		}
 	}

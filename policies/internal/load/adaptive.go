@@ -26,11 +26,8 @@ type demand struct {
 	busy    time.Duration // by those that ended
 	lasts   float64       // seconds that one takes, on average
 	slots   float64       // needed at once
+	usual   float64       // the same, on average
 }
-
-// overdraft is how far a call that is not of the lowest priority may go beyond the limit. The lower
-// ones pay it back, and it is they who pay while the baseline is measured.
-const overdraft = 1.25
 
 const demandTick = 250 * time.Millisecond
 
@@ -54,10 +51,27 @@ func (a *Adaptive) Arrive(now time.Duration, priority int) (Pass, bool) {
 			a.refuse()
 			return Pass{}, false
 		}
-	case i == 0 || float64(a.inFlight) >= min(overdraft*a.limit, a.max):
+	case i == 0 || float64(a.inFlight) >= a.max || !a.overdraws(i):
 		return Pass{}, false
 	}
 	return a.enter(now, i), true
+}
+
+// overdraws reports whether one more call of this priority may go beyond the limit. Those of lower
+// priorities do not count: they give their slots to it when they end. Those of its own and above
+// may be as many more than the limit as chance, five standard deviations of it, may bring together,
+// unless there is an overload by them alone.
+func (a *Adaptive) overdraws(i int) bool {
+	running, need, usual := 0.0, 1.0, 0.0
+	for _, e := range a.demand[i:] {
+		running += float64(e.value.running)
+		need += e.value.slots
+		usual += e.value.usual
+	}
+	if usual > 1.25*a.limit {
+		return running < float64(a.Room())
+	}
+	return running < a.limit+5*math.Sqrt(min(need, a.limit))
 }
 
 // Take admits a call if a slot is free, whatever the higher ones need: for a queue, in which they
@@ -120,13 +134,22 @@ func (a *Adaptive) tick(now time.Duration) {
 	for i := range a.demand {
 		d := &a.demand[i].value
 		if d.ended > 0 {
-			d.lasts += (d.busy.Seconds()/float64(d.ended) - d.lasts) / 2
+			n := float64(d.ended)
+			weight := n / (n + 50)
+			if d.lasts == 0 {
+				weight = 1
+			}
+			d.lasts += (d.busy.Seconds()/n - d.lasts) * weight
 		}
 		lasts := d.lasts
 		if lasts == 0 {
 			lasts = a.Baseline().Seconds()
 		}
 		slots := float64(d.arrived) / since * lasts
+		if d.usual == 0 {
+			d.usual = slots
+		}
+		d.usual += (slots - d.usual) * (1 - math.Pow(0.5, since/2))
 		d.slots = max(slots, d.slots+(slots-d.slots)*(1-math.Pow(0.5, 2*since)))
 		if d.slots < 0.01 {
 			d.slots = 0

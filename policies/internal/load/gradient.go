@@ -8,8 +8,9 @@ import (
 // Gradient learns how many calls a callee can bear at once from how long they take. It is pure:
 // time is an argument, it takes no lock, and whoever uses it keeps the queue.
 //
-// It measures in rounds. A round begins once no more calls run than the limit in force admits. It
-// takes all calls admitted until there are enough of them and ends when the last one does. So its
+// It measures in rounds. A round begins once no more calls run than the limit in force admits, or
+// none from before. It takes all calls admitted until there are enough of them and ends when the
+// last one does. So its
 // latency belongs to its limit, long calls count as often as short ones, and no call from before a
 // change blurs it. The latency of a round is the geometric mean of its calls, because that moves
 // less with outliers and with a mix of short and long calls than a mean or a high quantile does,
@@ -50,7 +51,9 @@ type Gradient struct {
 	lower     int     // rounds in a row that were faster than the baseline
 	probe     probe
 	round     round
-	number    uint32 // of the round; a Ticket carries it
+	number    uint32  // of the round; a Ticket carries it
+	earlier   int     // calls that run since before the round
+	spread    float64 // variance of the log latencies of a round, on average
 }
 
 // probe is the state of measuring the baseline.
@@ -84,7 +87,7 @@ type round struct {
 type phase uint8
 
 const (
-	settling phase = iota // more calls run than the limit in force admits
+	settling phase = iota // calls from before run, more than the limit in force admits
 	open                  // calls that are admitted become members
 	closed                // waiting for the members
 )
@@ -106,12 +109,13 @@ const (
 
 // Ticket is what a call carries while it runs.
 type Ticket struct {
-	Start time.Duration
-	round uint32 // 0: not a member of any
+	Start  time.Duration
+	round  uint32 // in which the call was admitted
+	member bool   // of that round
 }
 
 // Measured reports whether it matters when the call ends.
-func (t Ticket) Measured() bool { return t.round != 0 }
+func (t Ticket) Measured() bool { return t.member }
 
 const (
 	tolerance  = 1.2                    // latency over baseline that is left alone
@@ -127,7 +131,7 @@ const (
 
 // NewGradient starts at limit start and stays within min and max.
 func NewGradient(start, min, max int) Gradient {
-	return Gradient{min: float64(min), max: float64(max), limit: float64(start), number: 1, searching: true}
+	return Gradient{min: float64(min), max: float64(max), limit: float64(start), number: 1, searching: true, spread: 1}
 }
 
 // Limit is the limit learned.
@@ -182,11 +186,11 @@ func (r *round) whole() bool { return 4*r.before <= r.members }
 func (g *Gradient) Admit(now time.Duration) Ticket {
 	g.inFlight++
 	r := &g.round
-	if r.phase == settling && g.inFlight <= g.Room() {
+	if r.phase == settling && (g.inFlight <= g.Room() || g.earlier == 0) {
 		r.phase, r.opened = open, now
 	}
 	if r.phase != open || g.spared() {
-		return Ticket{Start: now}
+		return Ticket{Start: now, round: g.number}
 	}
 	r.members++
 	r.pending++
@@ -195,11 +199,12 @@ func (g *Gradient) Admit(now time.Duration) Ticket {
 	if took := now - r.opened; took >= minRound && r.members >= g.enough() || took >= 10*minRound && r.members >= minMembers/2 {
 		r.phase, r.closed = closed, now
 	}
-	return Ticket{now, g.number}
+	return Ticket{now, g.number, true}
 }
 
-// enough is how many members a round needs: a limit full of calls.
-func (g *Gradient) enough() int { return max(minMembers, int(g.limit)) }
+// enough is how many members a round needs: a limit full of calls, and so many that the standard
+// error is a tenth.
+func (g *Gradient) enough() int { return max(minMembers, int(g.limit), int(100*g.spread)) }
 
 // spared reports whether a call need not be a member, because the round has members enough and goes
 // on for the time only. One in eight is one still.
@@ -214,7 +219,10 @@ func (g *Gradient) spared() bool {
 // Finish gives the slot back and learns from the call.
 func (g *Gradient) Finish(now time.Duration, t Ticket, o Outcome) {
 	g.inFlight--
-	if t.round == 0 {
+	if t.round != g.number {
+		g.earlier--
+	}
+	if !t.member {
 		return
 	}
 	r := &g.round
@@ -269,8 +277,13 @@ func (r *round) latency() mean {
 	if n < 2 {
 		return mean{r.logs, math.Inf(1)}
 	}
-	variance := max(0, r.squares-r.logs*r.logs/n) / (n - 1)
-	return mean{r.logs / n, math.Sqrt(variance / n)}
+	return mean{r.logs / n, math.Sqrt(r.variance() / n)}
+}
+
+// variance of the logs of at least two latencies.
+func (r *round) variance() float64 {
+	n := float64(r.counted)
+	return max(0, r.squares-r.logs*r.logs/n) / (n - 1)
 }
 
 // overdue ends a round whose last members take much longer than the rest. They count in the round
@@ -289,8 +302,11 @@ func (g *Gradient) overdue(now time.Duration) {
 func (g *Gradient) conclude(now time.Duration) {
 	r := g.round
 	g.number++
-	g.round = round{}
+	g.round, g.earlier = round{}, g.inFlight
 	enough := r.counted >= minMembers/4
+	if enough {
+		g.spread += (min(r.variance(), 4) - g.spread) / 4
+	}
 	switch {
 	case !enough && r.throttled < minMembers/4: // nothing to judge by
 		g.round.pressed, g.round.refused = r.pressed, r.refused // before: 0
