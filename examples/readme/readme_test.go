@@ -58,7 +58,7 @@ func first(ctx context.Context) (User, error) {
 }
 
 func get(ctx context.Context) error {
-	resp, err := httpx.Get(ctx, "https://example.com/") // 3 attempts, exponential backoff, Retry-After honoured
+	resp, err := httpx.Get(ctx, "https://example.com/") // 3 attempts, backoff, Retry-After
 	if err == nil {
 		resp.Body.Close()
 	}
@@ -78,8 +78,8 @@ func save(ctx context.Context, client *httpx.Client) (int64, error) {
 func scrape(ctx context.Context, urls []string) {
 	client := httpx.New(
 		httpx.WithPolicy(retry.Chain(
-			policies.Exponential(policies.Attempts(5), policies.Patience(5*time.Minute)), // rather late than lost
-			policies.Keyed(httpx.Host, func(host string) retry.Policy { // each host has its own, for all goroutines
+			policies.Exponential(policies.Attempts(5), policies.Patience(5*time.Minute)),
+			policies.Keyed(httpx.Host, func(host string) retry.Policy { // one for each host
 				return retry.Chain(ratelimit.NewPacer(ratelimit.Careful()), breaker.New(host))
 			}),
 		)),
@@ -116,7 +116,7 @@ func outcomes(user User, err error) {
 		fmt.Println("have", user)
 	case errors.As(err, &gaveUp) && gaveUp.Attempts > 0:
 		fmt.Printf("%d attempts in %v, the last: %v\n", gaveUp.Attempts, gaveUp.Elapsed, gaveUp.Last)
-	case errors.Is(err, retry.ErrRejected): // by an open breaker, a limiter, a full bulkhead, an empty budget
+	case errors.Is(err, retry.ErrRejected): // a breaker, a limiter, a bulkhead
 		fmt.Println("not even tried:", err)
 	default: // a final answer on the first attempt comes back as it was
 		fmt.Println(err)
@@ -138,9 +138,12 @@ func guardOfDatabase() retry.Policy {
 		breaker.New("db"),
 		policies.Timeout(time.Second),
 		policies.Classify(
-			policies.Neutral(policies.SQLState("40001")),                           // serialization failure: again, and nobody's fault
-			policies.Final(policies.Is(sql.ErrNoRows), policies.SQLState("23505")), // answers of a healthy database
-			policies.Fatal(policies.SQLState("28")),                                // wrong password: not worth repeating
+			// a serialization failure: again, and not the database's fault
+			policies.Neutral(policies.SQLState("40001")),
+			// answers of a healthy database
+			policies.Final(policies.Is(sql.ErrNoRows), policies.SQLState("23505")),
+			// a wrong password: not worth repeating
+			policies.Fatal(policies.SQLState("28")),
 		),
 	)
 	return db
@@ -183,7 +186,8 @@ func record(ctx context.Context, guard retry.Policy, call func(context.Context) 
 type Catalog struct{ guard retry.Policy }
 
 func forced() Catalog {
-	catalog := Catalog{guard: retrytest.Refuse(breaker.ErrOpen, time.Minute)} // what does my code do while the breaker is open?
+	// What does my code do while the breaker is open?
+	catalog := Catalog{guard: retrytest.Refuse(breaker.ErrOpen, time.Minute)}
 	return catalog
 }
 

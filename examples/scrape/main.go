@@ -171,7 +171,8 @@ func scrapeEmbedded(ctx context.Context, c config, stdout io.Writer) ([]result, 
 	}
 	defer s.close()
 	limit := rules[c.rule]
-	fmt.Fprintf(stdout, "a site of %d pages and %d dead links at %s\nits limit, which the scrapers are not told: %s\n\n", len(s.pages), s.dead, s.url, limit.text)
+	fmt.Fprintf(stdout, "a site of %d pages and %d dead links at %s\n", len(s.pages), s.dead, s.url)
+	fmt.Fprintf(stdout, "its limit, which the scrapers are not told: %s\n\n", limit.text)
 	keep, err := openStore(c, s.url)
 	if err != nil {
 		return nil, err
@@ -187,7 +188,10 @@ func scrapeEmbedded(ctx context.Context, c config, stdout io.Writer) ([]result, 
 		if sc.name == "reprise" {
 			store = keep
 		}
-		r := sc.run(ctx, job{seeds: s.seeds(), workers: c.workers, store: store, progress: bar, agent: sc.name + "bot/1.0", want: len(s.pages), pacer: c.pacer()})
+		r := sc.run(ctx, job{
+			seeds: s.seeds(), workers: c.workers, store: store, progress: bar,
+			agent: sc.name + "bot/1.0", want: len(s.pages), pacer: c.pacer(),
+		})
 		bar.end()
 		r.name, r.want, r.lost = sc.name, len(s.pages), len(s.pages)-r.pages
 		r.saw = s.saw(sc.name + "bot/1.0")
@@ -234,7 +238,10 @@ func scrapeReal(ctx context.Context, c config, stdout io.Writer) ([]result, erro
 	defer keep.close()
 	bar := newProgress(stdout, "reprise", -1)
 	start := time.Now()
-	r := reprise(ctx, job{seeds: seeds, workers: c.workers, store: keep, progress: bar, agent: c.agent, polite: true, listed: c.links != "", pacer: c.pacer()})
+	r := reprise(ctx, job{
+		seeds: seeds, workers: c.workers, store: keep, progress: bar,
+		agent: c.agent, polite: true, listed: c.links != "", pacer: c.pacer(),
+	})
 	bar.end()
 	fmt.Fprintf(stdout, "%d pages in %v\n", r.pages, time.Since(start).Round(time.Millisecond))
 	for _, line := range r.failures {

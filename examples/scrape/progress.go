@@ -28,18 +28,20 @@ type progress struct {
 
 const tellEvery = 5 * time.Second
 
-// newProgress begins to tell of a scraper that is to fetch so many pages, -1 if nobody knows.
+// newProgress shows the progress of a scraper that fetches want pages; -1: not known.
 func newProgress(out io.Writer, name string, want int) *progress {
 	p := &progress{out: out, name: name, want: want, start: time.Now(), told: time.Now()}
 	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		p.bar = progressbar.NewOptions(want, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("pages"),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetWidth(24), progressbar.OptionSetPredictTime(true))
+		p.bar = progressbar.NewOptions(want,
+			progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("pages"), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetWidth(24), progressbar.OptionSetPredictTime(true))
 	}
 	return p
 }
 
-// explain has the progress tell what the pacer believes.
+// explain makes the progress show what the pacer does.
 func (p *progress) explain(what func() string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,7 +77,8 @@ func (p *progress) tell() {
 	if p.want > 0 {
 		of = fmt.Sprintf(" of %d", p.want)
 	}
-	text := fmt.Sprintf("%-8s %4d%s pages in %5.1f s, %.1f/s", p.name, p.pages, of, took.Seconds(), float64(p.pages)/max(.001, took.Seconds()))
+	rate := float64(p.pages) / max(.001, took.Seconds())
+	text := fmt.Sprintf("%-8s %4d%s pages in %5.1f s, %.1f/s", p.name, p.pages, of, took.Seconds(), rate)
 	if p.doing != nil {
 		text += "; " + p.doing()
 	}

@@ -45,20 +45,21 @@ func table(out io.Writer, results []result, l limit) {
 	fmt.Fprintln(w, "\nscraper\tpages\tlost\trequests\tviolations\tbans\tseconds\tof the permitted rate\t")
 	for _, r := range results {
 		requests, _, violations, bans, _ := r.counts()
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f %%\t\n", r.name, r.pages, r.lost, requests, violations, bans, r.took.Seconds(), 100*r.share(l))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f %%\t\n",
+			r.name, r.pages, r.lost, requests, violations, bans, r.took.Seconds(), 100*r.share(l))
 	}
 	w.Flush()
 }
 
 var (
 	blue   = color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 0xff}
-	gray   = color.RGBA{R: 0x77, G: 0x77, B: 0x77, A: 0xff}
-	red    = color.RGBA{R: 0xc5, G: 0x30, B: 0x30, A: 0xff}
-	shaded = color.NRGBA{R: 0xc5, G: 0x30, B: 0x30, A: 0x30}
+	dark   = color.RGBA{R: 0x22, G: 0x22, B: 0x22, A: 0xff}
+	red    = color.RGBA{R: 0xd6, G: 0x45, B: 0x45, A: 0xff}
+	shaded = color.NRGBA{R: 0xd6, G: 0x45, B: 0x45, A: 0x60}
 )
 
-// draw makes a picture: for each scraper the requests that the site saw in each second, the limit
-// as a line, violations as dots on the axis, bans shaded.
+// draw makes a picture: for each scraper the requests that the site saw in each second, served and
+// refused ones, the limit as a line, and below the axis violations as dots and bans as bands.
 func draw(file string, results []result, l limit) error {
 	var longest float64
 	for _, r := range results {
@@ -72,14 +73,15 @@ func draw(file string, results []result, l limit) error {
 			return err
 		}
 		if i == len(results)-1 {
-			p.X.Label.Text = "seconds (dashed: the limit; red dots: violations; red areas: requests into a ban)"
-			p.X.Label.TextStyle.Font.Size = 9
+			p.X.Label.Text = "seconds.  blue: requests served, red: refused, " +
+				"dashed: the limit; dots: violations, band: a ban"
+			p.X.Label.TextStyle.Font.Size = 11
 		}
 		plots[i] = []*plot.Plot{p}
 	}
-	height := vg.Length(len(results)) * 1.9 * vg.Inch
-	canvas := vgimg.NewWith(vgimg.UseWH(9*vg.Inch, height), vgimg.UseDPI(110), vgimg.UseBackgroundColor(color.White))
-	tiles := vgdraw.Tiles{Rows: len(results), Cols: 1, PadX: 4, PadY: 10, PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 14}
+	height := vg.Length(len(results)) * 1.5 * vg.Inch
+	canvas := vgimg.NewWith(vgimg.UseWH(9*vg.Inch, height), vgimg.UseDPI(140), vgimg.UseBackgroundColor(color.White))
+	tiles := vgdraw.Tiles{Rows: len(results), Cols: 1, PadY: 4, PadTop: 4, PadBottom: 4, PadLeft: 4, PadRight: 14}
 	for i, row := range plot.Align(plots, tiles, vgdraw.New(canvas)) {
 		plots[i][0].Draw(row[0])
 	}
@@ -98,44 +100,64 @@ func draw(file string, results []result, l limit) error {
 func panel(r result, l limit, longest float64) (*plot.Plot, error) {
 	requests, _, violations, bans, _ := r.counts()
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s: %d of %d pages in %.0f s, %d requests, %s, %s", r.name, r.pages, r.want, r.took.Seconds(), requests,
-		count(violations, "violation"), count(bans, "ban"))
-	p.Title.TextStyle.Font.Size = 11
+	p.Title.Text = fmt.Sprintf("%s: %d of %d pages in %.3g s; %d requests, %s, %s",
+		r.name, r.pages, r.want, r.took.Seconds(), requests, count(violations, "violation"), count(bans, "ban"))
+	p.Title.TextStyle.Font.Size = 13
+	p.Title.Padding = 3
 	p.Y.Label.Text = "requests/s"
-	p.X.Min, p.X.Max, p.Y.Min = 0, longest, 0
-	p.Y.Max = 2.5 * l.rate
-	rate, dots := perSecond(r.saw)
-	for i := range rate { // what is beyond the picture is cut at its edge
-		rate[i].Y = min(rate[i].Y, p.Y.Max)
+	top := 2.5 * l.rate
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, longest, -top/8, top
+	p.X.Tick.Marker, p.Y.Tick.Marker = every(10, longest), every(l.rate, top)
+	all, served, dots := perSecond(r.saw)
+	for i := range dots {
+		dots[i].Y = -top / 16
 	}
+	var areas []plot.Plotter
 	for _, b := range bansOf(r.saw) {
-		area, err := plotter.NewPolygon(plotter.XYs{{X: b[0], Y: 0}, {X: b[1], Y: 0}, {X: b[1], Y: p.Y.Max}, {X: b[0], Y: p.Y.Max}})
-		if err != nil {
-			return nil, err
-		}
-		area.Color, area.LineStyle.Width, area.LineStyle.Color = shaded, 0, color.Transparent
-		p.Add(area)
+		ban := plotter.XYs{{X: b[0], Y: -top / 8}, {X: b[0]}, {X: b[1]}, {X: b[1], Y: -top / 8}}
+		areas = append(areas, area(ban, shaded))
 	}
-	line, err := plotter.NewLine(rate)
-	if err != nil {
-		return nil, err
-	}
-	line.StepStyle, line.Color, line.Width = plotter.PostStep, blue, 1.4
+	areas = append(areas, area(steps(all, top), red), area(steps(served, top), blue))
 	permitted, err := plotter.NewLine(plotter.XYs{{X: 0, Y: l.rate}, {X: longest, Y: l.rate}})
 	if err != nil {
 		return nil, err
 	}
-	permitted.Color, permitted.Dashes = gray, []vg.Length{4, 3}
-	p.Add(line, permitted)
+	permitted.Color, permitted.Width, permitted.Dashes = dark, 1.2, []vg.Length{5, 4}
+	p.Add(append(areas, permitted)...)
 	if len(dots) > 0 {
 		marks, err := plotter.NewScatter(dots)
 		if err != nil {
 			return nil, err
 		}
-		marks.Color, marks.Shape, marks.Radius = red, vgdraw.CircleGlyph{}, 2
+		marks.Color, marks.Shape, marks.Radius = red, vgdraw.CircleGlyph{}, 2.2
 		p.Add(marks)
 	}
 	return p, nil
+}
+
+func every(step, end float64) (ticks plot.ConstantTicks) {
+	for x := 0.0; x <= end; x += step {
+		ticks = append(ticks, plot.Tick{Value: x, Label: fmt.Sprint(x)})
+	}
+	return ticks
+}
+
+func area(outline plotter.XYs, fill color.Color) *plotter.Polygon {
+	p, err := plotter.NewPolygon(outline)
+	if err != nil {
+		panic(err) // an outline is finite and not empty
+	}
+	p.Color, p.LineStyle.Width, p.LineStyle.Color = fill, 0, color.Transparent
+	return p
+}
+
+// steps is the outline of one bar a second, cut at the top of the picture.
+func steps(perSecond []float64, top float64) plotter.XYs {
+	outline := plotter.XYs{{}}
+	for i, n := range perSecond {
+		outline = append(outline, plotter.XY{X: float64(i), Y: min(n, top)}, plotter.XY{X: float64(i + 1), Y: min(n, top)})
+	}
+	return append(outline, plotter.XY{X: float64(len(perSecond))})
 }
 
 func count(n int, noun string) string {
@@ -145,23 +167,24 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// perSecond counts requests by the second, and gives a dot for each violation.
-func perSecond(saw []hit) (rate, violations plotter.XYs) {
+// perSecond counts requests by the second, all and those that were served, and gives a dot for each
+// violation.
+func perSecond(saw []hit) (all, served []float64, violations plotter.XYs) {
 	last := time.Duration(0)
 	for _, h := range saw {
 		last = max(last, h.at)
 	}
-	rate = make(plotter.XYs, int(last.Seconds())+2)
-	for i := range rate {
-		rate[i].X = float64(i)
-	}
+	all, served = make([]float64, int(last.Seconds())+1), make([]float64, int(last.Seconds())+1)
 	for _, h := range saw {
-		rate[int(h.at.Seconds())].Y++
-		if h.outcome == violated || h.outcome == beganBan {
-			violations = append(violations, plotter.XY{X: h.at.Seconds(), Y: 0})
+		all[int(h.at.Seconds())]++
+		switch h.outcome {
+		case admitted:
+			served[int(h.at.Seconds())]++
+		case violated, beganBan:
+			violations = append(violations, plotter.XY{X: h.at.Seconds()})
 		}
 	}
-	return rate, violations
+	return all, served, violations
 }
 
 // bansOf are the stretches in which requests went into a ban.

@@ -34,7 +34,7 @@ type job struct {
 	want     int
 }
 
-// result is what came of it.
+// result is what a scraper has got, and what the site saw of it.
 type result struct {
 	name     string
 	pages    int
@@ -126,7 +126,8 @@ func reprise(ctx context.Context, j job) result {
 	start := time.Now()
 	r.pages = j.store.done()
 	j.progress.add(r.pages)
-	for page := range httpx.Crawl(ctx, httpx.New(opts...), j.store.goOn(j.seeds, decode), decode, links) {
+	client, seeds := httpx.New(opts...), j.store.goOn(j.seeds, decode)
+	for page := range httpx.Crawl(ctx, client, seeds, decode, links) {
 		switch {
 		case page.Err == nil && page.Value.list:
 		case page.Err == nil:
@@ -141,7 +142,10 @@ func reprise(ctx context.Context, j job) result {
 
 func isGone(err error) bool {
 	var status *httpx.StatusError
-	return errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusGone)
+	if !errors.As(err, &status) {
+		return false
+	}
+	return status.Code == http.StatusNotFound || status.Code == http.StatusGone
 }
 
 func (r *result) keep(j job, page string, d document) {
@@ -155,7 +159,9 @@ func (r *result) keep(j job, page string, d document) {
 
 // plain is the loop that one writes first: every address once, as fast as its workers go.
 func plain(ctx context.Context, j job) result {
-	return loop(ctx, j, func(ctx context.Context, page string) (document, error) { return once(ctx, j.agent, page) })
+	return loop(ctx, j, func(ctx context.Context, page string) (document, error) {
+		return once(ctx, j.agent, page)
+	})
 }
 
 // backoff retries each request by itself, as aiohttp_retry does: ExponentialRetry with its defaults
@@ -169,7 +175,8 @@ func backoff(ctx context.Context, j job) result {
 			wait *= factor // as it is written there: the first wait is start · factor
 			d, err = once(ctx, j.agent, page)
 			var status *httpx.StatusError
-			final := errors.As(err, &status) && status.Code < 500 && status.Code != 429 && status.Code != 403
+			isStatus := errors.As(err, &status)
+			final := isStatus && status.Code < 500 && status.Code != 429 && status.Code != 403
 			if err == nil || final || attempt == attempts {
 				return d, err
 			}
@@ -197,52 +204,27 @@ func once(ctx context.Context, agent, page string) (document, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return document{}, &httpx.StatusError{Code: resp.StatusCode, Status: resp.Status, Method: req.Method, URL: page}
+		status := httpx.StatusError{Code: resp.StatusCode, Status: resp.Status, Method: req.Method, URL: page}
+		return document{}, &status
 	}
 	return decode(resp)
 }
 
 // loop is a crawl by workers, for the scrapers that have no other way.
-func loop(ctx context.Context, j job, get func(context.Context, string) (document, error)) result {
-	var (
-		r     result
-		mu    sync.Mutex
-		seen  = map[string]bool{}
-		todo  []string
-		going int
-		ready = sync.NewCond(&mu)
-		wg    sync.WaitGroup
-		start = time.Now()
-	)
-	add := func(pages []string) {
-		for _, p := range pages {
-			if u, err := url.Parse(p); err == nil && !seen[p] && sameHost(u, j.seeds[0]) {
-				seen[p] = true
-				todo = append(todo, p)
-			}
-		}
-	}
-	add(j.seeds)
-	stop := context.AfterFunc(ctx, func() { mu.Lock(); ready.Broadcast(); mu.Unlock() })
+func loop(ctx context.Context, j job, get func(context.Context, string) (document, error)) (r result) {
+	q := &queue{host: j.seeds[0], seen: map[string]bool{}}
+	q.ready.L = &q.mu
+	q.add(j.seeds)
+	stop := context.AfterFunc(ctx, q.end)
 	defer stop()
+	start := time.Now()
+	var mu sync.Mutex // of r
+	var wg sync.WaitGroup
 	for range j.workers {
 		wg.Go(func() {
-			mu.Lock()
-			defer mu.Unlock()
-			for {
-				for len(todo) == 0 && going > 0 && ctx.Err() == nil {
-					ready.Wait()
-				}
-				if len(todo) == 0 || ctx.Err() != nil {
-					ready.Broadcast()
-					return
-				}
-				page := todo[0]
-				todo, going = todo[1:], going+1
-				mu.Unlock()
+			for page, ok := q.next(); ok; page, ok = q.next() {
 				d, err := get(ctx, page)
 				mu.Lock()
-				going--
 				switch {
 				case err != nil && !isGone(err):
 					r.failures = append(r.failures, fmt.Sprintf("%s: %v", page, err))
@@ -250,14 +232,64 @@ func loop(ctx context.Context, j job, get func(context.Context, string) (documen
 					r.pages++
 					j.progress.add(1)
 				}
-				add(d.links)
-				ready.Broadcast()
+				mu.Unlock()
+				q.done(d.links)
 			}
 		})
 	}
 	wg.Wait()
 	r.took = time.Since(start)
 	return r
+}
+
+// queue holds the pages of one host that are still to be fetched, each once.
+type queue struct {
+	host  string // an address there
+	mu    sync.Mutex
+	ready sync.Cond
+	seen  map[string]bool
+	todo  []string
+	going int // pages that a worker is fetching: they may have links
+	ended bool
+}
+
+func (q *queue) add(pages []string) {
+	for _, p := range pages {
+		if u, err := url.Parse(p); err == nil && !q.seen[p] && sameHost(u, q.host) {
+			q.seen[p] = true
+			q.todo = append(q.todo, p)
+		}
+	}
+}
+
+// next waits for a page; false if there will be none.
+func (q *queue) next() (page string, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.todo) == 0 && q.going > 0 && !q.ended {
+		q.ready.Wait()
+	}
+	if len(q.todo) == 0 || q.ended {
+		return "", false
+	}
+	page, q.todo = q.todo[0], q.todo[1:]
+	q.going++
+	return page, true
+}
+
+func (q *queue) done(links []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.going--
+	q.add(links)
+	q.ready.Broadcast()
+}
+
+func (q *queue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = true
+	q.ready.Broadcast()
 }
 
 func sameHost(u *url.URL, as string) bool {

@@ -102,7 +102,10 @@ func openSite(c config) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{url: "http://" + l.Addr().String(), limit: rules[c.rule].make, seed: c.seed, clients: map[string]*client{}}
+	s := &site{
+		url: "http://" + l.Addr().String(), limit: rules[c.rule].make, seed: c.seed,
+		clients: map[string]*client{},
+	}
 	for i := range c.pages {
 		s.pages = append(s.pages, fmt.Sprintf("/page/%d", i))
 	}
@@ -132,7 +135,8 @@ func (s *site) seeds() []string { return []string{s.url + "/sitemap.xml"} }
 // sitemap lists two pages of three; the others are linked to.
 func (s *site) sitemap(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/xml")
-	fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">`)
+	fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?>`)
+	fmt.Fprint(w, `<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">`)
 	for i, p := range s.pages {
 		if i%3 != 2 {
 			fmt.Fprintf(w, "<url><loc>%s%s</loc></url>", s.url, p)
@@ -166,9 +170,14 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprint(w, `<html><title>Are you human?</title><form id="captcha"></form></html>`)
 	case answer.Verdict == limitertest.OK:
-		s.page(w, r, false)
+		if text, ok := s.page(w, r); ok {
+			fmt.Fprint(w, text)
+		}
 	case answer.Verdict == limitertest.Cut:
-		s.page(w, r, true)
+		if text, ok := s.page(w, r); ok {
+			fmt.Fprint(w, text[:len(text)/2])
+			panic(http.ErrAbortHandler)
+		}
 	case answer.Status == 0: // a reset
 		panic(http.ErrAbortHandler)
 	default:
@@ -183,7 +192,8 @@ func (s *site) ask(r *http.Request) (answer limitertest.Answer, human bool) {
 	c := s.clients[r.UserAgent()]
 	if c == nil {
 		l := s.limit()
-		l.Seed, l.Latency, l.Spread, l.ErrorRate, l.CutRate, l.Cuts = s.seed, 30*time.Millisecond, .2, .03, .02, limitertest.Cut
+		l.Seed, l.Latency, l.Spread = s.seed, 30*time.Millisecond, .2
+		l.ErrorRate, l.CutRate, l.Cuts = .03, .02, limitertest.Cut
 		c = &client{limit: l, began: time.Now(), asked: map[string]int{}}
 		s.clients[r.UserAgent()] = c
 	}
@@ -201,21 +211,22 @@ func (s *site) ask(r *http.Request) (answer limitertest.Answer, human bool) {
 	}
 	c.hits = append(c.hits, h)
 	var n int
-	if _, err := fmt.Sscanf(r.URL.Path, "/page/%d", &n); err == nil && n%captchaEvery == captchaEvery-1 && answer.Verdict == limitertest.OK {
+	_, err := fmt.Sscanf(r.URL.Path, "/page/%d", &n)
+	if err == nil && n%captchaEvery == captchaEvery-1 && answer.Verdict == limitertest.OK {
 		c.asked[r.URL.Path]++
 		human = c.asked[r.URL.Path] < 3
 	}
 	return answer, human
 }
 
-// page writes a page, or half of one.
-func (s *site) page(w http.ResponseWriter, r *http.Request, cut bool) {
+// page writes the header of a page and returns its text, in its charset; or writes a 404.
+func (s *site) page(w http.ResponseWriter, r *http.Request) (text string, ok bool) {
 	var n int
 	if _, err := fmt.Sscanf(r.URL.Path, "/page/%d", &n); err != nil || n >= len(s.pages) {
 		http.NotFound(w, r)
-		return
+		return "", false
 	}
-	text := s.text(n)
+	text = s.text(n)
 	charset := "utf-8"
 	if n%oldEvery == 3 {
 		charset = "windows-1251"
@@ -223,11 +234,7 @@ func (s *site) page(w http.ResponseWriter, r *http.Request, cut bool) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset="+charset)
 	w.Header().Set("Content-Length", fmt.Sprint(len(text)))
-	if cut {
-		fmt.Fprint(w, text[:len(text)/2])
-		panic(http.ErrAbortHandler)
-	}
-	fmt.Fprint(w, text)
+	return text, true
 }
 
 // text is page n: its title, some words, and links to the pages behind it.
