@@ -85,7 +85,7 @@ func (b bucket) set(now time.Time, limit rate.Limit, burst int) {
 // moment comes again.
 func (b bucket) follow(now time.Time) { b.ReserveN(now, 0) }
 
-func (b bucket) wants(*Limiter, int) {}
+func (b bucket) wants(listener, int) {}
 func (b bucket) hold(time.Time)      {}
 
 func (b bucket) String() string {

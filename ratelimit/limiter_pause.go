@@ -155,6 +155,8 @@ func (l *Limiter) held(until time.Time) {
 	}
 }
 
+func (l *Limiter) mostHeld() time.Duration { return l.hintCap }
+
 // hint is Pause on the word of the callee of t.
 func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err error) {
 	l.mu.Lock()

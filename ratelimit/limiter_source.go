@@ -52,7 +52,7 @@ type source interface {
 	// wants tells that l's line waits for n tokens in all, 0 if nobody waits any more. A source to
 	// which tokens come without notice calls l.look when they have come, and l.changed when limit
 	// or burst have.
-	wants(l *Limiter, n int)
+	wants(l listener, n int)
 
 	// hold tells that nobody may go before until, as the callee or Pause said. A source that hears
 	// the same from elsewhere calls l.held for every Limiter that it was made for.
@@ -60,4 +60,13 @@ type source interface {
 
 	// String is a few words: "10/s, burst 5", and what is out of the ordinary.
 	String() string
+}
+
+// listener is who waits for a source's tokens: a [Limiter], or a [Pacer]'s place in its fleet. A
+// source calls it from a goroutine of its own, without holding a mutex.
+type listener interface {
+	look()                   // tokens have come
+	changed()                // limit or burst are others now
+	held(until time.Time)    // others have told to hold everybody
+	mostHeld() time.Duration // no hint pauses it longer
 }

@@ -45,6 +45,8 @@ type config struct {
 	maxInFlight int // 0: no bound
 	careful     bool
 	refused     func(error) bool // nil: nothing else is a refusal
+
+	fleet *fleet // what Shared said; nil: nothing
 }
 
 const (

@@ -68,6 +68,7 @@ type Pacer struct {
 	cause   error   // the last refusal
 	judged  float64 // the pace by which those in line were last found to fit
 	line    line[pass]
+	crew    *crew // its place in a fleet; nil: it has none
 }
 
 // NewPacer makes a pacer that knows nothing yet.
@@ -88,6 +89,10 @@ func newPacer(rng *rand.Rand, opts []Option) *Pacer {
 		m.MaxRate = float64(c.maxRate)
 	}
 	p.machine = pacing.New(m, rng)
+	if c.fleet != nil && err == nil {
+		p.invalid = c.fleet.checkPacer()
+		p.crew = newCrew(p, *c.fleet)
+	}
 	return p
 }
 
@@ -120,6 +125,7 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	c, lender, err := p.enter(ctx)
+	p.crew.tellNews(ctx)
 	if err != nil {
 		return err
 	}
@@ -164,7 +170,11 @@ func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) retr
 		p.machine.OnDone(now.Seconds(), in.pass.Ticket, a)
 	} else {
 		p.machine.OnCancel(in.pass.Ticket, v == noVerdict)
+		if v == notMade {
+			p.crew.refund(now, in.pass)
+		}
 	}
+	p.crew.publish(now)
 	if a.Kind == pacing.Refusal {
 		p.cause = cause
 	}

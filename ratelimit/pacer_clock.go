@@ -8,6 +8,7 @@ func (p *Pacer) now() time.Duration {
 	if now < p.latest {
 		p.skipped.Add(int64(p.latest - now))
 		now = p.latest
+		p.crew.follow()
 		p.line.forgetTimer()
 		if p.line.head != nil {
 			p.dispatch(now)

@@ -105,9 +105,9 @@ func (p *Pacer) untilTurn(ctx context.Context, shares bool, w *waiter[pass]) (c 
 	}
 	for {
 		now := p.now()
-		wait := duration(p.machine.NextNested(now.Seconds()) - now.Seconds())
+		wait := max(duration(p.machine.NextNested(now.Seconds())-now.Seconds()), p.crew.wait(now))
 		if wait == 0 {
-			c.at = now
+			c.at, c.token = now, p.crew.spend(now)
 			if shares {
 				c.Ticket = p.machine.OnSendNested(now.Seconds())
 			} else {

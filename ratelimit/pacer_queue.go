@@ -12,7 +12,8 @@ import (
 // pass is what an admitted call holds.
 type pass struct {
 	pacing.Ticket
-	at time.Duration // when it was admitted, in the machine's time
+	at    time.Duration // when it was admitted, in the machine's time
+	token bool          // one of the fleet's
 }
 
 // admit lets a call go, now or after a wait in line.
@@ -33,6 +34,7 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 	k, _ := p.line.ahead(w, p)
 	wait, err := p.judgeWait(now, w, f, k)
 	if err != nil {
+		p.crew.misses(now)
 		p.mu.Unlock()
 		return pass{}, p.turnedAway(ctx, wait, err)
 	}
@@ -83,8 +85,10 @@ func (p *Pacer) leave(w *waiter[pass]) bool {
 func (p *Pacer) giveBack(c *pass) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := p.now()
 	p.machine.OnCancel(c.Ticket, false)
-	p.dispatch(p.now())
+	p.crew.refund(now, *c)
+	p.dispatch(now)
 }
 
 // wake is what the timer does. One that comes late or for nothing does no harm.
@@ -97,12 +101,14 @@ func (p *Pacer) wake() {
 
 // send has a call on its way. It requires that p.mu is held, as all below do.
 func (p *Pacer) send(now time.Duration) pass {
-	return pass{p.machine.OnSend(now.Seconds()), now}
+	token := p.crew.spend(now)
+	return pass{p.machine.OnSend(now.Seconds()), now, token}
 }
 
 // dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end
 // of its patience. As all have the same patience, its own ends first.
 func (p *Pacer) dispatch(now time.Duration) {
+	defer p.crew.demand()
 	if p.nested > 0 { // its turn is the next, and what goes then looks at the line
 		p.line.silence()
 		return
@@ -165,7 +171,7 @@ func (p *Pacer) replan(now time.Duration, parked bool) {
 // untilNext is how long the machine holds the next call, forever if only an answer can tell.
 func (p *Pacer) untilNext(now time.Duration) time.Duration {
 	s := now.Seconds()
-	return duration(p.machine.NextSend(s) - s)
+	return max(duration(p.machine.NextSend(s)-s), p.crew.wait(now))
 }
 
 // forecast is what the machine expects of the line.
@@ -175,7 +181,7 @@ type forecast struct {
 }
 
 func (p *Pacer) forecast(now time.Duration) forecast {
-	f := forecast{p.untilNext(now), p.machine.Pace(now.Seconds())}
+	f := forecast{p.untilNext(now), p.crew.share(p.machine.Pace(now.Seconds()))}
 	if f.first == forever {
 		f.first = 0
 		if gate, parked := p.machine.Parked(); parked {
@@ -195,6 +201,9 @@ func (f forecast) wait(n int) time.Duration {
 
 // judgeWait estimates the wait of w with n before it, and refuses it where it does not fit.
 func (p *Pacer) judgeWait(now time.Duration, w *waiter[pass], f forecast, n int) (time.Duration, error) {
+	if wait, cause := p.crew.turnsAway(); cause != nil {
+		return wait, &retry.Rejection{Policy: p.who(), Reason: ErrLimited, RetryAfter: wait, Cause: cause}
+	}
 	wait := f.wait(n)
 	if reason := w.misfit(p.clock(now).Add(wait), p.maxWait); reason != nil {
 		return wait, p.rejection(reason, wait)

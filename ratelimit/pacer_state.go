@@ -70,6 +70,7 @@ func (p *Pacer) String() string {
 	if s.Parked {
 		line += fmt.Sprintf(", parked for %v", s.Wait.Round(time.Millisecond))
 	}
+	line += p.crew.describe()
 	if s.Waiting > 0 {
 		line += fmt.Sprintf(", %d waiting", s.Waiting)
 	}
@@ -85,7 +86,7 @@ func (p *Pacer) Explain() string {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.who() + ": " + p.machine.Explain(p.now().Seconds())
+	return p.who() + ": " + p.machine.Explain(p.now().Seconds()) + p.crew.String()
 }
 
 // Stats returns the figures of the pacer: the rate it goes by, its mode, how long it is parked,
@@ -105,14 +106,14 @@ func (p *Pacer) Stats() []retry.Stat {
 		parked = s.Wait.Seconds()
 	}
 	mode := map[string]float64{"start": 0, "climb": 1, "cruise": 2}[s.Mode]
-	return []retry.Stat{
+	return append([]retry.Stat{
 		r,
 		{Name: "mode", Value: mode, Text: s.Mode},
 		{Name: "parked", Value: parked, Unit: "s"},
 		{Name: "in_flight", Value: float64(s.InFlight), Unit: "1"},
 		{Name: "max_in_flight", Value: float64(s.MaxInFlight), Unit: "1"},
 		{Name: "waiting", Value: float64(s.Waiting), Unit: "1"},
-	}
+	}, p.crew.stats()...)
 }
 
 func perSecond(r float64) string {
@@ -137,7 +138,7 @@ func (p *Pacer) Idle() bool {
 	now := p.now()
 	s := now.Seconds()
 	gate, parked := p.machine.Parked()
-	if flying, _ := p.machine.InFlight(); flying > 0 || p.line.len > 0 || parked && s < gate || p.untilNext(now) > 0 {
+	if flying, _ := p.machine.InFlight(); flying > 0 || p.line.len > 0 || parked && s < gate || p.machine.NextSend(s) > s {
 		return false
 	}
 	if !p.used {

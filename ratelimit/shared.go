@@ -37,7 +37,7 @@ import (
 // A limiter asks in the background, at most one question at a time, and none while it is idle. The
 // name is the default of [Named].
 func Shared(s Store, name string, opts ...SharedOption) Option {
-	return Option{"Shared", shown{s, name, opts}, forLimiter, func(c *config) string {
+	return Option{"Shared", shown{s, name, opts}, forLimiter | forPacer, func(c *config) string {
 		f := fleet{store: s, name: name}
 		if s == nil {
 			return "the store must not be nil"
@@ -57,6 +57,7 @@ func Shared(s Store, name string, opts ...SharedOption) Option {
 			c.name = name
 		}
 		c.source = func(limit rate.Limit, burst int) source { return newMember(f, limit, burst) }
+		c.fleet = &f
 		return ""
 	}}
 }
@@ -83,6 +84,7 @@ type fleet struct {
 	onLoss Loss
 	strict bool
 	lease  time.Duration // 0: by the limit
+	learns bool          // the limit: it is a pacer's
 }
 
 // SharedOption tunes [Shared].
@@ -182,8 +184,12 @@ type figures struct {
 func (f *fleet) figures(limit rate.Limit, burst int) figures {
 	step := float64(time.Second) / float64(limit)
 	lease := f.lease
+	calls, least := 20., 100*time.Millisecond
+	if f.learns {
+		calls, least = 2, leastLearning
+	}
 	if lease == 0 {
-		lease = time.Duration(min(max(20*step, float64(100*time.Millisecond)), float64(time.Second)))
+		lease = time.Duration(min(max(calls*step, float64(least)), float64(time.Second)))
 	}
 	g := figures{limit, burst, lease, burst, step}
 	if f.strict {
@@ -191,6 +197,14 @@ func (f *fleet) figures(limit rate.Limit, burst int) figures {
 		g.bucket = max(1, int(float64(burst)-g.late()+1e-9))
 	}
 	return g
+}
+
+// checkPacer tells what is wrong with the options for a pacer.
+func (f *fleet) checkPacer() error {
+	if f.strict {
+		return retry.ConfigErrorf("ratelimit.NewPacer", "Strict(): must not be given to a pacer")
+	}
+	return nil
 }
 
 // late is how many tokens a lease lets members spend late.

@@ -21,7 +21,7 @@ type demand struct {
 }
 
 type waiting struct {
-	l *Limiter
+	l listener
 	n int
 }
 
@@ -66,7 +66,7 @@ func (d *demand) plan(now time.Duration, f *figures, members int) (use int) {
 }
 
 // wants notes that l's line waits for n tokens.
-func (d *demand) wants(l *Limiter, n int) {
+func (d *demand) wants(l listener, n int) {
 	for i := range d.waiters {
 		w := &d.waiters[i]
 		if w.l != l {

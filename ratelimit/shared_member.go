@@ -15,7 +15,7 @@ import (
 // fill it. Its times are durations since base, which moves when the clock goes back.
 type member struct {
 	fleet
-	owner *Limiter
+	owner listener
 	inUse atomic.Pointer[figures] // the limit and burst that hold
 
 	mu     sync.Mutex
@@ -58,6 +58,8 @@ type member struct {
 	pause  time.Duration // that this member has heard of
 	untold bool          // and not told yet
 	held   time.Duration // that others have heard of
+
+	learner *learner // of a pacer's member; nil: the limit is given
 
 	loss
 }
@@ -145,7 +147,11 @@ func (m *member) putBack(n int) {
 	m.giveBack(n)
 }
 
-func (m *member) giveBack(n int) { m.unspent = min(m.unspent+n, maxCount) }
+func (m *member) giveBack(n int) {
+	if m.learner == nil { // a pacer's would be dated anew, beside one that somebody holds
+		m.unspent = min(m.unspent+n, maxCount)
+	}
+}
 
 func (m *member) add(now time.Time, n int) {
 	m.mu.Lock()
@@ -246,7 +252,7 @@ func (m *member) set(now time.Time, limit rate.Limit, burst int) {
 	m.consider(m.figuresAt)
 }
 
-func (m *member) wants(l *Limiter, n int) {
+func (m *member) wants(l listener, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := m.demand.waiting

@@ -24,6 +24,7 @@ type question struct {
 	pause    time.Duration // told with it
 	lent     int           // without the store, when it was put
 	late     bool          // given up, though no other may be put
+	refusals int           // told with it
 }
 
 // consider puts a question now, or sets the timer for it, if there is something to ask.
@@ -45,24 +46,28 @@ func (m *member) due(now time.Duration) time.Duration {
 	use := d.plan(now, f, m.members)
 	at := forever
 	rested := max(now, m.rest)
+	blank := m.blank() // there are no tokens to ask for
 	if m.stock.left < d.low {
-		at = rested
+		at = min(at, rested)
 	}
-	if d.waiting > 0 && (d.waiting > m.stock.left || use > m.stock.left || m.bulkWaits()) {
+	if d.waiting > 0 && !blank && (d.waiting > m.stock.left || use > m.stock.left || m.bulkWaits()) {
 		last := now
 		if m.stock.left > 0 {
 			last = m.stock.last() - 2*m.trip
 		}
 		at = min(at, max(rested, last))
 	}
-	if d.waiting > 0 && m.part.answers == 1 { // of a fleet that starts the first to ask has heard of no others
+	if d.waiting > 0 && !blank && m.part.answers == 1 { // of a fleet that starts the first to ask has heard of no others
 		at = min(at, max(rested, m.part.first+f.lease))
 	}
-	if d.waiting == 0 && d.missed > 0 && m.stock.left == 0 {
+	if d.waiting == 0 && d.missed > 0 && m.stock.left == 0 && !blank {
 		at = min(at, rested)
 	}
 	if held := max(m.pause, m.held) - f.lease/2; held > now { // nothing is to be had before
 		at = max(at, min(held, forever))
+	}
+	if m.learner != nil {
+		at = min(at, m.reports(now))
 	}
 	if m.giving || m.debt > 0 {
 		at = min(at, max(now, m.asked+f.lease/4))
@@ -115,8 +120,11 @@ func (m *member) ask(now time.Duration) {
 		Member: m.member, Limit: float64(f.limit), Burst: f.bucket, Since: max(micro, now-m.figuresAt), Lease: f.lease,
 		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
 	}
-	if m.known {
+	if m.known && !m.blank() {
 		a.Floor = m.floor(now, &f)
+	}
+	if m.learner != nil {
+		m.tells(q, &a)
 	}
 	m.unspent, m.debt, m.untold, m.giving = 0, 0, false, false
 	m.demand.missed = 0
@@ -132,7 +140,7 @@ func (m *member) want(q *question, now time.Duration) {
 	left, use := m.stock.left, d.plan(now, &q.figures, m.members)
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
-	case held:
+	case held, m.blank(), m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
 	case m.failures > 0: // only to see whether it answers: what times out may yet be granted, to nobody
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// It needs more than a quantum, which no stock would keep until it is complete. So it pays
@@ -244,7 +252,10 @@ func (m *member) measure(trip time.Duration) {
 // listeners returns what tells those who wait that there may be tokens, or that all may be
 // different now. It must be called without m.mu held.
 func (m *member) listeners() (tell func(changed bool)) {
-	limiters := make([]*Limiter, len(m.demand.waiters))
+	if m.learner != nil {
+		return func(bool) { m.owner.changed() }
+	}
+	limiters := make([]listener, len(m.demand.waiters))
 	for i, w := range m.demand.waiters {
 		limiters[i] = w.l
 	}
@@ -261,6 +272,9 @@ func (m *member) listeners() (tell func(changed bool)) {
 
 // nonsense tells what no store can mean by its answer.
 func (m *member) nonsense(q *question, g Grant) error {
+	if err := m.nonsenseLearned(g); err != nil {
+		return err
+	}
 	f := q.figures
 	ahead := maxAhead + f.timeOf(max(g.Members, 0)+max(q.need, q.want)) + max(m.pause, m.held, 0) + max(g.Pause, 0)
 	switch {
@@ -301,12 +315,15 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	}
 	pause := g.Pause
 	if m.owner != nil {
-		pause = min(pause, m.owner.hintCap)
+		pause = min(pause, m.owner.mostHeld())
 	}
 	const slack = 5 * time.Millisecond // what an echo of one's own pause is later
 	if until := now + pause; pause > 0 && until > max(m.held, m.pause)+m.trip+slack {
 		m.held = until
 		held = m.base.Add(until)
+	}
+	if m.learner != nil {
+		m.holdStock()
 	}
 	return changed, held
 }
@@ -337,6 +354,9 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (fill
 
 // figuresOf follows a limit and a burst that another member has set, and tells whether it did.
 func (m *member) figuresOf(q *question, g Grant) bool {
+	if m.learner != nil {
+		return m.hears(q, g)
+	}
 	if q.epoch != m.epoch || g.Limit == 0 && g.Burst == 0 {
 		return false
 	}

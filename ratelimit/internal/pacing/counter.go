@@ -19,9 +19,11 @@ func (c *counter) turn(now float64) {
 	}
 }
 
-func (c *counter) add(now float64) {
+func (c *counter) add(now float64) { c.addAll(now, 1) }
+
+func (c *counter) addAll(now float64, n int) {
 	c.turn(now)
-	c.n[c.at&63]++
+	c.n[c.at&63] += int32(n)
 }
 
 // rate is events a second in the last w seconds, w at most 63.

@@ -56,6 +56,7 @@
 //	careful    the budget of refusals
 //	explain    all that in words
 //	saved      what is worth keeping across a restart
+//	team       one machine for several processes that share a limit
 //
 // Times are seconds, as float64, from any origin.
 package pacing

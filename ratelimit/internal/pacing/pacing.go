@@ -57,6 +57,7 @@ type Machine struct {
 	untold  untold
 	gauge   gauge
 	careful careful
+	team    team
 }
 
 // New returns a machine that knows nothing yet. Every choice it makes at
@@ -368,6 +369,7 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 		m.noteRefusal(now)
 		m.spent++
 	}
+	m.team.refused += 1 + m.doubt.open
 	m.doubt.open = 0
 	if t.seq > m.cut && !late {
 		m.pages.blame(a.Page, &m.search, &m.probing)

@@ -61,6 +61,10 @@ type episode struct {
 func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	m.cut = m.seq
 	m.gauge.refused(t)
+	if m.team.follows {
+		m.team.fresh++
+		return
+	}
 	switch {
 	case m.half: // the single request
 		m.refused++

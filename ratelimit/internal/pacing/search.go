@@ -65,6 +65,9 @@ func (m *Machine) settle(est, cycle, now float64) float64 {
 // advance goes up, when it is time: from a cruise to a probe, and from a rate
 // that was held long enough to the next.
 func (m *Machine) advance(now float64) {
+	if m.team.follows {
+		return
+	}
 	calm := m.lost <= budget+budgetShare*(now-m.t0)
 	held, n := now-m.held.at, m.accepted-m.held.n
 	switch {

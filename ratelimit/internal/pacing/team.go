@@ -1,0 +1,91 @@
+package pacing
+
+// team is a machine's part among several that share one limit: one of them leads, which decides on
+// the rate and hears what the others have met with. The others follow.
+type team struct {
+	follows bool
+	refused int // requests of its own, while it follows,
+	fresh   int // and such that were sent after the one before was refused
+}
+
+const echo = .3 // s; refusals that others tell of so soon after a release are of before it
+
+// Follow has the machine go by the rate that another one has learned. It decides nothing about the
+// rate then.
+func (m *Machine) Follow(now, rate float64) {
+	m.start(now)
+	m.team.follows = true
+	m.half, m.out, m.doubt.asking, m.flight.narrow = false, false, false, false
+	if m.mode != Cruise || m.rate != m.bound(rate) {
+		m.set(Cruise, rate, now)
+	}
+}
+
+// Lead has the machine decide, from the rate that was led to so far on; infinite if none was.
+func (m *Machine) Lead(now, rate float64) {
+	m.team.follows = false
+	if !(rate < inf) {
+		return
+	}
+	m.start(now)
+	m.half, m.out, m.bucket = false, false, unknownBucket
+	m.safe, m.ceiling, m.release = min(m.safe, rate), inf, m.mark(now)
+	m.cruise(rate, now)
+	m.prev = episode{mark: m.release, mode: m.mode, rate: m.rate, release: m.release}
+}
+
+// start begins at now, if nothing was sent so far, with the rate still to be set.
+func (m *Machine) start(now float64) {
+	if !m.begun {
+		m.begun, m.t0, m.release.at, m.flight.slotAt = true, now, now, now
+	}
+}
+
+// Others is told what those that follow have met with since it was told last.
+func (m *Machine) Others(now float64, answers, refusals int) {
+	m.accepted += answers
+	m.recent.addAll(now, answers)
+	if m.shares() {
+		for range min(answers, patience) {
+			m.flight.admitted(now, m.flight.limit)
+		}
+	}
+	for range min(refusals, hasty) {
+		m.noteRefusal(now)
+	}
+	m.spent += refusals
+	switch {
+	case m.team.follows:
+	case refusals > 0 && m.half:
+		m.burst(now)
+	case refusals > 0 && now >= m.release.at+echo:
+		m.pushBack(now, Ticket{Sent: now, seq: m.seq, Beside: 1}, true)
+	case answers > 0 && !m.half:
+		m.advance(now)
+	}
+}
+
+// Met is what became of the machine's own requests: answers that were no refusal, refusals heard of
+// while it follows, and how many of those were sent after the one before.
+func (m *Machine) Met() (answers, refusals, fresh int) {
+	return m.accepted, m.team.refused, m.team.fresh
+}
+
+// Hold has nothing go before until, as others were told.
+func (m *Machine) Hold(until float64) { m.named = max(m.named, until) }
+
+// FleetRate is what all that share the limit may have together by what this machine knows; infinite
+// while it has to find out by itself. While nothing was refused that is the rate that brings as
+// many requests on their way as are proved (Little's law), once there is patience for it.
+func (m *Machine) FleetRate(now float64) float64 {
+	r := m.Pace(now)
+	if r == inf && m.shares() {
+		r = max(slowest, over(float64(m.flight.limit), m.overdue.mean))
+	}
+	return r
+}
+
+// shares reports whether all take part in the search although no rate is known.
+func (m *Machine) shares() bool {
+	return m.mode == Start && m.accepted >= patience && m.overdue.known && !m.alone()
+}

@@ -1,0 +1,216 @@
+package ratelimit
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// learner is what a member of a fleet of pacers tells with its questions and hears. The limit is
+// the one that the leader has learned; the burst is 1.
+type learner struct {
+	begin    rate.Limit    // before anything is learned; unlearned: nothing may go but the leader's calls
+	until    time.Duration // it leads
+	terms    int           // times it has begun to lead
+	learned  rate.Limit    // what it tells if it leads; 0: nothing
+	holds    bool          // it leads, and has the others wait for what becomes of its call
+	answers  int           // not told yet
+	refusals int
+
+	othersAnswers, othersRefusals int // what the leader has heard of and not taken yet
+}
+
+const (
+	// unlearned stands for a limit that nobody knows yet.
+	unlearned rate.Limit = maxShared
+
+	// A learner's lease is that of two calls, so that it holds about one token, from 50 ms to a
+	// second. It asks twice in that time, since what one hears all should hear of before many more
+	// calls are refused.
+	leastLearning = 50 * time.Millisecond
+
+	// unlearnedBeat is how often it asks while nothing is learned.
+	unlearnedBeat = 100 * time.Millisecond
+
+	// leadRenews is how often a leader asks that waits itself, so that it stays the leader.
+	leadRenews = 500 * time.Millisecond
+)
+
+func newLearner(f fleet, begin rate.Limit) *member {
+	begin = min(cmp.Or(begin, unlearned), unlearned)
+	f.learns = true
+	m := newMember(f, max(begin, minShared), 1)
+	m.learner = &learner{begin: begin}
+	return m
+}
+
+// blank tells whether no limit is known.
+func (m *member) blank() bool { return m.learner != nil && m.inUse.Load().limit >= unlearned }
+
+func (m *member) beat() time.Duration {
+	if m.blank() {
+		return unlearnedBeat
+	}
+	return m.inUse.Load().lease / 2
+}
+
+// reports is when the next question is due for what there is to tell and to hear; forever: none.
+func (m *member) reports(now time.Duration) time.Duration {
+	l := m.learner
+	news := l.answers+l.refusals > 0
+	every := m.beat()
+	switch {
+	case !m.known && m.demand.waiting+m.demand.missed > 0:
+		return now
+	case max(m.pause, m.held) > now+every && !news && m.demand.waiting+m.demand.missed > 0: // there is nothing to hear, but a leader stays one
+		if every = max(every, leadRenews); !l.holds {
+			return max(m.pause, m.held)
+		}
+	case m.demand.waiting+m.demand.missed == 0 && !news && !l.holds:
+		return forever
+	}
+	return max(now, m.asked+every)
+}
+
+// tells adds to a question what a learner tells.
+func (m *member) tells(q *question, a *Ask) {
+	l := m.learner
+	q.refusals = l.refusals
+	if q.sent >= l.until { // another may have led meanwhile
+		l.learned = 0
+	}
+	a.Learn, a.Answers, a.Refusals, a.Learned = true, l.answers, l.refusals, float64(l.learned)
+	l.answers, l.refusals = 0, 0
+}
+
+// hears takes what an answer tells a learner, and reports whether the limit is another one now.
+func (m *member) hears(q *question, g Grant) bool {
+	l, before := m.learner, m.inUse.Load().limit
+	led := q.sent < l.until
+	l.until = 0
+	if g.Lead {
+		if !led {
+			l.terms++
+		}
+		m.granted = true
+		l.until = q.sent + time.Duration(leadTime)*micro
+		l.othersAnswers = min(l.othersAnswers+g.Answers, maxCount)
+		l.othersRefusals = min(l.othersRefusals+g.Refusals, maxCount)
+	}
+	limit := q.figures.limit
+	if g.Limit != 0 {
+		limit = rate.Limit(g.Limit)
+	}
+	if g.Lead && l.learned > 0 {
+		limit = l.learned
+	}
+	if limit != before {
+		m.use(limit, 1)
+	}
+	return limit != before
+}
+
+// nonsenseLearned is nonsense for what only a learner hears.
+func (m *member) nonsenseLearned(g Grant) error {
+	if m.learner != nil && (min(g.Answers, g.Refusals) < 0 || max(g.Answers, g.Refusals) > maxCount) {
+		return fmt.Errorf("the store's answer makes no sense: %+v", g)
+	}
+	return nil
+}
+
+// learning is what a pacer knows of its fleet.
+type learning struct {
+	known    bool       // the store has answered once
+	leads    bool       // this member does
+	terms    int        // times it has begun to
+	limit    rate.Limit // of all; unlearned: none
+	members  int
+	part     float64 // of all that this member had lately
+	away     bool    // the store is,
+	closed   bool    // and no call may go meanwhile,
+	next     time.Duration
+	err      error
+	answers  int // of the others, since the last call of learning
+	refusals int
+}
+
+// learning tells what the member has heard. It must not be called with m.mu held, like all below.
+func (m *member) learning(now time.Time) learning {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t, l, f := m.at(now), m.learner, m.inUse.Load()
+	s := learning{
+		known: m.known, leads: t < l.until && !m.away, terms: l.terms, limit: f.limit, members: m.members, part: 1,
+		away: m.away, err: m.err, next: max(0, m.next-t), answers: l.othersAnswers, refusals: l.othersRefusals,
+	}
+	l.othersAnswers, l.othersRefusals = 0, 0
+	if m.away && m.onLoss == Share {
+		s.part = m.part.of(m.latest, *f)
+	}
+	s.closed = m.away && (m.onLoss == Closed || m.onLoss == Share && !m.granted)
+	return s
+}
+
+// told is what a pacer has its member tell.
+type told struct {
+	answers, refusals int
+	fresh             bool       // some refusals are news, which all should hear at once
+	learned           rate.Limit // of a leader; 0: nothing
+	holds             bool       // a leader waits for what becomes of its call
+	until             time.Time  // nobody may go before
+}
+
+// teach takes what the pacer tells.
+func (m *member) teach(now time.Time, s told) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t, l := m.at(now), m.learner
+	l.answers = min(l.answers+s.answers, maxCount)
+	l.refusals = min(l.refusals+s.refusals, maxCount)
+	if s.learned != l.learned {
+		l.learned = s.learned
+		if s.learned > 0 {
+			m.use(s.learned, 1)
+			m.untold = true
+		}
+	}
+	l.holds = s.holds
+	m.untold = m.untold || s.fresh
+	slack := 10 * time.Millisecond // what an echo is later
+	if s.holds {
+		slack = leadHolds / 3
+	}
+	if until := s.until.Sub(m.base); !s.until.IsZero() && until > max(t, m.pause, m.held)+slack {
+		m.pause, m.untold = until, true
+		m.holdStock()
+	}
+	m.consider(t)
+}
+
+// misses notes that a call found no token and does not wait for one.
+func (m *member) misses(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.at(now)
+	m.demand.at = t
+	if m.demand.waiting == 0 {
+		m.demand.missed = max(m.demand.missed, 1)
+	}
+	m.consider(t)
+}
+
+// leading tells whether the member leads now.
+func (m *member) leading(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.at(now) < m.learner.until && !m.away
+}
+
+// holdStock gives back the tokens that are due while all wait: after the wait they would go at once.
+// It requires that m.mu is held.
+func (m *member) holdStock() {
+	until := max(m.pause, m.held)
+	m.putBack(m.stock.drop(func(b *block) bool { return b.due < until }))
+}
