@@ -211,6 +211,7 @@ func (c *crew) publish(now time.Duration) {
 			t.learned = unlearned // it was noise
 		}
 		flying, _ := machine.InFlight()
+		t.flying = flying > 0
 		if gate, parked := machine.Parked(); parked && (flying > 0 || c.p.line.len > 0) {
 			t.holds = true
 			until = max(until, max(gate, s)+max(leadHolds, 2*c.m.beat()).Seconds())

@@ -45,7 +45,7 @@ func gangOf(t *testing.T, n, callers int, d time.Duration, s *limitertest.Server
 				for ctx.Err() == nil {
 					err := retry.Run(ctx, p, func(context.Context) error {
 						a := s.Serve(time.Since(start))
-						if os.Getenv("TRACE") != "" && store != nil {
+						if os.Getenv("TRACE") != "" {
 							fmt.Printf("%8.3f %d %d %v\n", time.Since(start).Seconds(), i, a.Status, p)
 						}
 						time.Sleep(a.Busy)

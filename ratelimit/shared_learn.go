@@ -15,6 +15,7 @@ type learner struct {
 	until    time.Duration // it leads
 	terms    int           // times it has begun to lead
 	learned  rate.Limit    // what it tells if it leads; 0: nothing
+	flying   bool          // it leads, and calls are on their way
 	holds    bool          // it leads, and has the others wait for what becomes of its call
 	answers  int           // not told yet
 	refusals int
@@ -68,7 +69,7 @@ func (m *member) reports(now time.Duration) time.Duration {
 		if every = max(every, leadRenews); !l.holds {
 			return max(m.pause, m.held)
 		}
-	case m.demand.waiting+m.demand.missed == 0 && !news && !l.holds:
+	case m.demand.waiting+m.demand.missed == 0 && !news && !l.holds && !l.flying:
 		return forever
 	}
 	return max(now, m.asked+every)
@@ -158,6 +159,7 @@ type told struct {
 	answers, refusals int
 	fresh             bool       // some refusals are news, which all should hear at once
 	learned           rate.Limit // of a leader; 0: nothing
+	flying            bool       // calls of a leader are on their way
 	holds             bool       // a leader waits for what becomes of its call
 	until             time.Time  // nobody may go before
 }
@@ -176,7 +178,7 @@ func (m *member) teach(now time.Time, s told) {
 			m.untold = true
 		}
 	}
-	l.holds = s.holds
+	l.holds, l.flying = s.holds, s.flying
 	m.untold = m.untold || s.fresh
 	slack := 10 * time.Millisecond // what an echo is later
 	if s.holds {

@@ -8,6 +8,7 @@ import "slices"
 type overdue struct {
 	out   []pending // on their way and not answered, in the order they were sent
 	mean  float64   // s; of an answer, of late
+	last  float64   // the same, of the last few
 	known bool      // there was one
 }
 
@@ -19,7 +20,8 @@ type pending struct {
 const (
 	overdueFirst = 10. // s; while nothing was answered
 	overdueAfter = 1.  // s, and
-	overdueTimes = 6.  // times the mean time of an answer: below, stalls that are common would be doubts
+	lastFew      = 6.
+	overdueTimes = 6. // times the mean time of an answer: below, stalls that are common would be doubts
 )
 
 // limit is how long a request may be out.
@@ -73,7 +75,8 @@ func (o *overdue) back(t Ticket) (judged bool) {
 // took notes how long an answer took that was not overdue.
 func (o *overdue) took(s float64) {
 	if !o.known {
-		o.mean, o.known = s, true
+		o.mean, o.last, o.known = s, s, true
 	}
+	o.last += (s - o.last) / lastFew
 	o.mean += (s - o.mean) / shareOf
 }

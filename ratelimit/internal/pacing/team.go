@@ -8,7 +8,13 @@ type team struct {
 	fresh   int // and such that were sent after the one before was refused
 }
 
-const echo = .3 // s; refusals that others tell of so soon after a release are of before it
+const (
+	echo       = .3   // s; refusals that others tell of so soon after a release are of before it
+	shareGrows = 1.05 // while no rate is known, what all had lately grows by so much at most,
+	// and all together have this part of the proved number on their way: its answers tell late, so
+	// that it swings, and a server that queues refuses what goes beyond its queue.
+	shareOfSlots = .75
+)
 
 // Follow has the machine go by the rate that another one has learned. It decides nothing about the
 // rate then.
@@ -75,12 +81,15 @@ func (m *Machine) Met() (answers, refusals, fresh int) {
 func (m *Machine) Hold(until float64) { m.named = max(m.named, until) }
 
 // FleetRate is what all that share the limit may have together by what this machine knows; infinite
-// while it has to find out by itself. While nothing was refused that is the rate that brings as
-// many requests on their way as are proved (Little's law), once there is patience for it.
+// while it has to find out by itself. While nothing was refused, and after as many answers as there
+// is patience for, that is the rate that brings about as many requests on their way as are proved
+// (Little's law).
 func (m *Machine) FleetRate(now float64) float64 {
 	r := m.Pace(now)
 	if r == inf && m.shares() {
-		r = max(slowest, over(float64(m.flight.limit), m.overdue.mean))
+		r = over(shareOfSlots*float64(m.flight.limit), max(m.overdue.mean, m.overdue.last))
+		lately := max(m.recent.rate(now, 10), m.recent.rate(now, 60))
+		r = max(slowest, min(r, shareGrows*lately)) // a queue tells of itself late
 	}
 	return r
 }
