@@ -50,6 +50,8 @@ import (
 // (policies.Keyed). Put it inside the retry loop, so that retries are paced too, and outside of a
 // breaker. [Pacer.Explain] says what it believes.
 //
+// Pacers of several processes behind one address share what they learn: see [Shared].
+//
 // A Pacer is safe for concurrent use. The zero Pacer is a configuration error; make one with
 // [NewPacer].
 type Pacer struct {
@@ -74,7 +76,7 @@ type Pacer struct {
 // NewPacer makes a pacer that knows nothing yet.
 //
 // Options: [StartRate], [MaxRate], [MaxInFlight], [MaxWait], [HintCap], [Refused], [Careful],
-// [Named]. Without them it searches from the start, the callee is the only bound, and a call waits
+// [Named], [Shared]. Without them it searches from the start, the callee is the only bound, and a call waits
 // as long as its context allows.
 func NewPacer(opts ...Option) *Pacer {
 	return newPacer(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), opts)

@@ -114,6 +114,13 @@ func (c *crew) sync(now time.Duration) {
 	}
 }
 
+// lapse ends a lead that was not renewed in time.
+func (c *crew) lapse(now time.Duration) {
+	if c.role == leads && !c.m.leading(c.p.clock(now)) {
+		c.sync(now)
+	}
+}
+
 // tokens tells whether calls go by tokens of the fleet's bucket now.
 func (c *crew) tokens(now time.Duration) bool {
 	switch c.role {
@@ -131,9 +138,7 @@ func (c *crew) wait(now time.Duration) time.Duration {
 	if c == nil {
 		return 0
 	}
-	if c.role == leads && !c.m.leading(c.p.clock(now)) {
-		c.sync(now)
-	}
+	c.lapse(now)
 	switch {
 	case c.role == alone && !c.closed, c.role == leads && !c.tokens(now):
 		return 0
@@ -206,7 +211,7 @@ func (c *crew) publish(now time.Duration) {
 	switch c.role {
 	case leads:
 		if r := machine.FleetRate(s); !math.IsInf(r, 1) {
-			t.learned = c.says(now, rate.Limit(min(max(r, minShared), float64(unlearned))))
+			t.learned = c.says(now, rate.Limit(min(max(r, minShared), float64(mostLearned))))
 		} else if c.limit < unlearned {
 			t.learned = unlearned // it was noise
 		}
@@ -289,6 +294,7 @@ func (c *crew) describe() string {
 	}
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	c.lapse(c.p.now())
 	return c.String()
 }
 
@@ -298,5 +304,6 @@ func (c *crew) stats() []retry.Stat {
 	}
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	c.lapse(c.p.now())
 	return append(c.m.stats(), retry.Stat{Name: "leads", Value: map[role]float64{leads: 1}[c.role], Text: c.role.String()})
 }

@@ -36,6 +36,20 @@ import (
 //
 // A limiter asks in the background, at most one question at a time, and none while it is idle. The
 // name is the default of [Named].
+//
+// Pacers of one name learn one limit together:
+//
+//	pacer := ratelimit.NewPacer(ratelimit.Shared(store, "shop.example"))
+//
+// One of them leads, as the store decides: it searches for the limit, at first alone, and the
+// others go by what it has found, each with an equal part. They tell it of their answers and
+// refusals, and a refusal or a Retry-After that one meets with pauses all. If the leader does not ask
+// for two seconds another leads, from the rate that is known; so does one that starts later. A busy
+// member asks about twice in the time of two calls of the whole fleet, and from once a second to 40
+// times. While the store is away each pacer learns for itself: from its part of the rate with
+// [Share], from all of it with [Open]; with [Closed] it rejects its calls. [Strict] is not for
+// pacers, the budget of [Careful] does not count what the other members have on their way, and a
+// pacer and a limiter must not have one name.
 func Shared(s Store, name string, opts ...SharedOption) Option {
 	return Option{"Shared", shown{s, name, opts}, forLimiter | forPacer, func(c *config) string {
 		f := fleet{store: s, name: name}

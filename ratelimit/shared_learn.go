@@ -27,6 +27,10 @@ const (
 	// unlearned stands for a limit that nobody knows yet.
 	unlearned rate.Limit = maxShared
 
+	// More than that nobody learns, and nobody has met with more since the last question.
+	mostLearned rate.Limit = 1e6
+	mostHeard              = 100_000
+
 	// A learner's lease is that of two calls, so that it holds about one token, from 50 ms to a
 	// second. It asks twice in that time, since what one hears all should hear of before many more
 	// calls are refused.
@@ -97,8 +101,8 @@ func (m *member) hears(q *question, g Grant) bool {
 		}
 		m.granted = true
 		l.until = q.sent + time.Duration(leadTime)*micro
-		l.othersAnswers = min(l.othersAnswers+g.Answers, maxCount)
-		l.othersRefusals = min(l.othersRefusals+g.Refusals, maxCount)
+		l.othersAnswers = min(l.othersAnswers+g.Answers, mostHeard)
+		l.othersRefusals = min(l.othersRefusals+g.Refusals, mostHeard)
 	}
 	limit := q.figures.limit
 	if g.Limit != 0 {
@@ -106,6 +110,9 @@ func (m *member) hears(q *question, g Grant) bool {
 	}
 	if g.Lead && l.learned > 0 {
 		limit = l.learned
+	}
+	if limit > mostLearned {
+		limit = unlearned
 	}
 	if limit != before {
 		m.use(limit, 1)
