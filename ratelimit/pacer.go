@@ -76,8 +76,8 @@ type Pacer struct {
 // NewPacer makes a pacer that knows nothing yet.
 //
 // Options: [StartRate], [MaxRate], [MaxInFlight], [MaxWait], [HintCap], [Refused], [Careful],
-// [Named], [Shared]. Without them it searches from the start, the callee is the only bound, and a call waits
-// as long as its context allows.
+// [Named], [Shared]. Without them it searches from the start, the callee is the only bound, and a
+// call waits as long as its context allows.
 func NewPacer(opts ...Option) *Pacer {
 	return newPacer(rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), opts)
 }

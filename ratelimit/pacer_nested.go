@@ -107,12 +107,14 @@ func (p *Pacer) untilTurn(ctx context.Context, shares bool, w *waiter[pass]) (c 
 		now := p.now()
 		wait := max(duration(p.machine.NextNested(now.Seconds())-now.Seconds()), p.crew.wait(now))
 		if wait == 0 {
-			c.at, c.token = now, p.crew.spend(now)
+			c.at = now
+			token := p.crew.spend(now)
 			if shares {
 				c.Ticket = p.machine.OnSendNested(now.Seconds())
 			} else {
 				c.Ticket = p.machine.OnSend(now.Seconds())
 			}
+			c.Token = token
 			p.dispatch(now)
 			return c, expected, nil
 		}

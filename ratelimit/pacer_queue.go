@@ -12,8 +12,7 @@ import (
 // pass is what an admitted call holds.
 type pass struct {
 	pacing.Ticket
-	at    time.Duration // when it was admitted, in the machine's time
-	token bool          // one of the fleet's
+	at time.Duration // when it was admitted, in the machine's time
 }
 
 // admit lets a call go, now or after a wait in line.
@@ -102,7 +101,9 @@ func (p *Pacer) wake() {
 // send has a call on its way. It requires that p.mu is held, as all below do.
 func (p *Pacer) send(now time.Duration) pass {
 	token := p.crew.spend(now)
-	return pass{p.machine.OnSend(now.Seconds()), now, token}
+	c := pass{p.machine.OnSend(now.Seconds()), now}
+	c.Token = token
+	return c
 }
 
 // dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end

@@ -168,7 +168,7 @@ func (c *crew) spend(now time.Duration) bool {
 
 // refund gives back the token of a call that was not made.
 func (c *crew) refund(now time.Duration, in pass) {
-	if in.token {
+	if in.Token {
 		c.m.add(c.p.clock(now), 1)
 	}
 }

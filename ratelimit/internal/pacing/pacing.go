@@ -35,6 +35,7 @@ type Ticket struct {
 	Beside  int     // requests in flight then, itself included
 	nested  bool    // it has no place in flight of its own
 	granted bool    // by what the server said remained
+	Token   bool    // for the policy around the machine: it took one from those who share the limit
 	before  float64 // when the one before was sent
 }
 
@@ -252,7 +253,7 @@ func (m *Machine) begin(now float64) {
 func (m *Machine) sent(now float64, nested bool) Ticket {
 	granted := !m.gauge.deaf() && m.gauge.permits(now, m.last, m.flying) >= 1
 	m.seq++
-	t := Ticket{now, m.seq, max(1, m.flight.now), nested, granted, m.last}
+	t := Ticket{Sent: now, seq: m.seq, Beside: max(1, m.flight.now), nested: nested, granted: granted, before: m.last}
 	m.overdue.sent(t)
 	m.flying++
 	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
