@@ -35,7 +35,7 @@ func (s *State) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("breaker: %q is no state", text)
+	return fmt.Errorf("breaker: %q is not a state", text)
 }
 
 // Change is one change of a breaker's state.

@@ -77,7 +77,7 @@ func (c *Client) Validate() error {
 }
 
 var (
-	errNilClient  = retry.ConfigErrorf("httpx", "nil client; see New")
+	errNilClient  = retry.ConfigErrorf("httpx", "nil client: must be made by New")
 	errNilRequest = retry.ConfigErrorf("httpx", "nil request, or one without a URL")
 	errNilContext = retry.ConfigErrorf("httpx", "nil context")
 	errNilDecoder = retry.ConfigErrorf("httpx", "nil decoder")
@@ -206,7 +206,7 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	case req == nil || req.URL == nil:
 		err = errNilRequest
 	case c.cfg.resume && (req.Method == http.MethodPost || req.Method == http.MethodPatch):
-		err = retry.ConfigErrorf("httpx", "Resume(): is for GET, not for a %s: give it to the requests that it is for", req.Method)
+		err = retry.ConfigErrorf("httpx", "Resume(): must be given to GET requests, not to a %s", req.Method)
 	}
 	if err != nil {
 		if req != nil && req.Body != nil {

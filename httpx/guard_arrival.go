@@ -63,7 +63,7 @@ func ClientKey(ctx context.Context) string {
 	return a.clientKey()
 }
 
-var errTwice = retry.ConfigErrorf("httpx.Guard", "a policy has called next twice: must not run the handler twice: retry on the client")
+var errTwice = retry.ConfigErrorf("httpx.Guard", "a policy has run the handler twice: retry on the client instead")
 
 // handle runs the handler, and returns what the policies should know of its answer.
 func (a *arrival) handle(ctx context.Context) error {

@@ -101,8 +101,8 @@ func newPacer(rng *rand.Rand, opts []Option) *Pacer {
 const pacerName = "pacer"
 
 var (
-	errNilPacer  = retry.ConfigErrorf(pacerName, "a nil Pacer")
-	errZeroPacer = retry.ConfigErrorf(pacerName, "the zero Pacer is not ready: use NewPacer")
+	errNilPacer  = retry.ConfigErrorf(pacerName, "nil Pacer: must be made by NewPacer")
+	errZeroPacer = retry.ConfigErrorf(pacerName, "zero Pacer: must be made by NewPacer")
 )
 
 // Validate reports a configuration error.

@@ -57,7 +57,7 @@ func (p *Pacer) Restore(s Snapshot) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.used {
-		return retry.ConfigErrorf(pacerName, "Restore comes too late: the pacer is in use")
+		return retry.ConfigErrorf(pacerName, "Restore: must come before the first call")
 	}
 	if s == (Snapshot{}) {
 		return nil

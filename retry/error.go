@@ -52,7 +52,7 @@ func (e *Error) Error() string {
 	case errors.Is(e.Reason, context.DeadlineExceeded):
 		fmt.Fprintf(&b, ", the next wait of %v does not fit", round(e.Wait))
 	default: // MaxElapsed
-		fmt.Fprintf(&b, ", the next wait would be %v", round(e.Wait))
+		fmt.Fprintf(&b, ", the next wait of %v does not fit MaxElapsed", round(e.Wait))
 	}
 	if e.Last != nil {
 		fmt.Fprintf(&b, ": %v", e.Last)

@@ -120,7 +120,7 @@ func TestErrorTexts(t *testing.T) {
 	for want, err := range map[string]error{
 		"retries exhausted after 4 attempts in 1.43s: boom":                                                         &retry.Error{Reason: retry.ErrExhausted, Attempts: 4, Elapsed: 1430 * ms, Last: errBoom},
 		"context deadline exceeded after 1 attempt in 20ms, the next wait of 1h0m0s does not fit: boom":             &retry.Error{Reason: context.DeadlineExceeded, Attempts: 1, Elapsed: 20 * ms, Wait: time.Hour, Last: errBoom},
-		"retries exhausted after 1 attempt in 20ms, the next wait would be 10m0s: boom":                             &retry.Error{Reason: retry.ErrExhausted, Attempts: 1, Elapsed: 20 * ms, Wait: 10 * time.Minute, Last: errBoom},
+		"retries exhausted after 1 attempt in 20ms, the next wait of 10m0s does not fit MaxElapsed: boom":           &retry.Error{Reason: retry.ErrExhausted, Attempts: 1, Elapsed: 20 * ms, Wait: 10 * time.Minute, Last: errBoom},
 		"breaker catalog: circuit open, retry after 2.003s (last failure: boom)":                                    rejection,
 		"breaker catalog: circuit open, retry after 2.003s (last failure: boom) after 2 attempts in 300ms: timeout": &retry.Error{Reason: rejection, Attempts: 2, Elapsed: 300 * ms, Last: errors.New("timeout")},
 		"limiter: full": &retry.Rejection{Policy: "limiter", Reason: errors.New("full")},

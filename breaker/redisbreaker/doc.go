@@ -15,13 +15,14 @@
 //     each sends the callee what its own breaker admits.
 //   - One probe per open time, for the whole fleet. A member that is killed with the probe in its hand
 //     delays the next one by ProbeLimit.
-//   - No call waits for Redis, but the one that is to be the probe, and that for 1 s at most. A process
-//     asks with one pipeline per 250 ms for all its breakers that are in use, and at each change of one.
-//   - While Redis is away (down, slow, full, a read-only replica, a wrong password) each member's own
-//     breaker goes on alone; it comes back to the fleet by itself. What was isolated or released by hand
-//     meanwhile is told for ten minutes.
-//   - An empty Redis (FLUSHALL) changes nothing for the members that are there: what is isolated is told
-//     again, an opening goes on, each member for itself.
+//   - No call waits for Redis, except the one that is to be the probe, which waits 1 s at most. A
+//     process asks with one pipeline per 250 ms for all its breakers that are in use, and at each
+//     change of one.
+//   - While Redis is away (down, slow, full, a read-only replica, a wrong password) each member's
+//     own breaker goes on alone; it comes back to the fleet by itself. An isolation or a release by
+//     hand is repeated to the store for ten minutes.
+//   - An empty Redis (FLUSHALL) changes nothing for the running members: an isolation is told
+//     again, and an opening goes on, in each member for itself.
 //
 // # What is not
 //

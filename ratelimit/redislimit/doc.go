@@ -19,8 +19,8 @@
 //	burst + limit*w
 //
 // however many they are. FLUSHALL, an empty server and a killed process add nothing; the first two
-// cost two leases without tokens. While the server cannot be asked ratelimit.OnLoss holds: by
-// default each process goes on with its own part of the limit.
+// cost two leases without tokens. While the server cannot be reached ratelimit.OnLoss says what
+// happens: by default each process goes on with its own part of the limit.
 //
 // # What is not
 //
@@ -29,15 +29,15 @@
 // processes remember of the bucket, which they tell with each question. A server clock that jumps
 // forward by any time adds up to burst + 2*limit*lease, one that jumps back nothing. Processes that
 // are cut off from a server which others still reach use their parts of the limit besides what the
-// others get. And an answer that takes longer than the lease is of no use: across oceans set
-// ratelimit.Lease.
+// others get. An answer that takes longer than the lease is of no use: set a longer ratelimit.Lease
+// across oceans.
 //
 // # Keys
 //
-// {reprise:NAME}:b, a hash, and {reprise:NAME}:w, a sorted set of who asked lately, both in one
-// slot of a cluster, whatever bytes NAME has. They expire after 24 hours without a question. The
-// script needs the commands TIME, HMGET, HSET, ZADD, ZREMRANGEBYSCORE, ZCARD, ZRANGE, ZINCRBY and
-// PEXPIRE.
+// {reprise:NAME}:b, a hash, and {reprise:NAME}:w, a sorted set of the members that asked lately,
+// both in one slot of a cluster, whatever bytes NAME has. They expire after 24 hours without a
+// question. The script needs the commands TIME, HMGET, HSET, ZADD, ZREMRANGEBYSCORE, ZCARD, ZRANGE,
+// ZINCRBY and PEXPIRE.
 //
 // The command in the folder fleet measures all this with real processes and a real server:
 //

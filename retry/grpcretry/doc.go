@@ -1,5 +1,5 @@
-// Package grpcretry binds a chain of policies to gRPC, on both sides of the wire. It is a module of
-// its own, so that only those who use it require gRPC.
+// Package grpcretry binds a chain of policies to gRPC, for clients and servers. It is a module of
+// its own, so that only its users require gRPC.
 //
 //	guard := retry.Chain(
 //		policies.Exponential(policies.Attempts(4)),
@@ -21,9 +21,9 @@
 //	all others: InvalidArgument, NotFound, ...    the final answer of a healthy callee
 //
 // A method is idempotent if its idempotency_level in the proto file says so (NO_SIDE_EFFECTS or
-// IDEMPOTENT), or [Idempotent] does. grpc-retry-pushback-ms in the trailers is the callee's wish
-// for patience, as is the RetryInfo detail of a status; a negative or malformed pushback forbids a
-// further attempt (gRFC A6). Each further attempt carries grpc-previous-rpc-attempts.
+// IDEMPOTENT), or [Idempotent] does. grpc-retry-pushback-ms in the trailers is obeyed like a
+// Retry-After, and so is the RetryInfo detail of a status; a negative or malformed pushback forbids
+// a further attempt (gRFC A6). Each further attempt carries grpc-previous-rpc-attempts.
 //
 // # Between services
 //
@@ -40,7 +40,7 @@
 //
 // # gRPC's own retries
 //
-// grpc-go retries by service config, and without asking a stream that the server has not seen. Use
-// either that or this, not both: disable it with grpc.WithDisableRetry. grpc-go does not hedge;
-// [Hedge] does.
+// grpc-go retries by service config, and it silently repeats a stream that the server has not seen.
+// Use either its retries or these, not both: grpc.WithDisableRetry disables them. grpc-go does not
+// hedge; Hedge does.
 package grpcretry

@@ -42,8 +42,8 @@ func Hedge(after time.Duration, max int) Option {
 	return func(c *config) { c.hedgeAfter, c.hedgeMax = after, max }
 }
 
-// Trust says from which callers a server believes what they send of their priority and attempts.
-// The default is from none: a stranger would call everything critical.
+// Trust says which callers are trusted with the priority and the number of attempts that they send.
+// The default is none, because a stranger would call everything critical.
 func Trust(f func(context.Context) bool) Option { return func(c *config) { c.trust = f } }
 
 // known caches what the proto files declare: a look-up by name walks maps under a lock.

@@ -55,7 +55,7 @@ type streamWithin struct {
 
 func (s *streamWithin) Context() context.Context { return s.ctx }
 
-var errTwice = retry.ConfigErrorf("grpcretry", "a server's policy must not run the handler twice: retry on the client")
+var errTwice = retry.ConfigErrorf("grpcretry", "a policy has run the handler twice: retry on the client instead")
 
 // visit is one call of the server.
 type visit struct {

@@ -1,5 +1,5 @@
-// Package otelretry turns what guarded calls do into OpenTelemetry metrics and spans. It is a
-// module of its own, so that only those who use it require OpenTelemetry.
+// Package otelretry turns what guarded calls do into OpenTelemetry metrics and spans, for
+// Prometheus too. It is a module of its own, so that only its users require OpenTelemetry.
 //
 //	guard := retry.Chain(
 //		retry.Observe(otelretry.Observer()), // outermost: it sees all attempts, waits and rejections
@@ -29,13 +29,13 @@
 //
 // resilience.breaker.state is 1 for the state that a breaker is in and 0 for the others; under
 // policies.Keyed it counts the breakers in each state. The last row stands for every figure that a
-// policy tells by its method Stats; [Gauges] lists those of this module.
+// policy returns from its method Stats; Gauges lists those of this module.
 //
 // Each attempt is a span "resilience.attempt" below the span of the operation, with
 // resilience.attempt (its number) and, under httpx, server.address, server.port,
 // http.request.resend_count (from the second attempt on), http.response.status_code and
-// http.request.method. Retries, rejections and changes of state are events of the operation's span,
-// whose status is never set: a failure that was retried is not the operation's.
+// http.request.method. Retries, rejections and changes of state are events of the operation's span.
+// Its status is never set, because a failure that was retried is not the operation's.
 //
 // Cardinality is bounded: see [Names] and [TopKeys].
 //

@@ -53,10 +53,10 @@ type flight struct {
 // New returns a Debug that watches nothing yet.
 func New() *Debug { return &Debug{} }
 
-// Watch returns p as a policy that d shows under name. It observes every call: the last 100 events
-// of all guards are kept, but for calls and waits that ended well, and of each guard the flight
-// records of the 8 slowest calls of the last 10 minutes. Use the returned policy in place of p. A
-// name that is watched already is replaced on the page.
+// Watch returns p as a policy that d shows under name. Use the returned policy in place of p. It
+// observes every call. d keeps the last 100 events of all guards, except calls and waits that ended
+// well, and for each guard the flight records of the 8 slowest calls of the last 10 minutes. A name
+// that is watched already is replaced on the page.
 func (d *Debug) Watch(name string, p retry.Policy) retry.Policy {
 	g := &guard{debug: d, name: name, policy: p}
 	g.observed = retry.Chain(retry.Observe(g.hear), p)

@@ -10,6 +10,6 @@
 // itself every 2 seconds, or as ?refresh=10 says, and never with ?refresh=0. ?format=json, or an
 // Accept header that asks for application/json, gives the same as JSON.
 //
-// The handler shows error texts and the names of hosts and tenants: serve it where net/http/pprof
-// is served, not to everybody. It never changes anything.
+// The handler shows error texts and the names of hosts and tenants: serve it only where you would
+// serve net/http/pprof. It never changes anything.
 package retrydebug

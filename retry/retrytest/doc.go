@@ -1,5 +1,5 @@
-// Package retrytest helps to test code that is guarded by policies: a scripted callee, a recorder
-// to assert on, and policies that force a state.
+// Package retrytest helps to test code that is guarded by policies. It has a scripted callee, a
+// recorder to assert on, and policies that force a state.
 //
 //	callee := retrytest.NewScript(
 //		retrytest.Step[User]{Err: errDown, Took: 50 * time.Millisecond, Times: 2},
@@ -13,6 +13,6 @@
 // listener does not live in a bubble, so give an HTTP client a [http.RoundTripper] of your own
 // instead: see the example of package httpx.
 //
-// [Refuse] and [Fail] stand in for policies that are open, full or broken: a test of the code
+// Refuse and Fail stand in for policies that are open, full or broken, so that a test of the code
 // around a guard need not bring a real breaker into that state.
 package retrytest

@@ -18,7 +18,7 @@ func Refuse(reason error, after time.Duration) retry.Policy {
 	})
 }
 
-// Fail is a policy that fails every call with err after took, and does not make it.
+// Fail is a policy that fails every call with err after took; the callee is not called.
 func Fail(err error, took time.Duration) retry.Policy {
 	step := Step[struct{}]{Err: err, Took: took}
 	return retry.PolicyFunc(func(ctx context.Context, _ retry.Next) error { return step.wait(ctx) })

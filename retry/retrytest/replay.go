@@ -8,13 +8,12 @@ import (
 )
 
 // Replay is a policy to stand innermost in a chain. It gives the calls that reach it, one after the
-// other, the time and the error of the calls in the record; the call itself is made only where the
-// recorded one succeeded, for its value. Calls beyond the record are made as they are. So a guard
-// can be tried on what really happened once: on an outage, with other options.
+// other, the duration and the error of the calls in the record. The callee is called only if the
+// recorded call succeeded, for its value. Calls beyond the record are made as they are. So a guard
+// can be tried, with other options, on an outage that really happened.
 //
-// Each run of the program that replays makes its own: the position in the record is kept in the
-// policy. It is safe for concurrent use, but only calls that come one after the other are replayed
-// in a known order.
+// Make a new Replay for each run, because it keeps its position in the record. It is safe for
+// concurrent use, but only calls that come one after the other are replayed in a known order.
 func Replay(record *retry.Record) retry.Policy {
 	var steps []Step[bool] // Value: the call is to be made
 	for _, e := range record.Events() {

@@ -21,7 +21,7 @@ type Step[T any] struct {
 }
 
 // Script is a callee that does what its steps say, one after the other; the last one is repeated.
-// Its method Call is what is given to retry.Do. It is safe for concurrent use.
+// Give its method Call to retry.Do. It is safe for concurrent use.
 type Script[T any] struct {
 	mu    sync.Mutex
 	steps []Step[T]
