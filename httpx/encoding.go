@@ -27,10 +27,9 @@ const maxCodings = 2
 // io.Closer it is closed too.
 type expander = func(io.Reader) (io.Reader, error)
 
-// Where the user sets no bound, what a body unpacks to is bounded by what was sent, as Apache POI
-// and Tika do it: text is rarely packed to less than a twentieth, a bomb of gzip to a thousandth.
-// So a bomb ends here at 64 MiB, whatever its size, and a large file is let through whatever its
-// size.
+// If the user sets no bound, what a body unpacks to is bounded by what was sent, as in Apache POI
+// and Tika: text is rarely packed to less than a twentieth, a bomb of gzip to a thousandth. So a
+// bomb ends at 64 MiB, and a large file passes, whatever its size.
 const (
 	freeBytes = 64 << 20
 	maxRatio  = 100

@@ -30,7 +30,7 @@ type client struct {
 }
 
 // mostClients bounds what is remembered of a window, and mostWindows the windows. Beyond the first
-// the oldest client is forgotten: with so many the part of each is none anyway.
+// the oldest client is forgotten: with so many clients the part of each is 0 anyway.
 const (
 	mostClients = 1 << 16
 	mostWindows = 16

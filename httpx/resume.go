@@ -40,7 +40,7 @@ type recorded struct {
 
 // roundTrip sends req, which must be the caller's own clone, for the part that is missing if there
 // is one. The response is always of the whole: its body begins with what was kept, and it says 200.
-// Where the server's part does not fit, the request is sent once more, for the whole, in the same
+// If the server's part does not fit, the request is sent once more, for the whole, in the same
 // attempt.
 //
 // The bytes are those of the wire, so decoding comes after. For that a first request asks for no

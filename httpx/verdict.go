@@ -207,9 +207,9 @@ func notSent(err error) error {
 		Reason: fmt.Errorf("the request was not prepared (%w)", retry.Unmark(redact.Error(err)))})
 }
 
-// unsendable is for a request that can never be sent: its URL, from a page or a Location, is none
-// that HTTP knows. That is not a configuration error: it speaks of this one link and not of the
-// program.
+// unsendable is for a request that can never be sent: its URL, from a page or a Location, is not
+// one that HTTP knows. That is not a configuration error, because it concerns this one link and not
+// the program.
 func unsendable(err error) error {
 	return answered(&retry.Rejection{Policy: "httpx", Reason: err})
 }

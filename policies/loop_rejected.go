@@ -15,9 +15,9 @@ type rejections struct {
 	waits  *waits // for those that name no time; nil: none did
 }
 
-// rejected is for an attempt that a policy further in rejected: no failure, no attempt used, unless
-// a loop further in had made calls before. Where it is not waited for, the loop adds nothing to the
-// rejection but its own last failure.
+// rejected is for an attempt that a policy further in rejected. It is not a failure and uses no
+// attempt, unless a loop further in had made calls before. If the loop does not wait for it, it
+// adds only its own last failure to the rejection.
 func (r *run) rejected(err error) (wait time.Duration, over error) {
 	v, first := &r.verdict, r.made == 0
 	if !v.Unreached {

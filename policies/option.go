@@ -36,8 +36,8 @@ func option[S any](name string, value any, ok bool, must string, set func(S)) Op
 	}
 }
 
-// shown is the value of an option as a mistake tells it. Where a value cannot be read, as a
-// function, it is "...".
+// shown is the value of an option as an error shows it. If it cannot be printed, as a function, it
+// is "...".
 func shown(value any) string {
 	switch v := reflect.ValueOf(value); v.Kind() {
 	case reflect.Invalid:

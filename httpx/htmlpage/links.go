@@ -52,8 +52,8 @@ type linker struct {
 // Links gives what a page leads to, each once, in the order of the page: the links of a, area,
 // frame and iframe elements and of a refresh by meta, as far as they are http or https. They are
 // made absolute by the page's base element, and that by base, the URL that the page came from:
-// Final of an httpx.Result. Fragments are dropped. As browsers do it forgives white space and back
-// slashes in links; those that are no URLs nevertheless are left out. With a nil base, links stay
+// Final of an httpx.Result. Fragments are dropped. Like browsers it forgives white space and back
+// slashes in links; those that are still not URLs are left out. With a nil base, links stay
 // relative unless the page's base element is absolute.
 func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
 	if doc == nil {

@@ -165,8 +165,8 @@ func (s *sliding) Resize(now time.Duration, factor float64) {
 	s.n = max(1, int(math.Round(float64(s.first)*factor)))
 }
 
-// windowed counts requests in windows by the server's clock. Where the client
-// starts within the first window is its phase.
+// windowed counts requests in windows by the server's clock. Its phase is the time in the first
+// window at which the client starts.
 type windowed struct {
 	n, first   float64
 	window     time.Duration

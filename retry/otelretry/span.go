@@ -15,7 +15,7 @@ import (
 )
 
 // span makes the span of an attempt that is over, below the span around the call. Without a span
-// around there is none: nobody traces.
+// around the call it makes none, because the program does not trace.
 func (o *observer) span(ctx context.Context, e retry.Event) {
 	if ctx.Value(spansKey{}) != nil || !trace.SpanFromContext(ctx).IsRecording() {
 		return

@@ -75,8 +75,8 @@ func misread(u *url.URL) {
 	}
 }
 
-// Text is URL for an URL that may be malformed. Where it cannot be told apart, everything after the
-// scheme goes.
+// Text is URL for an URL that may be malformed. If its parts cannot be told apart, everything after
+// the scheme is left out.
 func Text(raw string) string {
 	u, err := url.Parse(raw)
 	switch {

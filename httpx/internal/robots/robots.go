@@ -37,8 +37,8 @@ type rule struct {
 	allow   bool
 }
 
-// Parse reads what text says to the agent with this product token, as "examplebot". What is no
-// valid line is ignored, and so is all that comes after [Limit].
+// Parse reads what text says to the agent with this product token, as "examplebot". Invalid lines
+// are ignored, and so is everything after [Limit].
 func Parse(text []byte, token string) *Rules {
 	if len(text) > Limit { // half a line would say something else
 		text = text[:bytes.LastIndexAny(text[:Limit+1], "\r\n")+1]

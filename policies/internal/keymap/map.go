@@ -134,8 +134,8 @@ func (s *shard[K, S]) leave(hash uint32, key K) {
 	s.table.Load().find(hash, key).leave()
 }
 
-// create makes the policy of a new key and counts the caller in. There is none, and no error, where
-// the key has no policy.
+// create makes the policy of a new key and counts the caller in. If the key has no policy it
+// returns none, and no error.
 func (k *store[K, S]) create(
 	ctx context.Context, s *shard[K, S], hash uint32, key K,
 ) (*place[S], error) {

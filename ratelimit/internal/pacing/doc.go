@@ -20,15 +20,13 @@
 // measures again, and keeps the rate ([Cruise]), with a probe from time to
 // time, rarer each time, at most every few minutes.
 //
-// Beside that: refusals that come with a number in flight lower that number,
-// not the rate; one request alone then tells which of the two it was. Resets
-// and bare 503 are taken for refusals only where the server refuses the next
-// requests as well; if they come as often at half the rate they were noise
-// after all. Probes spend an allowance of refusals, saved up over time.
-// Where a refusal costs minutes, the machine probes seldom; once too much time
-// was lost, not at all. A refusal in the middle of a cruise lowers the rate
-// only a little, so that of several clients of one limit none loses its share by
-// it.
+// Beside that: refusals that come with a number in flight lower that number, not the rate; one
+// request alone then tells which of the two it was. Resets and bare 503 are taken for refusals only
+// where the server refuses the next requests as well; if they come as often at half the rate they
+// were noise after all. Probes spend an allowance of refusals, saved up over time. If a refusal
+// costs minutes the machine probes seldom, and not at all once too much time was lost. A refusal in
+// the middle of a cruise lowers the rate only a little, so that of several clients of one limit
+// none loses its share by it.
 //
 // It hears more than refusals. What a server says of its quota is a gauge: what
 // remains may be sent at once, and how it moves tells what comes in. Silence is a

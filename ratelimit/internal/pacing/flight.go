@@ -68,11 +68,10 @@ func (f *flight) price() float64 {
 	return n * f.dear * f.drag
 }
 
-// opening is how many may be in flight after so many answers, while nothing
-// was refused. Where a burst that manuals show is used up, three requests at
-// most should be on their way: five refusals in a minute earn a jail, and one
-// more is needed to measure the rate. Between those bursts, and after them, an
-// open server is not to be kept waiting.
+// opening is how many may be in flight after so many answers, while nothing was refused. When a
+// burst of a usual size (those that manuals show) is used up, three requests at most should be on
+// their way: five refusals in a minute earn a jail, and one more is needed to measure the rate.
+// Between those bursts, and after them, an open server is not to be kept waiting.
 var opening = [...]struct{ answers, slots int }{
 	{0, firstSlots}, // bursts of 5 and 10
 	{13, 4}, {14, browserSlot},

@@ -115,9 +115,9 @@ func (g *gauge) rate() float64 {
 	return max(0, g.inflow-1) / g.over
 }
 
-// next is when the next may go, of the sent ones the last being last, and flying of them on their
-// way. Where nothing is left and it does not say for how long, an answer must come first, or the
-// learned rate rules if there is one.
+// next is when the next request may go; the latest was sent at last, and flying of them are on
+// their way. If nothing is left and the server does not say for how long, an answer must come
+// first, or the learned rate rules if there is one.
 func (g *gauge) next(now, last float64, flying int, learned bool) float64 {
 	if g.deaf() {
 		return now

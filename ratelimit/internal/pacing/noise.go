@@ -37,10 +37,9 @@ func (d *doubt) acquit() {
 // large a share.
 func (d *doubt) refuted() bool { return d.run >= hasty || float64(d.late) > tooMuchNoise }
 
-// struck hears of a release, what had been accepted by then, and at which rate
-// the request was refused; 0 if that was no cruise. A row of refusals while
-// cruising is suspicious: then it asks for half the rate, and says that the
-// doubts are noise if they come as soon as before.
+// struck hears of a release, what had been accepted by then, and at which rate the request was
+// refused; 0 if it was not cruising. A row of refusals while cruising is suspicious: then it asks
+// for half the rate, and says that the doubts are noise if they come as soon as before.
 func (d *doubt) struck(accepted int, rate float64) (noise, halve bool) {
 	if d.definite || d.noise || d.final || rate == 0 {
 		d.strikes = 0

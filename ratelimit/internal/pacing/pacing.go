@@ -103,8 +103,8 @@ func (m *Machine) bound(r float64) float64 {
 // been admitted since, and until when nothing is sent.
 func (m *Machine) Parked() (until float64, parked bool) { return max(m.gate, m.named), m.half }
 
-// Held is until when nothing goes by the server's word, a wait that it named or a quota that is
-// used up; not after now if there is none such.
+// Held is the time before which nothing may go by the server's word: a wait that it named, or a
+// quota that is used up. It is not after now if there is no such wait.
 func (m *Machine) Held(now float64) float64 {
 	at := m.named
 	if g := m.gauge.next(now, m.last, m.flying, m.rate < inf); g < inf {
@@ -292,8 +292,8 @@ func (m *Machine) OnAnswer(now float64, t Ticket) {
 	}
 }
 
-// OnDone is told what came of a request. That one which was given up is
-// admitted after all is news; that it is refused is none, so long after.
+// OnDone is told the outcome of a request. If a request that was given up is admitted after all,
+// that counts; if it is refused so long after, it does not.
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	m.flying--
 	late := m.flight.back(t)
@@ -348,7 +348,7 @@ func (m *Machine) takeBack(now float64, page uint64) {
 	*u = undo{}
 }
 
-// refusedOr judges an answer, and reports whether it was no admission.
+// refusedOr judges an answer, and reports whether it was not an admission.
 func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so it was not one of too many
 	kind := m.judge(now, a.Kind, t)
