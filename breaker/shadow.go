@@ -6,11 +6,11 @@ type shadowed struct{ refused, wrong atomic.Int64 }
 
 // ShadowCounts is what a breaker in shadow mode would have done.
 type ShadowCounts struct {
-	Refused int64 // calls that it would have refused
+	Refused int64 // calls that it would have rejected
 	Wrong   int64 // of those, the ones that were let through and succeeded
 }
 
-// ShadowCounts tells what a breaker with [Shadow] would have refused since it was made, and how
+// ShadowCounts tells what a breaker with [Shadow] would have rejected since it was made, and how
 // often it would have been wrong. Refused calls that are still running are in Refused already.
 func (b *Breaker) ShadowCounts() ShadowCounts {
 	if b == nil {

@@ -10,9 +10,9 @@ type State uint8
 
 const (
 	Closed   State = iota + 1 // calls go through and are counted
-	HalfOpen                  // a few probes go through, the rest are refused
-	Open                      // calls are refused until the open time is over
-	Isolated                  // calls are refused until Release
+	HalfOpen                  // a few probes go through, the rest are rejected
+	Open                      // calls are rejected until the open time is over
+	Isolated                  // calls are rejected until Release
 )
 
 var stateNames = [...]string{"unknown", "closed", "half-open", "open", "isolated"}

@@ -77,7 +77,7 @@ func (e *RobotsError) Unwrap() error {
 // A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after
 // robots.txt too, whatever the policies are. A limiter or a pacer in the chain hears of it, and is
 // the better place to wait in: without one attempts wait for their turn innermost in the chain,
-// where a policies.Timeout counts the wait. A wait that cannot end before the deadline is refused
+// where a policies.Timeout counts the wait. A wait that cannot end before the deadline is rejected
 // at once. A limiter counts the fetch of robots.txt as a call, and also each try of an attempt that
 // was refused its turn.
 //

@@ -11,12 +11,12 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrBudget is the reason of the rejection when a budget refuses another attempt.
+// ErrBudget is the reason of the rejection if a budget does not allow another attempt.
 var ErrBudget = errors.New("retry budget spent")
 
 // Budget is a retry budget: it holds retries back while many calls fail. Without one a callee that
-// is down gets several times its usual load when it can bear least. First attempts are never
-// refused, and a refused retry returns at once.
+// is down gets several times its usual load when it can bear least. First attempts are never held
+// back, and a retry that is not allowed returns at once.
 //
 // Make one with NewTokenBudget (recommended: NewTokenBudget(10, 0.1)), NewRatioBudget or
 // NewCostBudget and give it to all the loops that share it, by WithBudget. If the budget is empty

@@ -8,15 +8,15 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Failover makes a call that asks the next callee at once if one fails or is refused: replicas,
-// each with its own breaker by retry.Wrap. The first success is returned, and so is a permanent
-// failure: a final answer of one callee ("no rows") is an answer, and what must not be repeated is
-// not repeated elsewhere. The end of the context and a configuration error end it too.
+// Failover makes a call that asks the next callee at once if one fails or its policy rejects the
+// call: replicas, each with its own breaker by retry.Wrap. The first success is returned, and so is
+// a permanent failure: a final answer of one callee ("no rows") is an answer, and what must not be
+// repeated is not repeated elsewhere. The end of the context and a configuration error end it too.
 //
 // If all fail, the last value comes back with an error that Is all of the failures. The policies
-// around see the marks of the last callee that was reached or, if all were refused, of the one that
-// may be asked first; the marks of the others are hidden. To try all of them again, put a loop
-// around.
+// around see the marks of the last callee that was reached or, if all calls were rejected, of the
+// one that may be asked first; the marks of the others are hidden. To try all of them again, put a
+// loop around.
 //
 // A nil function, and no function at all, is a retry.ErrConfig of every call. retry.Validate sees
 // policies only, so not this.

@@ -33,9 +33,9 @@ import (
 // its value. Later there is no caller left: it ends the program, as in any goroutine.
 //
 // after 0 makes all calls at once. The only option is [WithBudget]: a hedge then asks the budget as
-// a retry does, and is not made if that refuses. retry.Attempt counts hedges and the attempts of a
-// loop around them together, 1, 2, 3, so that each can go to another replica. A [MaxCalls] around
-// does not bound hedges; max does.
+// a retry does, and is not made if the budget does not allow it. retry.Attempt counts hedges and
+// the attempts of a loop around them together, 1, 2, 3, so that each can go to another replica. A
+// [MaxCalls] around does not bound hedges; max does.
 //
 // A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies
 // only, so not this.

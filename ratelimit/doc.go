@@ -16,10 +16,10 @@
 //	pace := ratelimit.NewPacer(ratelimit.MaxRate(50))           // never above 50 a second, whatever the server bears
 //
 // Both are policies. Waiting calls go by priority (retry.WithPriority), and first in, first out
-// within one. A wait that cannot end before the context's deadline, or within MaxWait, is refused
+// within one. A wait that cannot end before the context's deadline, or within MaxWait, is rejected
 // at once with the time it would have taken (ErrLimited); so is one that becomes too long because
 // others go first. An abandoned wait leaves no trace and is a rejection too. A call that was
-// refused further in gives back what it took. Put them inside the retry loop, where each attempt
+// rejected further in gives back what it took. Put them inside the retry loop, where each attempt
 // pays, and outside of the breaker, which then does not count queueing as a slow call:
 //
 //	retry.Chain(loop, limit, breaker)

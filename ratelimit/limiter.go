@@ -25,14 +25,14 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full
 // at first. A call that finds no token waits in line, the higher priority first
 // ([retry.WithPriority]) and first in first out within one. A call whose wait cannot fit its
-// deadline or MaxWait is refused at once and takes nothing; so is a waiting call that others
+// deadline or MaxWait is rejected at once and takes nothing; so is a waiting call that others
 // overtake, as soon as it no longer fits. An abandoned wait leaves no trace and is a rejection too,
 // so that the policies further out know that the callee was not reached.
 //
-// A call that was refused further in (an open breaker) gives its token back. The token can be spent
-// from then on: if calls are held further in while the bucket fills again, and are then refused, as
-// many calls as tokens come back may go beyond the burst, though no more than the limit permits
-// since the held calls were admitted.
+// A call that was rejected further in (an open breaker) gives its token back. The token can be
+// spent from then on: if calls are held further in while the bucket fills again, and are then
+// rejected, as many calls as tokens come back may go beyond the burst, though no more than the
+// limit permits since the held calls were admitted.
 //
 // A hint of the callee (Retry-After, a used-up quota) pauses every caller: see Limiter.Pause for
 // how a pause ends.
@@ -99,7 +99,7 @@ func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 // From makes a limiter of a bucket that exists already and that others may go on using. Those
 // others do not wait in this limiter's line: they take their tokens when they come. Their changes
 // of the bucket are noticed by the next call, and within a second by waiting calls; those that can
-// no longer be served in time are refused then. The options are those of New.
+// no longer be served in time are rejected then. The options are those of New.
 func From(b *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure("ratelimit.From", forLimiter, opts)
@@ -196,7 +196,7 @@ var (
 	errZero = retry.ConfigErrorf("ratelimit", "zero Limiter: must be made by New, From or All")
 )
 
-// Do waits for the call's turn, or refuses it. A refusal is a [*retry.Rejection] that Is
+// Do waits for the call's turn, or rejects it. The error then is a [*retry.Rejection] that Is
 // [ErrLimited] and tells the limiter's Quota. If the deadline is the reason it Is
 // context.DeadlineExceeded, and if the context ended during the wait it Is what ended it.
 func (l *Limiter) Do(ctx context.Context, next retry.Next) error { return l.do(ctx, next, 1) }

@@ -20,7 +20,7 @@ import (
 // own callers are not in it. A pause of a member holds All too, and then one call of All goes
 // first; but a hint heard in All pauses only All, because it speaks of this callee. The least
 // MaxWait and HintCap of the members hold; either all of them are Shadow limiters or none. SetLimit
-// and SetBurst are for the members: those in line notice within a second, and are refused if they
+// and SetBurst are for the members: waiting calls notice within a second, and are rejected if they
 // can no longer be served in time. Charge takes from every member. Counts counts a call made
 // through All in All, and not in the members. Its name is that of its members, joined by "+".
 func All(limiters ...*Limiter) *Limiter {

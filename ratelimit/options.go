@@ -106,8 +106,8 @@ func Named(name string) Option {
 	return Option{"Named", name, forLimiter | forPacer, func(c *config) string { c.name = name; return "" }}
 }
 
-// MaxWait refuses a call at once that would have to wait longer than d before it may go. 0 refuses
-// every call that cannot go now. Without it a call waits as long as its context allows.
+// MaxWait rejects a call at once if it would have to wait longer than d. 0 rejects every call that
+// cannot go now. Without it a call waits as long as its context allows.
 func MaxWait(d time.Duration) Option {
 	return Option{"MaxWait", d, forLimiter | forPacer, func(c *config) string {
 		c.maxWait = d

@@ -116,7 +116,7 @@ func (p *Pacer) Validate() error {
 	return p.invalid
 }
 
-// Do lets the call go when it is its turn, or refuses it: with a [*retry.Rejection] that Is
+// Do lets the call go when it is its turn, or rejects it: with a [*retry.Rejection] that Is
 // [ErrLimited] and carries the wait, where that would be longer than [MaxWait], or than the context
 // lives, which also Is context.DeadlineExceeded.
 func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
