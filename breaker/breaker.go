@@ -101,7 +101,7 @@ func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error 
 	return b.rejection(ctx, e, left)
 }
 
-// Refuse is the rejection if the breaker is open, and nil if only Do can tell. retry.Do asks it
+// Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
 // before it allocates anything for a call. It returns nil if b is only a part of the policy p.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 	self, ok := p.(*Breaker)
@@ -338,7 +338,7 @@ func (b *Breaker) under(do func(e *era, now time.Duration)) {
 }
 
 // Isolate rejects all calls until Release, past the open time and whatever the outcomes of calls
-// under way. The rejection Is ErrOpen and its RetryAfter is 0: unknown. With Shadow nothing is
+// under way. The rejection Is [ErrOpen] and its RetryAfter is 0: unknown. With [Shadow] nothing is
 // rejected.
 func (b *Breaker) Isolate() {
 	b.under(func(e *era, now time.Duration) {
@@ -363,7 +363,7 @@ func (b *Breaker) Release() {
 	b.tellByHand()
 }
 
-// Trip opens the breaker for OpenFor from now, as if a call had failed with cause: for a health
+// Trip opens the breaker for [OpenFor] from now, as if a call had failed with cause: for a health
 // check, the announcement of an outage, or a rule of your own. If it is open already it stays open
 // for OpenFor from now; if it is isolated it stays isolated. The cause stands in rejections and
 // changes; it may be nil.

@@ -20,7 +20,7 @@
 //
 // It stands around a call that takes about as long as an answer: a request, a query, the attempt to
 // connect. It does not fit a call that lives for hours: as a probe such a call looks as if it hung,
-// and its end says little about its beginning. For a stream use Breaker.Allow, which is told when
+// and its end says little about its beginning. For a stream use [Breaker.Allow], which is told when
 // the stream is established or that it broke.
 //
 // The usual place is inside the retry loop, where the breaker counts every attempt: it opens
@@ -35,15 +35,15 @@
 //     time.
 //   - [FailureRate] over a [Window]: for steady traffic. Its minimum keeps two failures at night from
 //     opening it.
-//   - FailureCount over a Window: for callees whose n-th failure is one too many, whatever
+//   - [FailureCount] over a [Window]: for callees whose n-th failure is one too many, whatever
 //     succeeds.
 //   - [SlowCall]: for callees that get slow before they fail. It makes slow calls failures of any rule.
 //     With [SlowInFlight] they count before they end: for callees that hang.
 //   - [Breaker.Trip]: for a health check that knows better.
 //
-// OpenFor should be about as long as a restart of the callee takes. With OpenGrowth the probes of a
-// long outage become rarer. [Ramp] is for callees that fall over when all traffic comes back at
-// once. Try the figures with [Shadow] first.
+// [OpenFor] should be about as long as a restart of the callee takes. With [OpenGrowth] the probes
+// of a long outage become rarer. [Ramp] is for callees that fall over when all traffic comes back
+// at once. Try the figures with [Shadow] first.
 //
 // # What counts
 //
@@ -77,5 +77,5 @@
 // # gobreaker
 //
 // Each opening is a two-step breaker of github.com/sony/gobreaker/v2: it hands out the probes and
-// says closed or open again. From makes a policy of a gobreaker that you already have.
+// says closed or open again. [From] makes a policy of a gobreaker that you already have.
 package breaker

@@ -131,10 +131,10 @@ func FailureCount(n int) Option {
 	return func(c *config) { c.failures = n; c.atLeastOne("FailureCount", n) }
 }
 
-// Window is the time that FailureRate and FailureCount look back. It slides by buckets: the oldest
-// of them is dropped at a time. The default is 10 s in 10 buckets, as in Hystrix. Without either
-// rule it is a configuration error. Choose it so that the usual traffic reaches the minimum of
-// calls in a fraction of it.
+// Window is the time that [FailureRate] and [FailureCount] look back. It slides by buckets: the
+// oldest of them is dropped at a time. The default is 10 s in 10 buckets, as in Hystrix. Without
+// either rule it is a configuration error. Choose it so that the usual traffic reaches the minimum
+// of calls in a fraction of it.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		option := fmt.Sprintf("Window(%v, %d)", d, buckets)
@@ -201,8 +201,8 @@ func SlowCall(d time.Duration) Option {
 	return func(c *config) { c.slow = d; c.positive("SlowCall", d) }
 }
 
-// SlowInFlight counts a call as failed as soon as it has been running for longer than SlowCall, and
-// not only when it ends. So a callee that hangs opens the breaker at the first call after that
+// SlowInFlight counts a call as failed as soon as it has been running for longer than [SlowCall],
+// and not only when it ends. So a callee that hangs opens the breaker at the first call after that
 // time; without SlowInFlight all calls are admitted until the first one gives up. It costs the
 // breaker's lock on admission too.
 func SlowInFlight() Option { return func(c *config) { c.inFlight = true } }
@@ -215,8 +215,8 @@ func IgnoreDeadline() Option { return func(c *config) { c.ignoreDeadline = true 
 
 // Ramp lets the traffic come back over d once the probes have closed the breaker, as a share of the
 // calls that grows evenly from none to all, because a callee with cold caches falls over again
-// under full load. The other calls are rejected as if the breaker were open, while State is Closed
-// and the usual rules can open it. By default all calls come back at once.
+// under full load. The other calls are rejected as if the breaker were open, while State is
+// [Closed] and the usual rules can open it. By default all calls come back at once.
 func Ramp(d time.Duration) Option {
 	return func(c *config) { c.rampFor = d; c.positive("Ramp", d) }
 }

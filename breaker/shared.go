@@ -20,7 +20,7 @@ import (
 // member at a time sends a probe, for all. Isolate and Release by hand hold for all; Trip is a
 // vote.
 //
-// A member that is in use asks the store every 250 ms (see Every), together with all breakers of
+// A member that is in use asks the store every 250 ms (see [Every]), together with all breakers of
 // the process on the same store, and when its own breaker changes. Calls do not ask, except for the
 // one that is to be the probe: it waits for the answer, for 1 s at most. So all members know of an
 // opening within 250 ms ± 20 % and a round trip.
@@ -29,7 +29,7 @@ import (
 // so, and the observers of the next call get an event.
 //
 // Members should have the same options. An opening of the fleet lasts for a member no longer than
-// its own options allow. A breaker with Shadow follows the fleet and does not vote.
+// its own options allow. A breaker with [Shadow] follows the fleet and does not vote.
 func Shared(s Store, opts ...SharedOption) Option {
 	return func(c *config) {
 		if s == nil {

@@ -4,7 +4,7 @@ import "net/http"
 
 // Blocked recognizes the challenge and block pages of bot protections, whatever their status (202,
 // 403, 405, 429, 503), by the header fields that say so and not by what the pages look like. It is
-// for Refused:
+// for [Refused]:
 //
 //	httpx.Refused(httpx.Status(403), httpx.Blocked)
 //

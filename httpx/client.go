@@ -112,7 +112,7 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 }
 
 // Post sends a POST; set its type with Header("Content-Type", ...). It is sent again only if the
-// server cannot have acted on it: see RetryNonIdempotent and AutoIdempotencyKey. With an
+// server cannot have acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]. With an
 // Idempotency-Key or X-Idempotency-Key in its header it is retried like a GET. A body is sent again
 // if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or another io.ReaderAt
 // that tells its size, which are sent with their length from where they stand; any other only while

@@ -16,7 +16,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrLeftOut marks what a Crawl did not ask for: a LeftOutError Is it, and so is the error of a
+// ErrLeftOut marks what a [Crawl] did not ask for: a [LeftOutError] Is it, and so is the error of a
 // page that redirects to a host where the crawl may not go.
 var ErrLeftOut = errors.New("left out of the crawl")
 
@@ -103,9 +103,9 @@ func MaxDepth(n int) Option {
 	}
 }
 
-// Follow lets a Crawl leave the hosts of its seeds, if allow says yes to a link or a redirect from
-// one page to another. allow is asked only about other hosts, with URLs in canonical form that it
-// may keep, and must be safe for concurrent use.
+// Follow lets a [Crawl] leave the hosts of its seeds, if allow says yes to a link or a redirect
+// from one page to another. allow is asked only about other hosts, with URLs in canonical form that
+// it may keep, and must be safe for concurrent use.
 func Follow(allow func(from, to *url.URL) bool) Option {
 	return func(c *config) {
 		if allow == nil {
@@ -116,7 +116,7 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 	}
 }
 
-// Crawl is a crawler, a FetchAll that follows links: it fetches seeds, asks links what each page
+// Crawl is a crawler, a [FetchAll] that follows links: it fetches seeds, asks links what each page
 // that succeeded leads to, fetches that, and ends when nothing is left. For HTML the module
 // httpx/htmlpage has both: Document as the decoder and Links. It yields each page as it comes, with
 // its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to. What
@@ -131,10 +131,10 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 //     redirect to elsewhere is not followed: the page's error Is [ErrLeftOut].
 //   - [MaxPages] bounds what is asked for, failures included, [MaxDepth] how far it goes, and URLs
 //     of more than 2 KiB are left out. At most ten times MaxPages wait; further links are dropped.
-//     If anything was left out a last Result without a URL tells it: its Err is a *LeftOutError.
+//     If anything was left out a last Result without a URL tells it: its Err is a [*LeftOutError].
 //
 // Memory is bounded by MaxPages: up to 11 times MaxPages short keys, and the URLs that wait. A page
-// is held until links has returned and the loop has taken it; MaxBody bounds its size.
+// is held until links has returned and the loop has taken it; [MaxBody] bounds its size.
 //
 // links is called by the workers ([Workers]), several at once, while the page's Result is on its
 // way to the loop, and must not change its Value. When the loop is left what is under way is

@@ -47,7 +47,7 @@
 //   - A Retry-After is obeyed, also a redirect's. RateLimit fields and their relatives reach the
 //     limiters and pacers of the chain, on successes too. A vendor's own fields reach them by
 //     retry.Report(r.Request.Context(), ...) in a predicate or a decoder.
-//   - An attempt has 30 s until the headers are there (AttemptLimit); under Fetch each wait for
+//   - An attempt has 30 s until the headers are there ([AttemptLimit]); under Fetch each wait for
 //     more of the body then has the same bound. A policies.Timeout in the chain ends with the
 //     headers too (under Fetch: when decoded). http.Client's own Timeout spans all attempts, waits
 //     and the body.
@@ -58,7 +58,7 @@
 //     "identity"), or [Save].
 //   - The attempt's number is retry.Attempt(r.Context()), in hooks as in http.Transport.Proxy, which
 //     makes a rotation of proxies: see the example "Proxies".
-//   - An http.Client that is given to WithClient is not changed. Errors and logs do not show the
+//   - An http.Client that is given to [WithClient] is not changed. Errors and logs do not show the
 //     secrets of URLs, and at most 1 KiB of a server's text.
 //
 // # What policies see

@@ -15,8 +15,8 @@ import (
 )
 
 // Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is
-// undone before. An error from it is retried unless it is marked retry.Permanent: mark what another
-// attempt would not change.
+// undone before. An error from it is retried unless it is marked [retry.Permanent]: mark what
+// another attempt would not change.
 type Decoder[T any] func(*http.Response) (T, error)
 
 // JSON decodes a body that is one JSON value, after a byte order mark if there is one. An empty
@@ -84,10 +84,10 @@ func Text(r *http.Response) (string, error) {
 // more of the body comes for 30 s; how long all of it takes is not limited. A policies.Timeout in
 // the chain lasts until the response is decoded.
 //
-// MaxBody bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is
+// [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is
 // bounded: to 64 MiB, or 100 times the bytes that were sent if that is more. What a RoundTripper
 // other than *http.Transport has unpacked by itself is bounded by MaxBody only. A body over its
-// bound is the final answer of a healthy server: an error with *http.MaxBytesError in its tree.
+// bound is the final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
 func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option) (T, error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -33,7 +33,7 @@ type Result[T any] struct {
 // urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and
 // up to 1024 URLs are read ahead. FetchAll waits for it. So an iterator that blocks, on a channel
 // say, must end when ctx does; cancel that ctx, or close the channel, before you leave the loop
-// early. A loop that feeds its own iterator is a Crawl. A panic in urls or in decode reaches the
+// early. A loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the
 // loop.
 //
 // One host gets at most half of the workers while URLs of other hosts may still come; if 1024 URLs

@@ -82,8 +82,8 @@ func GuardKey(f func(*http.Request) string) GuardOption {
 	}
 }
 
-// GuardTrust says which callers are trusted with what a client's Propagate sends: the deadline, the
-// number of the attempt and the priority. The default is none, because a stranger would call
+// GuardTrust says which callers are trusted with what a client's [Propagate] sends: the deadline,
+// the number of the attempt and the priority. The default is none, because a stranger would call
 // everything critical. The deadline bounds the request's context; the loops of the handler leave
 // the retrying to the caller's loop (see retry.WithRemoteAttempt); the priority is what
 // retry.PriorityOf returns. f must be safe for concurrent use.

@@ -131,7 +131,7 @@ func WithClient(hc *http.Client) Option {
 }
 
 // WithLogger logs retries, rejections and giving up to l, each with the request's method and URL:
-// see retry.LogTo. Secrets are kept out.
+// see [retry.LogTo]. Secrets are kept out.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -143,8 +143,8 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // RetryOn rejects responses for which one of ps is true, besides those that are rejected already. A
-// rejected response to a POST or PATCH is retried only with RetryNonIdempotent or an
-// Idempotency-Key. RetryOn and RetryOnly do for responses what policies.Classify does for other
+// rejected response to a POST or PATCH is retried only with [RetryNonIdempotent] or an
+// Idempotency-Key. RetryOn and [RetryOnly] do for responses what policies.Classify does for other
 // calls: statuses are judged and marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
@@ -162,8 +162,8 @@ func RetryOnly(ps ...Predicate) Option {
 }
 
 // Refused names responses by which the server refuses the client whatever their status, as a
-// captcha page or a 403. They are retried like those of RetryOn, with the same bounds for POST and
-// PATCH, but they are not the server's fault (Neutral), and limiters and pacers slow down.
+// captcha page or a 403. They are retried like those of [RetryOn], with the same bounds for POST
+// and PATCH, but they are not the server's fault (Neutral), and limiters and pacers slow down.
 // (ratelimit.Refused judges errors. A 403 that is accepted here is not an error, so a pacer would
 // not hear of it.)
 func Refused(ps ...Predicate) Option {
@@ -171,7 +171,7 @@ func Refused(ps ...Predicate) Option {
 }
 
 // NotProcessed names responses that tell that the server has not acted on the request: a 401 whose
-// token EachAttempt refreshes, a proxy's 407. They are retried whatever the method, also a POST
+// token [EachAttempt] refreshes, a proxy's 407. They are retried whatever the method, also a POST
 // without an Idempotency-Key, for which a lost connection is still not retried. The body must be
 // replayable.
 func NotProcessed(ps ...Predicate) Option {
@@ -190,7 +190,7 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 }
 
 // RaiseForStatus makes every response except 2xx an error, also a 304 and a redirect that is not
-// followed: a *StatusError is in its tree, with what could be read of the body. It is off by
+// followed: a [*StatusError] is in its tree, with what could be read of the body. It is off by
 // default: the last response comes back as it is.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
@@ -205,7 +205,7 @@ func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true }
 
 // EachAttempt calls f before every attempt with the attempt's request, a clone that f may change:
 // the URL, the method, headers, the body (with its ContentLength and GetBody). An error from f is
-// final, and a *retry.Rejection: nothing was sent, so no breaker counts it and a limiter gets its
+// final, and a [*retry.Rejection]: nothing was sent, so no breaker counts it and a limiter gets its
 // token back. Attempts count from 1. Several functions run in order. f must be safe for concurrent
 // use.
 //
@@ -251,8 +251,8 @@ func Alternates(urls ...string) Option {
 }
 
 // MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with
-// *http.MaxBytesError. By default there is no bound, except under Fetch on what a Content-Encoding
-// unpacks to, which MaxBody replaces.
+// *http.MaxBytesError. By default there is no bound, except under [Fetch] on what a
+// Content-Encoding unpacks to, which MaxBody replaces.
 func MaxBody(n int64) Option {
 	return func(c *config) {
 		if n <= 0 {

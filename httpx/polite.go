@@ -17,7 +17,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrDisallowed is what a RobotsError matches if a rule of robots.txt disallows the page.
+// ErrDisallowed is what a [RobotsError] matches if a rule of robots.txt disallows the page.
 var ErrDisallowed = errors.New("disallowed by robots.txt")
 
 // RobotsError is why a [Polite] client did not send a request, and the Reason of a
@@ -59,8 +59,8 @@ func (e *RobotsError) Unwrap() error {
 // it, "examplebot", of letters, digits, - and _, or a whole User-Agent that begins with it,
 // "examplebot/1.0 (+https://example.com/bot)": rules are looked up by the name, and requests
 // without a User-Agent are sent with the whole. A request that is disallowed is not sent: its error
-// Is ErrDisallowed. The same holds for each hop of a redirect, and for each attempt that goes
-// elsewhere (Alternates, EachAttempt).
+// Is [ErrDisallowed]. The same holds for each hop of a redirect, and for each attempt that goes
+// elsewhere ([Alternates], [EachAttempt]).
 //
 // Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for
 // all goroutines of the client and of those that [Client.With] derives from it, through the same

@@ -32,7 +32,7 @@ const (
 // (Reprise-Priority; see retry.WithPriority). The deadline is the attempt's where a
 // policies.Timeout bounds it.
 //
-// A Guard there that trusts this client (GuardTrust) starts no work after the deadline, does not
+// A [Guard] there that trusts this client (GuardTrust) starts no work after the deadline, does not
 // repeat what this client's loop repeats, and sheds lower priorities first.
 //
 // A host is a name or an IP address, with a port for that port only; "*.internal" names every host

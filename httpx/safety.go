@@ -21,8 +21,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// The reasons of PublicOnly and NoDowngrade, in a *retry.Rejection: no loop retries it, no breaker
-// counts it.
+// The reasons of PublicOnly and NoDowngrade, in a [*retry.Rejection]: no loop retries it, no
+// breaker counts it.
 var (
 	ErrPrivateAddress = errors.New("not a public address")
 	ErrDowngrade      = errors.New("redirect from https to http")

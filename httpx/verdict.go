@@ -364,9 +364,9 @@ func statusError(req *http.Request, resp *http.Response) *StatusError {
 	}
 }
 
-// Predicate reports whether a response is rejected: made a *StatusError, and retried if the request
-// allows it. It may read the body, which is decoded whatever its Content-Encoding and put back for
-// the next predicate and for the caller. It must be safe for concurrent use.
+// Predicate reports whether a response is rejected: made a [*StatusError], and retried if the
+// request allows it. It may read the body, which is decoded whatever its Content-Encoding and put
+// back for the next predicate and for the caller. It must be safe for concurrent use.
 type Predicate func(*http.Response) bool
 
 // Status rejects responses with one of these status codes. The built-in predicates do not read the

@@ -40,10 +40,10 @@ import (
 // What counts: the latency of calls that succeed, of final answers of a healthy callee (Permanent
 // and Neutral), and of other failures if it is above the baseline, because failing fast is not
 // being fast. Timeouts, those of callers too, count as four times the baseline at least. A throttle
-// mark (retry.After, also on a Neutral error) means that the callee says it has too much to do: if
-// one in ten calls or more has it the limit falls by a tenth, and then grows slowly near the value
-// it had. Other neutral outcomes, cancellations, rejections from further in, panics and Goexit do
-// not count. All give the slot back.
+// mark ([retry.After], also on a Neutral error) means that the callee says it has too much to do:
+// if one in ten calls or more has it the limit falls by a tenth, and then grows slowly near the
+// value it had. Other neutral outcomes, cancellations, rejections from further in, panics and
+// Goexit do not count. All give the slot back.
 //
 // Priorities ([retry.WithPriority]): in the queue the higher is served first and takes the place of
 // the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher
@@ -114,8 +114,8 @@ type span struct{ min, max int }
 
 func (s span) String() string { return fmt.Sprintf("%d, %d", s.min, s.max) }
 
-// QueueOf lets n calls of NewAdaptive wait for a slot. With 0, the default, no call waits; with
-// MaxWait alone as many may wait as the limit is.
+// QueueOf lets n calls of [NewAdaptive] wait for a slot. With 0, the default, no call waits; with
+// [MaxWait] alone as many may wait as the limit is.
 func QueueOf(n int) Option {
 	return option("QueueOf", n, n >= 0, "not be negative", func(s *adaptiveSettings) { s.queue = n })
 }

@@ -14,8 +14,8 @@ import (
 // first failure of each call, because a schedule is used up by one call and not safe for two at
 // once. Its own MaxElapsedTime counts from there.
 //
-// v4's backoff.Permanent stops every loop of this package, as retry.Permanent does, so functions
-// written for backoff.Retry need no change. Its mark stays on the error.
+// v4's [backoff.Permanent] stops every loop of this package, as [retry.Permanent] does, so
+// functions written for [backoff.Retry] need no change. Its mark stays on the error.
 func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(fresh != nil, "nil function")

@@ -18,11 +18,11 @@ var ErrBudget = errors.New("retry budget spent")
 // is down gets several times its usual load when it can bear least. First attempts are never held
 // back, and a retry that is not allowed returns at once.
 //
-// Make one with NewTokenBudget (recommended: NewTokenBudget(10, 0.1)), NewRatioBudget or
-// NewCostBudget and give it to all the loops that share it, by WithBudget. If the budget is empty
-// the call fails with a rejection that Is ErrBudget, and with its last failure. It is safe for
-// concurrent use. A budget made with bad numbers, and the zero Budget, make those loops fail with
-// [retry.ErrConfig].
+// Make one with [NewTokenBudget] (recommended: NewTokenBudget(10, 0.1)), [NewRatioBudget] or
+// [NewCostBudget] and give it to all the loops that share it, by [WithBudget]. If the budget is
+// empty the call fails with a rejection that Is ErrBudget, and with its last failure. It is safe
+// for concurrent use. A budget made with bad numbers, and the zero Budget, make those loops fail
+// with [retry.ErrConfig].
 type Budget struct {
 	label
 	ledger
@@ -181,8 +181,8 @@ func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	return b
 }
 
-// ThrottledCost is what a retry takes from a NewCostBudget if the callee asked for patience
-// (retry.After): a callee that answers is likelier to accept a retry than one that timed out. The
+// ThrottledCost is what a retry takes from a [NewCostBudget] if the callee asked for patience
+// ([retry.After]): a callee that answers is likelier to accept a retry than one that timed out. The
 // default is 5/14 of the cost of others, as in the AWS SDKs.
 func ThrottledCost(n int) Option {
 	set := func(b interface{ setThrottledCost(int) }) { b.setThrottledCost(n) }

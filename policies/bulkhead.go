@@ -24,7 +24,7 @@ var ErrFull = errors.New("full")
 // A free slot admits even a call whose deadline is a nanosecond away. A waiting call cannot know
 // when a slot will be free. A wait that its context ends is a rejection too, which Is what ended
 // the context: the callee was not reached, so no breaker counts it. A bulkhead's rejection has no
-// RetryAfter, so a retry loop around gives up at once, unless it has Patience.
+// RetryAfter, so a retry loop around gives up at once, unless it has [Patience].
 //
 // A call that is made from inside a call through the same bulkhead, with its context, shares the
 // slots of that one and does not wait. Only one at a time can do so: others beside it need slots of
@@ -100,7 +100,7 @@ func (b *Bulkhead) Stats() []retry.Stat {
 func (b *Bulkhead) Idle() bool { return b.Running() == 0 }
 
 // Running returns how many slots are taken: one by each call that runs, and n by a call of
-// Bulkhead.N.
+// [Bulkhead.N].
 func (b *Bulkhead) Running() int { _, running, _ := b.load(); return running }
 
 // Waiting returns how many calls are in the queue.

@@ -58,14 +58,14 @@ func (c *chaos) add(p float64, text string, do func(context.Context) error) {
 	c.harms = append(c.harms, harm{p, fmt.Sprintf("%s %.3g %%", text, 100*p), do})
 }
 
-// Fault makes Chaos fail a share p of the calls, from 0 to 1, with err; the callee is not called.
+// Fault makes [Chaos] fail a share p of the calls, from 0 to 1, with err; the callee is not called.
 func Fault(p float64, err error) Option {
 	return option("Fault", rate{p, err}, isRate(p) && err != nil, "have a share from 0 to 1 and an error", func(c *chaos) {
 		c.add(p, "fault", func(context.Context) error { return err })
 	})
 }
 
-// Latency makes Chaos delay a share p of the calls, from 0 to 1, by d. The delay ends with the
+// Latency makes [Chaos] delay a share p of the calls, from 0 to 1, by d. The delay ends with the
 // context, and then the call fails with what ended it.
 func Latency(p float64, d time.Duration) Option {
 	return option("Latency", rate{p, d}, isRate(p) && d >= 0, "have a share from 0 to 1 and a time that is not negative", func(c *chaos) {
@@ -73,8 +73,8 @@ func Latency(p float64, d time.Duration) Option {
 	})
 }
 
-// Hang makes Chaos hold a share p of the calls, from 0 to 1, until their context ends. A call whose
-// context cannot end fails at once.
+// Hang makes [Chaos] hold a share p of the calls, from 0 to 1, until their context ends. A call
+// whose context cannot end fails at once.
 func Hang(p float64) Option {
 	return option("Hang", p, isRate(p), "be a share from 0 to 1", func(c *chaos) { c.add(p, "hang", hang) })
 }

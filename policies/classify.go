@@ -221,7 +221,7 @@ type Rule struct {
 	mistake  string
 }
 
-// On makes errors that one of m matches worth another attempt. See Classify for what it does to
+// On makes errors that one of m matches worth another attempt. See [Classify] for what it does to
 // other errors.
 func On(m ...Matcher) Rule { return rule("On", on, m) }
 
@@ -254,7 +254,7 @@ func rule(name string, v verdict, matchers []Matcher) Rule {
 }
 
 // Else is the verdict for errors that no other rule matches, wherever it stands in the list:
-// Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what Classify does by default.
+// Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what [Classify] does by default.
 func Else(verdict func(...Matcher) Rule) Rule {
 	if verdict == nil {
 		const mistake = "Else(nil): must be On, Neutral, Final or Fatal"
@@ -265,8 +265,9 @@ func Else(verdict func(...Matcher) Rule) Rule {
 	return r
 }
 
-// StatusOf, first in the list, reads the status of errors that have none of the methods that Status
-// knows. f gets the whole error, and its answer counts beside what those methods say. For gRPC:
+// StatusOf, first in the list, reads the status of errors that have none of the methods that
+// [Status] knows. f gets the whole error, and its answer counts beside what those methods say. For
+// gRPC:
 //
 //	policies.StatusOf(func(err error) (int, bool) {
 //		s, ok := status.FromError(err)

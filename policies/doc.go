@@ -18,8 +18,8 @@
 //     denies, or the end of its context;
 //   - waits at least as long as the callee asks ([retry.After]), and gives up at once if that is
 //     more than [HintCap];
-//   - fails fast on a rejection (retry.Rejection): it uses no attempt, and it waits only if the
-//     wait is no longer than the one that would follow a failure, or fits its Patience;
+//   - fails fast on a rejection ([retry.Rejection]): it uses no attempt, and it waits only if the
+//     wait is no longer than the one that would follow a failure, or fits its [Patience];
 //   - begins no wait that cannot end before the deadline or within [MaxElapsed];
 //   - asks its [Budget] before every further attempt.
 //
@@ -29,12 +29,12 @@
 // # What wraps a call
 //
 // A policy does not see results. What must see them wraps the call itself, and composes with
-// retry.Wrap and retry.Check: Hedge makes a second call if the first is slow, Fallback makes
-// another one if it failed, Failover asks the next replica, Coalesce makes one call for many
-// callers, and Detach leaves a call behind that does not heed its context.
+// retry.Wrap and retry.Check: [Hedge] makes a second call if the first is slow, [Fallback] makes
+// another one if it failed, [Failover] asks the next replica, [Coalesce] makes one call for many
+// callers, and [Detach] leaves a call behind that does not heed its context.
 //
 // # Names
 //
-// Every stateful policy takes Named, and describes itself on one line by String, which is safe
+// Every stateful policy takes [Named], and describes itself on one line by String, which is safe
 // while calls run.
 package policies

@@ -18,7 +18,7 @@ import (
 // one that may be asked first; the marks of the others are hidden. To try all of them again, put a
 // loop around.
 //
-// A nil function, and no function at all, is a retry.ErrConfig of every call. retry.Validate sees
+// A nil function, and no function at all, is a [retry.ErrConfig] of every call. retry.Validate sees
 // policies only, so not this.
 func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Context) (T, error) {
 	calls = append([]func(context.Context) (T, error){}, calls...)

@@ -20,10 +20,10 @@ var ErrKeys = errors.New("too many keys")
 // resized.
 //
 // A key is forgotten when that changes no decision: when no call of the key is running, it has not
-// been used for a minute or two, and its policy says that it is idle (retry.Idler; a chain is idle
-// if all of its members are). So memory follows the keys in use, and a flood of new keys cannot
-// make it forget an open breaker that is still asked. A stateful policy that is not an Idler is
-// never forgotten.
+// been used for a minute or two, and its policy says that it is idle ([retry.Idler]; a chain is
+// idle if all of its members are). So memory follows the keys in use, and a flood of new keys
+// cannot make it forget an open breaker that is still asked. A stateful policy that is not an Idler
+// is never forgotten.
 type Keys[K comparable] struct {
 	label
 	key  func(context.Context) K
@@ -75,7 +75,7 @@ func (k *Keys[K]) full(ctx context.Context, ended error) error {
 	return r
 }
 
-// Validate reports bad options, and a missing key function: without one, put only what Keys.For
+// Validate reports bad options, and a missing key function: without one, put only what [Keys.For]
 // returns into chains.
 func (k *Keys[K]) Validate() error {
 	if err := k.usable(); err != nil {

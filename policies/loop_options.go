@@ -104,14 +104,14 @@ func HintCap(d time.Duration) Option {
 // for a breaker than lose the call.
 //
 // By default a rejection fails fast: a loop waits for it only if the wait is no longer than the one
-// that would now follow a failure, and at most Attempts times in a row. With 0 it never waits for a
-// rejection.
+// that would now follow a failure, and at most [Attempts] times in a row. With 0 it never waits for
+// a rejection.
 func Patience(d time.Duration) Option {
 	return option("Patience", d, d >= 0, "not be negative", func(c *config) { c.patience = d })
 }
 
 // ResetAfter starts the loop anew at an attempt that ran at least d before it failed: attempts,
-// waits and MaxElapsed count again from that attempt, which is the first. It is for streams,
+// waits and [MaxElapsed] count again from that attempt, which is the first. It is for streams,
 // subscriptions and long polls, which are expected to break now and then. By default a loop never
 // starts anew.
 func ResetAfter(d time.Duration) Option {
@@ -119,7 +119,7 @@ func ResetAfter(d time.Duration) Option {
 }
 
 // StopOn ends the loop when done is closed: no further attempt and no further wait. An attempt that
-// runs may finish, and its success counts; otherwise the error Is retry.ErrStopped. It is for a
+// runs may finish, and its success counts; otherwise the error Is [retry.ErrStopped]. It is for a
 // graceful shutdown, when ending the context would cut off what runs. Each of several loops inside
 // each other needs it.
 func StopOn(done <-chan struct{}) Option {

@@ -8,8 +8,8 @@ import (
 // Status matches errors with one of these statuses: what a method StatusCode() int or
 // HTTPStatusCode() int of the error, or of one in its tree, returns. Of several in a tree any may
 // match. The codes need not be HTTP's. Errors without either method, as those of gRPC, have no
-// status: StatusOf says how to read it. Without that the text of such an error ends in "(no status
-// found: see StatusOf)".
+// status: [StatusOf] says how to read it. Without that the text of such an error ends in "(no
+// status found: see StatusOf)".
 func Status(codes ...int) Matcher {
 	codes = slices.Clone(codes)
 	listed := func(s int) bool { return slices.Contains(codes, s) }

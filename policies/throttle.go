@@ -13,7 +13,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrThrottled is the reason of a rejection by a Throttle.
+// ErrThrottled is the reason of a rejection by a [Throttle].
 var ErrThrottled = errors.New("throttled: the callee has not accepted enough of late")
 
 // Throttle holds calls back at the client while the callee does not accept them, so that an
@@ -38,7 +38,7 @@ var ErrThrottled = errors.New("throttled: the callee has not accepted enough of 
 // and Neutral) is accepted. Other neutral outcomes, the caller's cancellation and rejections from
 // further in do not count. Panic and Goexit count as not accepted.
 //
-// Calls of the lowest priority (retry.WithPriority) are rejected first. A rejection has no
+// Calls of the lowest priority ([retry.WithPriority]) are rejected first. A rejection has no
 // RetryAfter.
 //
 // Make one with [NewThrottle] for each callee and share it. It is safe for concurrent use. The zero
@@ -80,8 +80,8 @@ func Over(d time.Duration) Option {
 	return option("Over", d, d >= time.Second, "be at least 1s", func(s *throttleSettings) { s.over = d })
 }
 
-// Refused says which errors NewThrottle counts as not accepted, instead of the default. f is asked
-// about every error of a call that reached the callee and was not cancelled by its caller.
+// Refused says which errors [NewThrottle] counts as not accepted, instead of the default. f is
+// asked about every error of a call that reached the callee and was not cancelled by its caller.
 func Refused(f func(error) bool) Option {
 	return option("Refused", f, f != nil, "not be nil", func(s *throttleSettings) { s.refused = f })
 }

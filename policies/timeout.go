@@ -9,9 +9,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrTimeout is what a call that was ended by Timeout matches, beside context.DeadlineExceeded. So
-// does a call that ended early because a wait inside the Timeout, of a loop or a limiter, could not
-// end in time and was not begun.
+// ErrTimeout is what a call that was ended by [Timeout] matches, beside context.DeadlineExceeded.
+// So does a call that ended early because a wait inside the Timeout, of a loop or a limiter, could
+// not end in time and was not begun.
 var ErrTimeout = errors.New("timeout")
 
 // Timeout bounds the time of what is inside it: outside of a loop that of all attempts and waits

@@ -1,7 +1,7 @@
 // Package ratelimit has rate limiters: they decide when a call may go, for all goroutines that
 // share a limit.
 //
-// Use a Limiter if the limit is known: a contract, a documented quota, a resource of your own.
+// Use a [Limiter] if the limit is known: a contract, a documented quota, a resource of your own.
 //
 //	limit := ratelimit.New(10, 5)                               // 10 a second, 5 at once
 //	limit := ratelimit.All(ratelimit.New(10, 10), ratelimit.New(4.5, 30))  // several limits, all or none
@@ -9,18 +9,18 @@
 // A token bucket admits its burst on top of its rate. For a limit that is counted in windows, 300
 // in any minute, keep rate·60 + burst <= 300: 4.5 a second are 270 a minute, and 30 at once.
 //
-// Use a Pacer if it is not known: somebody else's server that answers a client that is too quick
+// Use a [Pacer] if it is not known: somebody else's server that answers a client that is too quick
 // with 429, 503, a ban or a captcha. It learns the limit from the answers, and keeps looking
 // whether the limit has moved.
 //
 //	pace := ratelimit.NewPacer(ratelimit.MaxRate(50))           // never above 50 a second, whatever the server bears
 //
-// Both are policies. Waiting calls go by priority (retry.WithPriority), and first in, first out
-// within one. A wait that cannot end before the context's deadline, or within MaxWait, is rejected
-// at once with the time it would have taken (ErrLimited); so is one that becomes too long because
-// others go first. An abandoned wait leaves no trace and is a rejection too. A call that was
-// rejected further in gives back what it took. Put them inside the retry loop, where each attempt
-// pays, and outside of the breaker, which then does not count queueing as a slow call:
+// Both are policies. Waiting calls go by priority ([retry.WithPriority]), and first in, first out
+// within one. A wait that cannot end before the context's deadline, or within [MaxWait], is
+// rejected at once with the time it would have taken ([ErrLimited]); so is one that becomes too
+// long because others go first. An abandoned wait leaves no trace and is a rejection too. A call
+// that was rejected further in gives back what it took. Put them inside the retry loop, where each
+// attempt pays, and outside of the breaker, which then does not count queueing as a slow call:
 //
 //	retry.Chain(loop, limit, breaker)
 //
@@ -31,9 +31,9 @@
 // works, because a clock that goes back counts as no time passed, but it brings along what it
 // holds, and goroutines inside and outside of a bubble must not wait at it at once.
 //
-// Both hear what a callee asks for: a mark by retry.After, which httpx puts on a 429 and on a 503
-// with Retry-After, and a quota told by retry.Report, which httpx does with RateLimit fields. One
-// call hears it, every caller is held, and then one goes first: see Limiter.Pause.
+// Both hear what a callee asks for: a mark by [retry.After], which httpx puts on a 429 and on a 503
+// with Retry-After, and a quota told by [retry.Report], which httpx does with RateLimit fields. One
+// call hears it, every caller is held, and then one goes first: see [Limiter.Pause].
 //
 // Processes that are under one limit together share it through a store: see [Shared], and the
 // module ratelimit/redislimit for one on Redis. Without a store a Limiter must be told its part,

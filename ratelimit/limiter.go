@@ -25,7 +25,7 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full
 // at first. A call that finds no token waits in line, the higher priority first
 // ([retry.WithPriority]) and first in first out within one. A call whose wait cannot fit its
-// deadline or MaxWait is rejected at once and takes nothing; so is a waiting call that others
+// deadline or [MaxWait] is rejected at once and takes nothing; so is a waiting call that others
 // overtake, as soon as it no longer fits. An abandoned wait leaves no trace and is a rejection too,
 // so that the policies further out know that the callee was not reached.
 //
@@ -34,7 +34,7 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // rejected, as many calls as tokens come back may go beyond the burst, though no more than the
 // limit permits since the held calls were admitted.
 //
-// A hint of the callee (Retry-After, a used-up quota) pauses every caller: see Limiter.Pause for
+// A hint of the callee (Retry-After, a used-up quota) pauses every caller: see [Limiter.Pause] for
 // how a pause ends.
 //
 // Use [Limiter.N] for calls of several tokens and [Limiter.Charge] if the price is known only
@@ -99,7 +99,7 @@ func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 // From makes a limiter of a bucket that exists already and that others may go on using. Those
 // others do not wait in this limiter's line: they take their tokens when they come. Their changes
 // of the bucket are noticed by the next call, and within a second by waiting calls; those that can
-// no longer be served in time are rejected then. The options are those of New.
+// no longer be served in time are rejected then. The options are those of [New].
 func From(b *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure("ratelimit.From", forLimiter, opts)
@@ -305,7 +305,7 @@ func (l *Limiter) Burst() int {
 }
 
 // SetLimit changes the limit. Waiting calls are rescheduled; those that would now miss their
-// deadline are rejected. With a limit that New would not accept every call fails with a
+// deadline are rejected. With a limit that [New] would not accept every call fails with a
 // configuration error until a valid one is set.
 func (l *Limiter) SetLimit(limit rate.Limit) {
 	l.change("SetLimit", func(s source) {

@@ -9,7 +9,7 @@ import (
 
 // N is a policy whose calls take n tokens each, for calls that cost more than others. If n is more
 // than the burst no wait would ever be enough: the rejection names both and is marked
-// retry.Permanent, so that no loop repeats it. n below 1 is a configuration error.
+// [retry.Permanent], so that no loop repeats it. n below 1 is a configuration error.
 func (l *Limiter) N(n int) retry.Policy { return weighted{l, n} }
 
 type weighted struct {

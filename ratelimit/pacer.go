@@ -44,7 +44,7 @@ import (
 //
 // It takes three to seven refusals to learn a limit, most of them within the first seconds, and
 // about twenty an hour to follow it. A server that bans after fewer refusals may ban it: use
-// Careful there, or begin with StartRate below the limit and bound it by MaxRate.
+// [Careful] there, or begin with [StartRate] below the limit and bound it by [MaxRate].
 //
 // A pacer stands for one limit: share it among all callers under that limit, one for each host
 // (policies.Keyed). Put it inside the retry loop, so that retries are paced too, and outside of a

@@ -1,6 +1,6 @@
 package retry
 
-// Bare returns err without the marks, and without the Unmark, around it. Marks further in, below
+// Bare returns err without the marks, and without the [Unmark], around it. Marks further in, below
 // another error, stay.
 func Bare(err error) error {
 	for {

@@ -69,10 +69,10 @@
 //
 // # Observation
 //
-// Observe tells a function of every call, wait and decision inside it. LogTo writes them to slog,
-// and a Record answers where the time of one call went. Without an Observe nothing is collected.
-// Metrics and spans are in the module retry/otelretry (OpenTelemetry). [Describe] prints a chain,
-// [Walk] finds its members for a health page, and every stateful policy has Stats.
+// [Observe] tells a function of every call, wait and decision inside it. [LogTo] writes them to
+// slog, and a [Record] answers where the time of one call went. Without an Observe nothing is
+// collected. Metrics and spans are in the module retry/otelretry (OpenTelemetry). [Describe] prints
+// a chain, [Walk] finds its members for a health page, and every stateful policy has Stats.
 //
 // # Tests
 //

@@ -10,7 +10,7 @@ import (
 // through the same policy would wait for a place that its own caller holds. One nested call at a
 // time may share the place instead.
 //
-// The mark stands in the context that Do made, so it allocates nothing if the policy keeps its
+// The mark stands in the context that [Do] made, so it allocates nothing if the policy keeps its
 // Helds and uses them again. Without a Do around there is no mark. The zero Held is ready for use.
 // A Held serves one call at a time.
 type Held struct {

@@ -16,7 +16,7 @@ type Warning struct {
 // String is one line.
 func (w Warning) String() string { return w.Path + ": " + w.Harm + " (" + w.Rule + ")" }
 
-// Traits is what a policy tells Lint about itself, by a method Traits() Traits. A zero field says
+// Traits is what a policy tells [Lint] about itself, by a method Traits() Traits. A zero field says
 // nothing.
 type Traits struct {
 	Loop          bool

@@ -12,12 +12,12 @@ import (
 // before it returns. It is called by many goroutines at once, so whatever belongs to one call is
 // made in Do.
 //
-// A policy may also have a method Validate() error, by which Validate finds configuration mistakes,
-// and may be an Idler. A policy that can refuse a call without looking at it, as an open breaker
-// can, may have a method Refuse(ctx context.Context, p Policy) error. Do asks it first, and if it
-// returns an error nothing is allocated for the call. A chain of retry loops and then such a policy
-// asks it too, if the loops hand the refusal on. p is the policy that is asked; if this policy is
-// only a part of p, Refuse returns nil.
+// A policy may also have a method [Validate]() error, by which Validate finds configuration
+// mistakes, and may be an [Idler]. A policy that can refuse a call without looking at it, as an
+// open breaker can, may have a method Refuse(ctx context.Context, p Policy) error. [Do] asks it
+// first, and if it returns an error nothing is allocated for the call. A chain of retry loops and
+// then such a policy asks it too, if the loops hand the refusal on. p is the policy that is asked;
+// if this policy is only a part of p, Refuse returns nil.
 type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
@@ -90,8 +90,8 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 // chain just call.
 //
 // A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error
-// matches, by errors.Is and errors.As, what call returned and what ended the attempts: see Error
-// and Rejection. The value is always that of the last call that was made.
+// matches, by errors.Is and errors.As, what call returned and what ended the attempts: see [Error]
+// and [Rejection]. The value is always that of the last call that was made.
 func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
 	if call == nil {
 		var zero T

@@ -17,7 +17,7 @@ import (
 //
 // It keeps the first 128 and the last 128 events and counts those between, so a call that retries a
 // million times takes no more memory than one with 256 events. Of an error that holds more than its
-// text it keeps what Brief keeps. It is safe for concurrent use; use one Record for one call.
+// text it keeps what [Brief] keeps. It is safe for concurrent use; use one Record for one call.
 type Record struct {
 	mu      sync.Mutex
 	first   []Event

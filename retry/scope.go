@@ -192,7 +192,7 @@ func (s *scope) loop() *scope {
 }
 
 // Hedged returns a context for the n-th extra call, counted from 1, that is made beside the first
-// call of the same attempt. Attempt counts it, and so do the attempts that follow. It is for a
+// call of the same attempt. [Attempt] counts it, and so do the attempts that follow. It is for a
 // wrapper that makes calls in parallel, as policies.Hedge does; ctx is the context that the wrapper
 // itself was called with.
 func Hedged(ctx context.Context, n int) context.Context {

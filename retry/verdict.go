@@ -21,8 +21,8 @@ type Verdict struct {
 }
 
 // VerdictOf reads err in one walk over its tree. It does not look behind [Unmark], nor into the
-// Cause of a rejection, which may be another caller's failure. If an After mark around the
-// Rejection asks for longer, the Rejection returned is a copy with that time; a bare ErrRejected
+// Cause of a rejection, which may be another caller's failure. If an [After] mark around the
+// Rejection asks for longer, the Rejection returned is a copy with that time; a bare [ErrRejected]
 // counts as a Rejection of unknown time.
 func VerdictOf(err error) Verdict {
 	if err == nil {
@@ -34,10 +34,10 @@ func VerdictOf(err error) Verdict {
 	return r.Verdict
 }
 
-// IsPermanent reports whether err is marked Permanent, or has ErrPermanent in its tree, as the
+// IsPermanent reports whether err is marked [Permanent], or has [ErrPermanent] in its tree, as the
 // error of a loop that gave up on a permanent failure. Like IsNeutral and RetryAfter it does not
-// look behind Unmark. errors.Is(err, ErrPermanent) is another question: it is false for a mark, and
-// may be true behind Unmark.
+// look behind [Unmark]. errors.Is(err, ErrPermanent) is another question: it is false for a mark,
+// and may be true behind Unmark.
 func IsPermanent(err error) bool { return VerdictOf(err).Permanent }
 
 // IsNeutral reports whether err is marked [Neutral].

@@ -28,9 +28,9 @@ func Sleep(ctx context.Context, e Event) error {
 	return s.Sleep(ctx, e)
 }
 
-// Sleeper is Sleep for a policy that may wait many times in one call: it keeps its timer. It serves
-// one call and one goroutine at a time. The zero Sleeper is ready for use. Do not keep it in a
-// sync.Pool: a timer that was made in a testing/synctest bubble cannot be used outside.
+// Sleeper is [Sleep] for a policy that may wait many times in one call: it keeps its timer. It
+// serves one call and one goroutine at a time. The zero Sleeper is ready for use. Do not keep it in
+// a sync.Pool: a timer that was made in a testing/synctest bubble cannot be used outside.
 type Sleeper struct{ timer *time.Timer }
 
 // Sleep is the function Sleep.

@@ -42,5 +42,5 @@
 //
 // grpc-go retries by service config, and it silently repeats a stream that the server has not seen.
 // Use either its retries or these, not both: grpc.WithDisableRetry disables them. grpc-go does not
-// hedge; Hedge does.
+// hedge; [Hedge] does.
 package grpcretry

@@ -29,7 +29,7 @@
 //
 // resilience.breaker.state is 1 for the state that a breaker is in and 0 for the others; under
 // policies.Keyed it counts the breakers in each state. The last row stands for every figure that a
-// policy returns from its method Stats; Gauges lists those of this module.
+// policy returns from its method Stats; [Gauges] lists those of this module.
 //
 // Each attempt is a span "resilience.attempt" below the span of the operation, with
 // resilience.attempt (its number) and, under httpx, server.address, server.port,

@@ -71,7 +71,8 @@ type spansKey struct{}
 
 // Spans is a policy to stand innermost in a chain. It starts the span of each attempt before the
 // attempt, so that the spans of the callee (of a database driver, of otelhttp) are inside it. An
-// Observer around, which hears of an attempt only when it is over, then makes no spans of attempts.
+// [Observer] around, which hears of an attempt only when it is over, then makes no spans of
+// attempts.
 func Spans(opts ...Option) retry.Policy {
 	c := configure(opts)
 	return spans{c, c.tracer()}

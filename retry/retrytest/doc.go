@@ -13,6 +13,6 @@
 // listener does not live in a bubble, so give an HTTP client a [http.RoundTripper] of your own
 // instead: see the example of package httpx.
 //
-// Refuse and Fail stand in for policies that are open, full or broken, so that a test of the code
-// around a guard need not bring a real breaker into that state.
+// [Refuse] and [Fail] stand in for policies that are open, full or broken, so that a test of the
+// code around a guard need not bring a real breaker into that state.
 package retrytest
