@@ -14,7 +14,7 @@ const maxMembers = 1000
 //	Members(yield func(name string, p Policy) bool)
 //
 // is a container, and one with a method Unwrap() Policy a wrapper; so is a struct with an embedded
-// field of type Policy. At most 1000 members of one container are visited: Walk returns how many it
+// Policy, also if that is embedded through another struct. At most 1000 members of one container are visited: Walk returns how many it
 // left out.
 func Walk(p Policy, visit func(path string, p Policy) bool) (leftOut int) {
 	w := walker{visit: visit}
@@ -87,7 +87,12 @@ func unwrap(p Policy) Policy {
 	if u, ok := p.(interface{ Unwrap() Policy }); ok {
 		return u.Unwrap()
 	}
-	v := reflect.ValueOf(p)
+	inside, _ := embedded(reflect.ValueOf(p)).(Policy)
+	return inside
+}
+
+// embedded returns the embedded Policy of a struct, or of a struct that is embedded in it.
+func embedded(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
@@ -96,9 +101,14 @@ func unwrap(p Policy) Policy {
 	}
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if f.Anonymous && f.Type == policyType && f.IsExported() {
-			inside, _ := v.Field(i).Interface().(Policy)
-			return inside
+		switch {
+		case !f.Anonymous || !f.Type.Implements(policyType):
+		case f.Type.Kind() != reflect.Interface:
+			if inside := embedded(v.Field(i)); inside != nil {
+				return inside
+			}
+		case f.IsExported() && !v.Field(i).IsNil():
+			return v.Field(i).Interface()
 		}
 	}
 	return nil

@@ -38,6 +38,16 @@ func (g group) Members(yield func(string, retry.Policy) bool) {
 // Guard is what a user writes to give a chain a name.
 type Guard struct{ retry.Policy }
 
+type (
+	Named interface {
+		retry.Policy
+		fmt.Stringer
+	}
+	outer  struct{ Guard }
+	middle struct{ *Guard }
+	wider  struct{ Named }
+)
+
 type wrapped struct{ inside retry.Policy }
 
 func (w wrapped) Do(ctx context.Context, next retry.Next) error { return w.inside.Do(ctx, next) }
@@ -89,7 +99,9 @@ func TestWalkStopsAndIsBounded(t *testing.T) {
 func TestValidateAndIdleLookThroughWrappers(t *testing.T) {
 	bad := part{name: "p", err: errors.New("bad")}
 	for name, p := range map[string]retry.Policy{
-		"embedded": Guard{bad}, "by pointer": &Guard{bad}, "by Unwrap": wrapped{bad}, "in a chain": retry.Chain(Guard{retry.Chain(part{}, bad)}, part{}),
+		"embedded": Guard{bad}, "by pointer": &Guard{bad}, "twice": outer{Guard{bad}},
+		"twice by pointer": &outer{Guard{bad}}, "through a pointer": middle{&Guard{bad}},
+		"by a wider interface": wider{retry.Chain(bad, bad).(Named)}, "by Unwrap": wrapped{bad}, "in a chain": retry.Chain(Guard{retry.Chain(part{}, bad)}, part{}),
 	} {
 		if err := retry.Validate(p); !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: %v", name, err)
