@@ -19,16 +19,7 @@ import (
 // A done that never comes counts nothing. If it belongs to a probe, the probe no longer holds its
 // place after [ProbeLimit].
 func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
-	if err := b.Validate(); err != nil {
-		return nil, err
-	}
-	if err := retry.Ended(ctx); err != nil {
-		return nil, err
-	}
-	if b.member != nil && b.member.attention.Load() {
-		b.attend(ctx)
-	}
-	p, err := b.admit(ctx)
+	p, err := b.admit(ctx, retry.Next{})
 	if err != nil {
 		return nil, err
 	}

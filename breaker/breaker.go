@@ -45,7 +45,8 @@ type Breaker struct {
 // events and changes. Without options the breaker opens after 5 consecutive failures, for 30 s, and
 // one successful probe closes it. Elsewhere this is NewCircuitBreaker.
 func New(name string, opts ...Option) *Breaker {
-	b := &Breaker{name: name, policy: policyName(name), clock: clock{born: retry.Next{}.Clock()}, failedAt: -1}
+	b := &Breaker{name: name, policy: policyName(name), failedAt: -1}
+	b.born = retry.Next{}.Clock()
 	b.config, b.err = configure(opts)
 	b.era.Store(b.newClosed(0))
 	return b
@@ -69,21 +70,20 @@ var errAborted = errors.New("the call panicked or ended its goroutine")
 // Do admits the call or rejects it, with a [*retry.Rejection] that Is [ErrOpen], and counts its
 // outcome.
 func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
-	if err := b.Validate(); err != nil {
+	p, err := b.admit(ctx, next)
+	if err != nil {
 		return err
 	}
-	if err := retry.Ended(ctx); err != nil {
-		return err
+	// No recover: a panic keeps its value and its stack, and Goexit, which cannot be recovered,
+	// takes the same way out.
+	result := errAborted
+	defer func() { b.settle(ctx, p, result) }()
+	if p.flight != nil && p.flight.probe != nil {
+		result = b.probe(ctx, p, next)
+	} else {
+		result = next.Do(ctx)
 	}
-	if b.member != nil && b.member.attention.Load() {
-		b.attend(ctx)
-	}
-	if e := b.era.Load(); e.state == Open {
-		if err := b.stillOpen(ctx, e, next); err != nil {
-			return err
-		}
-	}
-	return b.call(ctx, next)
+	return result
 }
 
 // stillOpen is the rejection by an open era with time left. It pays for nothing that a call needs.
@@ -115,23 +115,6 @@ func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 	return nil
 }
 
-func (b *Breaker) call(ctx context.Context, next retry.Next) error {
-	p, err := b.admit(ctx)
-	if err != nil {
-		return err
-	}
-	// No recover: a panic keeps its value and its stack, and Goexit, which cannot be recovered,
-	// takes the same way out.
-	result := errAborted
-	defer func() { b.settle(ctx, p, result) }()
-	if p.flight != nil && p.flight.probe != nil {
-		result = b.probe(ctx, p, next)
-	} else {
-		result = next.Do(ctx)
-	}
-	return result
-}
-
 // permit is the right to one call.
 type permit struct {
 	era    *era          // nil: a call that is let through in shadow mode
@@ -139,8 +122,18 @@ type permit struct {
 	flight *flight       // a probe, or a call that is counted while it runs
 }
 
-// admit takes no lock in the two states that matter for cost: closed, and open with time left.
-func (b *Breaker) admit(ctx context.Context) (permit, error) {
+// admit takes no lock in the two states that matter for cost: closed, and open with time left. next
+// is for its clock.
+func (b *Breaker) admit(ctx context.Context, next retry.Next) (permit, error) {
+	if err := b.Validate(); err != nil {
+		return permit{}, err
+	}
+	if err := retry.Ended(ctx); err != nil {
+		return permit{}, err
+	}
+	if b.member != nil && b.member.attention.Load() {
+		b.attend(ctx)
+	}
 	e := b.era.Load()
 	p := permit{era: e}
 	switch e.state {
@@ -155,10 +148,8 @@ func (b *Breaker) admit(ctx context.Context) (permit, error) {
 	case Isolated:
 		return b.refuse(ctx, e, 0)
 	case Open:
-		now := b.now()
-		if left := e.left(now); left > 0 {
-			b.touch(e, now)
-			return b.refuse(ctx, e, left)
+		if err := b.stillOpen(ctx, e, next); err != nil {
+			return permit{}, err
 		}
 	case HalfOpen:
 		// A call from inside a probe needs no place: the probe that waits for it holds one.

@@ -17,7 +17,7 @@ type era struct {
 	state   State
 	since   time.Duration
 	until   time.Duration // Open: when the first probe may go; Closed: when the ramp is over
-	openFor time.Duration // Open and HalfOpen: how long the opening lasts, which OpenGrowth makes longer
+	openFor time.Duration // Open and HalfOpen: how long the opening lasts, with OpenGrowth
 	cause   *failed       // what opened the breaker
 
 	// All below is guarded by Breaker.mu; all above never changes.
@@ -27,7 +27,7 @@ type era struct {
 	tally   tally
 	streak  int // consecutive failures
 	neutral int
-	flights flights // HalfOpen: probes that hold a place; Closed: calls in flight, with SlowInFlight
+	flights flights // HalfOpen: probes that hold a place; Closed: with SlowInFlight, all calls
 	ramp    ramp
 }
 
@@ -165,7 +165,7 @@ func (b *Breaker) grown(d time.Duration) time.Duration {
 // windows lose the result of a call that began before them.
 type opening struct {
 	*gobreaker.TwoStepCircuitBreaker[struct{}]
-	state gobreaker.State // after its last change; to ask would be too late if the open time is short
+	state gobreaker.State // after its last change: if the open time is short, it is too late to ask
 }
 
 // newOpening makes one that is open from now on. gobreaker admits after more than its Timeout, and

@@ -79,13 +79,10 @@ func (a *adopted) Stats() []retry.Stat {
 	case gobreaker.StateOpen:
 		state = Open
 	}
-	return []retry.Stat{
-		{Name: "state", Value: float64(state - Closed), Text: state.String()},
-		{Name: "successes", Value: float64(c.TotalSuccesses)},
-		{Name: "failures", Value: float64(c.TotalFailures)},
-		{Name: "neutral", Value: float64(c.TotalExclusions)},
-		{Name: "consecutive_failures", Value: float64(c.ConsecutiveFailures)},
-	}
+	return statsOf(state, Counts{
+		Successes: int(c.TotalSuccesses), Failures: int(c.TotalFailures), Neutral: int(c.TotalExclusions),
+		ConsecutiveFailures: int(c.ConsecutiveFailures),
+	})
 }
 
 func (a *adopted) Do(ctx context.Context, next retry.Next) error {
@@ -97,7 +94,7 @@ func (a *adopted) Do(ctx context.Context, next retry.Next) error {
 	}
 	done, err := a.cb.Allow()
 	if err == gobreaker.ErrTooManyRequests {
-		if _, unshare := retry.Inside(ctx, a); unshare != nil { // part of the probe that it is made from
+		if _, unshare := retry.Inside(ctx, a); unshare != nil { // it is part of a probe
 			defer unshare()
 			return a.probe(ctx, next)
 		}

@@ -16,14 +16,16 @@ func (b *Breaker) State() (s State) {
 
 // Counts returns what has been counted in the present state.
 func (b *Breaker) Counts() (c Counts) {
-	b.under(func(e *era, now time.Duration) {
-		e.tally.advance(now)
-		c = Counts{
-			Successes: e.tally.ok, Failures: e.tally.failed, Neutral: e.neutral,
-			ConsecutiveFailures: e.streak,
-		}
-	})
+	b.under(func(e *era, now time.Duration) { c = e.counts(now) })
 	return c
+}
+
+func (e *era) counts(now time.Duration) Counts {
+	e.tally.advance(now)
+	return Counts{
+		Successes: e.tally.ok, Failures: e.tally.failed, Neutral: e.neutral,
+		ConsecutiveFailures: e.streak,
+	}
 }
 
 // Name returns the name that New was given.
@@ -98,12 +100,14 @@ func (b *Breaker) Idle() bool {
 		if b.windowed() {
 			keep = max(keep, b.window)
 		}
-		return now >= e.until && e.flights.first == nil && (b.failedAt < 0 || now-b.failedAt >= keep)
+		clean := b.failedAt < 0 || now-b.failedAt >= keep
+		return now >= e.until && e.flights.first == nil && clean
 	case Open, HalfOpen:
 		if f := e.flights.last; f != nil && now-f.start < b.probeLimit {
 			return false
 		}
-		return e.openFor <= math.MaxInt64/unasked && now-time.Duration(b.asked.Load()) >= unasked*e.openFor
+		since := now - time.Duration(b.asked.Load())
+		return e.openFor <= math.MaxInt64/unasked && since >= unasked*e.openFor
 	}
 	return false
 }
@@ -122,16 +126,10 @@ func (b *Breaker) touch(e *era, now time.Duration) {
 // the store is away.
 func (b *Breaker) Stats() (stats []retry.Stat) {
 	b.under(func(e *era, now time.Duration) {
-		e.tally.advance(now)
-		stats = []retry.Stat{
-			{Name: "state", Value: float64(e.state - Closed), Text: e.state.String()},
-			{Name: "successes", Value: float64(e.tally.ok)},
-			{Name: "failures", Value: float64(e.tally.failed)},
-			{Name: "neutral", Value: float64(e.neutral)},
-			{Name: "consecutive_failures", Value: float64(e.streak)},
-		}
+		stats = statsOf(e.state, e.counts(now))
 		if e.state == Open {
-			stats = append(stats, retry.Stat{Name: "next_probe", Value: e.left(now).Seconds(), Unit: "s"})
+			next := e.left(now).Seconds()
+			stats = append(stats, retry.Stat{Name: "next_probe", Value: next, Unit: "s"})
 		}
 		if m := b.member; m != nil {
 			stats = append(stats,
@@ -143,6 +141,16 @@ func (b *Breaker) Stats() (stats []retry.Stat) {
 		}
 	})
 	return stats
+}
+
+func statsOf(s State, c Counts) []retry.Stat {
+	return []retry.Stat{
+		{Name: "state", Value: float64(s - Closed), Text: s.String()},
+		{Name: "successes", Value: float64(c.Successes)},
+		{Name: "failures", Value: float64(c.Failures)},
+		{Name: "neutral", Value: float64(c.Neutral)},
+		{Name: "consecutive_failures", Value: float64(c.ConsecutiveFailures)},
+	}
 }
 
 func (m *member) storeStat() retry.Stat {

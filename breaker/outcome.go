@@ -37,9 +37,8 @@ func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	switch {
 	case v.Config:
 		return none
-	case v.Unreached: // no call, no verdict; a loop that was refused a further attempt had made some
-		return neutral
-	case gone == context.Canceled: // before the marks: a classifier may call the cancellation a final answer
+	case v.Unreached, // no call, no verdict; a loop that was refused a further attempt had made some
+		gone == context.Canceled: // a classifier may call the cancellation a final answer
 		return neutral
 	case v.Neutral && v.Permanent: // the final answer of a healthy callee
 		return success

@@ -36,9 +36,15 @@ func (e *era) refusal() error {
 }
 
 func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) error {
-	r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get()}
+	r := &retry.Rejection{
+		Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get(),
+	}
 	if retry.Observed(ctx) {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r})
+		told := retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r}
+		if b.shadow {
+			told.To = "let through: shadow"
+		}
+		retry.Emit(ctx, told)
 	}
 	return r
 }
@@ -51,10 +57,7 @@ func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permi
 	}
 	b.shadowed.refused.Add(1)
 	if retry.Observed(ctx) {
-		r := &retry.Rejection{Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get()}
-		retry.Emit(ctx, retry.Event{
-			Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r, To: "let through: shadow",
-		})
+		_ = b.rejection(ctx, e, wait) // for the observers
 	}
 	return permit{}, nil
 }
