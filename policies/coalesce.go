@@ -2,7 +2,6 @@ package policies
 
 import (
 	"context"
-	"runtime"
 	"sync"
 
 	"github.com/reprise-go/reprise/retry"
@@ -68,12 +67,7 @@ func (g *flights[K, T]) ask(ctx context.Context, key K) (T, error) {
 			return zero, retry.Ended(ctx)
 		}
 	}
-	if f.out.panicked {
-		panic(f.out.with)
-	}
-	if f.out.exited {
-		runtime.Goexit()
-	}
+	f.out.raise()
 	return f.out.value, f.out.err
 }
 
@@ -117,19 +111,11 @@ func (g *flights[K, T]) forget(key K, f *flight[T]) {
 
 func (g *flights[K, T]) fly(ctx context.Context, key K, f *flight[T]) {
 	defer f.cancel()
-	out := outcome[T]{exited: true}
-	defer func() {
-		if out.exited { // it did not return. The panic goes on in the callers' goroutines
-			if with := recover(); with != nil {
-				out.exited, out.panicked, out.with = false, true, with
-			}
-		}
+	catch(ctx, g.call, func(out outcome[T]) {
 		if g.land(key, f, out) == 0 && out.panicked {
 			panic(out.with)
 		}
-	}()
-	out.value, out.err = g.call(ctx)
-	out.exited = false
+	})
 }
 
 // land hands the outcome to those who wait, and tells how many they are.

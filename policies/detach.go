@@ -88,7 +88,7 @@ func detached[T any](
 
 // hand is what the caller gets of o.
 func (r *race[T]) hand(o outcome[T]) (T, error) {
-	r.raise(o)
+	o.raise()
 	r.winner = &o
 	return o.value, o.err
 }

@@ -85,7 +85,7 @@ func (r *race[T]) hedge(
 		select {
 		case o := <-r.outcomes:
 			running--
-			r.raise(o)
+			o.raise()
 			if o.err == nil {
 				if budget != nil {
 					budget.succeeded(o.first, o.paid)

@@ -37,25 +37,36 @@ type outcome[T any] struct {
 
 // make is one of the calls, in its own goroutine.
 func (r *race[T]) make(ctx context.Context, first bool, paid int64) {
-	o := outcome[T]{first: first, paid: paid, exited: true}
-	defer func() {
-		if o.exited { // it did not return. The panic goes on in the caller's goroutine
-			if with := recover(); with != nil {
-				o.exited, o.panicked, o.with = false, true, with
-			}
-		}
+	catch(ctx, r.call, func(o outcome[T]) {
+		o.first, o.paid = first, paid
 		select {
 		case r.outcomes <- o:
 		case <-r.over:
 			r.lost(o)
 		}
+	})
+}
+
+// catch makes the call and hands over how it ended, also after a panic or runtime.Goexit: those go
+// on in the caller's goroutine, by raise.
+func catch[T any](
+	ctx context.Context, call func(context.Context) (T, error), over func(outcome[T]),
+) {
+	o := outcome[T]{exited: true}
+	defer func() {
+		if o.exited { // it did not return
+			if with := recover(); with != nil {
+				o.exited, o.panicked, o.with = false, true, with
+			}
+		}
+		over(o)
 	}()
-	o.value, o.err = r.call(ctx)
+	o.value, o.err = call(ctx)
 	o.exited = false
 }
 
 // raise repeats in the caller's goroutine how a call ended its own.
-func (r *race[T]) raise(o outcome[T]) {
+func (o outcome[T]) raise() {
 	if o.panicked {
 		panic(o.with)
 	}
@@ -83,7 +94,7 @@ func (r *race[T]) end() {
 	if r.winner != nil && (aborted.panicked || aborted.exited) { // the caller gets that instead
 		go r.lost(*r.winner)
 	}
-	r.raise(aborted)
+	aborted.raise()
 }
 
 // lost takes what a loser still has.

@@ -92,12 +92,17 @@ var epoch = time.Now()
 
 func now() time.Duration { return time.Since(epoch) }
 
+// shard is where key is, and its hash in there.
+func (k *store[K, S]) shard(key K) (*shard[K, S], uint32) {
+	hash := maphash.Comparable(k.seed, key)
+	return &k.shards[hash%shards], uint32(hash >> 32)
+}
+
 func (k *store[K, S]) Run(ctx context.Context, key K, next retry.Next) error {
 	if ctx.Err() != nil {
 		return retry.Ended(ctx)
 	}
-	hash := maphash.Comparable(k.seed, key)
-	s, h := &k.shards[hash%shards], uint32(hash>>32)
+	s, h := k.shard(key)
 	p := s.table.Load().find(h, key)
 	if p == nil || !p.enter() {
 		var err error
@@ -113,8 +118,7 @@ func (k *store[K, S]) Run(ctx context.Context, key K, next retry.Next) error {
 }
 
 func (k *store[K, S]) Get(key K) (retry.Policy, bool) {
-	hash := maphash.Comparable(k.seed, key)
-	s, h := &k.shards[hash%shards], uint32(hash>>32)
+	s, h := k.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.table.Load().find(h, key); p != nil {
@@ -180,7 +184,7 @@ func (k *store[K, S]) add(
 		return nil
 	}
 	if s.table.Load().size() >= max(minSweep, s.sweepAt) {
-		k.sweepShard(s, false)
+		k.sweepShard(s, (*place[S]).forgetUnused)
 		s.sweepAt = 2 * s.table.Load().size()
 	}
 	t := s.table.Load()
@@ -197,9 +201,9 @@ func (k *store[K, S]) add(
 // minSweep is how many entries a shard may hold before it looks for idle ones on its own.
 const minSweep = 32
 
-// sweepShard forgets the idle keys that were not used since the last sweep, or all idle ones. s.mu
+// sweepShard has the keys of a shard forgotten by forgetUnused or, at the cap, by forgetIdle. s.mu
 // must be held.
-func (k *store[K, S]) sweepShard(s *shard[K, S], all bool) {
+func (k *store[K, S]) sweepShard(s *shard[K, S], forget func(*place[S]) bool) {
 	t, dropped := s.table.Load(), 0
 	defer func() { // also after a panic: what is forgotten must go
 		if dropped > 0 {
@@ -208,21 +212,21 @@ func (k *store[K, S]) sweepShard(s *shard[K, S], all bool) {
 		}
 	}()
 	for p := range t.entries {
-		if (!p.wasUsed() || all) && p.forget() {
+		if forget(p) {
 			dropped++
 		}
 	}
 }
 
-func (k *store[K, S]) Sweep() { k.sweep(false) }
+func (k *store[K, S]) Sweep() { k.sweep((*place[S]).forgetUnused) }
 
-func (k *store[K, S]) sweep(all bool) {
+func (k *store[K, S]) sweep(forget func(*place[S]) bool) {
 	for i := range k.shards {
 		s := &k.shards[i]
 		func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			k.sweepShard(s, all)
+			k.sweepShard(s, forget)
 		}()
 	}
 }
@@ -260,8 +264,8 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.max > 1000 && inVain {
 		return k.tryFew() && k.reserve(), nil
 	}
-	for _, all := range []bool{false, true} {
-		k.sweep(all)
+	for _, forget := range []func(*place[S]) bool{(*place[S]).forgetUnused, (*place[S]).forgetIdle} {
+		k.sweep(forget)
 		if k.reserve() {
 			return true, nil
 		}
@@ -296,7 +300,7 @@ func (k *store[K, S]) tryFew() bool {
 	for i := range min(few, len(t.places)) {
 		p := &t.places[(first+i)%len(t.places)]
 		if p.state.Load() != 0 && p.idle() {
-			k.sweepShard(s, true)
+			k.sweepShard(s, (*place[S]).forgetIdle)
 			return true
 		}
 	}
@@ -365,7 +369,7 @@ func (k *store[K, S]) tick() {
 			return
 		}
 		k.ticking.Store(false)
-		k.sweep(false)
+		k.Sweep()
 		if k.known.Load() > 0 {
 			k.tick()
 		}

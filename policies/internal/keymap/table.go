@@ -61,6 +61,15 @@ func (p *place[S]) idle() bool {
 // wasUsed tells whether there was a call since it was asked last.
 func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }
 
+// forgetUnused is forget, unless there was a call since it was asked last.
+func (p *place[S]) forgetUnused() bool { return !p.wasUsed() && p.forget() }
+
+// forgetIdle is forget, whether there was a call or not.
+func (p *place[S]) forgetIdle() bool {
+	p.wasUsed()
+	return p.forget()
+}
+
 // forget takes the place out of use if that changes no decision. The shard's lock must be held, and
 // wasUsed have been asked.
 func (p *place[S]) forget() (done bool) {
