@@ -150,16 +150,16 @@ func guardOfDatabase() retry.Policy {
 }
 
 func fleet(rdb *redis.Client) retry.Policy {
-	limit := ratelimit.New(100, 20, ratelimit.Shared(redislimit.New(rdb), "catalog")) // 100/s for all processes together
-	circuit := breaker.New("catalog", breaker.Shared(redisbreaker.New(rdb)))          // opens when half of them say so
+	limit := ratelimit.New(100, 20, ratelimit.Shared(redislimit.New(rdb), "catalog")) // 100/s for all processes
+	circuit := breaker.New("catalog", breaker.Shared(redisbreaker.New(rdb)))          // opens by quorum
 	return retry.Chain(limit, circuit)
 }
 
 func newGuard(debug *retrydebug.Debug, stop <-chan struct{}) (retry.Policy, error) {
 	guard := retry.Chain(
 		retry.Observe(otelretry.Observer()),         // OpenTelemetry metrics and spans
-		retry.Observe(retry.LogTo(slog.Default())),  // Warn: gave up, refused, a breaker changed; Info: a retry
-		policies.Exponential(policies.StopOn(stop)), // no further attempt once the service shuts down
+		retry.Observe(retry.LogTo(slog.Default())),  // Warn: gave up, rejected, breaker changed
+		policies.Exponential(policies.StopOn(stop)), // a graceful shutdown
 		ratelimit.New(50, 10, ratelimit.MaxWait(time.Second), ratelimit.Named("catalog")),
 		breaker.New("catalog"),
 		policies.Timeout(2*time.Second),
