@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// State is what a breaker does with calls. The zero State is none of them.
+// State is what a breaker does with calls. The zero State is not valid.
 type State uint8
 
 const (

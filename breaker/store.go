@@ -46,7 +46,7 @@ type Report struct {
 	Quorum  float64       // the share of the members whose votes open the fleet; 0: 0.5
 }
 
-// Fleet is what holds for all members. The zero Fleet is none.
+// Fleet is what holds for all members. The zero Fleet stands for a missing answer.
 type Fleet struct {
 	Name    string
 	Era     uint64

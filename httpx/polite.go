@@ -45,7 +45,7 @@ func (e *RobotsError) Error() string {
 	return e.URL + " is " + ErrDisallowed.Error() + " (" + rule + ", for " + e.Agent + ")"
 }
 
-// Bulky has retry.Brief keep no more than the text: a rule may be long.
+// Bulky makes [retry.Brief] keep only the text: a rule may be long.
 func (e *RobotsError) Bulky() bool { return true }
 
 func (e *RobotsError) Unwrap() error {

@@ -351,7 +351,7 @@ func nameOf(p Predicate) string {
 // StatusCode returns Code; policies.Classify asks for it.
 func (e *StatusError) StatusCode() int { return e.Code }
 
-// Bulky has retry.Brief keep no more than the text.
+// Bulky makes [retry.Brief] keep only the text.
 func (e *StatusError) Bulky() bool { return true }
 
 func statusError(req *http.Request, resp *http.Response) *StatusError {

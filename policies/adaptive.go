@@ -71,7 +71,7 @@ type Adaptive struct {
 }
 
 // NewAdaptive makes an adaptive limit. Options: [StartLimit] (20), [Between] (1 to 1000), [QueueOf]
-// and [MaxWait] (by default nobody waits), [Named].
+// and [MaxWait] (by default no call waits), [Named].
 func NewAdaptive(opts ...Option) *Adaptive {
 	a := &Adaptive{label: label{kind: "adaptive"}, min: 1, max: 1000, queue: 0, maxWait: -1}
 	var m mistakes

@@ -14,7 +14,7 @@ import (
 // Chaos injects faults, latency and hangs at given rates, for tests and drills: put it innermost,
 // where the callee would be. Its options are [Fault], [Latency] and [Hang], each as often as you
 // like, drawn for each call one after the other in the order given, and [Enabled], without which it
-// is a configuration error, so that nobody leaves one in by accident.
+// is a configuration error, so that none is left in by accident.
 //
 // What happens to the n-th call depends on seed and n only, so a run with the same seed and the
 // same order of calls is the same run. Calls for which Enabled says no are not counted and pass

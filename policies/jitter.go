@@ -9,14 +9,13 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Jitter is how the waits of a schedule are spread. Each is drawn within the cap of the schedule
-// and not cut down to it: otherwise half of the draws near the cap would be the cap itself, and the
-// callers would march in step again.
+// Jitter is how the waits of a schedule are spread. Each wait is drawn within the cap of the
+// schedule and not cut down to it: otherwise half of the waits near the cap would be the cap
+// itself, and the callers would come back together again.
 type Jitter uint8
 
-// The kinds of jitter, for a wait of d. The zero Jitter is none of them. Equal, Full and
-// Decorrelated are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
-// 2015.
+// The kinds of jitter, for a wait of d. The zero Jitter is not valid. Equal, Full and Decorrelated
+// are those of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 const (
 	NoJitter     Jitter = iota + 1 // d
 	Proportional                   // between d/2 and 1.5 d, as cenkalti/backoff does

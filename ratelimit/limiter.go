@@ -356,7 +356,7 @@ func (l *Limiter) changed() {
 	l.replan()
 }
 
-// Idle reports whether the limiter could be forgotten without changing a decision: nobody waits,
+// Idle reports whether the limiter could be forgotten without changing a decision: no call waits,
 // nothing pauses it, and its bucket is full.
 func (l *Limiter) Idle() bool {
 	if l == nil {

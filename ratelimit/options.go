@@ -100,8 +100,8 @@ func (o Option) String() string {
 	return fmt.Sprintf("%s(%v)", o.name, o.value)
 }
 
-// Named names the policy in its events, rejections and String: "limiter catalog". The default is no
-// name.
+// Named names the policy in its events, rejections and String: "limiter catalog". By default there
+// is no name.
 func Named(name string) Option {
 	return Option{"Named", name, forLimiter | forPacer, func(c *config) string { c.name = name; return "" }}
 }

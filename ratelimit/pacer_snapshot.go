@@ -9,8 +9,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Snapshot is what is worth keeping of a pacer across a restart. It can be written as JSON. The
-// zero Snapshot knows nothing.
+// Snapshot is what a pacer should remember across a restart. It can be written as JSON. The zero
+// Snapshot knows nothing.
 type Snapshot struct {
 	Taken       time.Time     // by the wall clock
 	ParkedUntil time.Time     // by the wall clock; zero: not parked

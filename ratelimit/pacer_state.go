@@ -77,9 +77,9 @@ func (p *Pacer) String() string {
 	return line + ")"
 }
 
-// Explain says in one line what the pacer believes of its callee and why, for a person and not for
-// a program: the rate and between what it lies, what a bucket may lend, refusals of the last
-// minute, when it looks for more, how the callee refuses, what it says of its quota.
+// Explain says in one line what the pacer believes about its callee and why, for people and not for
+// programs: the rate and the bounds it lies between, the burst of a bucket, the refusals of the
+// last minute, the next probe, how the callee refuses, and what it says of its quota.
 func (p *Pacer) Explain() string {
 	if err := p.Validate(); err != nil {
 		return err.Error()
@@ -126,9 +126,9 @@ func perSecond(r float64) string {
 // staleAfter is how long a learned rate is worth keeping that nobody uses.
 const staleAfter = time.Hour
 
-// Idle reports whether the pacer could be forgotten without changing a decision: nobody waits or is
-// on the way, nothing pauses it, the next call may go at once, and it has learned nothing of a
-// limit, or nothing that was used within an hour.
+// Idle reports whether the pacer could be forgotten without changing a decision: no call waits or
+// is under way, nothing pauses it, the next call may go at once, and it has learned no limit, or
+// none that was used within an hour.
 func (p *Pacer) Idle() bool {
 	if p == nil || p.machine == nil {
 		return true

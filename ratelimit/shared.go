@@ -17,13 +17,13 @@ import (
 //	limit := ratelimit.New(10, 5, ratelimit.Shared(store, "catalog"))   // 10 a second for the whole fleet
 //
 // A member asks the store for a block of dated tokens and spends them itself, each within a lease
-// after its time (see [Lease]): a call that finds one asks nobody. At saturation all members get
-// equal parts, whatever the number of their callers. What they use is what counts, not how many
-// they are.
+// after its time (see [Lease]): a call that finds a token makes no request to the store. At
+// saturation all members get equal parts, whatever the number of their callers. A member that needs
+// less leaves the rest to the others.
 //
 // In any time w the fleet makes at most burst + limit*(w + lease) calls, with [Strict] burst +
-// limit*w. A store that has forgotten the limit adds nothing, and costs two leases without tokens:
-// so long the first call of a new limit waits. A member that dies adds nothing. A jump forward of
+// limit*w. A store that has forgotten the limit adds nothing, and costs two leases without tokens;
+// the first call of a new limit waits as long. A member that dies adds nothing. A jump forward of
 // the store's clock adds up to burst + 2*limit*lease, and a store that falls back to what it knew a
 // time d ago at most as much, and no more than limit*d. While the store cannot be asked what
 // [OnLoss] says holds; with [Share] an outage adds at most 2*limit*lease, as some members notice
@@ -107,9 +107,9 @@ type SharedOption struct {
 	set  func(*fleet) (mustBe string)
 }
 
-// Strict has the fleet make no more than burst + limit*w calls in any time w: its bucket is smaller
-// by what a lease lets members spend late, and the lease is at most (burst-1)/limit. That must be
-// 20 ms at least, and the burst 2, or it is a configuration error.
+// Strict bounds the fleet to burst + limit*w calls in any time w: its bucket is smaller by what a
+// lease lets members spend late, and the lease is at most (burst-1)/limit. That must be at least 20
+// ms, and the burst at least 2; otherwise it is a configuration error.
 func Strict() SharedOption {
 	return SharedOption{"Strict()", func(f *fleet) string { f.strict = true; return "" }}
 }

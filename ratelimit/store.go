@@ -32,7 +32,7 @@ type Ask struct {
 	Want  int           // tokens that the member uses in the time of a lease
 	Back  int           // tokens given back unspent; negative: spent without asking, a debt
 	Floor time.Duration // of the last grant, less the time since; 0: nothing is remembered
-	Pause time.Duration // nobody may go for so long, as the callee asked for patience
+	Pause time.Duration // no call may go for this time, because the callee asked for patience
 
 	Learn    bool    // the limit is learned: Limit is where to begin, and the leader's Learned holds
 	Answers  int     // since the last question, refusals too
@@ -43,12 +43,12 @@ type Ask struct {
 // Grant is a [Store]'s answer. Its times count from now on.
 type Grant struct {
 	Tokens int           // how many the member may spend
-	Now    int           // so many of them at once
+	Now    int           // how many of them at once
 	First  time.Duration // when the first of the others may be spent. They are 1/Limit apart
 
 	Members int           // that asked in the time of the last ten leases, this one included
 	Floor   time.Duration // when the bucket has the next token to give; negative: it holds some
-	Pause   time.Duration // nobody may go for so long
+	Pause   time.Duration // no call may go for this time
 
 	Limit float64 // calls a second that hold for all now; 0: as asked
 	Burst int     // what holds for all now; 0: as asked

@@ -9,7 +9,7 @@ import (
 // Kind says what an event tells of.
 type Kind uint8
 
-// The kinds of events. The zero Kind is none of them.
+// The kinds of events. The zero Kind is not valid.
 const (
 	KindCall   Kind = iota + 1 // a call of the guarded function is over: Took, Err
 	KindWait                   // a policy has made the call wait: Wait asked, Took used

@@ -14,8 +14,8 @@ import (
 var _ httpx.Decoder[*html.Node] = Document
 
 // Document reads a page, decodes it like [Text], and parses it as browsers do: any text is a page,
-// and the tree always has html, head and body. What is in noscript is parsed too, as nobody here
-// runs scripts. Elements nested deeper than the parser's 512 levels become siblings instead.
+// and the tree always has html, head and body. What is in noscript is parsed too, because no
+// scripts run. Elements nested deeper than the parser's 512 levels become siblings instead.
 //
 // The tree is golang.org/x/net/html's, which goquery takes as it is:
 //
