@@ -150,9 +150,11 @@ func guardOfDatabase() retry.Policy {
 }
 
 func fleet(rdb *redis.Client) retry.Policy {
-	limit := ratelimit.New(100, 20, ratelimit.Shared(redislimit.New(rdb), "catalog")) // 100/s for all processes
-	circuit := breaker.New("catalog", breaker.Shared(redisbreaker.New(rdb)))          // opens by quorum
-	return retry.Chain(limit, circuit)
+	store := redislimit.New(rdb)
+	limit := ratelimit.New(100, 20, ratelimit.Shared(store, "catalog"))      // 100/s for all processes
+	pacer := ratelimit.NewPacer(ratelimit.Shared(store, "shop.example"))     // learned together
+	circuit := breaker.New("catalog", breaker.Shared(redisbreaker.New(rdb))) // opens by quorum
+	return retry.Chain(limit, pacer, circuit)
 }
 
 func newGuard(debug *retrydebug.Debug, stop <-chan struct{}) (retry.Policy, error) {
