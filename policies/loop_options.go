@@ -83,10 +83,10 @@ func WithJitter(j Jitter) Option {
 	return option("WithJitter", j, ok, "be one of this package", func(c *config) { c.jitter = j })
 }
 
-// RetryIf says which errors are worth another attempt. By default all are, except exec.ErrNotFound:
-// a command that is not installed stays so. f is not asked about permanent errors, which are final
-// whatever it says, nor about rejections. If it says no, this loop ends, with the error as it was
-// or, on a later attempt, with [retry.ErrDeclined]; a loop further out decides for itself.
+// RetryIf says which errors are worth another attempt. By default all are, except that a command
+// was not found or may not be run. f is not asked about permanent errors, which are final whatever
+// it says, nor about rejections. If it says no, this loop ends, with the error as it was or, on a
+// later attempt, with [retry.ErrDeclined]; a loop further out decides for itself.
 func RetryIf(f func(error) bool) Option {
 	return option("RetryIf", f, f != nil, "not be nil", func(c *config) { c.retryIf = f })
 }

@@ -14,10 +14,22 @@ import (
 
 const unbounded time.Duration = math.MaxInt64
 
-// Exponential is a retry loop whose waits grow by a factor: Initial x Factor^(n-1) up to MaxDelay,
-// each +-50 %.
+// Exponential is a retry loop with exponential backoff: the wait before the n-th retry is
+// Initial x Factor^(n-1), at most MaxDelay, each drawn within +-50 %.
 //
-//	defaults: 100ms -> 200ms -> 400ms ... -> 30s, and three attempts, so the first two of them
+//	by default: 100ms -> 200ms -> 400ms ... -> 30s, and three attempts, so the first two of them
+//
+// Its options, and those of the other loops, are
+//
+//	how often   Attempts (3), Unlimited, MaxElapsed, MaxCalls, OutermostOnly, WithBudget
+//	how long    Initial (100 ms), Factor (2), MaxDelay (30 s), WithJitter (Proportional)
+//	the callee  RetryIf, HintCap (5 min)
+//	policies    Patience
+//	streams     ResetAfter
+//	the end     StopOn
+//	watching    OnRetry
+//
+// Initial is for Exponential and [Fibonacci] only, Factor for Exponential.
 func Exponential(opts ...Option) retry.Policy {
 	l := growing("exponential")
 	l.step = func(p progress) (time.Duration, progress) {
