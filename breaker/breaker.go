@@ -238,6 +238,9 @@ func (b *Breaker) settle(ctx context.Context, p permit, err error) {
 	}
 	var now, took time.Duration
 	timed := b.slow > 0 || p.flight != nil || b.windowed()
+	if err == nil && !timed && b.member == nil && p.era.again() {
+		return
+	}
 	if timed {
 		raw := b.raw()
 		now, took = raw+b.shift(), raw-p.start
@@ -293,7 +296,9 @@ func (b *Breaker) count(e *era, o outcome, err error, now time.Duration) {
 	case success:
 		e.tally.add(now, 1, 0)
 		e.streak = 0
+		e.well.Store(e.state == Closed)
 	case failure:
+		e.well.Store(false)
 		e.tally.add(now, 0, 1)
 		e.streak++
 		b.failedAt = now

@@ -20,7 +20,7 @@ type era struct {
 	openFor time.Duration // Open and HalfOpen: how long the opening lasts, with OpenGrowth
 	cause   *failed       // what opened the breaker
 
-	// All below is guarded by Breaker.mu; all above never changes.
+	// All below is guarded by Breaker.mu, except for atomics; all above never changes.
 	opening *opening      // Open and HalfOpen
 	fleet   uint64        // the era of the fleet that it follows; 0: none
 	votes   time.Duration // Open: until when by the breaker's own failures, 0 if only the fleet's
@@ -29,6 +29,20 @@ type era struct {
 	neutral int
 	flights flights // HalfOpen: probes that hold a place; Closed: with SlowInFlight, all calls
 	ramp    ramp
+
+	well atomic.Bool  // Closed: set under the lock; the last outcome was a success
+	more atomic.Int64 // successes that are not in the tally: see again
+}
+
+// again counts a success after another one without the lock, which all calls share: it changes
+// nothing but a number. It is false if the success must be counted under the lock, and for a
+// breaker whose tally has a time it is not asked.
+func (e *era) again() bool {
+	if e == nil || !e.well.Load() {
+		return false
+	}
+	e.more.Add(1)
+	return true
 }
 
 // left is how long an open era still lasts. It is 0 too if the clock has gone back: present sees to

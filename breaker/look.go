@@ -23,8 +23,8 @@ func (b *Breaker) Counts() (c Counts) {
 func (e *era) counts(now time.Duration) Counts {
 	e.tally.advance(now)
 	return Counts{
-		Successes: e.tally.ok, Failures: e.tally.failed, Neutral: e.neutral,
-		ConsecutiveFailures: e.streak,
+		Successes: e.tally.ok + int(e.more.Load()), Failures: e.tally.failed,
+		Neutral: e.neutral, ConsecutiveFailures: e.streak,
 	}
 }
 

@@ -87,3 +87,29 @@ func TestStats(t *testing.T) {
 		}
 	})
 }
+
+// A success after another one takes no lock, and is counted all the same.
+func TestCountsOfManyAtOnce(t *testing.T) {
+	const goroutines, each = 8, 1000
+	b := breaker.New("b")
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			for range each {
+				_ = retry.Run(t.Context(), b, succeed)
+			}
+		})
+	}
+	all.Wait()
+	_ = retry.Run(t.Context(), b, fail)
+	want := breaker.Counts{Successes: goroutines * each, Failures: 1, ConsecutiveFailures: 1}
+	if got := b.Counts(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	_ = retry.Run(t.Context(), b, succeed)
+	_ = retry.Run(t.Context(), b, succeed)
+	want.Successes, want.ConsecutiveFailures = want.Successes+2, 0
+	if got := b.Counts(); got != want {
+		t.Errorf("after two more got %+v, want %+v", got, want)
+	}
+}
