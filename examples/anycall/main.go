@@ -37,9 +37,11 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("anycall", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	writers := fs.Int("writers", 4, "goroutines that write at once, each over a connection of its own")
+	writers := fs.Int("writers", 4,
+		"goroutines that write at once, each over a connection of its own")
 	orders := fs.Int("orders", 3, "orders that each writer stores")
-	address := fs.String("http", "", "then show the same story as a page at this address, until interrupted: 127.0.0.1:8080")
+	address := fs.String("http", "",
+		"then show the same story as a page at this address, until interrupted: 127.0.0.1:8080")
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -87,7 +89,8 @@ var (
 // guard is made once and shared by all writers.
 func guard() retry.Policy {
 	return retry.Chain(
-		policies.Exponential(policies.Attempts(20), policies.Initial(2*time.Millisecond), policies.MaxDelay(50*time.Millisecond),
+		policies.Exponential(policies.Attempts(20), policies.Initial(2*time.Millisecond),
+			policies.MaxDelay(50*time.Millisecond),
 			policies.WithJitter(policies.Full),
 			policies.WithBudget(policies.NewTokenBudget(200, 0.5))), // all writers together: no storm of retries
 		breaker.New("orders"),
@@ -130,7 +133,8 @@ func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out
 	defer os.RemoveAll(dir)
 	// Without SQLite's own busy timeout a locked database answers SQLITE_BUSY at once: the waiting
 	// is the chain's.
-	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "orders.db"))+"?_txlock=immediate&_pragma=busy_timeout(0)")
+	file := filepath.ToSlash(filepath.Join(dir, "orders.db"))
+	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(0)")
 	if err != nil {
 		return err
 	}
@@ -164,9 +168,11 @@ func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out
 	for r := range results {
 		switch {
 		case r.err == nil:
-			fmt.Fprintf(out, "writer %d: order %d stored, call %d of it, %v\n", r.writer, r.order, r.calls, r.took.Round(time.Millisecond))
+			fmt.Fprintf(out, "writer %d: order %d stored, call %d of it, %v\n", r.writer, r.order,
+				r.calls, r.took.Round(time.Millisecond))
 		case conflict(r.err):
-			fmt.Fprintf(out, "writer %d: order %d exists already, not tried again after call %d\n", r.writer, r.order, r.calls)
+			fmt.Fprintf(out, "writer %d: order %d exists already, not tried again after call %d\n",
+				r.writer, r.order, r.calls)
 		default:
 			failed = r.err
 			fmt.Fprintf(out, "writer %d: order %d not stored: %v\n", r.writer, r.order, r.err)
@@ -175,7 +181,8 @@ func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out
 			longest = r
 		}
 	}
-	fmt.Fprintf(out, "\nthe flight record of order %d, the one with most calls:\n%s\n", longest.order, longest.record)
+	fmt.Fprintf(out, "\nthe flight record of order %d, the one with most calls:\n%s\n",
+		longest.order, longest.record)
 	return failed
 }
 

@@ -76,7 +76,8 @@ func (c *crew) start(i int) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, workerArg, "-id", strconv.Itoa(i+1), "-name", fmt.Sprintf("fleet-%d", os.Getpid()),
+	cmd := exec.Command(self, workerArg, "-id", strconv.Itoa(i+1), "-name",
+		fmt.Sprintf("fleet-%d", os.Getpid()),
 		"-site", c.site.url, "-redis", c.redis, "-callers", strconv.Itoa(c.callers),
 		"-limit", strconv.FormatFloat(c.limit, 'f', -1, 64), "-burst", strconv.Itoa(c.burst),
 		"-until", strconv.FormatInt(c.until.UnixNano(), 10))

@@ -81,10 +81,12 @@ func parse(args []string, help io.Writer) (cfg config, err error) {
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&cfg.members, "members", 4, "worker processes")
 	fs.IntVar(&cfg.callers, "callers", 8, "goroutines of each that fetch as quickly as they may")
-	fs.Float64Var(&cfg.limit, "limit", 150, "requests per second of all workers together; the site bears 200")
+	fs.Float64Var(&cfg.limit, "limit", 150,
+		"requests per second of all workers together; the site bears 200")
 	fs.IntVar(&cfg.burst, "burst", 30, "requests at once beside the limit")
 	fs.DurationVar(&cfg.took, "for", 8*time.Second, "how long")
-	fs.StringVar(&cfg.redis, "redis", "", "`ADDR` of a Redis to share through; default: one of this program's own")
+	fs.StringVar(&cfg.redis, "redis", "",
+		"`ADDR` of a Redis to share through; default: one of this program's own")
 	fs.BoolVar(&cfg.kill, "kill", false, "kill a worker every second and start another")
 	quick := fs.Bool("quick", false, "three seconds are enough")
 	err = fs.Parse(args)
@@ -117,7 +119,8 @@ func (c config) check(rest []string) error {
 	case !(c.limit >= 1 && c.limit <= 5000):
 		return fmt.Errorf("-limit must be 1 to 5000 a second, not %v", c.limit)
 	}
-	l := ratelimit.New(rate.Limit(c.limit), c.burst, ratelimit.Shared(ratelimit.NewStore(), "check"))
+	l := ratelimit.New(rate.Limit(c.limit), c.burst,
+		ratelimit.Shared(ratelimit.NewStore(), "check"))
 	if l.Validate() != nil {
 		return fmt.Errorf("-burst must be 1 to %d, not %d", 1<<30, c.burst)
 	}
@@ -129,7 +132,8 @@ func (c config) reach(ctx context.Context) error {
 	if c.redis == "" {
 		return nil
 	}
-	client := redis.NewClient(&redis.Options{Addr: c.redis, MaxRetries: -1, DialTimeout: time.Second})
+	client := redis.NewClient(&redis.Options{Addr: c.redis, MaxRetries: -1,
+		DialTimeout: time.Second})
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

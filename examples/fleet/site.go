@@ -39,7 +39,8 @@ func openSite(took time.Duration) (*site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serving the site: %w", err)
 	}
-	s := &site{url: "http://" + l.Addr().String(), bucket: rate.NewLimiter(hiddenLimit, hiddenBurst), by: map[string]int{}}
+	s := &site{url: "http://" + l.Addr().String(),
+		bucket: rate.NewLimiter(hiddenLimit, hiddenBurst), by: map[string]int{}}
 	s.breaks = time.Now().Add(startUp + took*6/10)
 	s.mends = s.breaks.Add(took / 5)
 	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: time.Second}

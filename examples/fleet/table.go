@@ -54,7 +54,8 @@ func (s *screen) draw(c *crew) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !s.terminal {
-		fmt.Fprintf(s.out, "%4.1fs  %5.1f requests a second, breakers %s\n", time.Since(c.began).Seconds(), all, c.breakers())
+		fmt.Fprintf(s.out, "%4.1fs  %5.1f requests a second, breakers %s\n",
+			time.Since(c.began).Seconds(), all, c.breakers())
 		return
 	}
 	var b strings.Builder
@@ -67,7 +68,8 @@ func (s *screen) draw(c *crew) {
 		if w.told.Away {
 			what += ", store away"
 		}
-		fmt.Fprintf(&b, "\x1b[K%6d  %6.1f/s  %4.0f %%  %7d  %s\n", i+1, rates[i], 100*rates[i]/max(all, 1e-9), w.told.Waiting, what)
+		fmt.Fprintf(&b, "\x1b[K%6d  %6.1f/s  %4.0f %%  %7d  %s\n", i+1, rates[i],
+			100*rates[i]/max(all, 1e-9), w.told.Waiting, what)
 	}
 	fmt.Fprintf(&b, "\x1b[K   all  %6.1f/s of %v\n", all, c.limit)
 	s.lines = c.members + 2
@@ -124,7 +126,8 @@ func (c *crew) report(out io.Writer) int {
 	}
 	fmt.Fprintln(out)
 	line("requests", "%d, %d of them refused with 429", total, s.refused)
-	line("use of the limit", "%.0f %% of the time that the site was there", 100*float64(total-s.failed)/could)
+	line("use of the limit", "%.0f %% of the time that the site was there",
+		100*float64(total-s.failed)/could)
 	line("most in any second", "%d, the bound is %.0f%s", busiest, bound, verdict)
 	line("questions per request", "%.3f", float64(trips)/float64(max(1, total)))
 	line("requests by member", "%s", strings.Trim(fmt.Sprint(requests), "[]"))

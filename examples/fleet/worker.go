@@ -50,15 +50,19 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	client := redis.NewClient(&redis.Options{Addr: *addr, MaxRetries: -1, ContextTimeoutEnabled: true})
+	client := redis.NewClient(&redis.Options{Addr: *addr, MaxRetries: -1,
+		ContextTimeoutEnabled: true})
 	defer client.Close()
 
 	// The guard: one limit and one breaker for all processes. The limit is outside, since who waits
 	// for it does not wait for the site, and an open breaker gives the token back.
-	limiter := ratelimit.New(rate.Limit(*limit), *burst, ratelimit.Shared(redislimit.New(client), *name))
-	shared := breaker.New(*name, breaker.ConsecutiveFailures(3), breaker.OpenFor(500*time.Millisecond),
+	limiter := ratelimit.New(rate.Limit(*limit), *burst,
+		ratelimit.Shared(redislimit.New(client), *name))
+	shared := breaker.New(*name, breaker.ConsecutiveFailures(3),
+		breaker.OpenFor(500*time.Millisecond),
 		breaker.Shared(redisbreaker.New(client)))
-	c := httpx.New(httpx.WithPolicy(retry.Chain(limiter, shared, policies.Timeout(2*time.Second))), httpx.Header("X-Member", *id))
+	c := httpx.New(httpx.WithPolicy(retry.Chain(limiter, shared, policies.Timeout(2*time.Second))),
+		httpx.Header("X-Member", *id))
 
 	ctx, cancel := context.WithDeadline(ctx, time.Unix(0, *until))
 	defer cancel()

@@ -69,18 +69,25 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 	fs := flag.NewFlagSet("scrape", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&c.pages, "pages", 600, "pages of the embedded site")
-	fs.StringVar(&c.rule, "rule", "bucket", "the limit of the embedded site: "+strings.Join(ruleNames(), ", "))
+	fs.StringVar(&c.rule, "rule", "bucket",
+		"the limit of the embedded site: "+strings.Join(ruleNames(), ", "))
 	fs.IntVar(&c.workers, "workers", 8, "requests at a time")
 	fs.StringVar(&c.only, "only", "", "run one scraper only: plain, backoff or reprise")
-	fs.StringVar(&c.out, "out", "", "directory that reprise's pages go to, with one JSON line each in pages.jsonl")
-	fs.BoolVar(&c.resume, "resume", false, "go on with the pages in -out: none of them is fetched again")
+	fs.StringVar(&c.out, "out", "",
+		"directory that reprise's pages go to, with one JSON line each in pages.jsonl")
+	fs.BoolVar(&c.resume, "resume", false,
+		"go on with the pages in -out: none of them is fetched again")
 	fs.StringVar(&c.picture, "picture", "scrape.png", "where the picture goes; empty: none")
-	fs.StringVar(&c.base, "base", "", "fetch a real site, by reprise only: its address; with -links or -sitemap")
+	fs.StringVar(&c.base, "base", "",
+		"fetch a real site, by reprise only: its address; with -links or -sitemap")
 	fs.StringVar(&c.links, "links", "", "file with the addresses to fetch from -base, one a line")
-	fs.StringVar(&c.sitemap, "sitemap", "", "address of a sitemap with the pages to fetch from -base")
-	fs.StringVar(&c.agent, "agent", "examplebot/1.0", "name that -base is told, as robots.txt knows it")
+	fs.StringVar(&c.sitemap, "sitemap", "",
+		"address of a sitemap with the pages to fetch from -base")
+	fs.StringVar(&c.agent, "agent", "examplebot/1.0",
+		"name that -base is told, as robots.txt knows it")
 	fs.Uint64Var(&c.seed, "seed", 1, "of what the embedded site does at random")
-	fs.BoolVar(&c.careful, "careful", false, "reprise never risks a fifth refusal within a minute; slower")
+	fs.BoolVar(&c.careful, "careful", false,
+		"reprise never risks a fifth refusal within a minute; slower")
 	fs.BoolVar(&c.quick, "quick", false, "a smaller site, in half a minute")
 	err = fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

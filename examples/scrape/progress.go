@@ -78,7 +78,8 @@ func (p *progress) tell() {
 		of = fmt.Sprintf(" of %d", p.want)
 	}
 	rate := float64(p.pages) / max(.001, took.Seconds())
-	text := fmt.Sprintf("%-8s %4d%s pages in %5.1f s, %.1f/s", p.name, p.pages, of, took.Seconds(), rate)
+	text := fmt.Sprintf("%-8s %4d%s pages in %5.1f s, %.1f/s",
+		p.name, p.pages, of, took.Seconds(), rate)
 	if p.doing != nil {
 		text += "; " + p.doing()
 	}

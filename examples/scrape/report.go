@@ -80,8 +80,10 @@ func draw(file string, results []result, l limit) error {
 		plots[i] = []*plot.Plot{p}
 	}
 	height := vg.Length(len(results)) * 1.5 * vg.Inch
-	canvas := vgimg.NewWith(vgimg.UseWH(9*vg.Inch, height), vgimg.UseDPI(140), vgimg.UseBackgroundColor(color.White))
-	tiles := vgdraw.Tiles{Rows: len(results), Cols: 1, PadY: 4, PadTop: 4, PadBottom: 4, PadLeft: 4, PadRight: 14}
+	canvas := vgimg.NewWith(vgimg.UseWH(9*vg.Inch, height), vgimg.UseDPI(140),
+		vgimg.UseBackgroundColor(color.White))
+	tiles := vgdraw.Tiles{Rows: len(results), Cols: 1, PadY: 4, PadTop: 4, PadBottom: 4, PadLeft: 4,
+		PadRight: 14}
 	for i, row := range plot.Align(plots, tiles, vgdraw.New(canvas)) {
 		plots[i][0].Draw(row[0])
 	}
@@ -101,7 +103,8 @@ func panel(r result, l limit, longest float64) (*plot.Plot, error) {
 	requests, _, violations, bans, _ := r.counts()
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("%s: %d of %d pages in %.3g s; %d requests, %s, %s",
-		r.name, r.pages, r.want, r.took.Seconds(), requests, count(violations, "violation"), count(bans, "ban"))
+		r.name, r.pages, r.want, r.took.Seconds(),
+		requests, count(violations, "violation"), count(bans, "ban"))
 	p.Title.TextStyle.Font.Size = 13
 	p.Title.Padding = 3
 	p.Y.Label.Text = "requests/s"
@@ -155,7 +158,8 @@ func area(outline plotter.XYs, fill color.Color) *plotter.Polygon {
 func steps(perSecond []float64, top float64) plotter.XYs {
 	outline := plotter.XYs{{}}
 	for i, n := range perSecond {
-		outline = append(outline, plotter.XY{X: float64(i), Y: min(n, top)}, plotter.XY{X: float64(i + 1), Y: min(n, top)})
+		outline = append(outline, plotter.XY{X: float64(i), Y: min(n, top)},
+			plotter.XY{X: float64(i + 1), Y: min(n, top)})
 	}
 	return append(outline, plotter.XY{X: float64(len(perSecond))})
 }

@@ -204,7 +204,8 @@ func once(ctx context.Context, agent, page string) (document, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		status := httpx.StatusError{Code: resp.StatusCode, Status: resp.Status, Method: req.Method, URL: page}
+		status := httpx.StatusError{Code: resp.StatusCode, Status: resp.Status, Method: req.Method,
+			URL: page}
 		return document{}, &status
 	}
 	return decode(resp)

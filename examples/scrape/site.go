@@ -26,12 +26,14 @@ type limit struct {
 
 // jail bans for 20 s who violates a limit ten times within a minute.
 func jail() *limitertest.Ban {
-	return &limitertest.Ban{After: 10, Within: time.Minute, For: 20 * time.Second, Answer: limitertest.Forbidden}
+	return &limitertest.Ban{After: 10, Within: time.Minute, For: 20 * time.Second,
+		Answer: limitertest.Forbidden}
 }
 
 var rules = map[string]limit{
 	"bucket": {"15/s, bursts of 10; the tenth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
-		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.TooMany, Ban: jail()}
+		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.TooMany,
+			Ban: jail()}
 	}},
 	"nginx": {"nginx: limit_req 15/s, burst 10, nodelay; the tenth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
 		s := limitertest.Nginx(15, 10, true)
@@ -45,10 +47,12 @@ var rules = map[string]limit{
 		return limitertest.Cloudflare(60, 4*time.Second, 20*time.Second, true)
 	}},
 	"captcha": {"15/s, bursts of 10; beyond it a captcha", 15, 10, func() *limitertest.Server {
-		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.Captcha, Ban: jail()}
+		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.Captcha,
+			Ban: jail()}
 	}},
 	"window": {"150 requests in 10 s, told by X-RateLimit fields", 15, 150, func() *limitertest.Server {
-		return &limitertest.Server{Rule: limitertest.Fixed(150, 10*time.Second, 0), Refuse: limitertest.TooMany, Headers: true, Ban: jail()}
+		return &limitertest.Server{Rule: limitertest.Fixed(150, 10*time.Second, 0),
+			Refuse: limitertest.TooMany, Headers: true, Ban: jail()}
 	}},
 }
 

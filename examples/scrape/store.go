@@ -51,7 +51,8 @@ func openStore(c config, base string) (*store, error) {
 	name := filepath.Join(s.dir, "pages.jsonl")
 	if !c.resume {
 		if old, err := os.Stat(name); err == nil && old.Size() > 0 {
-			return nil, fmt.Errorf("-out %s: there are pages in it: -resume goes on with them", s.dir)
+			return nil, fmt.Errorf("-out %s: there are pages in it: -resume goes on with them",
+				s.dir)
 		}
 	}
 	if s.lines, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644); err != nil {

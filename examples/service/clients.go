@@ -93,7 +93,8 @@ func (c cashier) pay(ctx context.Context, base string, order string, cents int) 
 	if err != nil {
 		return payment{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/payments", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/payments",
+		bytes.NewReader(body))
 	if err != nil {
 		return payment{}, err
 	}

@@ -63,7 +63,8 @@ func load(file string) (c config, err error) {
 	}
 	for _, d := range []struct{ name, url string }{{"catalog", c.Catalog.URL}, {"payments", c.Payments.URL}} {
 		if u, err := url.Parse(d.url); d.url != "" && (err != nil || u.Host == "") {
-			return c, fmt.Errorf("%s: %s.url %q: must be an address such as http://10.0.0.7:8080", name, d.name, d.url)
+			return c, fmt.Errorf("%s: %s.url %q: must be an address such as http://10.0.0.7:8080",
+				name, d.name, d.url)
 		}
 	}
 	return c, nil
@@ -82,7 +83,8 @@ func place(text []byte, err error) error {
 	default:
 		return err
 	}
-	return fmt.Errorf("line %d: %w", 1+bytes.Count(text[:min(int(offset), len(text))], []byte("\n")), err)
+	return fmt.Errorf("line %d: %w",
+		1+bytes.Count(text[:min(int(offset), len(text))], []byte("\n")), err)
 }
 
 // duration is one as Go writes it: "250ms".

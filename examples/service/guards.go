@@ -39,16 +39,19 @@ func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 	}
 	// Half of the requests may be sheddable: they wait at the back and go first. Nobody waits
 	// longer than a person would.
-	g.front = watch("front", policies.NewAdaptive(policies.Named("front"), policies.StartLimit(c.Front.Start),
+	g.front = watch("front", policies.NewAdaptive(policies.Named("front"),
+		policies.StartLimit(c.Front.Start),
 		policies.Between(4, c.Front.Most), policies.QueueOf(c.Front.Queue), policies.MaxWait(500*time.Millisecond)))
 	g.catalog = watch("catalog", outgoing("catalog", c.Catalog, stop))
 	g.payments = watch("payments", outgoing("payments", c.Payments, stop))
 	g.orders = watch("orders", retry.Chain(
-		policies.Exponential(policies.Attempts(3), policies.Initial(5*time.Millisecond), policies.StopOn(stop)),
+		policies.Exponential(policies.Attempts(3), policies.Initial(5*time.Millisecond),
+			policies.StopOn(stop)),
 		policies.Timeout(time.Second),
 		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))),
 	))
-	g.receipts = watch("receipts", policies.NewBulkhead(c.Workers, 1000, policies.Named("receipts")))
+	g.receipts = watch("receipts",
+		policies.NewBulkhead(c.Workers, 1000, policies.Named("receipts")))
 	return g, errors.Join(errs...)
 }
 
@@ -56,10 +59,13 @@ func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 // overload; then the rate; then the breaker, which counts every attempt; then each attempt's time.
 func outgoing(name string, d dependency, stop <-chan struct{}) retry.Policy {
 	return retry.Chain(
-		policies.Exponential(policies.Attempts(d.Attempts), policies.Initial(20*time.Millisecond), policies.StopOn(stop),
+		policies.Exponential(policies.Attempts(d.Attempts), policies.Initial(20*time.Millisecond),
+			policies.StopOn(stop),
 			policies.WithBudget(policies.NewRatioBudget(.2, 5))),
-		ratelimit.New(rate.Limit(d.Rate), d.Burst, ratelimit.Named(name), ratelimit.MaxWait(100*time.Millisecond)),
-		breaker.New(name, breaker.ConsecutiveFailures(d.Failures), breaker.OpenFor(time.Duration(d.Open))),
+		ratelimit.New(rate.Limit(d.Rate), d.Burst, ratelimit.Named(name),
+			ratelimit.MaxWait(100*time.Millisecond)),
+		breaker.New(name, breaker.ConsecutiveFailures(d.Failures),
+			breaker.OpenFor(time.Duration(d.Open))),
 		policies.Timeout(time.Duration(d.Timeout)),
 	)
 }
@@ -67,7 +73,8 @@ func outgoing(name string, d dependency, stop <-chan struct{}) retry.Policy {
 // bareGuards is what services have that do not think of it: three attempts, at once.
 func bareGuards() *guards {
 	naive := policies.Constant(0, policies.Attempts(3))
-	return &guards{front: retry.Chain(), catalog: naive, payments: naive, orders: naive, receipts: retry.Chain(), page: retrydebug.New()}
+	return &guards{front: retry.Chain(), catalog: naive, payments: naive, orders: naive,
+		receipts: retry.Chain(), page: retrydebug.New()}
 }
 
 // broken reports what a health check should know: which breakers are open.

@@ -35,9 +35,11 @@ func phases(quick bool) []phase {
 	}
 	return []phase{
 		{"calm", 4 * s, usualVisitors, nil},
-		{"outage: the catalog hangs", 6 * s, usualVisitors, func(w *world) { w.catalog.hangs.Store(true) }},
+		{"outage: the catalog hangs", 6 * s, usualVisitors,
+			func(w *world) { w.catalog.hangs.Store(true) }},
 		{"after it", 4 * s, usualVisitors, nil},
-		{"brownout: the catalog is 4 times slower", 6 * s, usualVisitors, func(w *world) { w.catalog.takes.Store(int64(4 * catalogTakes)) }},
+		{"brownout: the catalog is 4 times slower", 6 * s, usualVisitors,
+			func(w *world) { w.catalog.takes.Store(int64(4 * catalogTakes)) }},
 		{"after it", 4 * s, usualVisitors, nil},
 		{"overload: 4 times the visitors", 6 * s, 4 * usualVisitors, nil},
 		{"after it", 4 * s, usualVisitors, nil},
@@ -82,7 +84,8 @@ func loadRun(ctx context.Context, c config, bare bool, plan []phase) (r run, err
 	if err != nil {
 		return r, err
 	}
-	l := &loader{base: "http://" + s.address, begin: time.Now(), client: &http.Client{Timeout: leaves, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}}
+	l := &loader{base: "http://" + s.address, begin: time.Now(),
+		client: &http.Client{Timeout: leaves, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}}
 	if r.name = "guarded"; bare {
 		r.name = "bare"
 	}

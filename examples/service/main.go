@@ -50,7 +50,8 @@ type flags struct {
 func parse(args []string, stdout io.Writer) (f flags, err error) {
 	fs := flag.NewFlagSet("service", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&f.config, "config", "", "file with the configuration; empty: config.json as it is built in")
+	fs.StringVar(&f.config, "config", "",
+		"file with the configuration; empty: config.json as it is built in")
 	fs.StringVar(&f.listen, "listen", "", "serve at this address until interrupted")
 	fs.BoolVar(&f.load, "load", false, "run the load, with the guards and without, in 70 s")
 	fs.BoolVar(&f.quick, "quick", false, "the load in 20 s")
@@ -188,7 +189,8 @@ func tour(ctx context.Context, out io.Writer, base string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%-4s %-12s %d  %s\n", method, step.path, resp.StatusCode, strings.TrimSpace(string(text)))
+		fmt.Fprintf(out, "%-4s %-12s %d  %s\n", method, step.path, resp.StatusCode,
+			strings.TrimSpace(string(text)))
 	}
 	return nil
 }

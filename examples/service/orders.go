@@ -33,7 +33,8 @@ func openOrders(dsn string, guard retry.Policy) (*orders, error) {
 // add returns the order's number.
 func (o *orders) add(ctx context.Context, p product, paid payment) (int64, error) {
 	return retry.Do(ctx, o.guard, func(ctx context.Context) (int64, error) {
-		r, err := o.db.ExecContext(ctx, `INSERT INTO orders (product, cents, payment) VALUES (?, ?, ?)`, p.ID, p.Cents, paid.Reference)
+		r, err := o.db.ExecContext(ctx,
+			`INSERT INTO orders (product, cents, payment) VALUES (?, ?, ?)`, p.ID, p.Cents, paid.Reference)
 		if err != nil {
 			return 0, err
 		}

@@ -13,7 +13,8 @@ import (
 )
 
 var (
-	colors  = []color.Color{color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 0xff}, color.RGBA{R: 0xc5, G: 0x30, B: 0x30, A: 0xff}}
+	colors = []color.Color{color.RGBA{R: 0x2b, G: 0x6c, B: 0xb0, A: 0xff},
+		color.RGBA{R: 0xc5, G: 0x30, B: 0x30, A: 0xff}}
 	trouble = color.NRGBA{R: 0xd0, G: 0xa0, B: 0x20, A: 0x38}
 )
 
@@ -29,7 +30,8 @@ func picture(file string, plan []phase, runs []run) error {
 		{order, "orders (critical): good answers, %", figures.share, 105},
 		{visit, "visitors (sheddable): good answers, %", figures.share, 105},
 		{order, "orders: p99 in seconds", func(f figures) float64 { return f.p99.Seconds() }, 3.2},
-		{visit, "visitors: p99 in seconds", func(f figures) float64 { return f.p99.Seconds() }, 3.2},
+		{visit, "visitors: p99 in seconds", func(f figures) float64 { return f.p99.Seconds() },
+			3.2},
 	}
 	plots := make([][]*plot.Plot, len(rows))
 	for i, row := range rows {
@@ -58,7 +60,8 @@ func picture(file string, plan []phase, runs []run) error {
 		plots[i] = []*plot.Plot{p}
 	}
 	canvas := vgsvg.New(9*vg.Inch, vg.Length(len(rows))*1.7*vg.Inch)
-	tiles := draw.Tiles{Rows: len(rows), Cols: 1, PadY: 8, PadTop: 6, PadBottom: 6, PadLeft: 6, PadRight: 12}
+	tiles := draw.Tiles{Rows: len(rows), Cols: 1, PadY: 8, PadTop: 6, PadBottom: 6, PadLeft: 6,
+		PadRight: 12}
 	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
 		plots[i][0].Draw(row[0])
 	}
@@ -79,14 +82,16 @@ func shade(p *plot.Plot, plan []phase, most float64, names bool) error {
 	for _, ph := range plan {
 		end := at + ph.lasts.Seconds()
 		if ph.trouble != nil || ph.visitors > usualVisitors {
-			area, err := plotter.NewPolygon(plotter.XYs{{X: at, Y: 0}, {X: end, Y: 0}, {X: end, Y: most}, {X: at, Y: most}})
+			area, err := plotter.NewPolygon(plotter.XYs{{X: at, Y: 0}, {X: end, Y: 0},
+				{X: end, Y: most}, {X: at, Y: most}})
 			if err != nil {
 				return err
 			}
 			area.Color, area.LineStyle.Width, area.LineStyle.Color = trouble, 0, color.Transparent
 			p.Add(area)
 			if names {
-				label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: at, Y: 4}}, Labels: []string{" " + ph.name}})
+				label, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{{X: at, Y: 4}},
+					Labels: []string{" " + ph.name}})
 				if err != nil {
 					return err
 				}

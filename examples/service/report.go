@@ -77,6 +77,7 @@ func report(out io.Writer, plan []phase, runs []run) {
 			}
 		}
 		fmt.Fprintf(out, "%s: %d of %d requests good, %d of them orders; work begun for callers who had gone: %d\n",
-			r.name, good, len(r.samples), r.figures(order, func(s sample) bool { return true }).good, r.late)
+			r.name, good, len(r.samples), r.figures(order,
+				func(s sample) bool { return true }).good, r.late)
 	}
 }

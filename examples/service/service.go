@@ -124,7 +124,8 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request, value any, err 
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(value) // the reader has gone away
 		return
-	case errors.Is(err, sql.ErrNoRows), errors.As(err, &status) && status.Code == http.StatusNotFound:
+	case errors.Is(err, sql.ErrNoRows),
+		errors.As(err, &status) && status.Code == http.StatusNotFound:
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}

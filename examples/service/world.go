@@ -34,7 +34,8 @@ func startBackend(slots int, takes time.Duration, answer func(*http.Request) str
 	}
 	b.url = "http://" + ln.Addr().String()
 	// It believes what its caller says of the deadline: our service is the only one.
-	guard := httpx.Guard(policies.NewBulkhead(10_000, 0), httpx.GuardTrust(func(*http.Request) bool { return true }))
+	guard := httpx.Guard(policies.NewBulkhead(10_000, 0),
+		httpx.GuardTrust(func(*http.Request) bool { return true }))
 	b.server = &http.Server{Handler: guard(b), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = b.server.Serve(ln) }()
 	return b, nil
