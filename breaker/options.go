@@ -102,7 +102,8 @@ func (c *config) atLeastOne(option string, n int) {
 }
 
 // ConsecutiveFailures opens the breaker after n failures without a success between them, however
-// far apart. It is the default, with n = 5, unless FailureRate or FailureCount is given.
+// far apart. It is the default, with n = 5, unless FailureRate or FailureCount is given. Elsewhere
+// this is FailureThreshold.
 func ConsecutiveFailures(n int) Option {
 	return func(c *config) { c.consecutive = n; c.atLeastOne("ConsecutiveFailures", n) }
 }

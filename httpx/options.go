@@ -89,7 +89,8 @@ func (c *config) err() error {
 }
 
 // WithPolicy sends every request through p instead of the default, policies.Exponential(). With
-// retry.Chain() there is one attempt. [AttemptLimit] holds under p too.
+// retry.Chain() there is one attempt. [AttemptLimit] holds under p too. Elsewhere this is WithRetry
+// or RetryMax.
 func WithPolicy(p retry.Policy) Option {
 	return func(c *config) {
 		if p == nil {
@@ -142,10 +143,11 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// RetryOn rejects responses for which one of ps is true, besides those that are rejected already. A
-// rejected response to a POST or PATCH is retried only with [RetryNonIdempotent] or an
-// Idempotency-Key. RetryOn and [RetryOnly] do for responses what policies.Classify does for other
-// calls: statuses are judged and marked before a policy sees them.
+// RetryOn rejects responses for which one of ps is true, besides those that are rejected already.
+// Elsewhere this is CheckRetry or a list of statuses: RetryOn(Status(404)). A rejected response to
+// a POST or PATCH is retried only with [RetryNonIdempotent] or an Idempotency-Key. RetryOn and
+// [RetryOnly] do for responses what policies.Classify does for other calls: statuses are judged and
+// marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
 		if c.transient == nil {

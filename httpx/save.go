@@ -17,11 +17,11 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Save gets url into a file, of any size in constant memory, and returns how many bytes it has. It
-// is retried like [Fetch], inside the client's chain, and a download that was cut goes on where it
-// was cut: in the next attempt, and in the next Save of the same url to the same file, also after
-// the process was killed. An attempt counts whatever it brought; with policies.ResetAfter one that
-// ran for long starts the count anew.
+// Save downloads url into a file, of any size in constant memory, and returns how many bytes the
+// file has. It is retried like [Fetch], inside the client's chain, and a download that was cut goes
+// on where it was cut: in the next attempt, and in the next Save of the same url to the same file,
+// also after the process was killed. An attempt counts whatever it brought; with
+// policies.ResetAfter one that ran for long starts the count anew.
 //
 // It goes on only if the server names the representation by a strong ETag (RFC 9110, section 8.8.3;
 // a weak one promises no equal bytes) and answers If-Range with the very part that is missing:

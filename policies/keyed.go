@@ -42,9 +42,9 @@ type keysConfig struct {
 	max int
 }
 
-// Keyed makes a policy of policies: key reads a call's key from its context, and create makes the
-// policy of a key when the first call with it comes. See [Keys.For] for keys that are not in the
-// context.
+// Keyed makes a policy of policies, as for limits per host: key reads a call's key from its
+// context, and create makes the policy of a key when the first call with it comes. See [Keys.For]
+// for keys that are not in the context.
 //
 //	policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) })
 //

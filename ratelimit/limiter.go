@@ -23,11 +23,12 @@ var ErrLimited = errors.New("rate limited")
 var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimited, context.DeadlineExceeded)
 
 // Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full
-// at first. A call that finds no token waits in line, the higher priority first
-// ([retry.WithPriority]) and first in first out within one. A call whose wait cannot fit its
-// deadline or [MaxWait] is rejected at once and takes nothing; so is a waiting call that others
-// overtake, as soon as it no longer fits. An abandoned wait leaves no trace and is a rejection too,
-// so that the policies further out know that the callee was not reached.
+// at first. It has no Wait, Allow or Reserve: a call is sent through it by retry.Do, and waits;
+// with MaxWait(0) it goes at once or is rejected. A call that finds no token waits in line, the
+// higher priority first ([retry.WithPriority]) and first in first out within one. A call whose wait
+// cannot fit its deadline or [MaxWait] is rejected at once and takes nothing; so is a waiting call
+// that others overtake, as soon as it no longer fits. An abandoned wait leaves no trace and is a
+// rejection too, so that the policies further out know that the callee was not reached.
 //
 // A call that was rejected further in (an open breaker) gives its token back. The token can be
 // spent from then on: if calls are held further in while the bucket fills again, and are then
