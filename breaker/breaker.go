@@ -81,7 +81,7 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	if p.flight != nil && p.flight.probe != nil {
 		result = b.probe(ctx, p, next)
 	} else {
-		result = next.Do(ctx)
+		result = next.At(0).Do(ctx)
 	}
 	return result
 }

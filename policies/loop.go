@@ -50,7 +50,7 @@ func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	if inner && (l.outermost || retry.RemoteLoop(ctx)) {
 		return next.Do(ctx)
 	}
-	begun := now()
+	begun := next.Clock()
 	if l.maxCalls > 0 || inner && creditOf(ctx) != nil {
 		return l.metered(ctx, next, begun)
 	}

@@ -209,7 +209,9 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	t, err := l.admit(ctx, next.Now(), n)
+	clock := next.Clock()
+	now := retry.TimeOf(clock)
+	t, err := l.admit(ctx, now, n)
 	if l.shared && retry.Observed(ctx) {
 		l.tellNews(ctx)
 	}
@@ -223,7 +225,10 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 		}
 	}()
 	if retry.Observed(ctx) {
-		l.tellAdmitted(ctx)
+		l.tellAdmitted(ctx, t.at)
+	}
+	if t.at == now { // it did not wait
+		next = next.At(clock)
 	}
 	o = void // its token is spent, but a probe frees its place
 	err = next.Do(ctx)

@@ -119,14 +119,15 @@ func (l *Limiter) describe(remark string) string {
 }
 
 // tellAdmitted tells observers what is left after an admission.
-func (l *Limiter) tellAdmitted(ctx context.Context) {
+func (l *Limiter) tellAdmitted(ctx context.Context, at time.Time) {
 	if l.shadow {
 		return
 	}
 	l.mu.Lock()
-	q := l.quota(l.tick())
+	at = l.seen(at)
+	q := l.quota(at)
 	l.mu.Unlock()
-	retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: q})
+	retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: q, Time: at})
 }
 
 // tellNews tells observers what has become of the stores that its sources ask.
@@ -149,8 +150,11 @@ func (l *Limiter) tellNews(ctx context.Context) {
 func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 	held := max(0, l.opens(now).Sub(now))
 	for i, s := range l.sources {
-		limit, burst := s.limit(), s.burst()
-		if limit == rate.Inf {
+		limit, burst := l.asked.limit, l.asked.burst // what others cannot change need not be asked for
+		if l.shared {
+			limit, burst = s.limit(), s.burst()
+		}
+		if math.IsInf(float64(limit), 1) || limit == rate.Inf {
 			continue
 		}
 		q := retry.Quota{Limit: burst}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Chain puts policies around each other: the first is the outermost.
@@ -32,6 +33,7 @@ func Chain(ps ...Policy) Policy {
 		return members[0]
 	}
 	c := &chain{members: members}
+	c.lead, c.rest = leading(members)
 	if c.err = c.Validate(); c.err == nil {
 		c.loops, c.guard = front(members)
 	}
@@ -41,6 +43,8 @@ func Chain(ps ...Policy) Policy {
 type chain struct {
 	members []Policy
 	err     error    // what Validate says of the members
+	lead    *observe // the first members, if they are Observes
+	rest    []Policy // the others
 	loops   []passer // the members around guard
 	guard   refuser  // nil: there is none behind the loops
 }
@@ -55,16 +59,22 @@ func (c *chain) Do(ctx context.Context, next Next) error {
 	if len(c.members) == 0 {
 		return next.Do(ctx)
 	}
-	rest := Next{rest: c.members[1:], end: next.end}
+	rest := Next{rest: c.rest, end: next.end}
 	if len(next.rest) > 0 { // a chain that a policy inside another chain runs, as Keyed does
-		rest.end = &enclosing{next}
+		rest.end = &enclosing{Next{rest: next.rest, end: next.end}}
 	}
-	return c.members[0].Do(ctx, rest)
+	if c.lead != nil {
+		return c.lead.Do(ctx, rest)
+	}
+	rest.rest = c.rest[1:]
+	return c.rest[0].Do(ctx, rest)
 }
 
 type enclosing struct{ next Next }
 
-func (e *enclosing) run(ctx context.Context) error { return e.next.Do(ctx) }
+func (e *enclosing) run(ctx context.Context, at time.Duration) error {
+	return e.next.At(at).Do(ctx)
+}
 
 // Validate joins what the members report.
 func (c *chain) Validate() error {

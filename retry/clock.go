@@ -1,6 +1,9 @@
 package retry
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // epoch makes reading the clock cheap: a difference needs the monotonic reading only. It lies so
 // far back that the readings are positive in a testing/synctest bubble too, where it is the year
@@ -13,7 +16,13 @@ const century = 100 * 365 * 24 * time.Hour
 // the policy that stands next in the chain need not read it again. It holds for that policy alone
 // and not for those further in, because time may pass in between: in a queue, or in a policy that
 // does not hand the clock on.
+//
+// At(0) hands on what was handed to the policy itself, if anything was: for one that does not read
+// the clock and calls next at once.
 func (n Next) At(clock time.Duration) Next {
+	if clock == 0 {
+		clock = n.at
+	}
 	n.at = -clock
 	return n
 }
@@ -31,6 +40,31 @@ func (n Next) Clock() time.Duration {
 // Now is [TimeOf] Clock.
 func (n Next) Now() time.Time { return TimeOf(n.Clock()) }
 
-// TimeOf is the time of a reading of Next.Clock, with a monotonic reading. If the wall clock was
-// set since the program began its date differs from that of time.Now.
-func TimeOf(clock time.Duration) time.Time { return epoch.Add(clock) }
+// TimeOf is a reading of the clock as a time with a monotonic reading.
+func TimeOf(clock time.Duration) time.Time {
+	if d := dated.Load(); d != nil && near(clock, d.clock) {
+		return d.time.Add(clock - d.clock)
+	}
+	return newDate(clock)
+}
+
+// date is one moment by both clocks, and the date of those around it: to look at both clocks costs
+// twice as much as to look at one. The wall clock may be set, so a date does not hold for long.
+type date struct {
+	clock time.Duration
+	time  time.Time
+}
+
+var dated atomic.Pointer[date]
+
+func near(a, b time.Duration) bool { return uint64(a-b+time.Second) <= uint64(2*time.Second) }
+
+// newDate is TimeOf by both clocks.
+func newDate(clock time.Duration) time.Time {
+	now := time.Now()
+	d := date{now.Sub(epoch), now}
+	if near(clock, d.clock) {
+		dated.Store(new(d))
+	}
+	return now.Add(clock - d.clock)
+}

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -9,7 +10,7 @@ import (
 // Kind says what an event tells of.
 type Kind uint8
 
-// The kinds of events. The zero Kind is not valid.
+// The kinds of events. The zero Kind is none of them.
 const (
 	KindCall   Kind = iota + 1 // a call of the guarded function is over: Took, Err
 	KindWait                   // a policy has made the call wait: Wait asked, Took used
@@ -56,97 +57,212 @@ type Observer func(context.Context, Event)
 //
 // [LogTo] and [Record.Add] are observers. For OpenTelemetry metrics and spans, and so for
 // Prometheus, there is otelretry.Observer in the module retry/otelretry.
-func Observe(o Observer) Policy { return observe(o) }
+//
+// It is cheapest as the first member of the chain that is given to [Do], also if there are several:
+// then it allocates nothing.
+func Observe(o Observer) Policy { return newObserve([]Observer{o}) }
 
-type observe Observer
-
-func (o observe) Do(ctx context.Context, next Next) error {
-	if o == nil {
-		return errNilObserver
-	}
-	around := scopeOf(ctx).load()
-	// One allocation holds the node in the context and the observer's count of calls.
-	in := &struct {
-		inner
-		watch
-	}{inner{st: *around}, watch{observer: Observer(o), outer: around.watch}}
-	w := &in.watch
-	in.st.watch, in.st.at = w, beside
-	in.Context = ctx
-	in.state.Store(&in.st)
-
-	start := time.Now()
-	err := errAborted
-	defer func() {
-		end := time.Now()
-		o(ctx, Event{
-			Kind: KindDone, Attempt: Attempt(ctx), Depth: around.depth,
-			Took: end.Sub(start), Calls: int(w.calls.Load()), Err: err, Time: end,
-		})
-	}()
-	if ended := Ended(ctx); ended != nil {
-		err = ended
-		return err
-	}
-	err = next.Do(&in.inner)
-	return err
+// observe is a row of observers, innermost first. It keeps the states of all calls that have
+// nothing else around them.
+type observe struct {
+	observers []Observer
+	watch     watch
+	around    state
+	tries     [8]state
+	err       error
 }
 
-func (o observe) Validate() error {
-	if o == nil {
-		return errNilObserver
+func newObserve(observers []Observer) *observe {
+	p := &observe{observers: observers}
+	if slices.ContainsFunc(observers, func(o Observer) bool { return o == nil }) {
+		p.err = errNilObserver
+	}
+	p.watch = watch{by: p}
+	p.around = state{watch: &p.watch, at: beside, tries: &p.tries}
+	p.tries = triesOver(&p.around)
+	return p
+}
+
+// leading makes one of the Observes that a chain begins with. It belongs to the chain alone, so
+// that [Do] may open the scope of a call for it.
+func leading(members []Policy) (lead *observe, rest []Policy) {
+	var observers []Observer
+	for rest = members; len(rest) > 0; rest = rest[1:] {
+		o, ok := rest[0].(*observe)
+		if !ok {
+			break
+		}
+		observers = append(slices.Clone(o.observers), observers...)
+	}
+	if observers == nil {
+		return nil, members
+	}
+	return newObserve(observers), rest
+}
+
+// leadOf returns the observers that open the scope of a call of p: p if it is an Observe, or what the chain
+// begins with.
+func leadOf(p Policy) *observe {
+	switch p := p.(type) {
+	case *chain:
+		return p.lead
+	case *observe:
+		return p
 	}
 	return nil
 }
 
-// Idle is true: an Observe holds nothing.
-func (o observe) Idle() bool { return true }
-
-func (o observe) String() string { return "observe" }
-
-// watch is a list of observers, innermost first.
-type watch struct {
-	observer Observer
-	outer    *watch
-	calls    atomic.Int64
+func (p *observe) Do(ctx context.Context, next Next) (err error) {
+	if p.err != nil {
+		return p.err
+	}
+	begun := next.Clock()
+	in, calls := p.open(ctx)
+	err = errAborted
+	defer func() { p.done(ctx, begun, calls.Load(), err) }()
+	if ended := Ended(ctx); ended != nil {
+		err = ended
+		return err
+	}
+	err = next.At(begun).Do(in)
+	return err
 }
 
-func watchers(ctx context.Context) *watch { return scopeOf(ctx).load().watch }
+// open returns the context that p observes in, and the count of calls made with it.
+func (p *observe) open(ctx context.Context) (context.Context, *atomic.Int64) {
+	if w, ok := ctx.(*watched); ok && w.by == p {
+		return w, &w.calls
+	}
+	around := scopeOf(ctx).load()
+	n := &observed{inner: inner{st: *around}}
+	n.watch = watch{by: p, outer: around.watch, calls: &n.calls}
+	n.st.watch, n.st.at, n.st.tries, n.st.under = &n.watch, beside, nil, nil
+	n.Context = ctx
+	n.state.Store(&n.st)
+	return &n.inner, &n.calls
+}
+
+// done tells of the end of what p was around.
+func (p *observe) done(ctx context.Context, begun time.Duration, calls int64, err error) {
+	end := Next{}.Clock()
+	tellAll(p.observers, ctx, &Event{
+		Kind: KindDone, Attempt: Attempt(ctx), Depth: Depth(ctx),
+		Took: end - begun, Calls: int(calls), Err: err, Time: TimeOf(end),
+	})
+}
+
+// tellAll tells every one, also if one of them panics.
+func tellAll(observers []Observer, ctx context.Context, e *Event) {
+	if len(observers) > 1 {
+		defer tellAll(observers[1:], ctx, e)
+	}
+	observers[0](ctx, *e)
+}
+
+func (p *observe) Validate() error { return p.err }
+
+// Idle is true: an Observe holds nothing.
+func (p *observe) Idle() bool { return true }
+
+func (p *observe) String() string { return "observe" }
+
+// watched is the scope of a Do whose policy begins with an Observe, which needs no node of its own.
+type watched struct {
+	scope
+	by    *observe // nil: it needs a node
+	calls atomic.Int64
+}
+
+func (w *watched) Value(key any) any {
+	if key == any(w.by) {
+		return w
+	}
+	return w.scope.Value(key)
+}
+
+// open is that of a scope, and has by observe in it if nothing else is around.
+func (w *watched) open(ctx context.Context, outer *scope) {
+	w.scope.open(ctx, outer)
+	if w.state.Load() == nil {
+		w.state.Store(&w.by.around)
+	} else {
+		w.by = nil
+	}
+}
+
+// observed is the node of an Observe that is not the first of its Do, or that has a loop or
+// another Observe around it.
+type observed struct {
+	inner
+	watch watch
+	calls atomic.Int64
+}
+
+// watch is a list of Observes around a call, innermost first.
+type watch struct {
+	by    *observe
+	outer *watch
+	calls *atomic.Int64 // nil: those of the watched scope
+}
 
 // Observed reports whether there is an Observe around ctx: for a policy whose events cost something
 // to make.
-func Observed(ctx context.Context) bool { return watchers(ctx) != nil }
+func Observed(ctx context.Context) bool {
+	if s, ok := ctx.(*scope); ok { // so that it is inlined
+		return s.observed()
+	}
+	return scopeAround(ctx).observed()
+}
+
+func (s *scope) observed() bool { return s.load().watch != nil }
 
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
 // it decides. If they are zero, Attempt and Depth are filled in from ctx, and Time with the
 // present. A loop stands outside of its own attempts, so it sets Attempt and Depth itself.
-func Emit(ctx context.Context, e Event) {
-	st := scopeOf(ctx).load()
-	if st.watch == nil {
-		return
-	}
-	if e.Attempt == 0 {
-		e.Attempt = max(1, st.attempt)
-	}
-	if e.Depth == 0 {
-		e.Depth = st.depth
-	}
-	if e.Time.IsZero() {
-		e.Time = time.Now()
-	}
-	for w := st.watch; w != nil; w = w.outer {
-		if e.Kind == KindCall {
-			w.calls.Add(1)
-		}
-		w.observer(ctx, e)
+func Emit(ctx context.Context, e Event) { emit(ctx, &e) }
+
+func emit(ctx context.Context, e *Event) {
+	if st := scopeOf(ctx).load(); st.watch != nil {
+		st.tell(ctx, e)
 	}
 }
 
-// observed runs call and tells of it, also when it panics.
-func observed(ctx context.Context, call func(context.Context) error) error {
-	start := time.Now()
-	err := errAborted
-	defer func() { Emit(ctx, Event{Kind: KindCall, Took: time.Since(start), Err: err}) }()
-	err = call(ctx)
-	return err
+// tell requires that somebody observes.
+func (st *state) tell(ctx context.Context, e *Event) {
+	if e.Attempt == 0 {
+		e.Attempt = max(1, int(st.attempt))
+	}
+	if e.Depth == 0 {
+		e.Depth = int(st.depth)
+	}
+	if e.Time.IsZero() {
+		e.Time = Next{}.Now()
+	}
+	for w := st.watch; w != nil; w = w.outer {
+		if e.Kind == KindCall {
+			w.count(ctx)
+		}
+		for _, o := range w.by.observers {
+			o(ctx, *e)
+		}
+	}
+}
+
+// called tells of a call that began at the given reading of the clock and is over.
+func (st *state) called(ctx context.Context, begun time.Duration, err error) {
+	end := Next{}.Clock()
+	st.tell(ctx, &Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
+}
+
+// count notes a call that was made with ctx.
+func (w *watch) count(ctx context.Context) {
+	if w.calls != nil {
+		w.calls.Add(1)
+		return
+	}
+	if n, ok := ctx.(*watched); ok && n.by == w.by {
+		n.calls.Add(1)
+	} else if n, ok := ctx.Value(w.by).(*watched); ok {
+		n.calls.Add(1)
+	}
 }

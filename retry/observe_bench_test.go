@@ -2,27 +2,121 @@ package retry_test
 
 import (
 	"context"
+	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/retry"
 )
 
-// BenchmarkObserve is what an observer that only counts costs a call:
+// usual is the chain that most calls go through.
+func usual() []retry.Policy {
+	return []retry.Policy{policies.Exponential(), ratelimit.New(1e9, 1e9), breaker.New("bench")}
+}
+
+// BenchmarkObserve is what an observer that only counts adds to a call that succeeds at once
+// through a loop, a limiter and a breaker. Calls with and without it take turns, and "ns-more" is
+// the median of the differences: it does not depend on what else the machine does.
 //
 //	go test -run '^$' -bench Observe -benchmem ./retry
 func BenchmarkObserve(b *testing.B) {
 	var events atomic.Int64
-	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
-	for name, p := range map[string]retry.Policy{
-		"off": pass,
-		"on":  retry.Chain(retry.Observe(func(context.Context, retry.Event) { events.Add(1) }), pass),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				_ = retry.Run(b.Context(), p, func(context.Context) error { return nil })
-			}
+	count := retry.Observe(func(context.Context, retry.Event) { events.Add(1) })
+	compare(b, retry.Chain(usual()...), retry.Chain(append([]retry.Policy{count}, usual()...)...))
+	if events.Load() == 0 {
+		b.Error("nothing was told")
+	}
+}
+
+// BenchmarkUnobserved is what it costs n policies that do nothing to ask whether anybody observes.
+func BenchmarkUnobserved(b *testing.B) {
+	for _, n := range []int{1, 8} {
+		without := make([]retry.Policy, n)
+		with := make([]retry.Policy, n)
+		for i := range n {
+			without[i] = retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+			with[i] = retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				if retry.Observed(ctx) {
+					retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: "test"})
+				}
+				return next.Do(ctx)
+			})
+		}
+		b.Run("policies="+string(rune('0'+n)), func(b *testing.B) {
+			compare(b, retry.Chain(without...), retry.Chain(with...))
 		})
 	}
+}
+
+// TestObserversThatCountAllocateNothing: also if several stand in front of the chain, and for a
+// failure that is retried.
+func TestObserversThatCountAllocateNothing(t *testing.T) {
+	if underRace() {
+		t.Skip("the race detector allocates too")
+	}
+	events := 0
+	count := retry.Observe(func(context.Context, retry.Event) { events++ })
+	fails := 0
+	thirdTime := func(context.Context) error {
+		if fails++; fails%3 != 0 {
+			return errBoom
+		}
+		return nil
+	}
+	quick := []retry.Policy{policies.Constant(0), ratelimit.New(1e9, 1e9), breaker.New("test")}
+	for name, tc := range map[string]struct {
+		chain []retry.Policy
+		call  func(context.Context) error
+	}{
+		"success":             {usual(), func(context.Context) error { return nil }},
+		"success without one": {nil, func(context.Context) error { return nil }},
+		"the third attempt":   {quick, thirdTime},
+	} {
+		allocs := func(observers ...retry.Policy) float64 {
+			p := retry.Chain(append(observers, tc.chain...)...)
+			return testing.AllocsPerRun(300, func() {
+				if err := retry.Run(t.Context(), p, tc.call); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		without := max(1, allocs()) // the context of the call; an empty chain makes none
+		if one, three := allocs(count), allocs(count, count, count); one > without || three > without {
+			t.Errorf("%s: %v allocations, %v with an observer, %v with three", name, without, one, three)
+		}
+	}
+	if events == 0 {
+		t.Error("nothing was told")
+	}
+}
+
+func underRace() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// compare reports what a call through p costs more than one through base.
+func compare(b *testing.B, base, p retry.Policy) {
+	ctx := b.Context()
+	took := func(p retry.Policy) time.Duration {
+		start := time.Now()
+		for range 200 {
+			_ = retry.Run(ctx, p, func(context.Context) error { return nil })
+		}
+		return time.Since(start)
+	}
+	var more []float64
+	b.ReportAllocs()
+	for b.Loop() {
+		a, z := took(base), took(p)
+		more = append(more, float64(z-a)/200)
+	}
+	slices.Sort(more)
+	b.ReportMetric(more[len(more)/2], "ns-more")
+	b.ReportMetric(more[len(more)/4], "ns-more-quartile")
 }

@@ -60,7 +60,7 @@ type Next struct {
 // end is what stands behind the last policy of a chain: the call, or what is left of an enclosing
 // chain.
 type end interface {
-	run(ctx context.Context) error
+	run(ctx context.Context, at time.Duration) error // at: as of Next, if positive
 }
 
 // Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the
@@ -72,7 +72,7 @@ func (n Next) Do(ctx context.Context) error {
 	if n.end == nil {
 		return nil
 	}
-	return n.end.run(ctx)
+	return n.end.run(ctx, max(0, -n.at))
 }
 
 // Try runs the rest of the chain as the given attempt of a retry loop: [Attempt] tells the number,
@@ -110,27 +110,44 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 	}
 	// One allocation holds everything a call needs: its function, its value and its node in the
 	// context.
-	t := &task[T]{call: call}
+	if lead := leadOf(p); lead != nil {
+		t := &struct {
+			watched
+			job[T]
+		}{watched{by: lead}, job[T]{call: call}}
+		t.open(ctx, around)
+		err = p.Do(&t.watched, Next{end: &t.job})
+		return t.value, WithEnd(ctx, err)
+	}
+	t := &struct {
+		scope
+		job[T]
+	}{job: job[T]{call: call}}
 	t.open(ctx, around)
-	err = p.Do(&t.scope, Next{end: t})
+	err = p.Do(&t.scope, Next{end: &t.job})
 	return t.value, WithEnd(ctx, err)
 }
 
-type task[T any] struct {
-	scope
+// job is the end of a chain: the call, and its last value.
+type job[T any] struct {
 	call  func(context.Context) (T, error)
 	value T
 }
 
-func (t *task[T]) run(ctx context.Context) error {
-	if watchers(ctx) != nil {
-		return observed(ctx, t.bare)
+func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
+	if st := scopeOf(ctx).load(); st.watch != nil {
+		return j.told(ctx, st, at)
 	}
-	return t.bare(ctx)
+	j.value, err = j.call(ctx)
+	return err
 }
 
-func (t *task[T]) bare(ctx context.Context) (err error) {
-	t.value, err = t.call(ctx)
+// told is run if somebody observes. It is not in run, so that others do not pay for its defer.
+func (j *job[T]) told(ctx context.Context, st *state, at time.Duration) (err error) {
+	begun := Next{at: at}.Clock()
+	err = errAborted
+	defer func() { st.called(ctx, begun, err) }()
+	j.value, err = j.call(ctx)
 	return err
 }
 
@@ -149,22 +166,32 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	case around == nil && p == Policy(identity):
 		return call(ctx)
 	}
-	t := &plainTask{call: call}
-	t.open(ctx, around)
-	return WithEnd(ctx, p.Do(&t.scope, Next{end: t}))
-}
-
-// plainTask is task without a value: going through Do would cost a closure.
-type plainTask struct {
-	scope
-	call func(context.Context) error
-}
-
-func (t *plainTask) run(ctx context.Context) error {
-	if watchers(ctx) != nil {
-		return observed(ctx, t.call)
+	if lead := leadOf(p); lead != nil {
+		w := &watched{by: lead}
+		w.open(ctx, around)
+		return WithEnd(ctx, p.Do(w, Next{end: plainJob(call)}))
 	}
-	return t.call(ctx)
+	s := &scope{}
+	s.open(ctx, around)
+	return WithEnd(ctx, p.Do(s, Next{end: plainJob(call)}))
+}
+
+// plainJob is a job without a value. It is a pointer, so it costs no allocation.
+type plainJob func(context.Context) error
+
+func (call plainJob) run(ctx context.Context, at time.Duration) error {
+	if st := scopeOf(ctx).load(); st.watch != nil {
+		return call.told(ctx, st, at)
+	}
+	return call(ctx)
+}
+
+func (call plainJob) told(ctx context.Context, st *state, at time.Duration) (err error) {
+	begun := Next{at: at}.Clock()
+	err = errAborted
+	defer func() { st.called(ctx, begun, err) }()
+	err = call(ctx)
+	return err
 }
 
 // Wrap makes a guarded call a value of its own, to be passed on, hedged, checked or wrapped again.

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"math"
 	"sync/atomic"
 )
 
@@ -17,16 +18,19 @@ type scope struct {
 
 // state is never changed once it can be seen; a new one is swapped in.
 type state struct {
-	attempt int    // of the innermost loop, 0 without a loop
-	depth   int    // loops around
+	attempt int32  // of the innermost loop, 0 without a loop
+	depth   int32  // loops around
 	watch   *watch // observers around, innermost first
 	report  *report
 
 	at place // where the attempt was begun
 
-	extra  int // hedges made so far inside the loop whose attempts begin in this scope
-	hedged int // the depth of that loop
-	before int // hedges that were made before this attempt
+	extra  int32 // hedges made so far inside the loop whose attempts begin in this scope
+	hedged int32 // the depth of that loop
+	before int32 // hedges that were made before this attempt
+
+	tries *[8]state // those of first attempts that begin in this very state: see mark
+	under *state    // what this state of tries was put over
 }
 
 // place is where an attempt stands in relation to the scope that tells of it.
@@ -40,12 +44,17 @@ const (
 
 // alone are the states in the first attempts of an outermost loop: nearly all calls, so they
 // cost no allocation.
-var alone = func() (states [8]state) {
-	for i := range states {
-		states[i] = state{attempt: i + 1, depth: 1, at: here}
+var alone = triesOver(nil)
+
+func triesOver(under *state) (tries [8]state) {
+	for i := range tries {
+		tries[i] = state{attempt: narrow(i + 1), depth: 1, at: here, under: under}
+		if under != nil {
+			tries[i].watch = under.watch
+		}
 	}
-	return states
-}()
+	return tries
+}
 
 var none = &state{}
 
@@ -92,8 +101,11 @@ func scopeOf(ctx context.Context) *scope {
 }
 
 func scopeAround(ctx context.Context) *scope {
-	if n, ok := ctx.(*inner); ok {
-		return &n.scope
+	switch c := ctx.(type) {
+	case *watched:
+		return &c.scope
+	case *inner:
+		return &c.scope
 	}
 	s, _ := ctx.Value(scopeKey{}).(*scope)
 	return s
@@ -115,6 +127,7 @@ func (s *scope) change(edit func(*state)) {
 		st := state{}
 		if old != nil {
 			st = *old
+			st.tries = nil
 		}
 		edit(&st)
 		if s.state.CompareAndSwap(old, &st) {
@@ -137,20 +150,32 @@ func (s *scope) open(ctx context.Context, outer *scope) {
 	}
 }
 
-// mark has s say which attempt of a loop runs, if nothing but that loop is in it: then the attempt
-// needs no node of its own.
+// narrow is n, or the largest number that a state holds.
+func narrow(n int) int32 { return int32(min(n, math.MaxInt32)) }
+
+// mark has s say which attempt of a loop runs, if nothing but that loop, and perhaps an Observe, is
+// in it: then the attempt needs no node of its own.
 func (s *scope) mark(attempt int) bool {
+	st, tries := s.state.Load(), &alone
+	if st != nil {
+		tries = st.tries
+	}
 	i := uint(attempt - 1)
-	return i < uint(len(alone)) && s.state.CompareAndSwap(nil, &alone[i])
+	return tries != nil && i < uint(len(tries)) && s.state.CompareAndSwap(st, &tries[i])
 }
 
 // leave takes the mark of an attempt off and keeps what was learned under it.
 func (s *scope) leave() {
 	for {
 		st := s.state.Load()
-		var left *state
+		left := st.under
 		if st.report != nil || st.extra > 0 {
-			left = &state{report: st.report, extra: st.extra, hedged: st.hedged}
+			kept := state{}
+			if left != nil {
+				kept = *left
+			}
+			kept.tries, kept.report, kept.extra, kept.hedged = nil, st.report, st.extra, st.hedged
+			left = &kept
 		}
 		if s.state.CompareAndSwap(st, left) {
 			return
@@ -161,7 +186,7 @@ func (s *scope) leave() {
 // begin is the state of the given attempt of a loop whose attempts begin in s.
 func (s *scope) begin(attempt int) state {
 	around := s.load()
-	st := state{attempt: attempt, depth: around.depth + 1, watch: around.watch, at: below}
+	st := state{attempt: narrow(attempt), depth: around.depth + 1, watch: around.watch, at: below}
 	if around.extra == 0 || around.hedged != st.depth {
 		return st
 	}
@@ -205,20 +230,20 @@ func Hedged(ctx context.Context, n int) context.Context {
 				l.extra, l.hedged = 0, around.depth
 			}
 			l.extra++
-			n = l.extra
+			n = int(l.extra)
 		})
 	}
-	st.attempt = max(1, around.attempt) - around.before + n
+	st.attempt = max(1, around.attempt) - around.before + narrow(n)
 	return within(ctx, st)
 }
 
 // Attempt returns the number of the attempt that ctx belongs to, of the innermost loop: 1 on the
 // first attempt and without a loop. Hedges inside a loop are counted with its attempts.
 func Attempt(ctx context.Context) int {
-	return max(1, scopeOf(ctx).load().attempt)
+	return max(1, int(scopeOf(ctx).load().attempt))
 }
 
 // Depth returns how many retry loops ctx is inside of: 0 outside of any.
 func Depth(ctx context.Context) int {
-	return scopeOf(ctx).load().depth
+	return int(scopeOf(ctx).load().depth)
 }

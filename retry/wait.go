@@ -42,7 +42,7 @@ func (s *Sleeper) Sleep(ctx context.Context, e Event) error {
 	if !Fits(ctx, wait) {
 		return fmt.Errorf("%w: %s: a wait of %v does not fit", context.DeadlineExceeded, e.Policy, round(wait))
 	}
-	if watchers(ctx) == nil {
+	if !Observed(ctx) {
 		return s.sleep(ctx, wait)
 	}
 	start := time.Now()

@@ -1,0 +1,144 @@
+package retry_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/policies"
+	"github.com/reprise-go/reprise/ratelimit"
+	"github.com/reprise-go/reprise/retry"
+)
+
+func passing(ctx context.Context, next retry.Next) error { return next.Do(ctx) }
+
+// TestObserversStandAnywhere: what is told does not depend on whether an Observe is the first of
+// its chain, which costs less, or stands further in.
+func TestObserversStandAnywhere(t *testing.T) {
+	pass := retry.PolicyFunc(passing)
+	for name, tc := range map[string]struct {
+		chain func(a, b retry.Policy) retry.Policy
+		want  string
+	}{
+		"both in front":    {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, b, pass) }, "b call, a call, b done 1, a done 1"},
+		"nothing else":     {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, b) }, "b call, a call, b done 1, a done 1"},
+		"one further in":   {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, pass, b) }, "b call, a call, b done 1, a done 1"},
+		"both further in":  {func(a, b retry.Policy) retry.Policy { return retry.Chain(pass, a, b) }, "b call, a call, b done 1, a done 1"},
+		"the same twice":   {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, pass, a) }, "a call, a call, a done 1, a done 1"},
+		"the same in row":  {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, a) }, "a call, a call, a done 1, a done 1"},
+		"alone":            {func(a, b retry.Policy) retry.Policy { return a }, "a call, a done 1"},
+		"inside a loop":    {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, again(2), b) }, "b call, a call, b done 1, b call, a call, b done 1, a done 2"},
+		"a chain in a row": {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, retry.Chain(b, pass)) }, "b call, a call, b done 1, a done 1"},
+		"wrapped":          {func(a, b retry.Policy) retry.Policy { return Guard{retry.Chain(a, pass, b)} }, "b call, a call, b done 1, a done 1"},
+	} {
+		var told []string
+		tell := func(name string) retry.Policy {
+			return retry.Observe(func(_ context.Context, e retry.Event) {
+				text := name + " " + e.Kind.String()
+				if e.Kind == retry.KindDone {
+					text += " " + string(rune('0'+e.Calls))
+				}
+				told = append(told, text)
+			})
+		}
+		p := tc.chain(tell("a"), tell("b"))
+		for range 2 {
+			told = nil
+			_ = retry.Run(t.Context(), p, func(context.Context) error { return errBoom })
+			if got := join(told); got != tc.want {
+				t.Errorf("%s: %s, want %s", name, got, tc.want)
+			}
+		}
+	}
+}
+
+func join(texts []string) (all string) {
+	for i, s := range texts {
+		if i > 0 {
+			all += ", "
+		}
+		all += s
+	}
+	return all
+}
+
+// TestAnObserverHearsOfCallsFurtherIn counts those of chains that the call itself goes through, by
+// the same guard too.
+func TestAnObserverHearsOfCallsFurtherIn(t *testing.T) {
+	var calls []int
+	guard := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
+		if e.Kind == retry.KindDone {
+			calls = append(calls, e.Calls)
+		}
+	}), again(2))
+	nothing := func(context.Context) error { return nil }
+	_ = retry.Run(t.Context(), guard, func(ctx context.Context) error {
+		withValue := context.WithValue(ctx, "k", "v")
+		return retry.Run(withValue, retry.PolicyFunc(passing), func(ctx context.Context) error {
+			_ = retry.Run(ctx, guard, nothing)
+			return errBoom
+		})
+	})
+	// Each of two attempts: its own call, the one through passing, and two of the inner guard.
+	if want := []int{2, 2, 8}; !slices.Equal(calls, want) {
+		t.Errorf("calls %v, want %v", calls, want)
+	}
+}
+
+func TestAnObserverThatPanicsTakesNothingFromTheOthers(t *testing.T) {
+	for _, kind := range []retry.Kind{retry.KindCall, retry.KindDone} {
+		limiter := ratelimit.New(1e-9, 1)
+		told := 0
+		count := retry.Observe(func(_ context.Context, e retry.Event) {
+			if e.Kind == retry.KindDone {
+				told++
+			}
+		})
+		bad := retry.Observe(func(_ context.Context, e retry.Event) {
+			if e.Kind == kind {
+				panic("ouch")
+			}
+		})
+		bulkhead := policies.NewBulkhead(1, 0)
+		func() {
+			defer func() {
+				if got := recover(); got != "ouch" {
+					t.Errorf("%v: recovered %v", kind, got)
+				}
+			}()
+			_ = retry.Run(t.Context(), retry.Chain(count, bad, count, bulkhead, limiter), func(context.Context) error { return nil })
+		}()
+		if told != 2 || bulkhead.Running() != 0 {
+			t.Errorf("%v: %d of 2 others were told of the end, %d running", kind, told, bulkhead.Running())
+		}
+	}
+}
+
+// TestEventsTellTheTime: by the clock of the bubble in one, whatever was read before outside.
+func TestEventsTellTheTime(t *testing.T) {
+	var last retry.Event
+	guard := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) { last = e }), ratelimit.New(1, 1))
+	run := func(t *testing.T) {
+		for range 2 { // the second one waits a second
+			before := time.Now()
+			_ = retry.Run(t.Context(), guard, func(context.Context) error { return nil })
+			if after := time.Now(); last.Time.Before(before) || last.Time.After(after) || last.Time.Round(0).Before(before.Round(0).Add(-time.Second)) ||
+				last.Time.Round(0).After(after.Round(0).Add(time.Second)) || last.Took > after.Sub(before) {
+				t.Errorf("%v in %v, not between %v and %v", last.Time, last.Took, before, after)
+			}
+		}
+	}
+	run(t)
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			if now := time.Now(); now.Year() != 2000 || !retry.TimeOf(retry.Next{}.Clock()).Equal(now) {
+				t.Errorf("it is %v, not %v", retry.TimeOf(retry.Next{}.Clock()), now)
+			}
+			run(t)
+			time.Sleep(3 * time.Hour)
+			run(t)
+		})
+	}
+}
