@@ -209,8 +209,8 @@ func TestAHintOverItsCapIsAnError(t *testing.T) {
 	}
 }
 
-// MaxElapsed is a bound of the loop's own, whatever the server asks for: only a hint over its cap
-// is no answer.
+// MaxElapsed bounds the loop whatever the server asks for: only a hint over its cap ends the call
+// without a response.
 func TestTheResponseOfALoopThatHasNoTimeLeft(t *testing.T) {
 	const s = time.Second
 	for _, c := range []struct {

@@ -206,7 +206,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 		if v, n, err := ask(once, "PUT"); v != "whole" || n != 2 || err != nil {
 			t.Errorf("%s once, PUT: %q after %d, %v", c.name, v, n, err)
 		}
-		// Not under Fetch it is the caller who reads, and sees what became of the body.
+		// Without Fetch the caller reads the body, and sees how it ends.
 		always.hits.Store(0)
 		resp, err := client.Get(t.Context(), "http://"+always.Addr().String())
 		if err == nil {

@@ -78,7 +78,7 @@ func TestAFetchDecodesItsOwnRequestsOnly(t *testing.T) {
 	}
 }
 
-// What a token service says of its quota, asked from inside a hook, is no news of the host.
+// The quota of a token service that is asked from inside a hook does not concern the host.
 func TestAnotherHostsQuotaStaysWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := roundTripper(func(r *http.Request) (*http.Response, error) {

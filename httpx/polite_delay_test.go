@@ -60,7 +60,7 @@ func TestACrawlDelayIsKept(t *testing.T) {
 	}
 }
 
-// The wait for a turn is none for the server's headers.
+// The wait for a turn does not count as a wait for the server's headers.
 func TestTheDefaultClientIsPatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := saying(200, "User-agent: *\nCrawl-delay: 20")

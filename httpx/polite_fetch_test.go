@@ -31,7 +31,7 @@ func TestARefusedRobotsTxtIsNone(t *testing.T) {
 }
 
 // A 403 for robots.txt is a file that is not there, also to a client that takes other 403s for
-// bans. A challenge is none.
+// bans. A challenge does not count as one.
 func TestABanIsNotReadFromRobotsTxt(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -354,7 +354,7 @@ func TestOneCallersEndIsNotTheOthers(t *testing.T) {
 		if len(w.urls(true)) != 1 || len(ended) != 0 {
 			t.Error(w.urls(true), len(ended))
 		}
-		// Where nobody waits any more the fetch ends, and counts for nothing.
+		// When no caller waits any more the fetch ends, and counts for nothing.
 		c = over(slow, httpx.Polite("bot"))
 		if err := call(time.Second); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)

@@ -131,8 +131,8 @@ func TestPublicOnlyEndToEnd(t *testing.T) {
 		}
 		_ = server.Close()
 	}
-	// Where the standard dialler resolves, what it connects to is checked, not what was looked at
-	// before.
+	// If the standard dialler resolves, the address that it connects to is checked, not the one
+	// seen before.
 	(&nameserver{answers: [][]string{{here}}}).install(t)
 	_, err := quick(t).Get(t.Context(), "http://rebind.example:"+port, httpx.PublicOnly())
 	if !errors.Is(err, httpx.ErrPrivateAddress) || strings.Contains(err.Error(), "exhausted") || inside.hits.Load() != 0 {

@@ -71,7 +71,7 @@ func TestRedirectsSendTheBodyAgain(t *testing.T) {
 		{"PUT", data, []string{"503", "307 /b", "503", "503", "200"}, []string{"PUT http://a/ data", "PUT http://a/ data", "PUT http://a/b data", "PUT http://a/b data", "PUT http://a/b data"}, 200},
 		{"POST", data, []string{"429", "307 /b", "503"}, []string{"POST http://a/ data", "POST http://a/ data", "POST http://a/b data"}, 503},
 		{"POST", data, []string{"303 /b", "503", "200"}, []string{"POST http://a/ data", "GET http://a/b", "GET http://a/b"}, 200},
-		// What says where to is no redirect.
+		// A Location alone does not make a redirect.
 		{"POST", data, []string{"201 /b"}, []string{"POST http://a/ data"}, 201},
 		{"GET", none, []string{"304 /b"}, []string{"GET http://a/"}, 304},
 	} {
@@ -83,7 +83,7 @@ func TestRedirectsSendTheBodyAgain(t *testing.T) {
 			t.Errorf("%s, %q: %d %q after %q", c.method, c.steps, code, body, log)
 		}
 	}
-	// Where an error is asked for, it says why.
+	// If an error is asked for, it says why.
 	var log []string
 	req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://a/", stream())
 	_, err := httpx.FetchRequest(over(told(t, &log, "307 /b")), req, httpx.Text)
@@ -193,8 +193,8 @@ func TestAnAlternateHasItsOwnCredentials(t *testing.T) {
 	}
 }
 
-// Each hop is limited and judged under its own host: that b is down is no fault of a, which sends
-// there.
+// Each hop is limited and judged under its own host: if b is down that is not the fault of a, which
+// redirects there.
 func TestEveryHopIsJudgedUnderItsOwnHost(t *testing.T) {
 	hits := map[string]int{}
 	rt := roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -153,8 +153,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A body that was read to its end is not continued: it was the decoder that failed. Nor is one that
-// is no GET's alone.
+// A body that was read to its end is not continued, because the decoder failed. Nor is one of a
+// request that is not a GET.
 func TestWhatIsNotResumed(t *testing.T) {
 	fails := func(r *http.Response) ([]byte, error) {
 		_, err := io.Copy(io.Discard, r.Body)

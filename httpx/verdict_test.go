@@ -346,7 +346,7 @@ func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
 	}
 }
 
-// A policy that repeats whatever fails meets a body that can be sent once only: that is no second
+// If a policy repeats whatever fails and the body can be sent only once, that is not a second
 // failure.
 func TestABodyThatCannotBeSentAgainIsNoVerdict(t *testing.T) {
 	s := newServer(t, codes(503))

@@ -69,7 +69,7 @@ func TestLogsTellOfRetriesWithoutSecrets(t *testing.T) {
 	}
 }
 
-// An error that the caller's own code brings in may hold an URL that is none of this call's.
+// An error from the caller's own code may hold a URL that is not of this call.
 func TestErrorsOfTheCallersCodeShowNoSecrets(t *testing.T) {
 	secret := &url.Error{Op: "Get", URL: "http://user:hunter 2@inner/?token=hunter 2", Err: errBang}
 	gone, cancel := context.WithCancelCause(t.Context())

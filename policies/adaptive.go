@@ -20,8 +20,8 @@ import (
 //
 // The law is a gradient, as in Netflix's concurrency-limits (Gradient2), failsafe-go's adaptive
 // limiter and Envoy's adaptive concurrency filter. The limit in force is measured in rounds of at
-// least 100 ms and 20 calls, 100 if they differ by a factor of e, but 10 are enough after a second.
-// A round has a latency, the geometric mean of its calls. At its end
+// least 100 ms and 20 calls, or 100 calls if their latencies differ by a factor of e; after a
+// second 10 calls are enough. A round has a latency, the geometric mean of its calls. At its end
 //
 //	gradient = between(1/2, 1.2·baseline/latency, 1.2)
 //	limit    = half way to gradient·limit + √limit/2
@@ -47,10 +47,9 @@ import (
 //
 // Priorities ([retry.WithPriority]): in the queue the higher is served first and takes the place of
 // the lowest if the queue is full. Without a queue lower calls leave as many slots free as higher
-// ones have needed lately, and a higher one goes beyond the limit, up to the second bound of
-// [Between], if it is the lower ones that fill it: they are shed until it has been paid back. So no
-// call is lost for a lower one, but with a full queue of its own kind, or at that bound without a
-// queue, because a call that runs is not stopped.
+// ones have needed lately. If lower calls fill the limit a higher one goes beyond it, up to the
+// second bound of [Between], and lower calls are shed until that is made up for. So no call is
+// rejected in favour of a lower one, except at that bound, because a call that runs is not stopped.
 //
 // A call made from inside a call through the same Adaptive never waits for its caller's slot. If no
 // slot is free one such call at a time shares it, and others are rejected at once.

@@ -74,7 +74,8 @@ func TestMaxCallsOverConcurrentLoops(t *testing.T) {
 	}
 }
 
-// A refused call is none: what it had taken goes to others, and never more than the cap is made.
+// A rejected call does not count: what it had taken goes to others, and never more calls than the
+// cap are made.
 func TestMaxCallsOverConcurrentRefusals(t *testing.T) {
 	const most = 40
 	outer := policies.Constant(0, policies.MaxCalls(most), policies.Unlimited())

@@ -164,7 +164,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// The end of a call's time is no answer, and left alone; but a rule that speaks of it decides.
+// The end of a call's time is not an answer and is left alone, unless a rule names it.
 func TestClassifyTheEndOfTheContext(t *testing.T) {
 	hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	refused := &retry.Rejection{Reason: errOpen}

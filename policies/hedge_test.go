@@ -172,8 +172,7 @@ func TestHedgeDiscardsEachLosingValueOnce(t *testing.T) {
 	}
 }
 
-// A value that came together with a failure is no value to dispose of; those of other successes
-// are.
+// A value that came together with a failure is not discarded; those of other successes are.
 func TestHedgeDiscardsSuccessesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Int32

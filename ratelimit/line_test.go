@@ -51,8 +51,8 @@ func TestLineIsAQueueThatAnybodyMayLeave(t *testing.T) {
 	}
 }
 
-// Whoever is in line when a pause grows longer is refused at that moment if it leaves him no time,
-// and at no other.
+// When a pause grows longer, waiting calls that no longer fit their deadline are rejected at that
+// moment, and at no other.
 func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Where the user's own bound is reached by calls that hang, and one of them is overdue, the line
-// waits and does not spin.
+// If calls that hang reach the user's own bound, and one of them is overdue, the line waits and
+// does not spin.
 func TestPacerDoesNotSpinWhereItsBoundIsReached(t *testing.T) {
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestPacerDoesNotSpinWhereItsBoundIsReached(t *testing.T) {
 	}
 }
 
-// A time in seconds that rounds to just before what it stands for is no reason to ask again at
+// A time in seconds that rounds to just before its moment must not make the pacer ask again at
 // once, for ever.
 func TestPacerIsNotHeldByARoundingError(t *testing.T) {
 	for i := range 300 {

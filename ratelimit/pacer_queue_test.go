@@ -248,8 +248,8 @@ func TestHalfOfTenThousandWhoLeaveFreeTheirPlacesAtOnce(t *testing.T) {
 	})
 }
 
-// A rate that is found to be lower is no better than a park: rule 6 holds for those who wait
-// already.
+// If the rate is found to be lower, waiting calls that no longer fit their deadline are rejected,
+// as after a park.
 func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxInFlight(1))

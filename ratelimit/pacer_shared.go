@@ -195,7 +195,7 @@ const (
 	leadHolds = 250 * time.Millisecond
 )
 
-// publish tells the member what became of calls, and what the machine makes of it.
+// publish tells the member the outcomes of calls, and what the machine has learned from them.
 func (c *crew) publish(now time.Duration) {
 	if c == nil {
 		return

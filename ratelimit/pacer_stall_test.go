@@ -11,8 +11,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// After a park one call goes alone. If it hangs, the next goes alone half a minute later. That the
-// first is admitted after all is news, that it is refused is none.
+// After a park one call goes alone. If it hangs, the next goes alone half a minute later. If the
+// first is admitted after all, that counts; if it is refused, it does not.
 func TestPacerGivesUpASingleRequestThatHangs(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -25,8 +25,8 @@ import (
 // limit*w. A store that has forgotten the limit adds nothing, and costs two leases without tokens;
 // the first call of a new limit waits as long. A member that dies adds nothing. A jump forward of
 // the store's clock adds up to burst + 2*limit*lease, and a store that falls back to what it knew a
-// time d ago at most as much, and no more than limit*d. While the store cannot be asked what
-// [OnLoss] says holds; with [Share] an outage adds at most 2*limit*lease, as some members notice
+// time d ago at most as much, and no more than limit*d. While the store cannot be reached [OnLoss]
+// says what happens; with [Share] an outage adds at most 2*limit*lease, because some members notice
 // its end later than others.
 //
 // A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them
@@ -41,15 +41,17 @@ import (
 //
 //	pacer := ratelimit.NewPacer(ratelimit.Shared(store, "shop.example"))
 //
-// One of them leads, as the store decides: it searches for the limit, at first alone, and the
-// others go by what it has found, each with an equal part. They tell it of their answers and
-// refusals, and a refusal or a Retry-After that one meets with pauses all. If the leader does not ask
-// for two seconds another leads, from the rate that is known; so does one that starts later. A busy
-// member asks about twice in the time of two calls of the whole fleet, and from once a second to 40
-// times. While the store is away each pacer learns for itself: from its part of the rate with
-// [Share], from all of it with [Open]; with [Closed] it rejects its calls. [Strict] is not for
-// pacers, the budget of [Careful] does not count what the other members have on their way, and a
-// pacer and a limiter must not have one name.
+// The store makes one of them the leader. It searches for the limit, at first alone, and the others
+// keep to what it has found, each with an equal part. They report their answers and refusals to it,
+// and a refusal or a Retry-After that one of them gets pauses all. If the leader does not ask for
+// two seconds another one leads, beginning with the rate that is known; a pacer that starts later
+// begins with that rate too. A busy member asks about twice in the time of two calls of the whole
+// fleet, at least once and at most 40 times a second.
+//
+// While the store is away each pacer learns for itself: it begins with its part of the rate with
+// Share, and with all of it with Open; with Closed it rejects its calls. Strict is not for pacers.
+// The budget of Careful does not count the calls that other members have under way. A pacer and a
+// limiter must not have the same name.
 func Shared(s Store, name string, opts ...SharedOption) Option {
 	return Option{"Shared", shown{s, name, opts}, forLimiter | forPacer, func(c *config) string {
 		f := fleet{store: s, name: name}

@@ -178,8 +178,8 @@ func TestStoreRefusesWhatMakesNoSense(t *testing.T) {
 	}
 }
 
-// Whatever is asked, tokens never come from nothing: those that are due by a moment are no more
-// than the limit gives by then, and by their times they would pass a bucket of the burst.
+// Whatever is asked, tokens never come from nothing: at any moment at most as many are due as the
+// limit has given by then, and by their times they would pass a bucket of the burst.
 func TestStoreGrantsNoMoreThanItsLimit(t *testing.T) {
 	rounds := 300
 	if testing.Short() {

@@ -101,7 +101,7 @@ func guard() retry.Policy {
 	)
 }
 
-// result is what became of one order.
+// result is the outcome of one order.
 type result struct {
 	writer, order int
 	calls         int

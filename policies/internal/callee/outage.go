@@ -19,12 +19,12 @@ type Outage struct {
 	Seed    uint64
 }
 
-// Traffic is what became of the calls of one second.
+// Traffic counts the outcomes of the calls of one second.
 type Traffic struct {
 	Calls, Sent, Accepted int
 }
 
-// Run runs it and returns what became of the calls, second by second.
+// Run runs it and returns the outcomes of the calls, second by second.
 func (o Outage) Run(t Throttler) []Traffic {
 	random := rand.New(rand.NewPCG(o.Seed, 2))
 	seconds := make([]Traffic, int(o.For/time.Second))

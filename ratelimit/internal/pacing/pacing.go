@@ -336,7 +336,8 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	m.advance(now)
 }
 
-// takeBack undoes what refusals of a page did to the rate that were no news of it.
+// takeBack undoes what the refusals of one page did to the rate, because they said nothing about
+// it.
 func (m *Machine) takeBack(now float64, page uint64) {
 	u := &m.pages.undo
 	if u.page != page || u.count < u.all {

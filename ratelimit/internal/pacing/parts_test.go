@@ -120,8 +120,8 @@ func TestSilenceIsHeard(t *testing.T) {
 	}
 }
 
-// An answer that has begun is no silence, however long its body takes; and one that was slow, and a
-// page, is no news.
+// An answer that has begun does not count as silence, however long its body takes. An answer that
+// was slow and is a page changes nothing.
 func TestALongBodyIsNoSilence(t *testing.T) {
 	m := fresh(pacing.Config{})
 	now := pages(m, 0, 20)
@@ -142,7 +142,7 @@ func TestALongBodyIsNoSilence(t *testing.T) {
 	}
 }
 
-// Where the bound on the requests in flight is reached nothing is due but an answer: no alarm.
+// While the bound on the requests in flight is reached only an answer is due: no alarm.
 func TestNoAlarmWhereTheBoundIsReached(t *testing.T) {
 	m := fresh(pacing.Config{MaxInFlight: 1})
 	m.OnDone(.1, m.OnSend(0), refusal)

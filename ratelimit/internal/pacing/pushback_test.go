@@ -69,8 +69,8 @@ func TestARowOfDoubtsIsLookedIntoAtHalfTheRate(t *testing.T) {
 	}
 }
 
-// What is refused in plain words is no noise, and what comes seldom is no row: neither needs such a
-// look.
+// A refusal in plain words is not noise, and refusals that come seldom are not a row: neither needs
+// such a look.
 func TestOtherRefusalsAreNotLookedInto(t *testing.T) {
 	for _, c := range []struct {
 		name  string

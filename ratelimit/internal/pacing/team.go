@@ -71,13 +71,13 @@ func (m *Machine) Others(now float64, answers, refusals int) {
 	}
 }
 
-// Met is what became of the machine's own requests: answers that were no refusal, refusals heard of
-// while it follows, and how many of those were sent after the one before.
+// Met tells the outcomes of the machine's own requests: answers that were not refusals, refusals
+// heard of while it follows, and how many of those were sent after the one before.
 func (m *Machine) Met() (answers, refusals, fresh int) {
 	return m.accepted, m.team.refused, m.team.fresh
 }
 
-// Hold has nothing go before until, as others were told.
+// Hold lets nothing go before until, because others were told to wait until then.
 func (m *Machine) Hold(until float64) { m.named = max(m.named, until) }
 
 // FleetRate is what all that share the limit may have together by what this machine knows; infinite
