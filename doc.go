@@ -5,7 +5,8 @@
 // own. Start with one of
 //
 //   - package retry: Do, Policy, Chain, and what errors tell; the vocabulary of all others
-//   - package policies: retry loops, Classify, Timeout, budgets, Bulkhead, Keyed, Hedge, Fallback, ...
+//   - package policies: retry loops, Classify, Timeout, budgets, Bulkhead, Keyed, Hedge, Fallback,
+//     ...
 //   - package breaker: the circuit breaker, on sony/gobreaker
 //   - package ratelimit: a Limiter that is told the rate, on x/time/rate, and a Pacer that learns
 //     it

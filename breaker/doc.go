@@ -30,15 +30,15 @@
 //
 // # When to open by what
 //
-//   - [ConsecutiveFailures], the default: for callees that work or do not work, and for little traffic.
-//     One success in between starts the count anew, so it is blind to a callee that fails half of the
-//     time.
-//   - [FailureRate] over a [Window]: for steady traffic. Its minimum keeps two failures at night from
-//     opening it.
+//   - [ConsecutiveFailures], the default: for callees that work or do not work, and for little
+//     traffic. One success in between starts the count anew, so it is blind to a callee that fails
+//     half of the time.
+//   - [FailureRate] over a [Window]: for steady traffic. Its minimum keeps two failures at night
+//     from opening it.
 //   - [FailureCount] over a [Window]: for callees whose n-th failure is one too many, whatever
 //     succeeds.
-//   - [SlowCall]: for callees that get slow before they fail. It makes slow calls failures of any rule.
-//     With [SlowInFlight] they count before they end: for callees that hang.
+//   - [SlowCall]: for callees that get slow before they fail. It makes slow calls failures of any
+//     rule. With [SlowInFlight] they count before they end: for callees that hang.
 //   - [Breaker.Trip]: for a health check that knows better.
 //
 // [OpenFor] should be about as long as a restart of the callee takes. With [OpenGrowth] the probes
@@ -47,11 +47,12 @@
 //
 // # What counts
 //
-//   - success: nil, and the final answer of a healthy callee, an error marked both Permanent and Neutral
-//   - failure: any other error, the caller's deadline ([IgnoreDeadline]), a panic, runtime.Goexit, a
-//     slow call
-//   - no verdict: the caller cancelled, the error is marked Neutral, a policy further in rejected the
-//     call
+//   - success: nil, and the final answer of a healthy callee, an error marked both Permanent and
+//     Neutral
+//   - failure: any other error, the caller's deadline ([IgnoreDeadline]), a panic, runtime.Goexit,
+//     a slow call
+//   - no verdict: the caller cancelled, the error is marked Neutral, a policy further in rejected
+//     the call
 //
 // Configuration errors are not counted at all. A call that was admitted before the state last
 // changed changes nothing.

@@ -117,7 +117,8 @@ func TestRefuseBehindALoop(t *testing.T) {
 	}
 }
 
-// Inside an Observe of another Do every rejection is told once, and the loop tells that it gives up.
+// Inside an Observe of another Do every rejection is told once, and the loop tells that it gives
+// up.
 func TestRefuseBehindALoopIsObserved(t *testing.T) {
 	b := breaker.New("b")
 	b.Trip(nil)

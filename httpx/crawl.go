@@ -127,8 +127,8 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 //     3986, section 6.2.2; no default port, no fragment, no userinfo), which is also the Result's
 //     URL. A page that came by a redirect from another URL is not asked for again, unless that
 //     request was already under way.
-//   - It stays on the hosts of the seeds, and on those that a seed redirects to. [Follow] allows more. A
-//     redirect to elsewhere is not followed: the page's error Is [ErrLeftOut].
+//   - It stays on the hosts of the seeds, and on those that a seed redirects to. [Follow] allows
+//     more. A redirect to elsewhere is not followed: the page's error Is [ErrLeftOut].
 //   - [MaxPages] bounds what is asked for, failures included, [MaxDepth] how far it goes, and URLs
 //     of more than 2 KiB are left out. At most ten times MaxPages wait; further links are dropped.
 //     If anything was left out a last Result without a URL tells it: its Err is a [*LeftOutError].

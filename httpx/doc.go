@@ -25,11 +25,11 @@
 //
 // # What a user of http.Client has to know
 //
-//   - A nil error means that there is a response, of whatever status. When its retries are exhausted
-//     the last one comes back as it is, readable; [RaiseForStatus] and [Fetch] make an error of it.
-//     If the context, a rejection (by a breaker, a limiter, an empty budget) or a Retry-After above
-//     the loop's cap ended the call, there is an error and no response; what the server said last is
-//     in its [*StatusError].
+//   - A nil error means that there is a response, of whatever status. When its retries are
+//     exhausted the last one comes back as it is, readable; [RaiseForStatus] and [Fetch] make an
+//     error of it. If the context, a rejection (by a breaker, a limiter, an empty budget) or a
+//     Retry-After above the loop's cap ended the call, there is an error and no response; what the
+//     server said last is in its [*StatusError].
 //   - Idempotent methods are retried on 5xx except 501 and 505, lost connections and timeouts. All
 //     methods are retried on 408, 421, 425, 429, 413 with Retry-After, and if the request failed
 //     before it was sent. [RetryOn], [RetryOnly], [Refused], [NotProcessed] and

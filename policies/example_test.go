@@ -104,5 +104,6 @@ func ExampleClassify() {
 		policies.Fatal(policies.SQLState("28")),      // invalid authorization: the database's, and final
 	)
 	fmt.Println(retry.Describe(retry.Chain(policies.Exponential(), breaker.New("db"), verdicts)))
-	// Output: exponential(3 attempts, 100ms x2, up to 30s, ±50 %) -> breaker db(closed) -> classify(3 rules)
+	// Output: exponential(3 attempts, 100ms x2, up to 30s, ±50 %) -> breaker db(closed) ->
+	// classify(3 rules)
 }

@@ -217,8 +217,8 @@ func (m *member) leading(now time.Time) bool {
 	return m.at(now) < m.learner.until && !m.away
 }
 
-// holdStock gives back the tokens that are due while all wait: after the wait they would go at once.
-// It requires that m.mu is held.
+// holdStock gives back the tokens that are due while all wait: after the wait they would go at
+// once. It requires that m.mu is held.
 func (m *member) holdStock() {
 	until := max(m.pause, m.held)
 	m.putBack(m.stock.drop(func(b *block) bool { return b.due < until }))

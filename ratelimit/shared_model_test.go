@@ -338,9 +338,9 @@ func storm(t *testing.T, seed uint64) {
 	}
 }
 
-// Of a hundred callers at most five wait longer than the estimate they were judged by, and a lease, a
-// round trip and the time in which each member gets a token. (Near saturation a member's estimate can
-// be overtaken by members that come back.)
+// Of a hundred callers at most five wait longer than the estimate they were judged by, and a lease,
+// a round trip and the time in which each member gets a token. (Near saturation a member's estimate
+// can be overtaken by members that come back.)
 func TestFleetWaitsAsItSays(t *testing.T) {
 	seeds := 60
 	if testing.Short() {

@@ -33,19 +33,20 @@
 //
 //  1. The first policy of a chain is the outermost. Retry(Breaker(f)) counts every attempt,
 //     Breaker(Retry(f)) once.
-//  2. A policy may call next zero, one or many times, one at a time, and has returned from it before
-//     it returns.
+//  2. A policy may call next zero, one or many times, one at a time, and has returned from it
+//     before it returns.
 //  3. A policy value is safe for concurrent use and for any mix of result types: all per-call state
 //     is made per call. Deriving one chain from another never changes the first.
 //  4. The error that comes back matches, by errors.Is and errors.As, the one the function returned
-//     and what ended the call: context.Cause(ctx), [ErrExhausted], a rejection. The last value comes
-//     back with it, in every mode. A permanent error on the first attempt comes back as it was.
-//  5. Whatever a policy takes (a breaker's permit, a bulkhead's slot, a budget's token) it gives back
-//     on every way out: return, panic, runtime.Goexit, cancellation. A panic reaches the caller with
-//     its own value.
-//  6. No policy waits in vain: a wait that cannot end before the context's deadline is not begun. Do
-//     returns at once, and the error Is context.DeadlineExceeded, Is the last failure, and says which
-//     wait did not fit.
+//     and what ended the call: context.Cause(ctx), [ErrExhausted], a rejection. The last value
+//     comes back with it, in every mode. A permanent error on the first attempt comes back as it
+//     was.
+//  5. Whatever a policy takes (a breaker's permit, a bulkhead's slot, a budget's token) it gives
+//     back on every way out: return, panic, runtime.Goexit, cancellation. A panic reaches the
+//     caller with its own value.
+//  6. No policy waits in vain: a wait that cannot end before the context's deadline is not begun.
+//     Do returns at once, and the error Is context.DeadlineExceeded, Is the last failure, and says
+//     which wait did not fit.
 //
 // # Verdicts
 //

@@ -14,8 +14,8 @@ const maxMembers = 1000
 //	Members(yield func(name string, p Policy) bool)
 //
 // is a container, and one with a method Unwrap() Policy a wrapper; so is a struct with an embedded
-// Policy, also if that is embedded through another struct. At most 1000 members of one container are visited: Walk returns how many it
-// left out.
+// Policy, also if that is embedded through another struct. At most 1000 members of one container
+// are visited: Walk returns how many it left out.
 func Walk(p Policy, visit func(path string, p Policy) bool) (leftOut int) {
 	w := walker{visit: visit}
 	if p != nil && visit != nil {

@@ -8,13 +8,13 @@
 //
 // # What is promised
 //
-//   - The fleet opens when max(2, ceil(Q·m)) of the m members that have called within
-//     max(OpenFor, 10 s) have votes that live; a vote lives for one OpenFor. Q is breaker.Quorum, 0.5.
-//     So one bad node opens nobody else.
-//   - All members that are in use know within 250 ms ± 20 % (breaker.Every) and a round trip. Until then
-//     each sends the callee what its own breaker admits.
-//   - One probe per open time, for the whole fleet. A member that is killed with the probe in its hand
-//     delays the next one by ProbeLimit.
+//   - The fleet opens when max(2, ceil(Q·m)) of the m members that have called within max(OpenFor,
+//     10 s) have votes that live; a vote lives for one OpenFor. Q is breaker.Quorum, 0.5. So one
+//     bad node opens nobody else.
+//   - All members that are in use know within 250 ms ± 20 % (breaker.Every) and a round trip. Until
+//     then each sends the callee what its own breaker admits.
+//   - One probe per open time, for the whole fleet. A member that is killed with the probe in its
+//     hand delays the next one by ProbeLimit.
 //   - No call waits for Redis, except the one that is to be the probe, which waits 1 s at most. A
 //     process asks with one pipeline per 250 ms for all its breakers that are in use, and at each
 //     change of one.
@@ -26,11 +26,11 @@
 //
 // # What is not
 //
-//   - Redis replicates asynchronously. A failover may lose the last writes: votes are told again within
-//     250 ms, and an era that is behind what a member has seen is repaired by it, to closed. For a
-//     moment two members may send a probe.
-//   - The members' clocks are not compared, but the server's own may be set: forward ends an opening
-//     early, back drops the votes, which are told again.
+//   - Redis replicates asynchronously. A failover may lose the last writes: votes are told again
+//     within 250 ms, and an era that is behind what a member has seen is repaired by it, to closed.
+//     For a moment two members may send a probe.
+//   - The members' clocks are not compared, but the server's own may be set: forward ends an
+//     opening early, back drops the votes, which are told again.
 //
 // # Keys
 //
