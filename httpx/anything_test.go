@@ -126,7 +126,7 @@ func summed(r *http.Response) (int, error) {
 // that is not, and nothing is left.
 func TestWhateverHappens(t *testing.T) {
 	seeds := 15
-	if testing.Short() {
+	if testing.Short() || httpx.RaceEnabled {
 		seeds = 5
 	}
 	for seed := range seeds {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/httpx/internal/field"
+	"github.com/reprise-go/reprise/httpx/internal/hostname"
 	"github.com/reprise-go/reprise/httpx/internal/redact"
 	"github.com/reprise-go/reprise/retry"
 )
@@ -54,7 +55,11 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	if err == nil && x.fetch != nil && resp.StatusCode/100 == 2 {
 		return x.decode(ctx, req, resp)
 	}
-	if err == nil {
+	if err == nil && x.follows && leadsOn(resp) {
+		if tooFar(resp) {
+			_ = resp.Body.Close()
+			return nil, answered(errLongHost)
+		}
 		err = x.later(req, resp)
 	}
 	if err != nil {
@@ -215,6 +220,9 @@ func (x *exchange) identifyHop(req *http.Request) {
 
 // mayGo holds what an alternate or a hook has made of the request to the client's guards.
 func (x *exchange) mayGo(ctx context.Context, req *http.Request) error {
+	if req.URL != nil && len(req.URL.Host) > hostname.Most {
+		return unsendable(errLongHost)
+	}
 	if x.secure && req.URL != nil && x.req.URL.Scheme == "https" && req.URL.Scheme != "https" {
 		return downgrade(req.URL)
 	}
@@ -362,17 +370,34 @@ func (x *exchange) judge(
 	return err
 }
 
-// later makes a failure of a redirect that asks for a wait before it is followed (RFC 9110, section
-// 10.2.3), so that the loop waits as for any hint. The next attempt is then the redirect itself.
-func (x *exchange) later(req *http.Request, resp *http.Response) error {
+// leadsOn tells whether http.Client follows resp.
+func leadsOn(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
 		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-	default:
-		return nil
+		return resp.Header.Get("Location") != ""
 	}
+	return false
+}
+
+var errLongHost = fmt.Errorf("a host of more than %d bytes", hostname.Most)
+
+// tooFar tells whether resp leads to a host that cannot exist. http.Client would ask IDNA for its
+// name, which takes minutes for a Location of 300 KB.
+func tooFar(resp *http.Response) bool {
+	location := resp.Header.Get("Location")
+	if len(location) <= hostname.Most {
+		return false
+	}
+	u, err := url.Parse(location)
+	return err == nil && len(u.Host) > hostname.Most
+}
+
+// later makes a failure of a redirect that asks for a wait before it is followed (RFC 9110, section
+// 10.2.3), so that the loop waits as for any hint. The next attempt is then the redirect itself.
+func (x *exchange) later(req *http.Request, resp *http.Response) error {
 	wait, ok := field.RetryAfter(resp.Header, time.Now())
-	if !x.follows || !ok || wait == 0 || resp.Header.Get("Location") == "" {
+	if !ok || wait == 0 {
 		return nil
 	}
 	x.onward, x.onwardAt, x.status = resp, time.Now().Add(wait), statusError(req, resp)

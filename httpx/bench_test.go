@@ -155,7 +155,7 @@ func readAll(tb testing.TB, resp *http.Response, err error) {
 // What a request costs in allocations beside the same by hand. Over the loopback the server's own
 // share is in both, and not always the same.
 func TestAllocations(t *testing.T) {
-	if raceEnabled {
+	if httpx.RaceEnabled {
 		t.Skip("the race detector allocates")
 	}
 	constant, unlimited := httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0)

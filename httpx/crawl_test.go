@@ -321,8 +321,8 @@ func TestCrawl_a_host_that_hangs_leaves_a_worker_to_the_others(t *testing.T) {
 
 // A site without an end: each page links to more pages than there were.
 func TestCrawl_memory_is_bounded_on_an_endless_site(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a thousand pages")
+	if testing.Short() || RaceEnabled {
+		t.Skip("a thousand pages, and their memory")
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for i := range 200 {

@@ -91,7 +91,7 @@ func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
 		{50, 50, 8, 4, true}, {50, 100, 8, 4, true}, {50, 50, 8, 1, true}, {50, 50, 1, 8, true}, {50, 10, 8, 4, false}, {50, 25, 8, 4, false},
 	} {
 		lasts := 5 * time.Minute
-		if testing.Short() {
+		if testing.Short() || httpx.RaceEnabled {
 			lasts = 2 * time.Minute
 		}
 		synctest.Test(t, func(t *testing.T) {

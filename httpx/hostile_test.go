@@ -2,9 +2,11 @@ package httpx_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +36,7 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 		"Location":          {302, "Location", "http://127.0.0.1:1/" + big("a?b=c&")},
 		"malformed":         {302, "Location", "http://u:" + big("p%zz") + "@h/"},
 		"another host":      {302, "Location", "http://" + big("ü") + "/"},
+		"a long name":       {302, "Location", "http://" + everyRune(100_000) + "/"},
 		"ETag":              {503, "ETag", `"` + big("x") + `"`},
 		"coding":            {200, "Content-Encoding", big("gzip,") + "gzip"},
 	} {
@@ -42,8 +45,11 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 			w.WriteHeader(c.code)
 			_, _ = io.WriteString(w, "x")
 		})
-		best := time.Hour
-		for range 3 { // the best of them: others use the machine too
+		best, most := time.Hour, deadline+100*time.Millisecond
+		if httpx.RaceEnabled {
+			most += time.Second
+		}
+		for tries := 0; tries == 0 || best > most && tries < 10 && best < time.Minute; tries++ { // others use the machine too
 			var kept error
 			keep := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 				err := next.Do(ctx)
@@ -65,8 +71,40 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 				t.Errorf("%s: %d bytes are kept", name, len(fmt.Sprintf("%+v", kept)))
 			}
 		}
-		if best > deadline+100*time.Millisecond {
+		if best > most {
 			t.Errorf("%s: took %v", name, best)
+		}
+	}
+}
+
+// everyRune is a text of n letters, most of them different.
+func everyRune(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteRune(rune(0x4e00 + i%20_000))
+	}
+	return b.String()
+}
+
+// A host that cannot exist is not asked for either, whoever names it.
+func TestAHostThatIsTooLongIsNotAskedFor(t *testing.T) {
+	long, sent := "http://"+everyRune(100_000)+"/", 0
+	c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+		sent++
+		return answer(r, 200, http.NoBody), nil
+	}))
+	for name, opts := range map[string][]httpx.Option{
+		long:        nil,
+		"http://a/": {httpx.Alternates(long)},
+		"http://b/": {httpx.EachAttempt(func(_ int, r *http.Request) (err error) {
+			r.URL, err = url.Parse(long)
+			return err
+		})},
+	} {
+		start := time.Now()
+		_, err := c.Get(t.Context(), name, opts...)
+		if took := time.Since(start); err == nil || errors.Is(err, retry.ErrConfig) || took > 20*time.Second || sent > 0 {
+			t.Errorf("%.20s: %.100v, %d sent in %v", name, err, sent, took)
 		}
 	}
 }

@@ -1,5 +1,6 @@
 //go:build !race
 
-package httpx_test
+package httpx
 
-const raceEnabled = false
+// RaceEnabled tells tests that time is ten times as dear and that memory is not only theirs.
+const RaceEnabled = false

@@ -30,17 +30,17 @@ func Of(u *url.URL) string {
 	return name + ":" + port
 }
 
-// mostName bounds what IDNA looks at, in bytes: Punycode takes quadratic time, and DNS knows no
-// longer names.
-const mostName = 1 << 10
+// Most bounds what IDNA looks at, in bytes: Punycode takes quadratic time, in net/http too, and DNS
+// knows no longer names.
+const Most = 1 << 10
 
 // Name is Of for a host without a port.
 func Name(name string) string {
 	if addr, ok := address(name); ok {
 		return addr
 	}
-	for i := range min(len(name), mostName) {
-		if name[i] >= 0x80 && len(name) <= mostName {
+	for i := range min(len(name), Most) {
+		if name[i] >= 0x80 && len(name) <= Most {
 			name = ascii(name)
 			break
 		}
