@@ -30,7 +30,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	}
 	defer x.aim() // the next one
 	ctx, life := x.begin(ctx)
-	defer life.endUnlessHeld()
+	defer x.settle(life)
 
 	req, err := x.prepare(ctx)
 	if err != nil {

@@ -25,12 +25,10 @@ func prefetch(resp *http.Response) []byte {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
 		return nil
 	}
-	h, length := &heldBody{from: resp.Body}, resp.ContentLength
+	h := &heldBody{from: resp.Body, ahead: io.LimitedReader{R: resp.Body, N: prefetchBytes + 1}}
 	over := make(chan bool, 2) // the reading, or the time for it
-	h.reading.Go(func() {
-		defer func() { over <- true }()
-		h.fill(length)
-	})
+	h.reading.Add(1)
+	go h.fill(resp.ContentLength, over)
 	// A select on a timer's channel costs as much again as all of this.
 	timer := time.AfterFunc(prefetchTime, func() { over <- false })
 	inTime := <-over
@@ -48,21 +46,24 @@ func prefetch(resp *http.Response) []byte {
 // fill's.
 type heldBody struct {
 	from    io.ReadCloser
+	ahead   io.LimitedReader // of from
 	reading sync.WaitGroup
 	head    bytes.Buffer
 	err     error // how the read-ahead ended; nil: there is more in from
 }
 
-func (h *heldBody) fill(length int64) {
+func (h *heldBody) fill(length int64, over chan<- bool) {
 	defer func() {
 		if p := recover(); p != nil { // in a decoder of the user's; in this goroutine it would end the process
 			h.err = fmt.Errorf("reading a rejected body: panic: %v", p)
 			_ = h.from.Close()
 		}
+		h.reading.Done()
+		over <- true
 	}()
 	// ReadFrom needs room, and one byte more, to see the end.
 	h.head.Grow(int(max(length, 0)) + bytes.MinRead)
-	read, err := h.head.ReadFrom(&io.LimitedReader{R: h.from, N: prefetchBytes + 1})
+	read, err := h.head.ReadFrom(&h.ahead)
 	switch {
 	case err != nil:
 		h.err = err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/policies"
@@ -14,6 +16,9 @@ import (
 // Until the headers are there it ends with the attempt's; from then on only with the caller's,
 // until the body is closed: a policy's timeout ends with the attempt, and the response outlives the
 // attempt. (Under Fetch it does not, and is the attempt's to the end.)
+//
+// Attempts that have the same context, and nothing but the caller to end them, share one: most of
+// what a limit costs is the context and the timer.
 type lifetime struct {
 	context.Context // ends when cancel is called
 	attempt         context.Context
@@ -21,8 +26,12 @@ type lifetime struct {
 	stop            func() bool // no longer follow the attempt, later: the caller
 	limit           time.Duration
 	timer           *time.Timer
-	held            bool
-	body            livingBody // here, to be one allocation with the rest
+	reads           bool        // the timer is for reads of the body; written while it is stopped
+	over            bool        // the timer was stopped when the headers were there, or the limit has passed
+	inTime          bool        // it had not passed
+	left            atomic.Bool // the attempt is over: closing body ends it
+	body            *livingBody // of the present attempt
+	first           livingBody  // here, to be one allocation with the rest
 }
 
 // Deadline is the attempt's, for hooks and dialers that ask.
@@ -42,7 +51,19 @@ func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 	if x.limit == 0 && (x.fetch != nil || ctx.Done() == x.Done()) {
 		return ctx, nil // it is the caller's, or under Fetch lasts as long
 	}
-	l := &lifetime{attempt: ctx, limit: x.limit}
+	if l := x.kept; l != nil {
+		x.kept = nil
+		if same(l.attempt, ctx) && l.Err() == nil {
+			l.again()
+			return l, l
+		}
+		l.end()
+	}
+	l := &x.first
+	if l.attempt != nil {
+		l = &lifetime{}
+	}
+	l.attempt, l.limit = ctx, x.limit
 	if ctx.Done() == x.Done() { // nothing ends the attempt but the caller
 		l.Context, l.cancel = context.WithCancelCause(ctx)
 	} else {
@@ -50,9 +71,29 @@ func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 		l.stop = context.AfterFunc(ctx, func() { l.cancel(context.Cause(ctx)) })
 	}
 	if l.limit > 0 {
-		l.timer = time.AfterFunc(l.limit, func() { l.cancel(&attemptTimeoutError{limit: l.limit}) })
+		l.timer = time.AfterFunc(l.limit, l.expire)
 	}
 	return l, l
+}
+
+// same tells whether a and b are one context. Not all contexts can be compared.
+func same(a, b context.Context) bool { return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b }
+
+func (l *lifetime) expire() { l.cancel(&attemptTimeoutError{limit: l.limit, body: l.reads}) }
+
+// again begins the next attempt. The body of the one before is closed.
+func (l *lifetime) again() {
+	l.over, l.body = false, nil
+	l.left.Store(false)
+	l.timer.Reset(l.limit)
+}
+
+// stopTimer tells whether the limit had not passed.
+func (l *lifetime) stopTimer() bool {
+	if !l.over {
+		l.over, l.inTime = true, l.timer == nil || l.timer.Stop()
+	}
+	return l.inTime
 }
 
 // answered is told that the headers of resp are there. It is false if the attempt ended first. From
@@ -66,7 +107,7 @@ func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
 	if l == nil {
 		return true
 	}
-	inTime := l.timer == nil || l.timer.Stop()
+	inTime := l.stopTimer()
 	if l.stop != nil {
 		inTime = l.stop() && inTime
 		l.stop = context.AfterFunc(x, func() { l.cancel(context.Cause(x)) })
@@ -89,8 +130,7 @@ func (l *lifetime) pace() bool {
 	if !l.timer.Stop() {
 		return false
 	}
-	l.timer = time.AfterFunc(l.limit, func() { l.cancel(&attemptTimeoutError{limit: l.limit, body: true}) })
-	l.timer.Stop()
+	l.reads = true
 	return true
 }
 
@@ -107,9 +147,17 @@ func (l *lifetime) done() {
 	}
 }
 
-// endUnlessHeld ends l if no body keeps it alive.
-func (l *lifetime) endUnlessHeld() {
-	if l != nil && !l.held {
+// settle is the end of the attempt of l. An open body goes on with it; else the next attempt may.
+func (x *exchange) settle(l *lifetime) {
+	switch {
+	case l == nil:
+	case l.body != nil && !l.body.closed.Load():
+		if l.left.Store(true); l.body.closed.Load() {
+			l.end()
+		}
+	case x.fetch == nil && l.stop == nil && l.stopTimer() && l.Err() == nil:
+		x.kept = l
+	default:
 		l.end()
 	}
 }
@@ -144,7 +192,8 @@ func (e *attemptTimeoutError) Is(target error) bool {
 // livingBody ends the context of its request when it is closed.
 type livingBody struct {
 	io.ReadCloser
-	life *lifetime
+	life   *lifetime
+	closed atomic.Bool
 }
 
 func (b *livingBody) Read(p []byte) (int, error) {
@@ -157,7 +206,9 @@ func (b *livingBody) Read(p []byte) (int, error) {
 
 func (b *livingBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.life.end()
+	if !b.closed.Swap(true) && (b.life.left.Load() || b.life.stop != nil) {
+		b.life.end()
+	}
 	return err
 }
 
@@ -168,9 +219,11 @@ type switchedBody struct {
 }
 
 func (l *lifetime) hold(resp *http.Response) {
-	l.held = true
-	b := &l.body
-	b.ReadCloser, b.life = resp.Body, l
+	b := &l.first
+	if b.life != nil { // an attempt's before
+		b = &livingBody{}
+	}
+	b.ReadCloser, b.life, l.body = resp.Body, l, b
 	if w, ok := resp.Body.(io.Writer); ok {
 		resp.Body = &switchedBody{b, w}
 		return

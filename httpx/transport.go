@@ -111,6 +111,8 @@ type exchange struct {
 	status      *StatusError    // made of held
 	onward      *http.Response  // a redirect that asks for a wait
 	onwardAt    time.Time       // when it is over
+	kept        *lifetime       // for the next attempt
+	first       lifetime        // here, to be one allocation with the rest
 }
 
 var errNoCall = errors.New("httpx: a policy returned without a response and without an error")
@@ -126,6 +128,9 @@ func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	returned := false
 	defer func() {
 		x.closeBody()
+		if x.kept != nil {
+			x.kept.end()
+		}
 		if !returned { // a panic is on its way
 			x.drop()
 		}
