@@ -63,7 +63,7 @@ type Adaptive struct {
 	mu      sync.Mutex
 	clock   steady
 	law     load.Adaptive
-	waiting ranked
+	waiting line[seat]
 	told    int           // the limit that observers were last told of
 	used    time.Duration // when a call was last over
 	held    []*retry.Held // not in use
@@ -161,7 +161,7 @@ func (a *Adaptive) now() (limit, running, waiting int, baseline time.Duration) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.law.Limit(), a.law.InFlight(), len(a.waiting), a.law.Baseline()
+	return a.law.Limit(), a.law.InFlight(), len(a.waiting.waiters), a.law.Baseline()
 }
 
 // String is one line: adaptive catalog(limit 26, 3 in flight).
@@ -195,7 +195,7 @@ func (a *Adaptive) Idle() bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.law.InFlight() > 0 || len(a.waiting) > 0 {
+	if a.law.InFlight() > 0 || len(a.waiting.waiters) > 0 {
 		return false
 	}
 	fresh := a.law.Baseline() == 0 && a.law.Limit() == a.start
@@ -288,7 +288,7 @@ func (a *Adaptive) admit(priority int) (load.Pass, bool) {
 		return a.law.Arrive(now, priority)
 	}
 	a.serve(now)
-	if len(a.waiting) > 0 {
+	if len(a.waiting.waiters) > 0 {
 		return load.Pass{}, false
 	}
 	return a.law.Take(now, priority)
@@ -296,14 +296,14 @@ func (a *Adaptive) admit(priority int) (load.Pass, bool) {
 
 // serve hands free slots to those who wait. a.mu must be held.
 func (a *Adaptive) serve(now time.Duration) {
-	for len(a.waiting) > 0 {
-		pass, ok := a.law.Take(now, a.waiting[0].priority)
+	for len(a.waiting.waiters) > 0 {
+		w := a.waiting.waiters[0]
+		pass, ok := a.law.Take(now, int(w.priority))
 		if !ok {
 			return
 		}
-		w := a.waiting.pop()
-		w.seat = seat{pass: pass, held: a.spare()}
-		close(w.turn)
+		w.has = seat{pass: pass, held: a.spare()}
+		a.waiting.dismiss(w, nil)
 	}
 }
 
@@ -312,8 +312,8 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (seat, error) {
 	if a.queue == 0 || a.maxWait == 0 {
 		return seat{}, a.reject(ctx, "", nil)
 	}
-	w := &ranker{priority: priority, turn: make(chan struct{})}
-	if !a.line(w) {
+	w := a.line(retry.Priority(priority))
+	if w == nil {
 		return seat{}, a.reject(ctx, "and the queue is full", nil)
 	}
 	admitted := false
@@ -323,77 +323,55 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (seat, error) {
 		}
 	}()
 	began := now()
-	patience := a.sleep(ctx, w)
+	w.wait(ctx, a.maxWait)
 	ended := retry.Ended(ctx)
 	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: ended})
 	switch {
 	case ended != nil:
 		return seat{}, a.rejection("no slot in time", ended)
-	case !a.settled(w, patience):
+	case !a.settled(w):
 		return seat{}, a.reject(ctx, fmt.Sprintf("no slot within MaxWait (%v)", a.maxWait), nil)
-	case w.evicted:
-		return seat{}, a.reject(ctx, "a call of higher priority took its place in the queue", nil)
+	case w.rejected != nil:
+		return seat{}, a.reject(ctx, w.rejected.Error(), nil)
 	}
 	admitted = true
-	return w.seat, nil
+	return w.has, nil
 }
 
-// line puts w into the queue, in the place of the lowest if it is full.
-func (a *Adaptive) line(w *ranker) bool {
+// line puts a call into the queue, if that is full in the place of a lower one; nil: there is none.
+func (a *Adaptive) line(priority retry.Priority) *waiter[seat] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	room := a.queue
 	if room < 0 {
 		room = a.law.Limit()
 	}
-	if len(a.waiting) >= room {
-		if len(a.waiting) == 0 || a.waiting.last().priority >= w.priority {
-			return false
+	if len(a.waiting.waiters) >= room {
+		last := a.waiting.below(priority)
+		if last == nil {
+			return nil
 		}
-		lowest := a.waiting.drop()
-		lowest.evicted = true
-		close(lowest.turn)
+		a.waiting.dismiss(last, errDisplaced)
 	}
-	a.waiting.push(w)
+	w := a.waiting.push(seat{}, priority)
 	a.serve(a.clock.now()) // a slot may have become free since it was refused one
-	return true
-}
-
-// sleep returns when it is w's turn, its context has ended, or it has waited long enough.
-func (a *Adaptive) sleep(ctx context.Context, w *ranker) (patience bool) {
-	var enough <-chan time.Time
-	if a.maxWait > 0 {
-		timer := time.NewTimer(a.maxWait)
-		defer timer.Stop()
-		enough = timer.C
-	}
-	select {
-	case <-w.turn:
-		return true
-	case <-ctx.Done():
-		return true
-	case <-enough:
-		return false
-	}
+	return w
 }
 
 // settled reports whether w's wait has had an end: one whose patience is over may have been served
 // in the same moment.
-func (a *Adaptive) settled(w *ranker, patience bool) bool {
-	if patience {
-		return true
-	}
+func (a *Adaptive) settled(w *waiter[seat]) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return w.seat.held != nil || w.evicted
+	return w.has.held != nil || w.rejected != nil
 }
 
 // abandon leaves the queue, or gives the slot back that came in the same moment.
-func (a *Adaptive) abandon(w *ranker) {
+func (a *Adaptive) abandon(w *waiter[seat]) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w.seat.held != nil {
-		a.giveBack(w.seat, load.Ignored)
+	if w.has.held != nil {
+		a.giveBack(w.has, load.Ignored)
 	} else {
 		a.waiting.remove(w)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ type Bulkhead struct {
 	mu     sync.Mutex
 	slots  int
 	taken  int
-	line   line
+	line   line[*place]
 	unused *place // a list of them
 }
 
@@ -128,9 +129,10 @@ func (b *Bulkhead) SetSlots(n int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.slots = n
-	for _, w := range b.line.cut(func(w *waiter) bool { return w.place.size > n }) {
-		w.rejected = b.tooMany(w.place.size, n)
-		close(w.turn)
+	for _, w := range slices.Clone(b.line.waiters) {
+		if w.has.size > n {
+			b.line.dismiss(w, b.tooMany(w.has.size, n))
+		}
 	}
 	b.admit()
 	return nil
@@ -244,7 +246,7 @@ func (b *Bulkhead) enter(
 // join takes the slots for a call, or a place in line, or says why neither.
 func (b *Bulkhead) join(
 	n int, around *place, entry uint64, priority retry.Priority,
-) (*place, *waiter, error) {
+) (*place, *waiter[*place], error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.place(n)
@@ -270,17 +272,13 @@ func (b *Bulkhead) join(
 	return nil, nil, err
 }
 
-// displace rejects the last in line of the lowest priority if that is below the given one. b.mu
-// must be held.
+// displace rejects the last in line if its priority is below the given one. b.mu must be held.
 func (b *Bulkhead) displace(priority retry.Priority) bool {
-	w := b.line.lowest()
-	if w == nil || w.priority >= priority {
-		return false
+	w := b.line.below(priority)
+	if w != nil {
+		b.line.dismiss(w, b.full("%w: %w", ErrFull, errDisplaced))
 	}
-	b.line.remove(w)
-	w.rejected = b.full("%w: a call of higher priority took its place in the queue", ErrFull)
-	close(w.turn)
-	return true
+	return w != nil
 }
 
 func (b *Bulkhead) full(format string, args ...any) error {
@@ -292,19 +290,9 @@ func (b *Bulkhead) tooMany(n, slots int) error {
 }
 
 // wait stands in line. Whatever it returns, p holds what it holds: see leave.
-func (b *Bulkhead) wait(ctx context.Context, w *waiter) error {
+func (b *Bulkhead) wait(ctx context.Context, w *waiter[*place]) error {
 	began := now()
-	var late <-chan time.Time
-	if b.maxWait > 0 {
-		timer := time.NewTimer(b.maxWait)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-w.turn:
-	case <-ctx.Done():
-	case <-late:
-	}
+	w.wait(ctx, b.maxWait)
 	ended := retry.Ended(ctx)
 	waited := retry.Event{Kind: retry.KindWait, Policy: b.who(), Took: now() - began, Err: ended}
 	retry.Emit(ctx, waited)
@@ -316,13 +304,13 @@ func (b *Bulkhead) wait(ctx context.Context, w *waiter) error {
 }
 
 // quit leaves the line.
-func (b *Bulkhead) quit(w *waiter) {
+func (b *Bulkhead) quit(w *waiter[*place]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.line.remove(w)
 }
 
-func (b *Bulkhead) outcome(w *waiter, ended error) error {
+func (b *Bulkhead) outcome(w *waiter[*place], ended error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -330,7 +318,7 @@ func (b *Bulkhead) outcome(w *waiter, ended error) error {
 		return b.full("%w: no slot in time: %w", ErrFull, ended)
 	case w.rejected != nil:
 		return w.rejected
-	case w.place.held == 0:
+	case w.has.held == 0:
 		return b.full("%w: no slot within MaxWait (%v)", ErrFull, b.maxWait)
 	}
 	return nil
@@ -340,10 +328,9 @@ func (b *Bulkhead) outcome(w *waiter, ended error) error {
 func (b *Bulkhead) admit() {
 	for len(b.line.waiters) > 0 {
 		w := b.line.waiters[0]
-		if !b.take(w.place, w.place.size) {
+		if !b.take(w.has, w.has.size) {
 			return
 		}
-		b.line.remove(w)
-		close(w.turn)
+		b.line.dismiss(w, nil)
 	}
 }

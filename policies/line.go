@@ -2,91 +2,111 @@ package policies
 
 import (
 	"container/heap"
+	"context"
+	"errors"
+	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
 
-// line is the queue of a Bulkhead: higher priorities first, first in, first out within one. All of
-// it is guarded by the bulkhead's lock.
-type line struct {
-	waiters byTurn
+// line is the queue of a Bulkhead and an Adaptive: higher priorities first, first in, first out
+// within one. All of it is guarded by the policy's lock.
+type line[T any] struct {
+	waiters byTurn[T]
 	came    uint64
 }
 
 // waiter is a call in line.
-type waiter struct {
-	place    *place
+type waiter[T any] struct {
+	has      T // what it runs with, once it is its turn
 	priority retry.Priority
 	came     uint64
 	at       int           // in the heap; -1: not any more
-	turn     chan struct{} // closed once it has its slots, or is rejected
+	turn     chan struct{} // closed once it may run, or is rejected
 	rejected error
 }
 
+var errDisplaced = errors.New("a call of higher priority took its place in the queue")
+
+// wait returns when it is w's turn or ctx has ended, or after patience if that is positive. Who may
+// run is to be asked under the lock.
+func (w *waiter[T]) wait(ctx context.Context, patience time.Duration) {
+	var late <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+	case <-late:
+	}
+}
+
 // before reports whether somebody in line goes before a call of that priority that comes now.
-func (l *line) before(p retry.Priority) bool {
+func (l *line[T]) before(p retry.Priority) bool {
 	return len(l.waiters) > 0 && l.waiters[0].priority >= p
 }
 
-func (l *line) push(p *place, priority retry.Priority) *waiter {
+func (l *line[T]) push(has T, priority retry.Priority) *waiter[T] {
 	l.came++
-	w := &waiter{place: p, priority: priority, came: l.came, turn: make(chan struct{})}
+	w := &waiter[T]{has: has, priority: priority, came: l.came, turn: make(chan struct{})}
 	heap.Push(&l.waiters, w)
 	return w
 }
 
-// lowest is the waiter that goes last, nil if nobody waits.
-func (l *line) lowest() (last *waiter) {
+// below is the last in line if its priority is below p, and otherwise nil: in a full queue a call
+// of priority p takes its place.
+func (l *line[T]) below(p retry.Priority) *waiter[T] {
+	var last *waiter[T]
 	for i, w := range l.waiters {
 		if last == nil || l.waiters.Less(last.at, i) {
 			last = w
 		}
 	}
+	if last == nil || last.priority >= p {
+		return nil
+	}
 	return last
 }
 
+// dismiss ends the wait of w: with a rejection or, if that is nil, with what it has.
+func (l *line[T]) dismiss(w *waiter[T], rejected error) {
+	l.remove(w)
+	w.rejected = rejected
+	close(w.turn)
+}
+
 // remove takes w out, if it is still in line.
-func (l *line) remove(w *waiter) {
+func (l *line[T]) remove(w *waiter[T]) {
 	if w.at >= 0 {
 		heap.Remove(&l.waiters, w.at)
 	}
 }
 
-// cut takes those out that f picks.
-func (l *line) cut(f func(*waiter) bool) (out []*waiter) {
-	for _, w := range l.waiters {
-		if f(w) {
-			out = append(out, w)
-		}
-	}
-	for _, w := range out {
-		l.remove(w)
-	}
-	return out
-}
+type byTurn[T any] []*waiter[T]
 
-type byTurn []*waiter
+func (t byTurn[T]) Len() int { return len(t) }
 
-func (t byTurn) Len() int { return len(t) }
-
-func (t byTurn) Less(i, j int) bool {
+func (t byTurn[T]) Less(i, j int) bool {
 	if t[i].priority != t[j].priority {
 		return t[i].priority > t[j].priority
 	}
 	return t[i].came < t[j].came
 }
 
-func (t byTurn) Swap(i, j int) {
+func (t byTurn[T]) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
 	t[i].at, t[j].at = i, j
 }
 
-func (t *byTurn) Push(w any) {
-	w.(*waiter).at = len(*t)
-	*t = append(*t, w.(*waiter))
+func (t *byTurn[T]) Push(w any) {
+	w.(*waiter[T]).at = len(*t)
+	*t = append(*t, w.(*waiter[T]))
 }
 
-func (t *byTurn) Pop() any {
+func (t *byTurn[T]) Pop() any {
 	old := *t
 	w := old[len(old)-1]
 	old[len(old)-1] = nil
