@@ -80,8 +80,8 @@ func (a *adopted) Stats() []retry.Stat {
 		state = Open
 	}
 	return statsOf(state, Counts{
-		Successes: int(c.TotalSuccesses), Failures: int(c.TotalFailures), Neutral: int(c.TotalExclusions),
-		ConsecutiveFailures: int(c.ConsecutiveFailures),
+		Successes: int(c.TotalSuccesses), Failures: int(c.TotalFailures),
+		Neutral: int(c.TotalExclusions), ConsecutiveFailures: int(c.ConsecutiveFailures),
 	})
 }
 

@@ -59,7 +59,7 @@ func (b *Breaker) tellListeners() {
 		return
 	}
 	b.telling = true
-	defer func() { b.telling = false }() // if a listener panics the rest is told with the next change
+	defer func() { b.telling = false }() // after a panic the rest is told with the next change
 	for len(b.pending) > 0 {
 		c := b.pending[0]
 		b.pending = b.pending[1:]

@@ -69,7 +69,8 @@ func configure(opts []Option) (config, error) {
 		c.must(option, "have a max of at least the open time of %v", c.openFor)
 	}
 	if c.window != 0 && !c.windowed() {
-		c.must(fmt.Sprintf("Window(%v, %d)", c.window, c.buckets), "stand beside FailureRate or FailureCount")
+		option := fmt.Sprintf("Window(%v, %d)", c.window, c.buckets)
+		c.must(option, "stand beside FailureRate or FailureCount")
 	}
 	if c.window == 0 {
 		c.window, c.buckets = defaultWindow, defaultBuckets

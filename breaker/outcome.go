@@ -37,7 +37,7 @@ func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	switch {
 	case v.Config:
 		return none
-	case v.Unreached, // no call, no verdict; a loop that was refused a further attempt had made some
+	case v.Unreached, // a loop that was refused a further attempt has made some: that counts
 		gone == context.Canceled: // a classifier may call the cancellation a final answer
 		return neutral
 	case v.Neutral && v.Permanent: // the final answer of a healthy callee

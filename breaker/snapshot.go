@@ -13,9 +13,9 @@ import (
 type Snapshot struct {
 	State               State         `json:"state"`
 	Since               time.Time     `json:"since"`              // when the state began
-	OpenFor             time.Duration `json:"open_for,omitempty"` // how long an opening lasts, with its growth
+	OpenFor             time.Duration `json:"open_for,omitempty"` // of an opening, with its growth
 	ConsecutiveFailures int           `json:"consecutive_failures,omitempty"`
-	Cause               string        `json:"cause,omitempty"` // the failure that opened it, at most 8 KiB
+	Cause               string        `json:"cause,omitempty"` // what opened it, at most 8 KiB
 }
 
 // Snapshot returns the state now. Of a breaker that New has not made it is zero.

@@ -51,6 +51,6 @@ type Change struct {
 type Counts struct {
 	Successes           int
 	Failures            int // slow calls among them
-	Neutral             int // calls without a verdict; since the state last changed, also with a Window
+	Neutral             int // calls without a verdict; also with a Window since the last change
 	ConsecutiveFailures int // since the last success; they do not age
 }

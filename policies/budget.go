@@ -168,7 +168,8 @@ func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	var m mistakes
 	m.check(capacity >= 1, "capacity %d: must be at least 1", capacity)
 	m.check(retryCost >= 1, "retryCost %d: must be at least 1", retryCost)
-	m.check(retryCost <= capacity, "retryCost %d: must not be above capacity, %d", retryCost, capacity)
+	m.check(retryCost <= capacity,
+		"retryCost %d: must not be above capacity, %d", retryCost, capacity)
 	m.check(gain >= 1, "gain %d: must be at least 1", gain)
 	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
 	c.throttled = c.cost/14*5 + (c.cost%14*5+13)/14 // 5/14 of it, rounded up

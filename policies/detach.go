@@ -59,7 +59,8 @@ func MaxDetached(n int) Option {
 }
 
 func detached[T any](
-	ctx context.Context, call func(context.Context) (T, error), discard func(T), behind *atomic.Int64,
+	ctx context.Context, call func(context.Context) (T, error), discard func(T),
+	behind *atomic.Int64,
 ) (T, error) {
 	var apart atomic.Bool // the caller has left, or the call is over, whichever came first
 	r := newRace(func(ctx context.Context) (T, error) {

@@ -48,7 +48,8 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 			}
 			if i+1 < len(calls) {
 				to := fmt.Sprintf("callee %d of %d", i+2, len(calls))
-				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "failover", Err: err, To: to})
+				next := retry.Event{Kind: retry.KindRetry, Policy: "failover", Err: err, To: to}
+				retry.Emit(ctx, next)
 			}
 		}
 		return value, retry.WithEnd(ctx, failed.err())

@@ -40,7 +40,8 @@ import (
 // A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies
 // only, so not this.
 func Hedge[T any](
-	call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option,
+	call func(context.Context) (T, error), after time.Duration, max int, discard func(T),
+	opts ...Option,
 ) func(context.Context) (T, error) {
 	var c hedgeConfig
 	var m mistakes
@@ -86,17 +87,10 @@ func (r *race[T]) hedge(
 		case o := <-r.outcomes:
 			running--
 			o.raise()
+			final := o.book(budget)
 			if o.err == nil {
-				if budget != nil {
-					budget.succeeded(o.first, o.paid)
-				}
 				r.winner = &o
 				return o.value, nil
-			}
-			v := retry.VerdictOf(o.err)
-			final := v.Permanent || v.Config
-			if budget != nil && !final && v.Rejection == nil {
-				budget.failed(o.first)
 			}
 			if running == 0 || final {
 				return o.value, hedged(ctx, o.err, made, began)
@@ -119,6 +113,20 @@ func (r *race[T]) hedge(
 			timer.Reset(after)
 		}
 	}
+}
+
+// book tells the budget, if there is one, and says whether no further outcome is waited for.
+func (o outcome[T]) book(b *Budget) (final bool) {
+	v := retry.VerdictOf(o.err)
+	final = o.err == nil || v.Permanent || v.Config
+	switch {
+	case b == nil:
+	case o.err == nil:
+		b.succeeded(o.first, o.paid)
+	case !final && v.Rejection == nil:
+		b.failed(o.first)
+	}
+	return final
 }
 
 // hedged adds what ended the caller's context, where the failure does not tell.

@@ -21,7 +21,7 @@ const (
 	Proportional                   // between d/2 and 1.5 d, as cenkalti/backoff does
 	Equal                          // between d/2 and d
 	Full                           // between 0 and d
-	Decorrelated                   // between the schedule's first wait and three times the one before
+	Decorrelated                   // between the first wait and three times the one before
 )
 
 var jitterNames = [...]string{

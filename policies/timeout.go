@@ -90,7 +90,10 @@ type timeoutError struct{ d time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("timeout of %v", e.d) }
 func (e *timeoutError) Timeout() bool { return true } // as net.Error
-func (e *timeoutError) ByPolicy()     {}              // for a breaker further in: no caller set this deadline
+
+// ByPolicy tells a breaker further in that no caller has set this deadline.
+func (e *timeoutError) ByPolicy() {}
+
 func (e *timeoutError) Is(target error) bool {
 	return target == ErrTimeout || target == context.DeadlineExceeded
 }

@@ -42,7 +42,9 @@ func New[K comparable](
 	create func(K) retry.Policy, limit int, full func(ctx context.Context, ended error) error,
 ) Map[K] {
 	if ofText, ok := any(create).(func(string) retry.Policy); ok {
-		s := &store[string, text]{make: ofText, keep: keepText, key: (*text).String, same: (*text).is}
+		s := &store[string, text]{
+			make: ofText, keep: keepText, key: (*text).String, same: (*text).is,
+		}
 		return any(s.ready(limit, full)).(Map[K])
 	}
 	s := &store[K, K]{
@@ -79,7 +81,7 @@ type shard[K, S any] struct {
 	mu      sync.Mutex                  // held to change what follows, not to find a key
 	table   atomic.Pointer[table[K, S]] // nil: no keys
 	sweepAt int                         // how many keys call for a sweep
-	_       [40]byte                    // a cache line each: a new key slows no hits of other shards
+	_       [40]byte                    // a cache line each: a new key slows no hit of another
 }
 
 func (k *store[K, S]) ready(limit int, full func(context.Context, error) error) *store[K, S] {
@@ -264,11 +266,11 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.max > 1000 && inVain {
 		return k.tryFew() && k.reserve(), nil
 	}
-	for _, forget := range []func(*place[S]) bool{(*place[S]).forgetUnused, (*place[S]).forgetIdle} {
-		k.sweep(forget)
-		if k.reserve() {
-			return true, nil
-		}
+	if k.Sweep(); k.reserve() {
+		return true, nil
+	}
+	if k.sweep((*place[S]).forgetIdle); k.reserve() {
+		return true, nil
 	}
 	k.searched = now()
 	return false, nil

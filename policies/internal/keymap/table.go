@@ -36,7 +36,7 @@ const (
 	live  = 1        // it holds a key
 	used  = 2        // since the last sweep
 	call  = 4        // for each call that runs under the policy
-	moved = -1 << 30 // or forgotten: look again under the lock. Negative, whatever calls add in vain
+	moved = -1 << 30 // or forgotten: look again under the lock. Negative, whatever calls add
 
 	fresh = live | used | call
 )
@@ -102,7 +102,9 @@ func (t *table[K, S]) size() int {
 func (t *table[K, S]) full() bool { return t == nil || t.len >= len(t.places)/2 }
 
 // home is where the search for a hash begins.
-func (t *table[K, S]) home(hash uint32) int { return int(uint64(hash) * uint64(len(t.places)) >> 32) }
+func (t *table[K, S]) home(hash uint32) int {
+	return int(uint64(hash) * uint64(len(t.places)) >> 32)
+}
 
 // find returns the place of a key, or nil.
 func (t *table[K, S]) find(hash uint32, key K) *place[S] {
