@@ -103,7 +103,6 @@ func ExampleClassify() {
 		policies.Final(policies.SQLState("23505")),   // unique violation: an answer
 		policies.Fatal(policies.SQLState("28")),      // invalid authorization: the database's, and final
 	)
-	fmt.Println(retry.Describe(retry.Chain(policies.Exponential(), breaker.New("db"), verdicts)))
-	// Output: exponential(3 attempts, 100ms x2, up to 30s, ±50 %) -> breaker db(closed) ->
-	// classify(3 rules)
+	fmt.Println(retry.Describe(retry.Chain(policies.Constant(0), breaker.New("db"), verdicts)))
+	// Output: constant(3 attempts, 0s) -> breaker db(closed) -> classify(3 rules)
 }
