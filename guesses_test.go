@@ -15,6 +15,13 @@ import (
 // stand in the documentation of the name that does it here. So a search finds it.
 func TestGuesses(t *testing.T) {
 	t.Parallel()
+	packages := map[string]map[string]string{}
+	for _, dir := range []string{".", "retry", "policies", "breaker", "ratelimit", "httpx"} {
+		packages[dir] = documentation(t, dir)
+		if packages[dir][""] == "" {
+			t.Errorf("package %s has no documentation", dir)
+		}
+	}
 	for _, c := range []struct{ guess, pkg, name string }{
 		{"MaxAttempts", "policies", "Attempts"},
 		{"MaxRetries", "policies", "Attempts"},
@@ -63,16 +70,11 @@ func TestGuesses(t *testing.T) {
 		{"OpenTelemetry", "retry", "Observe"},
 		{"Prometheus", "retry", "Observe"},
 	} {
-		text, ok := documentation(t, c.pkg)[c.name]
+		text, ok := packages[c.pkg][c.name]
 		if !ok {
 			t.Errorf("%s has no %s", c.pkg, c.name)
 		} else if !regexp.MustCompile(`\b` + regexp.QuoteMeta(c.guess) + `\b`).MatchString(text) {
 			t.Errorf("%s, looked for in %s, is not in the documentation of %s", c.guess, c.pkg, c.name)
-		}
-	}
-	for _, dir := range []string{".", "retry", "policies", "breaker", "ratelimit", "httpx"} {
-		if documentation(t, dir)[""] == "" {
-			t.Errorf("package %s has no documentation", dir)
 		}
 	}
 }

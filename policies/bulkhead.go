@@ -18,7 +18,7 @@ var ErrFull = errors.New("full")
 // Bulkhead bounds how many calls run at once, so that one slow callee does not hold all of a
 // program's goroutines. Calls beyond its slots wait in a queue until a slot is free, [MaxWait] has
 // passed or their context ends: higher priorities first ([retry.WithPriority]), and first in, first
-// out within one. Calls beyond the queue are rejected at once with [ErrFull]; one of a higher
+// out within one. Calls beyond the queue are rejected at once with [ErrFull]; a call of higher
 // priority takes the place of the lowest that waits, which is rejected instead. It is safe for
 // concurrent use. The zero Bulkhead is a configuration error.
 //

@@ -25,8 +25,8 @@ func MaxInFlight(n int) Option {
 }
 
 // Careful keeps to a budget of refusals, for servers that ban: never a fifth within a minute,
-// whatever the callee's limit and however it is counted. A call goes only if refusals stay within
-// the budget should it be refused, and all that are on their way too; so a jail that forgives four
+// whatever the callee's limit and however it is counted. A call goes only if refusals would stay
+// within the budget even if it and all calls under way were refused; so a jail that forgives four
 // refusals a minute is not earned. It holds for refusals in plain words: a 429, a [retry.After]
 // mark, [Refused], httpx.Refused. If a callee refuses by a bare 503, a reset or silence, these must
 // first be told from noise, which costs a few. Calls made within calls (see [Pacer]) come on top,
@@ -34,8 +34,8 @@ func MaxInFlight(n int) Option {
 //
 // Its price is time. No more than four calls are on their way at once, two at first; a refusal
 // makes the next minute slow, and four stop everything until the first of them is a minute old. On
-// simulated servers drawn widely it reaches 0.51 of the speed of a client that knows the limit,
-// without it 0.62; with a jail of five a minute at the end of a burst, 0.74 instead of 0.54. The
+// simulated servers drawn widely it reaches 0.55 of the speed of a client that knows the limit,
+// without it 0.63; with a jail of five a minute at the end of a burst, 0.82 instead of 0.54. The
 // figures are printed by go run ./ratelimit/internal/pacing/figures.
 func Careful() Option {
 	return Option{"Careful", none{}, forPacer, func(c *config) string { c.careful = true; return "" }}
