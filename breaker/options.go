@@ -134,7 +134,7 @@ func FailureCount(n int) Option {
 }
 
 // Window is the time that [FailureRate] and [FailureCount] look back. It slides by buckets: the
-// oldest of them is dropped at a time. The default is 10 s in 10 buckets, as in Hystrix. Without
+// oldest bucket is dropped as a whole. The default is 10 s in 10 buckets, as in Hystrix. Without
 // either rule it is a configuration error. Choose it so that the usual traffic reaches the minimum
 // of calls in a fraction of it.
 func Window(d time.Duration, buckets int) Option {
