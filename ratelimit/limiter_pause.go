@@ -214,7 +214,7 @@ func (l *Limiter) settle(t *ticket, o outcome) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.tick()
+	now := l.seen(retry.Next{}.Now())
 	if o == unmade {
 		l.refund(now, l.sources, t.n, t.free)
 		l.spent -= min(t.n, l.spent)

@@ -26,23 +26,30 @@ var full = flag.Bool("scale", false, "TestTableScale: a million keys and an hour
 
 // used is what a piece of work took.
 type used struct {
-	calls int
-	cpu   time.Duration // of the process
-	held  time.Duration // goroutines waiting for locks, all together
-	heap  int64         // more memory in use after it, stacks included
+	calls      int
+	goroutines int           // that made them; 0: one
+	took       time.Duration // also of a synctest bubble in real time
+	cpu        time.Duration // of the process
+	held       time.Duration // goroutines waiting for locks, all together
+	heap       int64         // more memory in use after it, stacks included
 }
 
+// row divides the waiting by the goroutines too. As long as they do nothing but call, all but a few
+// wait, each behind all the others, so a call's wait grows with their number whatever the lock is.
+// What is left after the division is for how long one call keeps the next.
 func (u used) row(name string) []string {
-	perCall := float64(u.cpu) / float64(u.calls)
-	return []string{name, fmt.Sprintf("%.0f ns", perCall), fmt.Sprintf("%.0f ns", float64(u.held)/float64(u.calls)),
-		fmt.Sprintf("%.1f MB", float64(u.heap)/1e6)}
+	perCall := func(d time.Duration) string { return fmt.Sprintf("%.0f ns", float64(d)/float64(u.calls)) }
+	return []string{
+		name, perCall(u.took), perCall(u.cpu), perCall(u.held / time.Duration(max(1, u.goroutines))),
+		fmt.Sprintf("%.1f MB", float64(u.heap)/1e6),
+	}
 }
 
 // measured runs do, which tells how many calls it made, and reads the memory before release.
 func measured(do func() (calls int, release func())) used {
-	before, cpu, held := memory(), cpuTime(), lockTime()
+	before, start, cpu, held := memory(), realTime(), cpuTime(), lockTime()
 	calls, release := do()
-	u := used{calls: calls, cpu: cpuTime() - cpu, held: lockTime() - held}
+	u := used{calls: calls, took: realTime() - start, cpu: cpuTime() - cpu, held: lockTime() - held}
 	u.heap = memory() - before
 	release()
 	return u
@@ -53,6 +60,13 @@ func memory() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// realTime is that of the machine, in a synctest bubble too.
+func realTime() time.Duration {
+	var t syscall.Timeval
+	_ = syscall.Gettimeofday(&t)
+	return time.Duration(t.Nano())
 }
 
 func cpuTime() time.Duration {
@@ -78,7 +92,7 @@ func TestTableScale(t *testing.T) {
 	if *full {
 		n, keys, hour = 4_000_000, 1_000_000, time.Hour
 	}
-	rows := [][]string{{"scale", "CPU per call", "waiting for locks per call", "memory"}}
+	rows := [][]string{{"scale", "time per call", "CPU per call", "waiting for locks per call and goroutine", "memory"}}
 	for _, g := range []int{1, 100, 10_000} {
 		rows = append(rows, goroutines(t.Context(), g, n).row(fmt.Sprintf("loop, limiter, breaker: %d goroutine(s)", g)))
 	}
@@ -110,7 +124,7 @@ func TestTableScale(t *testing.T) {
 
 // goroutines share one chain. Memory is that of the goroutines while each is in a call.
 func goroutines(ctx context.Context, g, n int) used {
-	return measured(func() (int, func()) {
+	u := measured(func() (int, func()) {
 		p := shared()
 		inside, out := make(chan struct{}), make(chan struct{})
 		hold := func(context.Context) (int, error) { inside <- struct{}{}; <-out; return 0, nil }
@@ -128,6 +142,8 @@ func goroutines(ctx context.Context, g, n int) used {
 		}
 		return n/g*g + g, func() { close(out); all.Wait() }
 	})
+	u.goroutines = g
+	return u
 }
 
 // deep is a chain of so many policies.
