@@ -181,6 +181,43 @@ func TestFleetOfPacersAtAnOpenServer(t *testing.T) {
 	})
 }
 
+// Eight pacers that share get as much out of a real server as one, and are refused as seldom.
+func TestFleetOfPacersAtRealServers(t *testing.T) {
+	t.Parallel()
+	for _, s := range servers {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			url, took := s.start(t), learning
+			if s.name == "nginx without burst" {
+				took = 5 * learning // the first three refusals teach a rate of 2, so the search is long
+			}
+			thrice(t, func() string {
+				var one, eight gang
+				for g, members := range map[*gang]int{&one: 1, &eight: 8} {
+					time.Sleep(1500 * ms) // until the server has forgotten
+					g.call = fetched(url)
+					store := ratelimit.NewStore()
+					ctx, cancel := context.WithTimeout(bg, took)
+					for range members {
+						if members == 1 {
+							g.crawl(ctx, 16, ratelimit.NewPacer())
+						} else {
+							g.crawl(ctx, 2, ratelimit.NewPacer(ratelimit.Shared(store, "host")))
+						}
+					}
+					g.wg.Wait()
+					cancel()
+				}
+				t.Logf("one: %d served, %d refused; eight: %d, %d, by member %v", one.ok, one.refused, eight.ok, eight.refused, eight.by)
+				if eight.ok < one.ok*9/10 || eight.refused > one.refused+10 {
+					return "eight are worse than one"
+				}
+				return ""
+			})
+		})
+	}
+}
+
 // If the leader is lost another leads, by the rate that was learned.
 func TestFleetOfPacersLosesItsLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
