@@ -114,21 +114,10 @@ func (m *member) hears(q *question, g Grant) bool {
 	if limit > mostLearned {
 		limit = unlearned
 	}
-	m.goesBy(limit)
+	if limit != before {
+		m.use(limit, 1)
+	}
 	return limit != before
-}
-
-// goesBy has a limit hold from now on. If it is higher the tokens in stock come sooner, as if they
-// had been dated by it.
-func (m *member) goesBy(limit rate.Limit) {
-	before := m.inUse.Load().limit
-	if limit == before {
-		return
-	}
-	m.use(limit, 1)
-	if limit > before {
-		m.stock.hasten(m.latest, float64(before/limit))
-	}
 }
 
 // nonsenseLearned is nonsense for what only a learner hears.
@@ -192,7 +181,7 @@ func (m *member) teach(now time.Time, s told) {
 	if s.learned != l.learned {
 		l.learned = s.learned
 		if s.learned > 0 {
-			m.goesBy(s.learned)
+			m.use(s.learned, 1)
 			m.untold = true
 		}
 	}

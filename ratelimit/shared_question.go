@@ -120,7 +120,7 @@ func (m *member) ask(now time.Duration) {
 		Member: m.member, Limit: float64(f.limit), Burst: f.bucket, Since: max(micro, now-m.figuresAt), Lease: f.lease,
 		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
 	}
-	if m.known && m.learner == nil { // a pacer's bucket is set back when its rate rises
+	if m.known && !m.blank() {
 		a.Floor = m.floor(now, &f)
 	}
 	if m.learner != nil {

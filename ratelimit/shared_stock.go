@@ -161,19 +161,6 @@ func (s *stock) cut(after time.Duration) (n int) {
 	return n
 }
 
-// hasten has the tokens that are not due yet come in that part of the time.
-func (s *stock) hasten(now time.Duration, part float64) {
-	for i := range s.blocks {
-		b := &s.blocks[i]
-		if b.next == b.end || b.due+b.at(b.next) <= now {
-			continue
-		}
-		sooner := time.Duration(float64(b.due-now) * (1 - part))
-		b.due, b.void = b.due-sooner, b.void-sooner
-		b.step *= part
-	}
-}
-
 // when is the time at which there are n tokens, void ones apart, and how many are missing then. A
 // token counts if it is not void by start.
 func (s *stock) when(start time.Duration, n int) (at time.Duration, missing int) {

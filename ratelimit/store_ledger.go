@@ -156,9 +156,6 @@ func (l *ledger) figures(now, lease float64, a Ask) (leads bool, answers, refusa
 		l.tat = math.Max(l.tat, now-math.Min(maxSpan, math.Floor(full*(second/rate))))
 		l.tat = now - math.Min(maxSpan, math.Floor((now-l.tat)*rate/l.rate))
 	}
-	if a.Learn && rate > 0 && l.rate > rate && l.tat > now { // what is dated comes sooner, as its members have it
-		l.tat = now + math.Ceil(float64((l.tat-now)*rate)/l.rate)
-	}
 	return leads, answers, refusals
 }
 

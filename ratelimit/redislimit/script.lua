@@ -58,8 +58,6 @@ if before > 0 and (before ~= r or full ~= b) and tat and tat < now then
 	tat = now - min(span, fl((now - tat) * before / r))
 end
 
-if learn and before > 0 and r > before and tat and tat > now then tat = now + ce((tat - now) * before / r) end
-
 -- Who is there.
 redis.call('ZREMRANGEBYSCORE', seen, '-inf', string.format('%.0f', now - 10 * lease))
 redis.call('ZADD', seen, string.format('%.0f', now), member)

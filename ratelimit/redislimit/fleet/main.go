@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fs := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	quick := fs.Bool("quick", false, "a third of the time for each row")
+	quick := fs.Bool("quick", false, "a quarter of the time for each row")
 	only := fs.String("only", "", "only rows whose name contains this text")
 	err := fs.Parse(args)
 	switch {

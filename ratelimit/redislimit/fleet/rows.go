@@ -41,7 +41,7 @@ func rows(quick bool) []row {
 	for i := range all {
 		all[i].took = 6 * time.Second
 		if quick {
-			all[i].took = 2 * time.Second
+			all[i].took = 1500 * time.Millisecond
 		}
 	}
 	return all
