@@ -127,7 +127,7 @@ func TestFleetOfPacersIsAsGoodAsOne(t *testing.T) {
 					s := c.make()
 					g.call = served(s)
 					store := newWire(ratelimit.NewStore(), 2*ms)
-					ctx, cancel := context.WithTimeout(bg, learning)
+					ctx, cancel := context.WithTimeout(bg, took)
 					defer cancel()
 					for i := range members {
 						if members == 1 {
