@@ -305,5 +305,9 @@ func (c *crew) stats() []retry.Stat {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	c.lapse(c.p.now())
-	return append(c.m.stats(), retry.Stat{Name: "leads", Value: map[role]float64{leads: 1}[c.role], Text: c.role.String()})
+	lead := retry.Stat{Name: "leads", Text: c.role.String()}
+	if c.role == leads {
+		lead.Value = 1
+	}
+	return append(c.m.stats(), lead)
 }

@@ -14,7 +14,7 @@ import (
 // Shared makes a limiter a member of a fleet: all limiters of one name at one store, in whatever
 // process, keep one limit together.
 //
-//	limit := ratelimit.New(10, 5, ratelimit.Shared(store, "catalog"))   // 10 a second for the whole fleet
+//	limit := ratelimit.New(10, 5, ratelimit.Shared(store, "catalog")) // 10 a second for all
 //
 // A member asks the store for a block of dated tokens and spends them itself, each within a lease
 // after its time (see [Lease]): a call that finds a token makes no request to the store. At
@@ -45,8 +45,8 @@ import (
 // keep to what it has found, each with an equal part. They report their answers and refusals to it,
 // and a refusal or a Retry-After that one of them gets pauses all. If the leader does not ask for
 // two seconds another one leads, beginning with the rate that is known; a pacer that starts later
-// begins with that rate too. A busy member asks about twice in the time of two calls of the whole
-// fleet, at least once and at most 40 times a second.
+// begins with that rate too. A busy member asks about once in the time of a call of the whole
+// fleet, from twice a second to 40 times.
 //
 // While the store is away each pacer learns for itself: it begins with its part of the rate with
 // Share, and with all of it with Open; with Closed it rejects its calls. Strict is not for pacers.
@@ -234,9 +234,11 @@ func (f *fleet) check(by string, limit rate.Limit, burst int) error {
 		if limit == rate.Inf {
 			text = "Inf"
 		}
-		return retry.ConfigErrorf(by, "limit %s: must be from 1e-06 to 1e+09 a second if it is Shared", text)
+		const must = "limit %s: must be from 1e-06 to 1e+09 a second if it is Shared"
+		return retry.ConfigErrorf(by, must, text)
 	case burst > maxCount:
-		return retry.ConfigErrorf(by, "burst %d: must be at most %d if it is Shared", burst, maxCount)
+		const must = "burst %d: must be at most %d if it is Shared"
+		return retry.ConfigErrorf(by, must, burst, maxCount)
 	case !f.strict:
 		return nil
 	case burst < 2:
@@ -244,8 +246,8 @@ func (f *fleet) check(by string, limit rate.Limit, burst int) error {
 	}
 	if g := f.figures(limit, burst); g.lease < leastLease {
 		least := 1 + int(math.Ceil(float64(limit)*leastLease.Seconds()))
-		return retry.ConfigErrorf(by, "burst %d: must be at least %d at a limit of %v with Strict(), for a lease of %v",
-			burst, least, float64(limit), leastLease)
+		const must = "burst %d: must be at least %d at a limit of %v with Strict(), for a lease of %v"
+		return retry.ConfigErrorf(by, must, burst, least, float64(limit), leastLease)
 	}
 	return nil
 }

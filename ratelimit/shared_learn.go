@@ -9,9 +9,9 @@ import (
 )
 
 // learner is what a member of a fleet of pacers tells with its questions and hears. The limit is
-// the one that the leader has learned; the burst is 1.
+// the one that the leader has learned; the burst is 1. Before anything is learned it is the rate to
+// begin at, or unlearned: only the leader's calls go then.
 type learner struct {
-	begin    rate.Limit    // before anything is learned; unlearned: nothing may go but the leader's calls
 	until    time.Duration // it leads
 	terms    int           // times it has begun to lead
 	learned  rate.Limit    // what it tells if it leads; 0: nothing
@@ -47,7 +47,7 @@ func newLearner(f fleet, begin rate.Limit) *member {
 	begin = min(cmp.Or(begin, unlearned), unlearned)
 	f.learns = true
 	m := newMember(f, max(begin, minShared), 1)
-	m.learner = &learner{begin: begin}
+	m.learner = &learner{}
 	return m
 }
 
@@ -65,15 +65,16 @@ func (m *member) beat() time.Duration {
 func (m *member) reports(now time.Duration) time.Duration {
 	l := m.learner
 	news := l.answers+l.refusals > 0
+	wanted := m.demand.waiting+m.demand.missed > 0
 	every := m.beat()
 	switch {
-	case !m.known && m.demand.waiting+m.demand.missed > 0:
+	case !m.known && wanted:
 		return now
-	case max(m.pause, m.held) > now+every && !news && m.demand.waiting+m.demand.missed > 0: // there is nothing to hear, but a leader stays one
+	case wanted && !news && max(m.pause, m.held) > now+every: // only a leader asks, to stay one
 		if every = max(every, leadRenews); !l.holds {
 			return max(m.pause, m.held)
 		}
-	case m.demand.waiting+m.demand.missed == 0 && !news && !l.holds && !l.flying:
+	case !wanted && !news && !l.holds && !l.flying:
 		return forever
 	}
 	return max(now, m.asked+every)
@@ -122,7 +123,8 @@ func (m *member) hears(q *question, g Grant) bool {
 
 // nonsenseLearned is nonsense for what only a learner hears.
 func (m *member) nonsenseLearned(g Grant) error {
-	if m.learner != nil && (min(g.Answers, g.Refusals) < 0 || max(g.Answers, g.Refusals) > maxCount) {
+	least, most := min(g.Answers, g.Refusals), max(g.Answers, g.Refusals)
+	if m.learner != nil && (least < 0 || most > maxCount) {
 		return fmt.Errorf("the store's answer makes no sense: %+v", g)
 	}
 	return nil
@@ -150,8 +152,10 @@ func (m *member) learning(now time.Time) learning {
 	defer m.mu.Unlock()
 	t, l, f := m.at(now), m.learner, m.inUse.Load()
 	s := learning{
-		known: m.known, leads: t < l.until && !m.away, terms: l.terms, limit: f.limit, members: m.members, part: 1,
-		away: m.away, err: m.err, next: max(0, m.next-t), answers: l.othersAnswers, refusals: l.othersRefusals,
+		known: m.known, leads: t < l.until && !m.away, terms: l.terms,
+		limit: f.limit, members: m.members, part: 1,
+		away: m.away, err: m.err, next: max(0, m.next-t),
+		answers: l.othersAnswers, refusals: l.othersRefusals,
 	}
 	l.othersAnswers, l.othersRefusals = 0, 0
 	if m.away && m.onLoss == Share {
@@ -217,8 +221,8 @@ func (m *member) leading(now time.Time) bool {
 	return m.at(now) < m.learner.until && !m.away
 }
 
-// holdStock gives back the tokens that are due while all wait: after the wait they would go at
-// once. It requires that m.mu is held.
+// holdStock drops the tokens that are due while all wait: after the wait they would go at once. It
+// requires that m.mu is held.
 func (m *member) holdStock() {
 	until := max(m.pause, m.held)
 	m.putBack(m.stock.drop(func(b *block) bool { return b.due < until }))

@@ -34,8 +34,8 @@ func (m *member) lost(q *question, now time.Duration, err error) {
 	m.err = err
 	m.debt += q.debt // what was to be given back may have been, so it is not given twice
 	m.untold = m.untold || q.pause > now
-	if m.learner != nil {
-		m.learner.refusals = min(m.learner.refusals+q.refusals, maxCount) // told twice they do no harm
+	if l := m.learner; l != nil { // refusals that are told twice do no harm
+		l.refusals = min(l.refusals+q.refusals, maxCount)
 	}
 	m.lentAt = q.lent
 	// While some members are back and others not, these use their parts besides all that the store
