@@ -196,7 +196,7 @@ func (a *arrival) refuse(err error) {
 			wait := cmp.Or(rejection.RetryAfter, rejection.Quota.Reset)
 			if rejection.Quota.Limit > 0 {
 				code = http.StatusTooManyRequests
-				a.tell(rejection.Policy, rejection.Quota, false)
+				a.tell(rejection.Policy, rejection.Quota, time.Now(), false)
 			}
 			w.Header().Set("Retry-After", strconv.FormatInt(max(1, field.Ceil(wait)), 10))
 		}
@@ -212,37 +212,39 @@ func (g *guard) hear(ctx context.Context, e retry.Event) {
 	}
 	switch {
 	case e.Kind == retry.KindAdmit && a.stage.Load() == arriving:
-		a.tell(e.Policy, e.Quota, true)
+		a.tell(e.Policy, e.Quota, e.Time, true)
 	case e.Kind == retry.KindGiveUp && retry.Spent(e.Err):
 		a.spent.Store(true)
 	}
 }
 
 // tell adds what a limiter says of itself to the response.
-func (a *arrival) tell(policy string, q retry.Quota, admitted bool) {
+func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool) {
 	if q.Limit <= 0 {
 		return
 	}
 	if !a.ownLimiter(policy) {
 		window := max(q.Window, time.Second)
-		n, left := a.clients.seen(a.clientKey(), q.Limit, window, admitted)
+		n, left := a.clients.seen(a.clientKey(), q.Limit, window, at, admitted)
 		short := q.Window < window // so short a window cannot be told, and so nobody can go by what is left of it
 		q = field.Share(q, n)
 		if !short {
 			q.Remaining = max(0, min(q.Remaining, int(left)))
 		}
 	}
-	h := a.answer.Header()
 	_, name, _ := strings.Cut(policy, " ")
-	name = cmp.Or(field.Token(name), "default")
-	n := field.Named{Name: name, Quota: q}
-	for i := 2; taken(h["Ratelimit-Policy"], n.Name); i++ {
-		n.Name = name + strconv.Itoa(i)
+	n := field.Named{Name: cmp.Or(field.Token(name), "default"), Quota: q}
+	h := a.answer.Header()
+	told := h["Ratelimit-Policy"]
+	if told == nil { // nearly always
+		a.fields = [2]string{a.policyText(n), n.Left()}
+		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:1:1], a.fields[1:2:2]
+		return
 	}
-	if h["Ratelimit-Policy"] == nil { // nearly always: without an allocation
-		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:0:1], a.fields[1:1:2]
+	for i, first := 2, n.Name; taken(told, n.Name); i++ {
+		n.Name = first + strconv.Itoa(i)
 	}
-	h["Ratelimit-Policy"] = append(h["Ratelimit-Policy"], a.policyText(n))
+	h["Ratelimit-Policy"] = append(told, a.policyText(n))
 	h["Ratelimit"] = append(h["Ratelimit"], n.Left())
 }
 

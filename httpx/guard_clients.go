@@ -12,6 +12,7 @@ type clients struct {
 	mu      sync.Mutex
 	seed    maphash.Seed
 	begin   time.Time // ages are counted from here
+	latest  time.Duration
 	windows []*window // few: one for each limiter's
 }
 
@@ -36,17 +37,20 @@ const (
 	mostWindows = 16
 )
 
-// seen notes the client of a request that a limiter has admitted, or not, and returns how many
+// seen notes the client of a request that a limiter has admitted at that time, or not, and returns how many
 // clients were seen within the limit's window, and how many calls this one has left if each goes by
 // its part: it may take the whole burst, but has only its part of what comes in. Clients that go by
 // their part may come less often than once in a window: they count for two of their turns.
-func (c *clients) seen(key string, limit int, length time.Duration, admitted bool) (n int, left float64) {
+func (c *clients) seen(
+	key string, limit int, length time.Duration, at time.Time, admitted bool,
+) (n int, left float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.windows == nil {
-		c.seed, c.begin = maphash.MakeSeed(), time.Now()
+		c.seed, c.begin = maphash.MakeSeed(), at
 	}
-	w, now := c.window(length), time.Since(c.begin)
+	c.latest = max(c.latest, at.Sub(c.begin))
+	w, now := c.window(length), c.latest
 	one, before := w.note(maphash.String(c.seed, key), now)
 	for oldest := w.ends.newer; ; oldest = w.ends.newer {
 		turn := time.Duration(float64(length) * float64(len(w.byKey)) / float64(limit))

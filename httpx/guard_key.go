@@ -3,6 +3,7 @@ package httpx
 import (
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // remoteKey is the default key of a client: its IP address, of IPv6 the /64 that it is in. It says
@@ -10,7 +11,9 @@ import (
 func remoteKey(r *http.Request) string {
 	var ip netip.Addr
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		ip = ap.Addr()
+		if ip = ap.Addr(); ip.Is4() { // has one spelling: without an allocation
+			return r.RemoteAddr[:strings.LastIndexByte(r.RemoteAddr, ':')]
+		}
 	} else if ip, err = netip.ParseAddr(r.RemoteAddr); err != nil {
 		return r.RemoteAddr // of a Unix socket, or what a middleware has put there
 	}
