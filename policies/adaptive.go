@@ -63,10 +63,10 @@ type Adaptive struct {
 	mu      sync.Mutex
 	clock   steady
 	law     load.Adaptive
-	waiting line[seat]
+	waiting line[*seat]
 	told    int           // the limit that observers were last told of
 	used    time.Duration // when a call was last over
-	held    []*retry.Held // not in use
+	spare   []*seat       // not in use
 }
 
 // NewAdaptive makes an adaptive limit. Options: [StartLimit] (20), [Between] (1 to 1000), [QueueOf]
@@ -216,7 +216,7 @@ func (a *Adaptive) Do(ctx context.Context, next retry.Next) error {
 	}
 	outcome := load.Ignored
 	defer func() { a.leave(ctx, p, outcome) }()
-	p.held.Enter(ctx, a)
+	p.Enter(ctx, a)
 	err = next.Do(ctx)
 	outcome = loadOutcome(ctx, err)
 	return err
@@ -257,64 +257,76 @@ func timedOut(err error) bool {
 }
 
 // seat is what a call has while it runs: a slot of its own, or a share in that of the call around
-// it.
+// it. An Adaptive uses its seats again.
 type seat struct {
+	retry.Held
 	pass    load.Pass
-	held    *retry.Held
 	unshare func() // nil: it has a slot
 }
 
-func (a *Adaptive) enter(ctx context.Context) (seat, error) {
+func (a *Adaptive) enter(ctx context.Context) (*seat, error) {
 	priority := int(retry.PriorityOf(ctx))
 	a.mu.Lock()
-	if pass, ok := a.admit(priority); ok {
-		p := seat{pass: pass, held: a.spare()}
-		a.mu.Unlock()
+	p := a.admit(priority)
+	a.mu.Unlock()
+	if p != nil {
 		return p, nil
 	}
-	a.mu.Unlock()
 	if inside, unshare := retry.Inside(ctx, a); unshare != nil {
-		return seat{held: new(retry.Held), unshare: unshare}, nil
+		return &seat{unshare: unshare}, nil
 	} else if inside {
-		return seat{}, a.reject(ctx, "several calls at once within a call: make them one after the other", nil)
+		return nil, a.reject(ctx, "several calls at once within a call: make them one after the other", nil)
 	}
 	return a.queued(ctx, priority)
 }
 
-// admit takes a slot at once. a.mu must be held.
-func (a *Adaptive) admit(priority int) (load.Pass, bool) {
+// admit takes a slot at once, or returns nil. a.mu must be held.
+func (a *Adaptive) admit(priority int) *seat {
 	now := a.clock.now()
 	if a.queue == 0 {
-		return a.law.Arrive(now, priority)
+		return a.seat(a.law.Arrive(now, priority))
 	}
 	a.serve(now)
 	if len(a.waiting.waiters) > 0 {
-		return load.Pass{}, false
+		return nil
 	}
-	return a.law.Take(now, priority)
+	return a.seat(a.law.Take(now, priority))
+}
+
+// seat is a seat with the slot, nil without one. a.mu must be held.
+func (a *Adaptive) seat(pass load.Pass, ok bool) *seat {
+	if !ok {
+		return nil
+	}
+	n := len(a.spare) - 1
+	if n < 0 {
+		return &seat{pass: pass}
+	}
+	p := a.spare[n]
+	a.spare = a.spare[:n]
+	p.pass = pass
+	return p
 }
 
 // serve hands free slots to those who wait. a.mu must be held.
 func (a *Adaptive) serve(now time.Duration) {
 	for len(a.waiting.waiters) > 0 {
 		w := a.waiting.waiters[0]
-		pass, ok := a.law.Take(now, int(w.priority))
-		if !ok {
+		if w.has = a.seat(a.law.Take(now, int(w.priority))); w.has == nil {
 			return
 		}
-		w.has = seat{pass: pass, held: a.spare()}
 		a.waiting.dismiss(w, nil)
 	}
 }
 
 // queued waits for a slot, if there is room to wait.
-func (a *Adaptive) queued(ctx context.Context, priority int) (seat, error) {
+func (a *Adaptive) queued(ctx context.Context, priority int) (*seat, error) {
 	if a.queue == 0 || a.maxWait == 0 {
-		return seat{}, a.reject(ctx, "", nil)
+		return nil, a.reject(ctx, "", nil)
 	}
 	w := a.line(retry.Priority(priority))
 	if w == nil {
-		return seat{}, a.reject(ctx, "and the queue is full", nil)
+		return nil, a.reject(ctx, "and the queue is full", nil)
 	}
 	admitted := false
 	defer func() { // also after a panic of an observer, or of ctx
@@ -328,18 +340,18 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (seat, error) {
 	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: ended})
 	switch {
 	case ended != nil:
-		return seat{}, a.rejection("no slot in time", ended)
+		return nil, a.rejection("no slot in time", ended)
 	case !a.settled(w):
-		return seat{}, a.reject(ctx, fmt.Sprintf("no slot within MaxWait (%v)", a.maxWait), nil)
+		return nil, a.reject(ctx, fmt.Sprintf("no slot within MaxWait (%v)", a.maxWait), nil)
 	case w.rejected != nil:
-		return seat{}, a.reject(ctx, w.rejected.Error(), nil)
+		return nil, a.reject(ctx, w.rejected.Error(), nil)
 	}
 	admitted = true
 	return w.has, nil
 }
 
 // line puts a call into the queue, if that is full in the place of a lower one; nil: there is none.
-func (a *Adaptive) line(priority retry.Priority) *waiter[seat] {
+func (a *Adaptive) line(priority retry.Priority) *waiter[*seat] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	room := a.queue
@@ -353,24 +365,24 @@ func (a *Adaptive) line(priority retry.Priority) *waiter[seat] {
 		}
 		a.waiting.dismiss(last, errDisplaced)
 	}
-	w := a.waiting.push(seat{}, priority)
+	w := a.waiting.push(nil, priority)
 	a.serve(a.clock.now()) // a slot may have become free since it was refused one
 	return w
 }
 
 // settled reports whether w's wait has had an end: one whose patience is over may have been served
 // in the same moment.
-func (a *Adaptive) settled(w *waiter[seat]) bool {
+func (a *Adaptive) settled(w *waiter[*seat]) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return w.has.held != nil || w.rejected != nil
+	return w.has != nil || w.rejected != nil
 }
 
 // abandon leaves the queue, or gives the slot back that came in the same moment.
-func (a *Adaptive) abandon(w *waiter[seat]) {
+func (a *Adaptive) abandon(w *waiter[*seat]) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w.has.held != nil {
+	if w.has != nil {
 		a.giveBack(w.has, load.Ignored)
 	} else {
 		a.waiting.remove(w)
@@ -378,8 +390,8 @@ func (a *Adaptive) abandon(w *waiter[seat]) {
 }
 
 // leave gives back what the call has taken.
-func (a *Adaptive) leave(ctx context.Context, p seat, o load.Outcome) {
-	p.held.Leave()
+func (a *Adaptive) leave(ctx context.Context, p *seat, o load.Outcome) {
+	p.Leave()
 	if p.unshare != nil {
 		p.unshare()
 		return
@@ -401,25 +413,15 @@ func (a *Adaptive) leave(ctx context.Context, p seat, o load.Outcome) {
 }
 
 // giveBack ends a slot and hands it on. a.mu must be held.
-func (a *Adaptive) giveBack(p seat, o load.Outcome) {
+func (a *Adaptive) giveBack(p *seat, o load.Outcome) {
 	now := a.clock.last
 	if p.pass.Measured() {
 		now = a.clock.now()
 	}
 	a.used = now
 	a.law.Finish(now, p.pass, o)
-	a.held = append(a.held, p.held)
+	a.spare = append(a.spare, p)
 	a.serve(now)
-}
-
-// spare is a Held that is not in use. a.mu must be held.
-func (a *Adaptive) spare() *retry.Held {
-	if n := len(a.held); n > 0 {
-		h := a.held[n-1]
-		a.held = a.held[:n-1]
-		return h
-	}
-	return new(retry.Held)
 }
 
 // reject is the error of a call that did not wait.

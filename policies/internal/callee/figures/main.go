@@ -1,11 +1,12 @@
 // Command figures prints how the laws of policies.Adaptive and policies.Throttle fare with
 // simulated callees, beside others. Time is virtual and seeds are fixed: it prints the same every
-// time.
+// time. At the end it runs the policies themselves over loopback for a quarter of a minute.
 //
 //	go run ./policies/internal/callee/figures
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -20,7 +21,8 @@ func main() {
 	adaptive(out)
 	priorities(out)
 	throttle(out)
-	if err := out.Flush(); err != nil {
+	err := loopback(out)
+	if err = errors.Join(err, out.Flush()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
