@@ -69,6 +69,13 @@ func TestLint(t *testing.T) {
 			func() retry.Policy { return retry.Chain(everySecond(3), everySecond(3)) },
 			func() retry.Policy { return retry.Chain(everySecond(3), everySecond(3, policies.OutermostOnly())) },
 			[]string{"two-loops"}, 1, harm{9, 8 * time.Second}, harm{3, 2 * time.Second}},
+		{"faults that the callee has not",
+			func() retry.Policy {
+				always := policies.Enabled(func(context.Context) bool { return true })
+				return retry.Chain(everySecond(3), policies.Chaos(1, policies.Fault(1, errDown), always))
+			},
+			func() retry.Policy { return everySecond(3) },
+			[]string{"chaos"}, 1, harm{0, 2 * time.Second}, harm{3, 2 * time.Second}},
 		{"patience that no caller has",
 			func() retry.Policy {
 				return retry.Chain(policies.Timeout(10*time.Second), everySecond(2, policies.Patience(time.Minute)), isolatedFor(30*time.Second))

@@ -73,7 +73,7 @@ func (s *server) next(ctx context.Context, setTrailer func(metadata.MD)) error {
 		setTrailer(metadata.Pairs("grpc-retry-pushback-ms", st.pushback))
 	}
 	answer := status.New(st.code, "scripted")
-	if st.info > 0 {
+	if st.info != 0 {
 		answer, _ = answer.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(st.info)})
 	}
 	return answer.Err()
@@ -165,6 +165,9 @@ func TestWhatIsRetried(t *testing.T) {
 		"exhausted, not idempotent":   {step{code: codes.ResourceExhausted}, false, 2, codes.OK, false},
 		"pushback forbids":            {step{code: fail, pushback: "-1"}, true, 1, fail, false},
 		"pushback is malformed":       {step{code: fail, pushback: "soon"}, true, 1, fail, false},
+		"pushback is far too large":   {step{code: fail, pushback: "99999999999999999999"}, true, 1, fail, false},
+		"pushback is empty":           {step{code: fail, pushback: " "}, true, 1, fail, false},
+		"retry info is negative":      {step{code: fail, info: -time.Hour}, true, 2, codes.OK, false},
 		"pushback forbids, exhausted": {step{code: codes.ResourceExhausted, pushback: "-1"}, true, 1, codes.ResourceExhausted, true},
 		"pushback":                    {step{code: fail, pushback: "1"}, true, 2, codes.OK, false},
 	} {

@@ -167,14 +167,32 @@ func TestLookingWhileCallsRun(t *testing.T) {
 		t.Errorf("%d calls, %d failed", g.Calls, g.Failed)
 	}
 }
+
+// TestNamesAreText: whatever a guard, a policy or an error is called.
+func TestNamesAreText(t *testing.T) {
+	const name = "a\"b'c\n<script>alert(1)</script>\x00\xff&amp;"
+	debug := retrydebug.New()
+	guard := debug.Watch(name, retry.Chain(policies.Constant(0), breaker.New(name, breaker.ConsecutiveFailures(1))))
+	_ = retry.Run(t.Context(), guard, func(context.Context) error { return errors.New(name) })
+	html := get(t, debug, "GET", "/").Body.String()
+	if strings.Contains(html, "<script") || !strings.Contains(html, "&lt;script&gt;alert(1)") || strings.Contains(html, `id="a"`) {
+		t.Errorf("not escaped:\n%s", html)
+	}
+	w := get(t, debug, "GET", "/?format=json")
+	if !json.Valid(w.Body.Bytes()) {
+		t.Errorf("not JSON: %s", w.Body)
+	}
+}
+
 func TestManyMembersAreNotShown(t *testing.T) {
 	debug := retrydebug.New()
-	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return breaker.New("b") })
-	for i := range 3000 {
+	many := policies.MaxKeys(200_000)
+	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return breaker.New("b") }, many)
+	for i := range 100_000 {
 		_ = retry.Run(t.Context(), keys.For(i), fail)
 	}
 	debug.Watch("hosts", keys)
-	if g := debug.Page().Guards[0]; len(g.Members) != 100 || len(g.Members)+g.LeftOut < 1000 {
+	if g := debug.Page().Guards[0]; len(g.Members) != 100 || len(g.Members)+g.LeftOut != 1+100_000 {
 		t.Errorf("%d shown, %d left out", len(g.Members), g.LeftOut)
 	}
 }

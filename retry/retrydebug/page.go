@@ -83,7 +83,7 @@ func (d *Debug) Page() Page {
 
 func (g *guard) page() Guard {
 	p := Guard{Name: g.name, Chain: retry.Describe(g.policy), Error: errText(retry.Validate(g.policy)), Slowest: []Flight{}}
-	p.LeftOut = retry.Walk(g.policy, func(path string, member retry.Policy) bool {
+	beyond := retry.Walk(g.policy, func(path string, member retry.Policy) bool {
 		if len(p.Members) == shownMembers {
 			p.LeftOut++
 			return true
@@ -95,6 +95,7 @@ func (g *guard) page() Guard {
 		p.Members = append(p.Members, m)
 		return true
 	})
+	p.LeftOut += beyond
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p.Calls, p.Failed = g.calls, g.failed
