@@ -183,6 +183,7 @@ func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
 			if _, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/ok", first); err != nil {
 				b.Error(err)
 			}
+			synctest.Wait() // net/http hands a new HTTP/2 connection to others after the first response
 		}
 		if n := b.dialled.Load(); n != 1 {
 			b.Errorf("%d connections", n)
