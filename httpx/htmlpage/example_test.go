@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	"github.com/PuerkitoBio/goquery"
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 
@@ -26,6 +27,23 @@ func ExampleText() {
 	text, err := httpx.Fetch(context.Background(), httpx.New(), server.URL, htmlpage.Text)
 	fmt.Println(text, err)
 	// Output: <meta charset=windows-1251><p>Чай</p> <nil>
+}
+
+// The tree is what goquery works on.
+func ExampleDocument() {
+	server := serve(map[string]string{"/": "<ul><li class=price>3 \x80<li class=price>4 \x80</ul>"})
+	defer server.Close()
+	node, err := httpx.Fetch(context.Background(), httpx.New(), server.URL, htmlpage.Document)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, price := range goquery.NewDocumentFromNode(node).Find("li.price").EachIter() {
+		fmt.Println(price.Text())
+	}
+	// Output:
+	// 3 €
+	// 4 €
 }
 
 // A crawl of a site, with the title of each page.
