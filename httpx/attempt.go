@@ -130,7 +130,7 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		req.Header = header
 	}
 	if hasBody(req) {
-		x.upload = &upload{ReadCloser: req.Body}
+		x.upload = &upload{ReadCloser: req.Body, length: req.ContentLength}
 		req.Body = x.upload
 	}
 	return req, nil

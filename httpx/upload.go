@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -117,13 +118,19 @@ func (o *opened) Close() error {
 
 // upload is a body on the wire, which may break off by itself. That is not the fault of the server:
 // a proxy's clients, who go away as they like, must not open the breaker of what is behind it.
+// So may one that has not the length it should have, as a file that was cut between two attempts.
 type upload struct {
 	io.ReadCloser
-	err atomic.Pointer[error] // net/http may still read when it has answered
+	length int64 // 0 or less: unknown
+	read   int64
+	err    atomic.Pointer[error] // net/http may still read when it has answered
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
+	if u.read += int64(n); err == io.EOF && u.length > 0 && u.read != u.length {
+		err = fmt.Errorf("it has %d bytes, and not %d", u.read, u.length)
+	}
 	if err != nil && err != io.EOF {
 		own := err // which keeps err itself off the heap
 		u.err.Store(&own)

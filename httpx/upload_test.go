@@ -250,3 +250,25 @@ func TestAReplayableBodysOwnErrorIsTheCallers(t *testing.T) {
 		}
 	})
 }
+
+// A file that is another one in the second attempt is the caller's doing, and sent no further.
+func TestAFileThatWasCutBetweenAttemptsIsTheCallers(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	for _, size := range []int64{10, 0} {
+		err := os.WriteFile(name, make([]byte, 1000), 0o600)
+		f, openErr := os.Open(name)
+		if err = errors.Join(err, openErr); err != nil {
+			t.Fatal(err)
+		}
+		s := newServer(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			_ = os.Truncate(name, size)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		guard := breaker.New("b", breaker.ConsecutiveFailures(2))
+		resp, err := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), guard))).Put(t.Context(), s.URL, f)
+		if resp != nil || err == nil || !strings.Contains(err.Error(), "the request's body") || guard.State() != breaker.Closed || s.hits.Load() > 2 {
+			t.Errorf("cut to %d: %v, %v, %v after %d", size, resp, err, guard.State(), s.hits.Load())
+		}
+	}
+}
