@@ -11,6 +11,7 @@ type gauge struct {
 	left  int     // and as far as one can rely on it
 	most  int     // the limit, as far as was said or seen
 	reset float64 // when there are more; 0: not said
+	far   float64 // s; the farthest reset that was told
 
 	pace, paceTo float64 // the limit over its window, where that is long, and until when that holds
 	inflow, over float64 // what came in, and in how many seconds
@@ -31,6 +32,7 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	if a.Remaining < 0 || g.wrong >= thrice {
 		return
 	}
+	alone := t.Beside == 1 && flying == 0 // on its way, so that nothing was served before or after it
 	falls := g.heard && now < g.reset && !g.flows // in one window it only falls, in whatever order answers come
 	if g.heard && t.seq < g.seq {
 		g.left = min(g.left, a.Remaining)
@@ -45,11 +47,12 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 		default:
 			g.inflow += in
 			g.over += now - g.at
-			g.flows = g.flows || early && g.inflow >= thrice+float64(flying) // they may have been served in any order
+			g.flows = g.flows || early && g.inflow >= thrice+float64(max(flying, t.Beside)) // they may have been served in any order
 		}
 	}
 	left := a.Remaining
 	switch {
+	case alone: // it is what the server has
 	case falls:
 		left = min(left, g.left)
 	case g.flows: // no faster than it comes in
@@ -57,6 +60,7 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	}
 	g.most = max(g.most, a.Limit, a.Remaining)
 	g.heard, g.seq, g.at, g.told, g.left = true, t.seq, now, a.Remaining, left
+	g.far = max(g.far, a.Reset)
 	ends := 0.
 	if a.Reset > 0 {
 		ends = now + a.Reset
@@ -106,7 +110,10 @@ func (g *gauge) spread(now float64, flying int) float64 {
 func (g *gauge) stated(now float64) bool { return !g.deaf() && now < max(g.reset, g.paceTo) }
 
 // deaf reports whether there is nothing to go by.
-func (g *gauge) deaf() bool { return !g.heard || g.wrong >= thrice }
+func (g *gauge) deaf() bool {
+	coarse := g.most <= browserSlot && g.far <= 1 // what is in flight is as many, and a second may be any part of it
+	return !g.heard || g.wrong >= thrice || coarse
+}
 
 func (g *gauge) rate() float64 {
 	if !g.flows || g.over <= 0 {
@@ -127,7 +134,7 @@ func (g *gauge) next(now, last float64, flying int, learned bool) float64 {
 		return now
 	}
 	at := inf
-	if g.reset > now {
+	if g.reset > now && g.far > 1 { // a second may be any part of it
 		at = g.reset
 	}
 	if r := g.rate(); r > 0 {
