@@ -1,13 +1,7 @@
 package pacing
 
-// How much suspicion convicts, and how little acquits.
-const (
-	doubtWeighs  = 2   // a doubtful answer counts as much as so many others; two in a row convict
-	askAfter     = 1.5 // a request is sent alone after so many times what the doubtful answer took: the others are answered by then
-	strikesOut   = 5   // refusals in a row while cruising that make the rate half: the next will tell noise from a limit
-	strikeWithin = 150 // answers between two of a row
-	halved       = .6  // of the rate at the first of a row is about half of it
-)
+// How much suspicion convicts.
+const doubtWeighs = 2 // a doubtful answer counts as much as so many others; two in a row convict
 
 // doubt tells refusals from noise where the server's answers can be either: a
 // bare 503, a reset, a cut body.
@@ -16,7 +10,7 @@ type doubt struct {
 	convicted bool // these are its refusals
 	noise     bool // these are noise, as far as one can see
 
-	suspicion int  // doubtful answers of late, less the others; so many as are not chance convict
+	suspicion int  // of the answers of late: each doubtful one adds doubtWeighs, each other takes one
 	passed    int  // times it passed
 	run       int  // doubtful answers in a row
 	open      int  // doubts that may still turn out to be refusals
@@ -69,7 +63,7 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 // to think of the answer to t. What else is in flight should be answered first.
 func (m *Machine) ask(now float64, t Ticket, since int) {
 	m.doubt.asking, m.doubt.since, m.out = true, since, false
-	m.gate = max(m.gate, now+askAfter*(now-t.Sent))
+	m.gate = max(m.gate, now+(now-t.Sent)) // answered by then
 }
 
 func (d *doubt) calm() {

@@ -4,14 +4,12 @@ import "slices"
 
 // How many requests are on their way.
 const (
-	firstSlots  = 3    // once something was refused: three more refusals do not earn a jail
-	quietSlots  = 22   // answers before the next slot then
-	quickSlots  = 2    // answers per slot from there to browserSlot: an open server is soon used fully
-	browserSlot = 8    // about what a browser opens to a host
-	patience    = 600  // answers before there are more: most windows that sites count in are over by then
-	laterSlots  = 8    // beyond, answers per slot and slot there is: the overrun of a window grows with the root of its size
-	dearer      = 4    // answers per slot grow by this when a slot was refused, or brought a queue and no answers
-	gain        = 1.25 // a doubled number in flight that brings less than this is a queue
+	firstSlots  = 3   // once something was refused: three more refusals do not earn a jail
+	quietSlots  = 22  // answers before the next slot then
+	quickSlots  = 2   // answers per slot from there to browserSlot: an open server is soon used fully
+	browserSlot = 8   // about what a browser opens to a host
+	patience    = 600 // answers before there are more: most windows that sites count in are over by then
+	dearer      = 4   // answers per slot grow by this when a slot was refused, or brought a queue and no answers
 )
 
 // flight bounds the requests in flight, and learns how many the server takes.
@@ -59,7 +57,7 @@ func (f *flight) quick() bool {
 
 // price is how many answers the next slot takes.
 func (f *flight) price() float64 {
-	n := laterSlots * float64(f.limit)
+	n := enough * float64(f.limit)
 	if f.limit <= firstSlots {
 		n = quietSlots
 	} else if f.limit < browserSlot {
@@ -118,7 +116,7 @@ func (f *flight) admitted(now float64, k int) {
 	}
 	f.through[f.limit] = over(float64(f.atLimit), now-f.slotAt)
 	if half := f.through[f.limit/2]; half > 0 {
-		if f.through[f.limit] < gain*half {
+		if f.through[f.limit] < (1+firstStep)*half {
 			f.drag *= dearer
 		} else {
 			f.drag = 1

@@ -22,7 +22,6 @@ type gauge struct {
 }
 
 const (
-	gaugeSpare = 1.5  // what must be there for one to go while it flows: half of one more for what a count is off
 	gaugeNear  = 600. // s; a quota that is there anew within this time is used at once, one for longer is spread over it
 	gaugeKeeps = 4    // no more than this part of the limit is left unused
 )
@@ -32,7 +31,7 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	if a.Remaining < 0 || g.wrong >= thrice {
 		return
 	}
-	alone := t.Beside == 1 && flying == 0 // on its way, so that nothing was served before or after it
+	alone := t.Beside == 1 && flying == 0         // on its way, so that nothing was served before or after it
 	falls := g.heard && now < g.reset && !g.flows // in one window it only falls, in whatever order answers come
 	if g.heard && t.seq < g.seq {
 		g.left = min(g.left, a.Remaining)
@@ -138,7 +137,7 @@ func (g *gauge) next(now, last float64, flying int, learned bool) float64 {
 		at = g.reset
 	}
 	if r := g.rate(); r > 0 {
-		at = g.at + (gaugeSpare-float64(n))/r // sooner or later than a reset that is told in whole seconds
+		at = g.at + (1-float64(n))/r // sooner or later than a reset that is told in whole seconds
 	}
 	if at == inf && (learned || flying == 0) {
 		at = now

@@ -1,10 +1,6 @@
 package pacing
 
-// What refutes or proves noise.
-const (
-	tooMuchNoise = .35 // or such a share of them
-	shareOf      = 40. // answers that a share is taken over
-)
+const shareOf = 40. // answers that a share is taken over
 
 // noisy finds out in the long run what the next answers cannot tell: that
 // doubts taken for refusals are noise after all, or the other way round. Noise
@@ -12,10 +8,9 @@ const (
 type noisy struct {
 	late share // of the doubts among the answers of late
 
-	strikes   int     // refused in a row while cruising, each soon after the last
-	struckAt  int     // answers by the last of them
-	struckOff float64 // the rate at the first
-	final     bool    // noise was refuted once
+	strikes  int  // refused in a row while cruising, each soon after the last
+	struckAt int  // answers by the last of them
+	final    bool // noise was refuted once
 }
 
 // A share is one among the last answers, the older the less they count.
@@ -35,7 +30,7 @@ func (d *doubt) acquit() {
 
 // refuted reports whether there are more doubts than noise would bring: too many in a row, or too
 // large a share.
-func (d *doubt) refuted() bool { return d.run >= hasty || float64(d.late) > tooMuchNoise }
+func (d *doubt) refuted() bool { return d.run >= hasty || float64(d.late) > mostOf }
 
 // struck hears of a release, what had been accepted by then, and at which rate the request was
 // refused; 0 if it was not cruising. A row of refusals while cruising is suspicious: then it asks
@@ -45,14 +40,14 @@ func (d *doubt) struck(accepted int, rate float64) (noise, halve bool) {
 		d.strikes = 0
 		return false, false
 	}
-	if d.strikes == 0 || accepted-d.struckAt > strikeWithin {
-		d.strikes, d.struckOff = 0, rate
+	if d.strikes == 0 || float64(accepted-d.struckAt) > shareOf {
+		d.strikes = 0
 	}
 	d.struckAt = accepted
 	d.strikes++
-	if d.strikes > strikesOut && rate < halved*d.struckOff {
+	if d.strikes > hasty {
 		d.acquit()
 		return true, false
 	}
-	return false, d.strikes == strikesOut
+	return false, d.strikes == hasty
 }

@@ -389,7 +389,7 @@ func (m *Machine) hold(now, wait float64) {
 	if wait < 0 {
 		return
 	}
-	wait = hintSlack*wait + .02 + .08*m.rng.Float64()
+	wait += .02 + .08*m.rng.Float64()
 	if m.cfg.MaxHint > 0 {
 		wait = min(wait, m.cfg.MaxHint)
 	}

@@ -199,6 +199,50 @@ func TestAGaugeThatFlowsIsFollowed(t *testing.T) {
 	}
 }
 
+// Resets that are told in whole seconds say nothing where the window is shorter, and where all of it
+// is on its way at once what remains says nothing either: such a quota is learned as any limit is.
+func TestACoarseGaugeDoesNotSlow(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rule func() lt.Rule
+		rate float64
+	}{
+		{"bucket of one", func() lt.Rule { return lt.Bucket(20, 1) }, 20},
+		{"bucket of three", func() lt.Rule { return lt.Bucket(20, 3) }, 20},
+		{"sliding window", func() lt.Rule { return lt.Sliding(3, 150*time.Millisecond, false) }, 20},
+		{"ten in half a second", func() lt.Rule { return lt.Fixed(10, 500*time.Millisecond, 0) }, 20},
+	} {
+		s := &lt.Server{Rule: c.rule(), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: 1}
+		m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 9)))
+		r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Workers: 8, Deadline: 120, Net: .005, Seed: 1}.Run()
+		if got := float64(r.OK) / 120 / c.rate; got < .75 {
+			t.Errorf("%s: %.2f of the rate, %d refused", c.name, got, r.Refused)
+		}
+	}
+}
+
+// Two pages that are refused one after the other are not refused for themselves, however many came
+// since each was refused before.
+func TestTwoPagesInARowAreNewsOfTheRate(t *testing.T) {
+	m := fresh(pacing.Config{})
+	refuse := func(now float64, page uint64) float64 {
+		now = m.NextSend(now)
+		a := refusal
+		a.Page = page
+		m.OnDone(now+.01, m.OnSend(now), a)
+		return now + .01
+	}
+	now := refuse(refuse(pages(m, 0, 20), 1), 2)
+	now = refuse(pages(m, now, 30), 1)
+	if _, parked := m.Parked(); parked {
+		t.Fatal("a page that is refused while thirty come slows the others")
+	}
+	refuse(now, 2)
+	if _, parked := m.Parked(); !parked {
+		t.Error("a second page in a row does not slow the others")
+	}
+}
+
 // A 403 of which nobody has said what it means is a refusal where it comes for any page, and is
 // learned to be one.
 func TestUntoldAnswers(t *testing.T) {

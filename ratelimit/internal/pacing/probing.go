@@ -5,17 +5,11 @@ import "math"
 // When to look for more, and for how many refusals.
 const (
 	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low
-	probeGrows = 3.   // each interval is so many times the one before
 	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within five minutes, if no refusals must be saved up first
-	jailKeeps  = .96  // of the measured rate, when the next refusal would be the fifth in a minute,
-	jailToken  = .5   // less what a count can be off
 	trust      = 4    // accepted answers that make a release real,
 	falseFor   = 2.   // s; or so long without a refusal, and as long as the park was: a slow one of several clients has few answers
 
-	freeProbes   = 3    // the first ones, as a window's first rate is often a tenth too low,
-	freeSpent    = 14.  // unless so many refusals were spent before
-	freeRefusals = 3.   // refusals, and one more
-	refusalEvery = 150. // s
+	refusalEvery = 150. // s; one more refusal may be spent, besides the first ones
 )
 
 // probing decides when to look for more, and how much refusals may cost it.
@@ -26,7 +20,6 @@ type probing struct {
 	spent   int     // refusals in all, those of a change of the limit forgiven
 	hit     float64 // the last refusal in a cruise
 	hits    int     // such in a row
-	before  float64 // the rate before the first of them
 }
 
 // affords reports whether there is a refusal to spend on a probe. The first few
@@ -34,9 +27,9 @@ type probing struct {
 func (m *Machine) affords(now float64) bool {
 	spent := float64(m.spent)
 	return m.refusals[jail-1] <= now-minute &&
-		(m.probes < freeProbes && spent < freeSpent || spent <= m.allowance(now))
+		(m.probes < thrice || spent <= m.allowance(now))
 }
 
 func (m *Machine) allowance(now float64) float64 {
-	return math.Floor(freeRefusals + (now-m.t0)/refusalEvery)
+	return math.Floor(thrice + (now-m.t0)/refusalEvery)
 }

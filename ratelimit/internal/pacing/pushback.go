@@ -5,17 +5,14 @@ import "math"
 // The park, and what the time it costs is worth.
 const (
 	firstPark = .5  // s; a longer one overfills small buckets, and the rate measured is too low
-	burstPark = 1.5 // s; the first park after a burst of jail refusals: a second one so soon could be the one that earns a ban
 	maxPark   = 300 // s
 	hasty     = 5   // after so many refusals within hastyIn the single request waits until they are that old: jails count in tens of seconds
 	hastyIn   = 10. // s
-	hintSlack = 1.02
 	stalled   = 30. // s; a request that the others wait for is given up after so long, or after the park if that is longer: stalls of 5 s are common
 
 	dearPenalty = 20. // s lost to one push-back that make refusals dear
 	dearProbe   = 20. // a probe then, in penalties
-	budget      = 90. // s; no probe and no step up once more time than this was lost,
-	budgetShare = .05 // beyond this share of the time elapsed
+	budgetShare = .05 // no probe and no step up once more time than a minute was lost beyond this share of the time elapsed
 )
 
 // park is the answer to a refusal: nobody goes for a while, then one.
@@ -101,10 +98,11 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	}
 }
 
-// burst hears a refusal that says nothing new, but how many there were at once.
+// burst hears a refusal that says nothing new, but how many there were at once: a second refusal so
+// soon could be the one that earns a ban.
 func (m *Machine) burst(now float64) {
 	if m.named <= now && m.refused == 0 && m.length == firstPark && m.gate == m.pushed+m.length && m.refusals[jail-1] > now-1 {
-		m.length = burstPark
+		m.length = thrice * firstPark
 		m.gate = m.pushed + m.length
 	}
 }
@@ -132,7 +130,7 @@ func (m *Machine) onRelease(now float64) {
 	m.release = m.mark(now)
 	started := m.mode == Start
 	if started {
-		m.first, m.window = mark{m.this.at - m.t0, m.this.n}, m.penalty >= 3*firstPark
+		m.first, m.window = mark{m.this.at - m.t0, m.this.n}, m.penalty >= thrice*firstPark
 		m.flight.narrow = m.refusals[2] > now-minute
 	} else {
 		m.flight.narrow = false
@@ -166,7 +164,7 @@ func (m *Machine) onRelease(now float64) {
 	switch {
 	case locked && m.mode == Cruise:
 		m.cruise(max(m.safe, est, .8*m.this.rate), now)
-		m.every = min(max(lastProbe, m.every), probeGrows*m.every)
+		m.every = min(max(lastProbe, m.every), thrice*m.every)
 	case locked:
 		m.ceiling = min(up, m.this.rate)
 		m.climb(max(m.safe, math.Sqrt(est*m.ceiling)), now)
@@ -189,11 +187,11 @@ func (m *Machine) onRelease(now float64) {
 		m.ceiling = m.this.rate
 		m.climb(m.safe, now)
 	default:
-		m.cruise(m.settle(est, cycle, now), now)
-		m.every = min(max(lastProbe, m.every), probeGrows*m.every)
+		m.cruise(m.settle(est, now), now)
+		m.every = min(max(lastProbe, m.every), thrice*m.every)
 		if halve {
 			m.set(Cruise, m.rate/2, now)
-			m.probeAt = now + strikeWithin/m.rate
+			m.probeAt = now + shareOf/m.rate
 		}
 	}
 }

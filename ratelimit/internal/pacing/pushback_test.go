@@ -53,13 +53,13 @@ func TestARowOfDoubtsIsLookedIntoAtHalfTheRate(t *testing.T) {
 		then  int // pages until the next doubt
 		noise bool
 	}{
-		{"noise", 60, true},
+		{"noise", 30, true},
 		{"a limit", 200, false},
 	} {
 		m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 1e6})
-		m.row(4, 60, doubt)
+		m.row(4, 30, doubt)
 		before := m.Rate()
-		m.row(1, 60, doubt)
+		m.row(1, 30, doubt)
 		if r := m.Rate() / before; r < .4 || r > .52 {
 			t.Errorf("%s: the fifth lowers %v to %v", c.name, before, m.Rate())
 		}
@@ -78,7 +78,7 @@ func TestOtherRefusalsAreNotLookedInto(t *testing.T) {
 		by    pacing.Answer
 	}{
 		{"in plain words", 60, refusal},
-		{"seldom", 160, doubt},
+		{"seldom", 60, doubt},
 	} {
 		m := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 1e6})
 		for range 8 {

@@ -6,7 +6,6 @@ import "math"
 const (
 	firstHold     = 1.   // s; shortest time between two steps up
 	probeHold     = 5.   // s; the same while probing from a cruise: a step must outlast the bucket
-	busy          = .5   // share of the rate that must have been used for a hold to prove it
 	margin        = .997 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
 	firstStep     = .25  // the first step up after the start
 	probeStep     = .05  // the first step of a probe; each hold survived doubles the step, to 1
@@ -15,9 +14,7 @@ const (
 	unknownBucket = 20.  // what a bucket may have lent to one who has not seen it empty
 	scatter       = .006 // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
 
-	hitKeeps = .93 // of the rate, after each of the first in a row
-	maxHits  = 2
-	changed  = .75 // a rate below this share of the one before is another limit
+	hitKeeps = .93 // of the rate, after each of the first refusals in a row while cruising, and where the next could earn a ban
 )
 
 // search is what is known of the rate, and what is being tried.
@@ -40,24 +37,21 @@ func newSearch() search { return search{rate: inf, ceiling: inf, step: firstStep
 // lower the rate a little, so that none loses its share by it, and those who
 // have most are refused most and lose most. Only the next one is believed to
 // be a new limit.
-func (m *Machine) settle(est, cycle, now float64) float64 {
+func (m *Machine) settle(est, now float64) float64 {
 	r := max(m.safe, margin*est)
 	if m.mode == Cruise {
 		if m.this.at-m.hit > hastyIn {
 			m.hits = 0
 		}
 		m.hit = m.this.at
-		if m.hits++; m.hits == 1 {
-			m.before = m.this.rate
-		}
-		if m.hits <= maxHits {
+		if m.hits++; m.hits <= thrice {
 			r = max(r, hitKeeps*m.this.rate)
-		} else if r < changed*m.before { // what the change cost is not the probes' to save up
+		} else { // another limit: what the change cost is not the probes' to save up
 			m.spent = min(m.spent, int(m.allowance(now)))
 		}
 	}
-	if m.spent == jail && m.refusals[jail-1] > now-minute { // the next refusal would be the fifth
-		r = jailKeeps*r - over(jailToken, cycle)
+	if m.spent == jail && m.refusals[jail-1] > now-minute { // the next refusal would be the fifth in a minute
+		r *= hitKeeps
 	}
 	return r
 }
@@ -68,7 +62,7 @@ func (m *Machine) advance(now float64) {
 	if m.team.follows {
 		return
 	}
-	calm := m.lost <= budget+budgetShare*(now-m.t0)
+	calm := m.lost <= minute+budgetShare*(now-m.t0)
 	held, n := now-m.held.at, m.accepted-m.held.n
 	switch {
 	case m.careful.sated(now, &m.refusals):
@@ -79,7 +73,7 @@ func (m *Machine) advance(now float64) {
 		m.climb(m.rate*(1+m.step), now)
 	case m.mode == Climb && held >= m.keep && n >= enough:
 		m.flight.narrow = false
-		if float64(n) < busy*m.rate*held { // not used, so not proved
+		if float64(n) < mostOf*m.rate*held { // not used, so not proved
 			m.held = m.mark(now)
 			return
 		}

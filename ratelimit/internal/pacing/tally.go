@@ -5,6 +5,7 @@ const (
 	enough = 8   // answers that show more than chance
 	thrice = 3   // times: what happens so often is not chance
 	jail   = 4   // refusals within a minute that manuals' jails forgive: the fifth is banned
+	mostOf = .5  // a share that is most of it
 	minute = 60. // s; the time that jails and holds are counted in
 )
 
