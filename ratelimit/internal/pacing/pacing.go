@@ -244,7 +244,7 @@ func (m *Machine) begin(now float64) {
 	if m.begun {
 		return
 	}
-	m.begun, m.t0, m.release.at, m.held.at, m.flight.slotAt = true, now, now, now, now
+	m.start(now)
 	if m.cfg.StartRate > 0 && m.rate == inf && !m.half {
 		m.climb(m.cfg.StartRate, now)
 	}

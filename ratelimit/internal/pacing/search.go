@@ -44,7 +44,7 @@ func (m *Machine) settle(est, now float64) float64 {
 			m.hits = 0
 		}
 		m.hit = m.this.at
-		if m.hits++; m.hits <= thrice {
+		if m.hits++; m.hits < thrice {
 			r = max(r, hitKeeps*m.this.rate)
 		} else { // another limit: what the change cost is not the probes' to save up
 			m.spent = min(m.spent, int(m.allowance(now)))

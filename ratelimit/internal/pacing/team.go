@@ -43,7 +43,7 @@ func (m *Machine) Lead(now, rate float64) {
 // start begins at now, if nothing was sent so far, with the rate still to be set.
 func (m *Machine) start(now float64) {
 	if !m.begun {
-		m.begun, m.t0, m.release.at, m.flight.slotAt = true, now, now, now
+		m.begun, m.t0, m.release.at, m.held.at, m.flight.slotAt = true, now, now, now, now
 	}
 }
 
