@@ -80,3 +80,7 @@ func (o *overdue) took(s float64) {
 	o.last += (s - o.last) / lastFew
 	o.mean += (s - o.mean) / shareOf
 }
+
+// came notes that a page came that was overdue, after so long: the server is slow, not silent. It may
+// take as long from then on.
+func (o *overdue) came(s float64) { o.mean = max(o.mean, s/overdueTimes) }

@@ -316,7 +316,9 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		if judged { // counted when it was overdue
 			return
 		}
-	} else if !judged && a.Kind == Fine {
+	} else if a.Kind == Fine && judged {
+		m.overdue.came(now - t.Sent)
+	} else if a.Kind == Fine {
 		m.overdue.took(now - t.Sent)
 	}
 	if m.refusedOr(now, t, a, late) {
