@@ -71,6 +71,9 @@ func configure(constructor string, k kind, opts []Option) (config, error) {
 			}
 		}
 	}
+	if len(wrong) == 0 && float64(c.startRate) > float64(c.maxRate) {
+		wrong = append(wrong, fmt.Sprintf("StartRate(%v): must be at most MaxRate (%v)", c.startRate, c.maxRate))
+	}
 	c.label = label(policyName, c.name)
 	if k == forPacer {
 		c.label = label(pacerName, c.name)

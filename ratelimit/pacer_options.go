@@ -25,18 +25,23 @@ func MaxInFlight(n int) Option {
 }
 
 // Careful keeps to a budget of refusals, for servers that ban: never a fifth within a minute,
-// whatever the callee's limit and however it is counted. A call goes only if refusals would stay
-// within the budget even if it and all calls under way were refused; so a jail that forgives four
-// refusals a minute is not earned. It holds for refusals in plain words: a 429, a [retry.After]
-// mark, [Refused], httpx.Refused. If a callee refuses by a bare 503, a reset or silence, these must
-// first be told from noise, which costs a few. Calls made within calls (see [Pacer]) come on top,
-// and the budget is this pacer's: two pacers for one callee spend two.
+// whatever the callee's limit and however it is counted, but for what was on its way at the first
+// of them. A call goes only if refusals stay within the budget even if it and all calls under
+// way were refused. Only while nothing was refused may more than four be on their way, one more
+// with each second and each eight answers, eight at most; those may be refused at once. Such a
+// start is what an open server needs; a burst that lasts for seconds and is refused then is what it
+// risks.
 //
-// Its price is time. No more than four calls are on their way at once, two at first; a refusal
-// makes the next minute slow, and four stop everything until the first of them is a minute old. On
-// simulated servers drawn widely it reaches 0.55 of the speed of a client that knows the limit,
-// without it 0.63; with a jail of five a minute at the end of a burst, 0.82 instead of 0.54. The
-// figures are printed by go run ./ratelimit/internal/pacing/figures.
+// The budget holds for refusals in plain words: a 429, a [retry.After] mark, [Refused],
+// httpx.Refused. If a callee refuses by a bare 503, a reset or silence, these must first be told
+// from noise, which costs a few. Calls made within calls (see [Pacer]) come on top, and the budget
+// is this pacer's: two pacers for one callee spend two.
+//
+// Its price is time. A refusal makes the next minute slow, three end the search in it, and four
+// stop everything until the first of them is a minute old. On simulated servers drawn widely it
+// reaches 0.54 of the speed of a client that knows the limit, without it 0.64; with a jail of five
+// a minute at the end of a burst, 0.82 and no ban, without it 0.54. The figures are printed by go
+// run ./ratelimit/internal/pacing/figures.
 func Careful() Option {
 	return Option{"Careful", none{}, forPacer, func(c *config) string { c.careful = true; return "" }}
 }

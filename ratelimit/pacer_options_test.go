@@ -60,7 +60,19 @@ func TestPacerConfiguration(t *testing.T) {
 			t.Errorf("%s: Run: %v", c.name, err)
 		}
 	}
-	if err := NewPacer().Validate(); err != nil {
-		t.Error(err)
+	for _, p := range []*Pacer{
+		NewPacer(),
+		NewPacer(StartRate(1), MaxRate(1)),
+		NewPacer(MaxRate(1), StartRate(1), MaxInFlight(1), Careful(), MaxWait(0), HintCap(0)),
+	} {
+		if err := p.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, p := range []*Pacer{NewPacer(StartRate(5), MaxRate(1)), NewPacer(MaxRate(1), StartRate(5))} {
+		const want = "ratelimit.NewPacer: StartRate(5): must be at most MaxRate (1)"
+		if err := p.Validate(); !errors.Is(err, retry.ErrConfig) || err.Error() != want {
+			t.Errorf("Validate: %v, want %s", err, want)
+		}
 	}
 }

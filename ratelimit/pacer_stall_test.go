@@ -86,7 +86,7 @@ func TestPacerParksNoLongerThanHintCap(t *testing.T) {
 	for _, c := range []struct{ hint, hintCap, want time.Duration }{
 		{time.Hour, time.Minute, time.Minute},
 		{time.Minute, time.Minute, time.Minute},
-		{59 * time.Second, time.Minute, time.Minute},
+		{time.Minute - 10*time.Millisecond, time.Minute, time.Minute},
 		{time.Second, time.Second, time.Second},
 		{time.Second, 100 * time.Millisecond, 500 * time.Millisecond},
 	} {

@@ -31,22 +31,23 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	if a.Remaining < 0 || g.wrong >= thrice {
 		return
 	}
-	alone := t.Beside == 1 && flying == 0         // on its way, so that nothing was served before or after it
-	falls := g.heard && now < g.reset && !g.flows // in one window it only falls, in whatever order answers come
+	alone := t.Beside == 1 && flying == 0 // so that nothing was served before or after it
+	early := g.reset == 0 || now < g.reset
+	falls := g.heard && early && !g.flows // in one window it only falls, in whatever order answers come
 	if g.heard && t.seq < g.seq {
 		g.left = min(g.left, a.Remaining)
 		return
 	}
 	if g.heard && a.Kind != Refusal {
 		in := float64(a.Remaining - g.told + t.seq - g.seq)
-		early := g.reset == 0 || now < g.reset
 		switch {
 		case !early && !g.flows: // a window's end
 		case a.Remaining+1 >= g.most: // it was full: what more came in is lost
 		default:
 			g.inflow += in
 			g.over += now - g.at
-			g.flows = g.flows || early && g.inflow >= thrice+float64(max(flying, t.Beside)) // they may have been served in any order
+			disorder := float64(max(flying, t.Beside)) // they may have been served in any order
+			g.flows = g.flows || early && g.inflow >= thrice+disorder
 		}
 	}
 	left := a.Remaining
@@ -110,7 +111,8 @@ func (g *gauge) stated(now float64) bool { return !g.deaf() && now < max(g.reset
 
 // deaf reports whether there is nothing to go by.
 func (g *gauge) deaf() bool {
-	coarse := g.most <= browserSlot && g.far <= 1 // what is in flight is as many, and a second may be any part of it
+	// What is on its way is as many as remain, and a second may be any part of one.
+	coarse := g.most <= browserSlot && g.far <= 1
 	return !g.heard || g.wrong >= thrice || coarse
 }
 

@@ -161,7 +161,9 @@ func (m *Machine) NextSend(now float64) float64 {
 
 // turn is when the next is due by the pace, and by what the server said.
 func (m *Machine) turn(now float64) float64 {
-	return max(now, m.named, m.last+m.jitter/m.bound(min(m.rate, m.gauge.spread(now, m.flying))), m.gauge.next(now, m.last, m.flying, m.rate < inf))
+	g := &m.gauge
+	r := min(m.rate, g.spread(now, m.flying))
+	return max(now, m.named, m.last+m.jitter/m.bound(r), g.next(now, m.last, m.flying, m.rate < inf))
 }
 
 // tick is how far a time in seconds may be from what it stands for: a clock counts nanoseconds, a
