@@ -24,14 +24,16 @@ var (
 func Observer(opts ...Option) retry.Observer {
 	c := configure(opts)
 	o := &observer{config: c, instruments: newInstruments(c.meter()), tracer: c.tracer(), labels: labels{most: c.names, common: c.common}}
+	o.success = o.labels.of("", "", "", "")
 	return o.hear
 }
 
 type observer struct {
 	config
 	instruments
-	tracer trace.Tracer
-	labels labels
+	tracer  trace.Tracer
+	labels  labels
+	success *options
 }
 
 type instruments struct {
@@ -63,14 +65,23 @@ func newInstruments(m metric.Meter) (i instruments) {
 	return i
 }
 
+// outcome is the attributes of a call or an attempt. Those of a success are not looked for: it is
+// what nearly all calls are.
+func (o *observer) outcome(err error) *options {
+	if err == nil {
+		return o.success
+	}
+	return o.labels.of("", errorType(err), "", "")
+}
+
 func (o *observer) hear(ctx context.Context, e retry.Event) {
 	switch e.Kind {
 	case retry.KindDone:
-		l := o.labels.of("", errorType(e.Err), "", "")
+		l := o.outcome(e.Err)
 		o.duration.Record(ctx, e.Took.Seconds(), l.record...)
 		o.attempts.Record(ctx, float64(e.Calls), l.record...)
 	case retry.KindCall:
-		o.attempt.Record(ctx, e.Took.Seconds(), o.labels.of("", errorType(e.Err), "", "").record...)
+		o.attempt.Record(ctx, e.Took.Seconds(), o.outcome(e.Err).record...)
 		if o.spans {
 			o.span(ctx, e)
 		}
