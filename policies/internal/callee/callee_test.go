@@ -10,6 +10,15 @@ import (
 
 func even(*rand.Rand) time.Duration { return 50 * time.Millisecond }
 
+// figures is for the tests that judge figures of long runs: the race detector makes them last minutes
+// and sees nothing in them that it does not see in the shorter ones.
+func figures(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a figure of a long run: not with -short")
+	}
+}
+
 // The simulated callee itself must be right before it judges others.
 func TestCalleeIsAQueueWithHands(t *testing.T) {
 	trial := callee.Trial{Hands: 10, Work: even, Demand: 3, For: 20 * time.Second, Seed: 1}
@@ -66,6 +75,7 @@ func TestAdaptiveFollowsCapacity(t *testing.T) {
 }
 
 func TestAdaptiveKeepsItsLimitForASlowerCallee(t *testing.T) {
+	figures(t)
 	for _, c := range []struct {
 		change   callee.Change
 		from, to int
@@ -122,6 +132,7 @@ func TestAdaptiveCostsNothingUnloaded(t *testing.T) {
 // 10 times the peak, a part of it critical: up to half of what the callee can do, of which no call
 // is lost, and most of it, of which few are, because there is nothing left to shed for them.
 func TestAdaptiveShedsTheLowerFirst(t *testing.T) {
+	figures(t)
 	for _, c := range []struct {
 		hands             int
 		share, lost, good float64
@@ -147,6 +158,7 @@ func TestAdaptiveShedsTheLowerFirst(t *testing.T) {
 // An overload by critical calls alone, beside sheddable ones that all are shed, is learned from as
 // any other is: the limit rises to what the callee can do and not beyond.
 func TestAdaptiveLearnsUnderACriticalOverload(t *testing.T) {
+	figures(t)
 	for _, hands := range []int{20, 100} {
 		for _, w := range callee.Works {
 			trial := callee.Trial{Hands: hands, Work: w.Draw, Demand: 10, Share: 0.3, For: 60 * time.Second, Seed: 3}
