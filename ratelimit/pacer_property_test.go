@@ -99,7 +99,7 @@ func TestPacerKeepsItsWordWhateverBecomesOfTheCalls(t *testing.T) {
 				opts = append(opts, MaxWait(time.Duration(rng.IntN(5000))*time.Millisecond))
 			}
 			if rng.IntN(3) == 0 {
-				opts = append(opts, StartRate(rate.Limit(1+rng.Float64()*30)))
+				opts = append(opts, StartRate(rate.Limit(min(w.maxRate, 1+rng.Float64()*30))))
 			}
 			rules := []limitertest.Rule{limitertest.Bucket(10, 5), limitertest.Sliding(20, 2*time.Second, true), limitertest.LimitReq(10, 5, true), limitertest.Open{}}
 			server := &limitertest.Server{
