@@ -39,7 +39,7 @@ func MaxInFlight(n int) Option {
 //
 // Its price is time. A refusal makes the next minute slow, three end the search in it, and four
 // stop everything until the first of them is a minute old. On simulated servers drawn widely it
-// reaches 0.54 of the speed of a client that knows the limit, without it 0.64; with a jail of five
+// reaches 0.55 of the speed of a client that knows the limit, without it 0.64; with a jail of five
 // a minute at the end of a burst, 0.82 and no ban, without it 0.54. The figures are printed by go
 // run ./ratelimit/internal/pacing/figures.
 func Careful() Option {

@@ -87,7 +87,7 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 		"name that -base is told, as robots.txt knows it")
 	fs.Uint64Var(&c.seed, "seed", 1, "of what the embedded site does at random")
 	fs.BoolVar(&c.careful, "careful", false,
-		"reprise never risks a fifth refusal within a minute; slower")
+		"reprise keeps refusals below five a minute; slower")
 	fs.BoolVar(&c.quick, "quick", false, "a smaller site, in half a minute")
 	err = fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
