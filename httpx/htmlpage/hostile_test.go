@@ -9,7 +9,7 @@ import (
 // What a hostile page can be made of, over and over: none of it may take more than its length in
 // time.
 func TestDocument_and_Links_of_hostile_pages(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("parses 25 pages of 256 KiB")
 	}
 	for _, p := range []string{

@@ -1,0 +1,6 @@
+//go:build race
+
+package htmlpage
+
+// raceEnabled skips tests of how long one goroutine takes: with the race detector it is minutes.
+const raceEnabled = true
