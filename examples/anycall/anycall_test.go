@@ -5,7 +5,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/reprise-go/reprise/retry/retrydebug"
 )
@@ -48,10 +47,25 @@ func TestThePageTellsTheSameStory(t *testing.T) {
 	}
 }
 
+// reader is a user who presses Ctrl-C when told of the page.
+type reader struct {
+	bytes.Buffer
+	interrupt func()
+}
+
+func (r *reader) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("as a page")) {
+		r.interrupt()
+	}
+	return r.Buffer.Write(b)
+}
+
 func TestThePageIsServedUntilInterrupted(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var out, errs bytes.Buffer
+	var out reader
+	var errs bytes.Buffer
+	out.interrupt = cancel
 	code := run(ctx, []string{"-writers", "1", "-orders", "1", "-http", "127.0.0.1:0"}, &out, &errs)
 	if code != 0 || !strings.Contains(out.String(), "as a page: http://127.0.0.1:") {
 		t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
