@@ -136,7 +136,7 @@ func askOnce(ctx context.Context, rng *rand.Rand, w *watched, policy retry.Polic
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if rng.IntN(4) == 0 {
-		defer time.AfterFunc(time.Duration(rng.IntN(300))*time.Millisecond, stop).Stop()
+		defer time.AfterFunc(time.Duration(rng.IntN(300))*time.Millisecond+1, stop).Stop()
 	}
 	lost := errors.New("lost")
 	how := rng.IntN(40)
