@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -242,6 +243,32 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 			t.Errorf("lost %d of 2000 critical calls and %d of 20000 sheddable ones", lost[retry.Critical], lost[retry.Sheddable])
 		}
 	})
+	bubble(t, "as many slots as the higher have needed lately, also if there are no more", func(t *testing.T) {
+		a := policies.NewAdaptive(policies.Between(20, 20))
+		var all sync.WaitGroup
+		var lost, shed atomic.Int64
+		call := func(p retry.Priority, failed *atomic.Int64) {
+			all.Go(func() {
+				ctx := retry.WithPriority(t.Context(), p)
+				if retry.Run(ctx, a, func(context.Context) error { time.Sleep(50 * ms); return nil }) != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		for i := range 10_000 { // 10 s: 1000 sheddable calls a second from the second one on, and 100 critical ones
+			if i%10 == 0 {
+				call(retry.Critical, &lost)
+			}
+			if i >= 1000 {
+				call(retry.Sheddable, &shed)
+			}
+			time.Sleep(ms)
+		}
+		all.Wait()
+		if lost.Load() > 0 || shed.Load() == 0 {
+			t.Errorf("lost %d critical calls and %d sheddable ones", lost.Load(), shed.Load())
+		}
+	})
 	bubble(t, "with one priority the limit is the limit", func(t *testing.T) {
 		h := newHold(policies.NewAdaptive(policies.StartLimit(4)))
 		for i := range 5 {
@@ -305,6 +332,8 @@ func TestAdaptiveOutcomes(t *testing.T) {
 		{"timeouts of this package", falls, func(ctx context.Context) error {
 			return retry.Run(ctx, policies.Timeout(20*ms), func(ctx context.Context) error { <-ctx.Done(); return errBoom })
 		}},
+		{"a timeout of this package, bare", falls, takes(20*ms, policies.ErrTimeout)},
+		{"timeouts of the network", falls, takes(20*ms, os.ErrDeadlineExceeded)},
 		{"neutral", steady, takes(time.Second, retry.Neutral(errBoom))},
 		{"rejected further in", steady, takes(time.Second, &retry.Rejection{Policy: "breaker", Reason: errBoom})},
 		{"misconfigured further in", steady, takes(time.Second, retry.ConfigErrorf("x", "y"))},
@@ -370,6 +399,52 @@ func TestAdaptiveOutcomes(t *testing.T) {
 	})
 	bubble(t, "a limit that is not reached stays", func(t *testing.T) {
 		if got := drive(t, policies.NewAdaptive(), 9, 10*time.Second, takes(20*ms, nil)); got != 20 {
+			t.Errorf("limit %d", got)
+		}
+	})
+	bubble(t, "the caller's own deadline is a timeout", func(t *testing.T) {
+		a := policies.NewAdaptive()
+		drive(t, a, 5, 2*time.Second, takes(20*ms, nil))
+		var all sync.WaitGroup
+		for range 15 {
+			all.Go(func() {
+				for range 100 {
+					_ = retry.Run(within(t, 20*ms), a, func(ctx context.Context) error { <-ctx.Done(); return errBoom })
+				}
+			})
+		}
+		all.Wait()
+		if a.Limit() >= 20 {
+			t.Errorf("limit %d", a.Limit())
+		}
+	})
+	bubble(t, "panics and Goexit say nothing", func(t *testing.T) {
+		a := policies.NewAdaptive()
+		drive(t, a, 5, 2*time.Second, takes(20*ms, nil))
+		for i := range 100 {
+			var all sync.WaitGroup
+			for range 15 {
+				all.Go(func() {
+					defer func() { _ = recover() }()
+					_ = retry.Run(t.Context(), a, func(context.Context) error {
+						time.Sleep(200 * ms)
+						if i%2 == 0 {
+							runtime.Goexit()
+						}
+						panic("boom")
+					})
+				})
+			}
+			all.Wait()
+		}
+		if a.Limit() != 20 || a.InFlight() != 0 {
+			t.Errorf("limit %d, %d in flight", a.Limit(), a.InFlight())
+		}
+	})
+	bubble(t, "slower, with less than half of the limit in use", func(t *testing.T) {
+		a := policies.NewAdaptive()
+		drive(t, a, 5, 2*time.Second, takes(20*ms, nil))
+		if got := drive(t, a, 5, 10*time.Second, takes(200*ms, nil)); got != 20 {
 			t.Errorf("limit %d", got)
 		}
 	})
@@ -536,6 +611,16 @@ func TestAdaptiveNested(t *testing.T) {
 			}
 		})
 	}
+	bubble(t, "what is left behind by a call that is over shares nobody's slot", func(t *testing.T) {
+		a := policies.NewAdaptive(policies.StartLimit(1), policies.Between(1, 1))
+		var left context.Context
+		_ = retry.Run(t.Context(), a, func(ctx context.Context) error { left = ctx; return nil })
+		_ = retry.Run(t.Context(), a, func(context.Context) error {
+			err := retry.Run(left, a, func(context.Context) error { t.Error("called"); return nil })
+			wantIs(t, err, policies.ErrFull)
+			return nil
+		})
+	})
 	bubble(t, "a call of another's is no nested one", func(t *testing.T) {
 		a, b := policies.NewAdaptive(policies.StartLimit(1)), policies.NewAdaptive(policies.StartLimit(1))
 		err := retry.Run(t.Context(), a, func(ctx context.Context) error {
@@ -561,7 +646,9 @@ func TestAdaptiveIdle(t *testing.T) {
 		_ = retry.Run(t.Context(), a, func(context.Context) error { want("busy", false); return nil })
 		drive(t, a, 5, time.Second, func(context.Context) error { time.Sleep(10 * ms); return nil })
 		want("learned", false)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute - time.Second)
+		want("nearly ten minutes later", false)
+		time.Sleep(time.Second)
 		want("ten minutes later", true)
 	})
 }
@@ -628,6 +715,46 @@ func TestAdaptiveTellsOfItsLimit(t *testing.T) {
 		}
 		if changes == 0 || rejects == 0 {
 			t.Errorf("%d changes, %d rejections", changes, rejects)
+		}
+	})
+}
+
+func TestAdaptiveTellsOfNoChangeBelowATenth(t *testing.T) {
+	bubble(t, "near to where the callee throttles the limit moves by a fiftieth", func(t *testing.T) {
+		a := policies.NewAdaptive()
+		var mu sync.Mutex
+		var busy atomic.Int64
+		told := 0
+		watched := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
+			if e.Kind != retry.KindChange {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			var from, to int
+			_, _ = fmt.Sscanf(e.From+" "+e.To, "limit %d limit %d", &from, &to)
+			if told++; 10*max(to-from, from-to) < from {
+				t.Errorf("told of %q to %q", e.From, e.To)
+			}
+		}), a)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(ms) {
+					_ = retry.Run(t.Context(), watched, func(context.Context) error {
+						defer busy.Add(-1)
+						if busy.Add(1) > 40 {
+							return retry.After(errBoom, 0)
+						}
+						time.Sleep(20 * ms)
+						return nil
+					})
+				}
+			})
+		}
+		all.Wait()
+		if told == 0 {
+			t.Error("told of nothing")
 		}
 	})
 }

@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -140,6 +141,41 @@ func TestChaos(t *testing.T) {
 		if err := retry.Run(context.Background(), p, succeed); err == nil {
 			t.Error("no error")
 		}
+	})
+	bubble(t, "tells what it has held up", func(t *testing.T) {
+		for _, c := range []struct {
+			harm policies.Option
+			wait time.Duration
+			took time.Duration
+			err  error
+		}{
+			{policies.Latency(1, time.Second), time.Second, time.Second, nil},
+			{policies.Latency(1, time.Hour), time.Hour, time.Minute, context.DeadlineExceeded},
+			{policies.Hang(1), 0, time.Minute, context.DeadlineExceeded},
+		} {
+			var rec retry.Record
+			p := policies.Chaos(1, policies.Enabled(enabled), c.harm)
+			_ = retry.Run(within(t, time.Minute), retry.Chain(retry.Observe(rec.Add), p), succeed)
+			told := 0
+			for _, e := range rec.Events() {
+				if e.Kind != retry.KindWait {
+					continue
+				}
+				told++
+				if e.Policy != "chaos" || e.Wait != c.wait || e.Took != c.took || !errors.Is(e.Err, c.err) {
+					t.Errorf("%v: %+v", p, e)
+				}
+			}
+			if told != 1 {
+				t.Errorf("%v: told of %d waits", p, told)
+			}
+		}
+	})
+	t.Run("leaves a call alone whose context has ended", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		p := policies.Chaos(1, policies.Enabled(func(context.Context) bool { t.Error("asked"); return true }), policies.Fault(1, errBoom))
+		wantIs(t, p.Do(ctx, retry.Next{}), context.Canceled)
 	})
 	t.Run("Lint warns of it", func(t *testing.T) {
 		if got := retry.Lint(retry.Chain(policies.Exponential(), fault(1))); len(got) != 1 || got[0].Rule != "chaos" {

@@ -101,6 +101,49 @@ func TestThrottleOutcomes(t *testing.T) {
 			t.Error(p)
 		}
 	})
+	bubble(t, "an ended context does not count", func(t *testing.T) {
+		p := policies.NewThrottle()
+		late := within(t, ms)
+		time.Sleep(2 * ms)
+		for range 200 {
+			wantIs(t, retry.Run(late, p, succeed), context.DeadlineExceeded)
+		}
+		if !p.Idle() {
+			t.Error(p)
+		}
+	})
+	bubble(t, "what each outcome adds to requests and accepts", func(t *testing.T) {
+		const kept, cancelled, late = 0, 1, 2
+		for name, c := range map[string]struct {
+			err               error
+			end               int // of the context, during the call
+			requests, accepts float64
+		}{
+			"success":                     {nil, kept, 1, 1},
+			"final answer":                {retry.Permanent(retry.Neutral(errBoom)), kept, 1, 1},
+			"failure":                     {errBoom, kept, 1, 0},
+			"neutral":                     {retry.Neutral(errBoom), kept, 0, 0},
+			"cancelled":                   {errBoom, cancelled, 0, 0},
+			"cancelled, but throttled":    {retry.After(errBoom, 0), cancelled, 1, 0},
+			"after the caller's patience": {errBoom, late, 1, 0},
+		} {
+			p := policies.NewThrottle()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			_ = retry.Run(ctx, p, func(ctx context.Context) error {
+				switch c.end {
+				case cancelled:
+					cancel()
+				case late:
+					<-ctx.Done()
+				}
+				return c.err
+			})
+			cancel()
+			if s := p.Stats(); s[1].Value != c.requests || s[2].Value != c.accepts {
+				t.Errorf("%s: %v requests, %v accepts", name, s[1].Value, s[2].Value)
+			}
+		}
+	})
 	bubble(t, "calls under way do not count against the callee", func(t *testing.T) {
 		h := newHold(policies.NewThrottle())
 		for i := range 100 {
@@ -151,6 +194,49 @@ func TestThrottleRejects(t *testing.T) {
 		time.Sleep(7 * time.Second)
 		if !p.Idle() {
 			t.Error("not idle with an empty window")
+		}
+	})
+	bubble(t, "nothing in an outage of a sixth of the window, after a good one", func(t *testing.T) {
+		p := policies.NewThrottle(policies.Over(6 * time.Second))
+		pass(t, p, 5000, succeed)
+		if made := pass(t, p, 900, ends(errBoom)); made != 900 {
+			t.Errorf("%d of 900 calls were made", made)
+		}
+	})
+	bubble(t, "by K: nothing while one in K is accepted", func(t *testing.T) {
+		for _, c := range []struct {
+			k   float64
+			all bool
+		}{{4, true}, {2, false}} {
+			p, i := policies.NewThrottle(policies.K(c.k)), 0
+			made := pass(t, p, 5000, func(context.Context) error {
+				if i++; i%10 == 1 || i%10 == 2 || i%10 == 3 {
+					return nil
+				}
+				return errBoom
+			})
+			if c.all != (made == 5000) {
+				t.Errorf("K(%v): %d of 5000 calls were made", c.k, made)
+			}
+		}
+	})
+	bubble(t, "never all of a priority", func(t *testing.T) {
+		p, made := policies.NewThrottle(), 0
+		for i := range 20_000 { // every second one is sheddable
+			priority := retry.Normal
+			if i%2 == 0 {
+				priority = retry.Sheddable
+			}
+			_ = retry.Run(retry.WithPriority(t.Context(), priority), p, func(context.Context) error {
+				if i >= 10_000 && priority == retry.Sheddable {
+					made++
+				}
+				return errBoom
+			})
+			time.Sleep(ms)
+		}
+		if made < 100 { // 250 are one in twenty
+			t.Errorf("%d of 5000 sheddable calls were made", made)
 		}
 	})
 	bubble(t, "the lower first", func(t *testing.T) {
