@@ -127,13 +127,13 @@ func (g *guard) look(p retry.Policy) {
 		return
 	}
 	g.shared = map[string]bool{}
-	inside := "" // a container
+	inside := "" // a container, with a slash
 	retry.Walk(p, func(path string, p retry.Policy) bool {
 		t, ok := p.(interface{ Traits() retry.Traits })
 		switch {
 		case ok && t.Traits().Loop:
 			g.problem("%s: must not run the handler twice: retry on the client", retry.Describe(p))
-		case inside != "" && strings.HasPrefix(path, inside):
+		case inside != "" && strings.HasPrefix(path+"/", inside): // "" is a key too
 		case ok && t.Traits().Limiter:
 			label, _, _ := strings.Cut(retry.Describe(p), "(")
 			g.shared[label] = true

@@ -78,6 +78,7 @@ func TestGuardAnswersARejectionByItsKind(t *testing.T) {
 		"a plain error":      {refusing(errors.New("not today")), 503, ""},
 		"nothing, uncalled":  {refusing(nil), 503, ""},
 		"a broken chain":     {policies.Timeout(-1), 500, ""},
+		"broken on the way":  {refusing(fmt.Errorf("wrapped: %w", retry.ConfigErrorf("x", "must not be"))), 500, ""},
 		"a limiter that has": {ratelimit.New(rate.Every(time.Minute), 0), 0, ""},
 	} {
 		s := &served{}
@@ -173,6 +174,73 @@ func TestGuardWithALimiterForEachClient(t *testing.T) {
 	})
 }
 
+// The limiter is full again sooner than the client's part of it: others could have come.
+func TestGuardTellsNoMoreThanTheClientsPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := httpx.Guard(ratelimit.New(rate.Every(6*time.Second), 10, ratelimit.MaxWait(0)))(&served{})
+		for range 10 {
+			request(h, "192.0.2.1:1")
+		}
+		for range 5 { // refusals take nothing of it
+			request(h, "192.0.2.1:1")
+		}
+		request(h, "192.0.2.2:1")
+		time.Sleep(30 * time.Second)
+		// Half of 5 tokens have come in for it, and one is taken; the limiter has 4, half of which are 2.
+		if got := request(h, "192.0.2.1:1").Header.Get("RateLimit"); got != `"default";r=1;t=6` {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
+// A limiter in a container is a client's own only if the client's key leads to it.
+func TestGuardKnowsWhoseALimiterIs(t *testing.T) {
+	perMinute := func(name string) *ratelimit.Limiter {
+		return ratelimit.New(rate.Every(6*time.Second), 10, ratelimit.Named(name))
+	}
+	keyed := func(key func(context.Context) string) retry.Policy {
+		return policies.Keyed(key, func(string) retry.Policy { return perMinute("each") })
+	}
+	used := keyed(httpx.ClientKey)
+	_ = retry.Run(t.Context(), used, func(context.Context) error { return nil })
+	for name, tc := range map[string]struct {
+		policy retry.Policy
+		want   string // told to the second client
+	}{
+		"the chain's, behind a client's own":  {retry.Chain(keyed(httpx.ClientKey), perMinute("all")), `"each";q=10;w=60 "all";q=5;w=60`},
+		"of another key than the client's":    {keyed(func(context.Context) string { return "all" }), `"each";q=5;w=60`},
+		"a client's own, in use before guard": {used, `"each";q=10;w=60`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := httpx.Guard(tc.policy)(&served{})
+			request(h, "192.0.2.1:1")
+			resp := request(h, "192.0.2.2:1")
+			if got := strings.Join(resp.Header.Values("RateLimit-Policy"), " "); got != tc.want {
+				t.Errorf("%s: told %s, want %s", name, got, tc.want)
+			}
+		})
+	}
+}
+
+func TestGuardKeyOfAnAddress(t *testing.T) {
+	var key string
+	h := httpx.Guard(nil)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { key = httpx.ClientKey(r.Context()) }))
+	for from, want := range map[string]string{
+		"192.0.2.1:1":              "192.0.2.1",
+		"192.0.2.1":                "192.0.2.1",
+		"[::ffff:192.0.2.1]:1":     "192.0.2.1",
+		"[2001:db8:1:2:3::1]:1":    "2001:db8:1:2::/64",
+		"2001:db8:1:2:3::1":        "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:1":         "fe80::/64",
+		"@":                        "@",
+		"/run/service/client.sock": "/run/service/client.sock",
+	} {
+		if request(h, from); key != want {
+			t.Errorf("%s: %s, want %s", from, key, want)
+		}
+	}
+}
+
 // What a limiter of the handler's own calls says is not for the client.
 func TestGuardTellsOfItsOwnLimitersOnly(t *testing.T) {
 	own := ratelimit.New(100, 100, ratelimit.Named("own"))
@@ -212,6 +280,13 @@ func TestGuardBeginsNoWorkAfterTheDeadline(t *testing.T) {
 		httpx.Guard(nil)(s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(late))
 		if w.Code != 503 || s.calls.Load() != 0 {
 			t.Errorf("passed on arrival: %d, %d calls", w.Code, s.calls.Load())
+		}
+
+		unasked := retry.PolicyFunc(func(context.Context, retry.Next) error { t.Error("the policy is asked"); return nil })
+		for _, h := range []http.Handler{httpx.Guard(unasked, everybody)(s), httpx.Guard(nil, everybody)(s)} {
+			if resp := request(h, "", "Reprise-Deadline-Ms", "0"); resp.StatusCode != 503 || s.calls.Load() != 0 {
+				t.Errorf("none left: %d, %d calls", resp.StatusCode, s.calls.Load())
+			}
 		}
 
 		slow := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { time.Sleep(time.Second); return next.Do(ctx) })
@@ -329,6 +404,71 @@ func TestGuardAnswersForASilentHandlerThatWasCut(t *testing.T) {
 			t.Errorf("its own answer: %d", w.Code)
 		}
 	})
+}
+
+// able is a ResponseWriter of a server: a connection can be had from it, and a push.
+type able struct{ *httptest.ResponseRecorder }
+
+func (able) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, nil }
+
+type pushing struct{ *httptest.ResponseRecorder }
+
+func (pushing) Push(string, *http.PushOptions) error { return nil }
+
+func TestAnAnswerThatHasBegunStandsWhateverThePoliciesSay(t *testing.T) {
+	failing := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		return errors.New("too late")
+	})
+	for name, tc := range map[string]struct {
+		begin func(http.ResponseWriter)
+		code  int
+		body  string
+	}{
+		"by its status":  {func(w http.ResponseWriter) { w.WriteHeader(204) }, 204, ""},
+		"by a failure":   {func(w http.ResponseWriter) { w.WriteHeader(500) }, 500, ""},
+		"by its upgrade": {func(w http.ResponseWriter) { w.WriteHeader(101) }, 101, ""},
+		"by its body":    {func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) }, 200, "x"},
+		"by a string":    {func(w http.ResponseWriter) { _, _ = w.(io.StringWriter).WriteString("x") }, 200, "x"},
+		"by a reader":    {func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("x")) }, 200, "x"},
+		"by a flush":     {func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, 200, ""},
+		"by taking over": {func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() }, 200, ""},
+		"not at all":     {func(http.ResponseWriter) {}, 503, "Service Unavailable\n"},
+	} {
+		w := able{httptest.NewRecorder()}
+		h := httpx.Guard(failing)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { tc.begin(w) }))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if w.Code != tc.code || w.Body.String() != tc.body {
+			t.Errorf("%s: %d %q", name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestAnEarlyHintIsNotTheStatus(t *testing.T) {
+	b := breaker.New("b", breaker.ConsecutiveFailures(1))
+	s := httptest.NewServer(httpx.Guard(b)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusBadGateway)
+	})))
+	defer s.Close()
+	resp, err := http.Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if b.State() != breaker.Open {
+		t.Errorf("%d after a hint: %v", resp.StatusCode, b.State())
+	}
+}
+
+func TestGuardKeepsThePushOfAResponseWriter(t *testing.T) {
+	h := httpx.Guard(nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		p, ok := w.(http.Pusher)
+		if !ok || p.Push("/", nil) != nil {
+			t.Error("it cannot push")
+		}
+	}))
+	h.ServeHTTP(pushing{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/", nil))
 }
 
 func TestGuardPassesPanicsAndGivesBack(t *testing.T) {
@@ -469,6 +609,15 @@ func TestGuardServesThePriorityFirst(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+func TestGuardNamesLimitersThatAreAlike(t *testing.T) {
+	a := ratelimit.New(rate.Every(time.Hour), 10, ratelimit.Named("a"))
+	b := ratelimit.New(rate.Every(time.Hour), 10, ratelimit.Named("b"))
+	resp := request(httpx.Guard(retry.Chain(a, b))(&served{}), "")
+	if got := strings.Join(resp.Header.Values("RateLimit-Policy"), " "); got != `"a";q=10;w=36000 "b";q=10;w=36000` {
+		t.Error(got)
+	}
 }
 
 func TestGuardNames(t *testing.T) {

@@ -65,6 +65,9 @@ func TestPropagateTellsTheHostsNamedAndNoOther(t *testing.T) {
 		{[]string{"api.internal"}, "http://api.internal.evil.example/", false},
 		{[]string{"::1", "192.0.2.1"}, "http://[0:0::1]/", true},
 		{[]string{"[::1]:80"}, "http://[::1]/", true},
+		{[]string{"api.internal:443"}, "https://api.internal/", true},
+		{[]string{"api.internal:80"}, "https://api.internal/", false},
+		{[]string{"api.internal:80"}, "http://api.internal:0080/", true},
 		{[]string{"192.0.2.1"}, "http://192.0.2.2/", false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -137,7 +140,11 @@ func TestPropagateTellsNobodyAfterARedirectToAnotherHost(t *testing.T) {
 		}),
 		"b.internal": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			note(r)
-			http.Redirect(w, r, "http://a.internal/4", http.StatusFound)
+			if r.URL.Path == "/3" {
+				http.Redirect(w, r, "http://b.internal/4", http.StatusFound)
+				return
+			}
+			http.Redirect(w, r, "http://a.internal/5", http.StatusFound)
 		}),
 	}
 	resp, err := over(n).Get(t.Context(), "http://a.internal/1", httpx.Propagate("*.internal"))
@@ -145,9 +152,37 @@ func TestPropagateTellsNobodyAfterARedirectToAnotherHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	want := "a.internal/1 1, a.internal/2 1, b.internal/3 , a.internal/4 "
+	want := "a.internal/1 1, a.internal/2 1, b.internal/3 , b.internal/4 , a.internal/5 "
 	if got := strings.Join(told, ", "); got != want {
 		t.Errorf("told %s, want %s", got, want)
+	}
+}
+
+func TestPropagateReplacesWhatTheRequestSaysOfItself(t *testing.T) {
+	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+		for _, key := range []string{"Reprise-Deadline-Ms", "Reprise-Attempt", "Reprise-Priority"} {
+			if told, ok := r.Header[key]; ok {
+				t.Errorf("%s: told %q by a caller with no deadline, loop or priority", key, told)
+			}
+		}
+		return answer(r, 200, http.NoBody), nil
+	})
+	c := over(rt, httpx.WithPolicy(retry.Chain()), httpx.Propagate("a"),
+		httpx.Header("Reprise-Deadline-Ms", "5"), httpx.Header("Reprise-Attempt", "7"), httpx.Header("Reprise-Priority", "100"))
+	resp, err := c.Get(t.Context(), "http://a/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+}
+
+func TestOnlyAServersFailureSaysThatItsRetriesAreSpent(t *testing.T) {
+	for code, want := range map[int]bool{500: true, 503: true, 429: false, 404: false} {
+		said := &httpx.StatusError{Code: code, Header: http.Header{"Reprise-Retries": {"spent"}}}
+		other := &httpx.StatusError{Code: code, Header: http.Header{"Reprise-Retries": {"1"}}}
+		if retry.Spent(said) != want || retry.Spent(other) {
+			t.Errorf("%d: spent is %v, and of another value %v", code, retry.Spent(said), retry.Spent(other))
+		}
 	}
 }
 
