@@ -269,6 +269,35 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 			t.Errorf("lost %d critical calls and %d sheddable ones", lost.Load(), shed.Load())
 		}
 	})
+	bubble(t, "an overload by the higher alone goes no further than the limit", func(t *testing.T) {
+		a := policies.NewAdaptive(policies.StartLimit(10))
+		hands := make(chan struct{}, 10)
+		call := func(p retry.Priority) {
+			_ = retry.Run(retry.WithPriority(t.Context(), p), a, func(context.Context) error {
+				hands <- struct{}{}
+				time.Sleep(50 * ms)
+				<-hands
+				return nil
+			})
+		}
+		var all sync.WaitGroup
+		beyond, samples := 0, 0
+		for i := range 20_000 { // 20 s: 1000 critical calls a second, where 200 are done, and 100 sheddable ones
+			all.Go(func() { call(retry.Critical) })
+			if i%10 == 0 {
+				all.Go(func() { call(retry.Sheddable) })
+			}
+			time.Sleep(ms)
+			if i >= 10_000 {
+				samples++
+				beyond += max(0, a.InFlight()-a.Limit())
+			}
+		}
+		all.Wait()
+		if mean := float64(beyond) / float64(samples); mean > 1 {
+			t.Errorf("%.1f calls beyond the limit on average", mean)
+		}
+	})
 	bubble(t, "with one priority the limit is the limit", func(t *testing.T) {
 		h := newHold(policies.NewAdaptive(policies.StartLimit(4)))
 		for i := range 5 {

@@ -176,6 +176,9 @@ func TestChaos(t *testing.T) {
 		cancel()
 		p := policies.Chaos(1, policies.Enabled(func(context.Context) bool { t.Error("asked"); return true }), policies.Fault(1, errBoom))
 		wantIs(t, p.Do(ctx, retry.Next{}), context.Canceled)
+		if !p.(interface{ Idle() bool }).Idle() {
+			t.Error("a container would keep it for ever")
+		}
 	})
 	t.Run("Lint warns of it", func(t *testing.T) {
 		if got := retry.Lint(retry.Chain(policies.Exponential(), fault(1))); len(got) != 1 || got[0].Rule != "chaos" {
