@@ -227,7 +227,7 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	if retry.Observed(ctx) {
 		l.tellAdmitted(ctx, t.at)
 	}
-	if t.at == now { // it did not wait
+	if t.at.Equal(now) { // it did not wait
 		next = next.At(clock)
 	}
 	o = void // its token is spent, but a probe frees its place

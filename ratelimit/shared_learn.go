@@ -29,7 +29,7 @@ const (
 
 	// More than that nobody learns, and nobody has met with more since the last question.
 	mostLearned rate.Limit = 1e6
-	mostHeard              = 100_000
+	mostHeard   int        = 100_000
 
 	// A learner's lease is that of two calls, so that it holds about one token, from 50 ms to a
 	// second. It asks twice in that time, since what one hears all should hear of before many more

@@ -75,7 +75,7 @@ func TestAnObserverHearsOfCallsFurtherIn(t *testing.T) {
 	}), again(2))
 	nothing := func(context.Context) error { return nil }
 	_ = retry.Run(t.Context(), guard, func(ctx context.Context) error {
-		withValue := context.WithValue(ctx, "k", "v")
+		withValue := context.WithValue(ctx, struct{ key int }{}, "v")
 		return retry.Run(withValue, retry.PolicyFunc(passing), func(ctx context.Context) error {
 			_ = retry.Run(ctx, guard, nothing)
 			return errBoom
