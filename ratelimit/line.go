@@ -209,12 +209,16 @@ func (q *line[T]) turnAway(w *waiter[T], err error) {
 	w.done <- err
 }
 
+// atOnce is the least time of a timer. One that is due when it is set runs on this goroutine in a
+// bubble of testing/synctest, where Go 1.26 crashes now and then under the race detector.
+const atOnce = time.Nanosecond
+
 // alarm has o woken at the given time, and then only.
 func (q *line[T]) alarm(now, at time.Time, o owner[T]) {
 	if q.timer == nil {
-		q.timer = time.AfterFunc(at.Sub(now), o.wake)
+		q.timer = time.AfterFunc(max(at.Sub(now), atOnce), o.wake)
 	} else if !at.Equal(q.wakeAt) {
-		q.timer.Reset(at.Sub(now))
+		q.timer.Reset(max(at.Sub(now), atOnce))
 	}
 	q.wakeAt = at
 }

@@ -95,10 +95,10 @@ func (m *member) alarm(now, at time.Duration) {
 	}
 	m.timerAt = at
 	if m.timer == nil {
-		m.timer = time.AfterFunc(at-now, m.wake)
+		m.timer = time.AfterFunc(max(at-now, atOnce), m.wake)
 		return
 	}
-	m.timer.Reset(at - now)
+	m.timer.Reset(max(at-now, atOnce))
 }
 
 // wake is what the timer does. One that comes for nothing does no harm.
