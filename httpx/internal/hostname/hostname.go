@@ -46,10 +46,10 @@ func Name(name string) string {
 		}
 	}
 	name = strings.ToLower(name)
-	if addr, ok := address(strings.TrimSuffix(name, ".")); ok { // fullwidth digits
+	if addr, ok := address(strings.TrimRight(name, ".")); ok { // fullwidth digits
 		return addr
 	}
-	return strings.TrimSuffix(name, ".")
+	return strings.TrimRight(name, ".")
 }
 
 func address(name string) (string, bool) {
