@@ -43,7 +43,7 @@ func TestAllocationsDoNotGrow(t *testing.T) {
 		switch {
 		case *update:
 		case !ok:
-			t.Errorf("%s: %d allocations, %d bytes, and not in %s", path.name, allocs, bytes, goldenAllocations)
+			t.Errorf("%s: %d allocations, %d bytes: %s does not know this path", path.name, allocs, bytes, goldenAllocations)
 		case allocs > was.allocs || bytes > was.bytes:
 			t.Errorf("%s: %d allocations and %d bytes, were %d and %d",
 				path.name, allocs, bytes, was.allocs, was.bytes)
@@ -69,8 +69,9 @@ func readAllocations(t *testing.T) map[string]cost {
 	known := map[string]cost{}
 	for line := range strings.Lines(string(text)) {
 		var c cost
-		name := strings.TrimSpace(line[:min(44, len(line))])
-		if _, err := fmt.Sscanf(line[len(line[:min(44, len(line))]):], "%d allocs %d B", &c.allocs, &c.bytes); err != nil {
+		column := min(44, len(line)) // the name ends before it
+		name := strings.TrimSpace(line[:column])
+		if _, err := fmt.Sscanf(line[column:], "%d allocs %d B", &c.allocs, &c.bytes); err != nil {
 			t.Fatalf("%s: %q: %v", goldenAllocations, line, err)
 		}
 		known[name] = c
