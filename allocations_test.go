@@ -43,7 +43,8 @@ func TestAllocationsDoNotGrow(t *testing.T) {
 		switch {
 		case *update:
 		case !ok:
-			t.Errorf("%s: %d allocations, %d bytes: %s does not know this path", path.name, allocs, bytes, goldenAllocations)
+			t.Errorf("%s: %d allocations, %d bytes: %s does not know this path", path.name, allocs,
+				bytes, goldenAllocations)
 		case allocs > was.allocs || bytes > was.bytes:
 			t.Errorf("%s: %d allocations and %d bytes, were %d and %d",
 				path.name, allocs, bytes, was.allocs, was.bytes)
@@ -113,7 +114,10 @@ func paths(t *testing.T) []path {
 	t.Cleanup(cancel)
 	named := func(context.Context) (string, error) { return "v", nil }
 	way := func(name string, p retry.Policy, call func(context.Context) (int, error), want error) path {
-		return path{name, func() error { _, err := retry.Do(ctx, p, call); return outcome(err, want) }}
+		return path{name, func() error {
+			_, err := retry.Do(ctx, p, call)
+			return outcome(err, want)
+		}}
 	}
 	loop := policies.Exponential()
 	gone, leave := context.WithCancelCause(ctx)
@@ -126,7 +130,8 @@ func paths(t *testing.T) []path {
 	occupy(t, full)
 	none := policies.NewTokenBudget(1, 1e-6)
 	_, _ = retry.Do(ctx, policies.Constant(0, policies.WithBudget(none)), down)
-	keys := policies.Keyed(func(context.Context) string { return "k" }, func(string) retry.Policy { return ratelimit.New(1e9, 1e9) })
+	keys := policies.Keyed(func(context.Context) string { return "k" },
+		func(string) retry.Policy { return ratelimit.New(1e9, 1e9) })
 	var rec int
 	return []path{
 		way("loop: success", loop, answer, nil),
@@ -134,27 +139,39 @@ func paths(t *testing.T) []path {
 		way("loop, limiter, breaker: success", guard(), answer, nil),
 		way("loop: 2 failures without a wait, success", policies.Constant(0), third(), nil),
 		way("loop: the same, exponential", policies.Exponential(policies.Initial(0)), third(), nil),
-		way("loop: 2 failures, waits of 1 ns, success", policies.Exponential(policies.Initial(1)), third(), nil),
+		way("loop: 2 failures, waits of 1 ns, success", policies.Exponential(policies.Initial(1)),
+			third(), nil),
 		way("loop: 3 failures", policies.Constant(0), down, retry.ErrExhausted),
 		way("loop: a final error", policies.Constant(0), final, errDown),
-		way("loop: the budget is spent", policies.Constant(0, policies.WithBudget(none)), down, policies.ErrBudget),
+		way("loop: the budget is spent", policies.Constant(0, policies.WithBudget(none)), down,
+			policies.ErrBudget),
 		way("breaker: open", open, answer, breaker.ErrOpen),
-		way("loop, breaker: open", retry.Chain(policies.Exponential(), open), answer, breaker.ErrOpen),
-		way("loop, limiter, breaker: open", retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9), open), answer, breaker.ErrOpen),
+		way("loop, breaker: open", retry.Chain(policies.Exponential(), open), answer,
+			breaker.ErrOpen),
+		way("loop, limiter, breaker: open",
+			retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9),
+				open), answer, breaker.ErrOpen),
 		{"loop: the context has ended", func() error { _, err := retry.Do(gone, loop, down); return outcome(err, errDown) }},
 		{"loop: the context ends during the call", func() error {
 			ctx, cancel := context.WithCancelCause(ctx)
-			_, err := retry.Do(ctx, loop, func(context.Context) (int, error) { cancel(errAway); return down(ctx) })
+			_, err := retry.Do(ctx, loop, func(context.Context) (int, error) {
+				cancel(errAway)
+				return down(ctx)
+			})
 			return outcome(err, errAway)
 		}},
-		way("breaker, a failure", breaker.New("tough", breaker.ConsecutiveFailures(1<<30)), down, errDown),
+		way("breaker, a failure", breaker.New("tough", breaker.ConsecutiveFailures(1<<30)), down,
+			errDown),
 		way("limiter: refused", spent, answer, ratelimit.ErrLimited),
 		way("bulkhead: success", policies.NewBulkhead(1, 0), answer, nil),
 		way("bulkhead: full", full, answer, policies.ErrFull),
 		way("keyed limiter: success", keys, answer, nil),
 		way("timeout: success", policies.Timeout(time.Hour), answer, nil),
-		way("classify: final", policies.Classify(policies.Final(policies.Is(errDown))), down, errDown),
-		way("observed loop: success", retry.Chain(retry.Observe(func(context.Context, retry.Event) { rec++ }), policies.Exponential()), answer, nil),
+		way("classify: final", policies.Classify(policies.Final(policies.Is(errDown))), down,
+			errDown),
+		way("observed loop: success",
+			retry.Chain(retry.Observe(func(context.Context, retry.Event) { rec++ }),
+				policies.Exponential()), answer, nil),
 		fetch("GET: 200", 200),
 		fetch("GET: 503, 200", 503, 200),
 	}
@@ -189,7 +206,11 @@ func outcome(err, want error) error {
 func occupy(t *testing.T, b *policies.Bulkhead) {
 	in, out := make(chan struct{}), make(chan struct{})
 	go func() {
-		_ = retry.Run(context.Background(), b, func(context.Context) error { close(in); <-out; return nil })
+		_ = retry.Run(context.Background(), b, func(context.Context) error {
+			close(in)
+			<-out
+			return nil
+		})
 	}()
 	<-in
 	t.Cleanup(func() { close(out) })
@@ -203,7 +224,8 @@ func fetch(name string, statuses ...int) path {
 		httpx.WithClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			status := statuses[n%len(statuses)]
 			n++
-			return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: r,
+			return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1,
+				Header: http.Header{}, Request: r,
 				ContentLength: int64(len(page)), Body: io.NopCloser(bytes.NewReader(page))}, nil
 		})}),
 		httpx.WithPolicy(policies.Exponential(policies.Initial(0))),

@@ -61,7 +61,9 @@ func packages(t *testing.T) (dirs []string) {
 			return err
 		}
 		switch name := d.Name(); {
-		case strings.HasPrefix(name, "."), slices.Contains([]string{"internal", "examples", "testdata", "docs", "api"}, name):
+		case strings.HasPrefix(name,
+			"."), slices.Contains([]string{"internal", "examples", "testdata", "docs",
+			"api"}, name):
 			return filepath.SkipDir
 		}
 		files, err := sources(path)
@@ -78,7 +80,8 @@ func packages(t *testing.T) (dirs []string) {
 
 func sources(dir string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	return slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") }), err
+	return slices.DeleteFunc(files,
+		func(f string) bool { return strings.HasSuffix(f, "_test.go") }), err
 }
 
 func isMain(t *testing.T, file string) bool {
@@ -139,7 +142,10 @@ func nodes(d ast.Decl) (all []ast.Node) {
 		for _, s := range d.Specs {
 			if v, ok := s.(*ast.ValueSpec); ok {
 				for _, name := range v.Names {
-					all = append(all, &ast.GenDecl{Tok: d.Tok, Specs: []ast.Spec{&ast.ValueSpec{Names: []*ast.Ident{name}, Type: v.Type}}})
+					all = append(all,
+						&ast.GenDecl{Tok: d.Tok,
+							Specs: []ast.Spec{&ast.ValueSpec{Names: []*ast.Ident{name},
+								Type: v.Type}}})
 				}
 				continue
 			}
@@ -171,11 +177,13 @@ func oneLine(t *testing.T, fset *token.FileSet, n ast.Node) string {
 	}
 	var parts []string
 	for line := range strings.SplitSeq(b.String(), "\n") {
-		if line = strings.TrimSpace(space.ReplaceAllString(line, " ")); line != "" && !strings.HasPrefix(line, "//") {
+		if line = strings.TrimSpace(space.ReplaceAllString(line, " ")); line != "" &&
+			!strings.HasPrefix(line, "//") {
 			parts = append(parts, line)
 		}
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(strings.Join(parts, "; "), "{; ", "{ "), "; }", " }")
+	return strings.ReplaceAll(strings.ReplaceAll(strings.Join(parts, "; "), "{; ", "{ "), "; }",
+		" }")
 }
 
 // changed lists the lines that only one of the two has.

@@ -42,7 +42,8 @@ func fail(context.Context) error { return errDown }
 func fine(context.Context) error { return nil }
 
 func loop(opts ...policies.Option) retry.Policy {
-	return policies.Exponential(append([]policies.Option{policies.WithJitter(policies.NoJitter), policies.Initial(time.Second)}, opts...)...)
+	return policies.Exponential(append([]policies.Option{policies.WithJitter(policies.NoJitter),
+		policies.Initial(time.Second)}, opts...)...)
 }
 
 func wantIs(t *testing.T, err error, targets ...error) {
@@ -67,10 +68,12 @@ func TestRetryAroundABreakerThatOpensUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker.New("catalog", breaker.ConsecutiveFailures(3), breaker.OpenFor(30*time.Second))
 		chain := func(opts ...policies.Option) retry.Policy {
-			return retry.Chain(policies.Timeout(20*time.Second), loop(append(opts, policies.Attempts(5))...), b)
+			return retry.Chain(policies.Timeout(20*time.Second),
+				loop(append(opts, policies.Attempts(5))...), b)
 		}
 		s := &script{t: t, chain: chain()}
-		err, took, calls := s.run(t.Context(), fail) // 0, 1, 3 s: open; the next probe is 26 s away, the next wait would be 8 s
+		// 0, 1, 3 s: open; the next probe is 26 s away, the next wait would be 8 s
+		err, took, calls := s.run(t.Context(), fail)
 		wantIs(t, err, breaker.ErrOpen, retry.ErrRejected, errDown)
 		wantNot(t, err, context.DeadlineExceeded, policies.ErrTimeout, retry.ErrExhausted)
 		if calls != 3 || took != 7*time.Second {
@@ -175,7 +178,8 @@ func TestAGuardFailsFast(t *testing.T) {
 				}
 				all.Wait()
 				slices.Sort(took)
-				if median, longest := took[n/2], took[n-1]; median > c.median || longest > 10*time.Second || most > 15 {
+				if median, longest := took[n/2], took[n-1]; median > c.median ||
+					longest > 10*time.Second || most > 15 {
 					t.Errorf("median %v, longest %v, %d waiting at once", median, longest, most)
 				}
 				if last == nil || !strings.HasPrefix(last.Error(), c.names) {
@@ -189,14 +193,16 @@ func TestAGuardFailsFast(t *testing.T) {
 // Hosts that failed and are never asked again do not keep new ones out for ever.
 func TestDeadKeysAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hosts := policies.Keyed(nil, func(host int) retry.Policy { return breaker.New(strconv.Itoa(host)) }, policies.MaxKeys(1000))
+		hosts := policies.Keyed(nil,
+			func(host int) retry.Policy { return breaker.New(strconv.Itoa(host)) }, policies.MaxKeys(1000))
 		for host := range 1000 {
 			for range 5 {
 				_ = retry.Run(t.Context(), hosts.For(host), fail)
 			}
 		}
 		time.Sleep(time.Minute)
-		wantIs(t, retry.Run(t.Context(), hosts.For(-1), fine), policies.ErrKeys) // their breakers still protect somebody
+		// their breakers still protect somebody
+		wantIs(t, retry.Run(t.Context(), hosts.For(-1), fine), policies.ErrKeys)
 		wantIs(t, retry.Run(t.Context(), hosts.For(0), fail), errDown)
 		time.Sleep(10 * time.Minute)
 		if err := retry.Run(t.Context(), hosts.For(-1), fine); err != nil {
@@ -262,7 +268,8 @@ func TestTimeoutAroundAndInsideARetry(t *testing.T) {
 				err, took, calls := s.run(t.Context(), tc.call)
 				wantIs(t, err, tc.is...)
 				if took != tc.took || calls != tc.calls {
-					t.Errorf("%d calls in %v, want %d in %v: %v", calls, took, tc.calls, tc.took, err)
+					t.Errorf("%d calls in %v, want %d in %v: %v", calls, took, tc.calls, tc.took,
+						err)
 				}
 			})
 		})
@@ -290,7 +297,10 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 		"breaker": breaker.New("b"), "limiter": ratelimit.New(1, 1), "all": ratelimit.All(ratelimit.New(1, 1)),
 	} {
 		called := false
-		v, err := retry.Do(ctx, p, func(context.Context) (int, error) { called = true; return 7, nil })
+		v, err := retry.Do(ctx, p, func(context.Context) (int, error) {
+			called = true
+			return 7, nil
+		})
 		if called || v != 0 {
 			t.Errorf("%s: the function ran", name)
 		}
@@ -316,7 +326,10 @@ func TestBooksAreSettledOnEveryWayOut(t *testing.T) {
 					finished := make(chan any)
 					go func() {
 						defer func() { finished <- recover() }()
-						_ = retry.Run(t.Context(), chain, func(context.Context) error { exit(); return nil })
+						_ = retry.Run(t.Context(), chain, func(context.Context) error {
+							exit()
+							return nil
+						})
 					}()
 					if got := <-finished; (got == "ouch") != (name == "panic") {
 						t.Errorf("recovered %v", got)
@@ -360,7 +373,8 @@ func TestLastValueInEveryMode(t *testing.T) {
 
 func TestConfigurationErrorsAreNeitherRetriedNorCounted(t *testing.T) {
 	b := breaker.New("b", breaker.ConsecutiveFailures(1))
-	inner := policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return policies.Timeout(-1) })
+	inner := policies.Keyed(func(context.Context) int { return 1 },
+		func(int) retry.Policy { return policies.Timeout(-1) })
 	s := &script{t: t, chain: retry.Chain(loop(policies.Attempts(5)), b, inner)}
 	err, took, calls := s.run(t.Context(), fine)
 	wantIs(t, err, retry.ErrConfig)
@@ -383,7 +397,8 @@ func TestPoliciesMadeByHandAreConfigurationErrors(t *testing.T) {
 		"bulkhead": &policies.Bulkhead{}, "nil bulkhead": (*policies.Bulkhead)(nil),
 		"budget": loop(policies.WithBudget(&policies.Budget{})), "nil budget": loop(policies.WithBudget(nil)),
 	} {
-		for where, p := range map[string]retry.Policy{"alone": p, "in a chain": retry.Chain(retry.Chain(), p, policies.Classify())} {
+		for where, p := range map[string]retry.Policy{"alone": p,
+			"in a chain": retry.Chain(retry.Chain(), p, policies.Classify())} {
 			err := retry.Validate(p)
 			got := retry.Run(t.Context(), p, fail)
 			if !errors.Is(err, retry.ErrConfig) || got == nil || got.Error() != err.Error() {
@@ -391,7 +406,8 @@ func TestPoliciesMadeByHandAreConfigurationErrors(t *testing.T) {
 			}
 		}
 	}
-	hedged := policies.Hedge(func(context.Context) (int, error) { return 0, errDown }, 0, 2, nil, policies.WithBudget(&policies.Budget{}))
+	hedged := policies.Hedge(func(context.Context) (int, error) { return 0, errDown }, 0, 2, nil,
+		policies.WithBudget(&policies.Budget{}))
 	if _, err := hedged(t.Context()); !errors.Is(err, retry.ErrConfig) {
 		t.Errorf("hedge: %v", err)
 	}
@@ -412,18 +428,25 @@ func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b, bulkhead := breaker.New("b", breaker.ConsecutiveFailures(1)), policies.NewBulkhead(1, 9)
+				b, bulkhead := breaker.New("b", breaker.ConsecutiveFailures(1)),
+					policies.NewBulkhead(1, 9)
 				go func() {
-					_ = retry.Run(t.Context(), bulkhead, func(ctx context.Context) error { <-ctx.Done(); return nil })
+					_ = retry.Run(t.Context(), bulkhead, func(ctx context.Context) error {
+						<-ctx.Done()
+						return nil
+					})
 				}()
 				synctest.Wait()
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(tc.cancel, func() { cancel(shutdown) })
 				budget := policies.NewTokenBudget(2, 1)
-				s := &script{t: t, chain: retry.Chain(tc.around, policies.Constant(0, policies.WithBudget(budget)), b, policies.Timeout(time.Second), bulkhead)}
+				s := &script{t: t,
+					chain: retry.Chain(tc.around, policies.Constant(0, policies.WithBudget(budget)),
+						b, policies.Timeout(time.Second), bulkhead)}
 				err, took, calls := s.run(ctx, fine)
 				wantIs(t, err, append(tc.is, retry.ErrRejected)...)
-				if r, ok := retry.Rejected(err); !ok || r.Policy != "bulkhead" || !errors.Is(err, policies.ErrFull) {
+				if r, ok := retry.Rejected(err); !ok || r.Policy != "bulkhead" ||
+					!errors.Is(err, policies.ErrFull) {
 					t.Errorf("not told that it was the bulkhead: %v", err)
 				}
 				if took != tc.took || calls != 0 || b.State() != breaker.Closed || !budget.Idle() {

@@ -74,7 +74,8 @@ func TestGuesses(t *testing.T) {
 		if !ok {
 			t.Errorf("%s has no %s", c.pkg, c.name)
 		} else if !regexp.MustCompile(`\b` + regexp.QuoteMeta(c.guess) + `\b`).MatchString(text) {
-			t.Errorf("%s, looked for in %s, is not in the documentation of %s", c.guess, c.pkg, c.name)
+			t.Errorf("%s, looked for in %s, is not in the documentation of %s", c.guess, c.pkg,
+				c.name)
 		}
 	}
 }

@@ -36,21 +36,31 @@ func TestLint(t *testing.T) {
 		had, has harm
 	}{
 		{"the last attempts are never made",
-			func() retry.Policy { return retry.Chain(policies.Timeout(2*time.Second), everySecond(4)) },
-			func() retry.Policy { return retry.Chain(policies.Timeout(10*time.Second), everySecond(4)) },
-			[]string{"timeout-shorter-than-delays"}, 1, harm{2, time.Second}, harm{4, 3 * time.Second}},
-		{"a breaker counts a loop once",
 			func() retry.Policy {
-				return retry.Chain(breaker.New("b", breaker.ConsecutiveFailures(2)), policies.Constant(0, policies.Attempts(3)))
+				return retry.Chain(policies.Timeout(2*time.Second), everySecond(4))
 			},
 			func() retry.Policy {
-				return retry.Chain(policies.Constant(0, policies.Attempts(2)), breaker.New("b", breaker.ConsecutiveFailures(2)))
+				return retry.Chain(policies.Timeout(10*time.Second), everySecond(4))
+			},
+			[]string{"timeout-shorter-than-delays"}, 1, harm{2, time.Second}, harm{4,
+				3 * time.Second}},
+		{"a breaker counts a loop once",
+			func() retry.Policy {
+				return retry.Chain(breaker.New("b", breaker.ConsecutiveFailures(2)),
+					policies.Constant(0, policies.Attempts(3)))
+			},
+			func() retry.Policy {
+				return retry.Chain(policies.Constant(0, policies.Attempts(2)),
+					breaker.New("b", breaker.ConsecutiveFailures(2)))
 			},
 			[]string{"loop-inside-breaker"}, 5, harm{6, 0}, harm{2, 0}},
 		{"one call opens the breaker for all",
-			func() retry.Policy { return retry.Chain(policies.Constant(0, policies.Attempts(9)), breaker.New("b")) },
 			func() retry.Policy {
-				return retry.Chain(policies.Constant(0, policies.Attempts(3)), breaker.New("b", breaker.ConsecutiveFailures(30)))
+				return retry.Chain(policies.Constant(0, policies.Attempts(9)), breaker.New("b"))
+			},
+			func() retry.Policy {
+				return retry.Chain(policies.Constant(0, policies.Attempts(3)),
+					breaker.New("b", breaker.ConsecutiveFailures(30)))
 			},
 			[]string{"breaker-opened-by-one-call"}, 3, harm{5, 0}, harm{9, 0}},
 		{"retries are not limited",
@@ -62,26 +72,35 @@ func TestLint(t *testing.T) {
 			},
 			[]string{"limiter-outside-loop"}, 2, harm{6, time.Second}, harm{6, 5 * time.Second}},
 		{"a breaker that does not see what an answer is",
-			func() retry.Policy { return retry.Chain(answer, breaker.New("b", breaker.ConsecutiveFailures(2))) },
-			func() retry.Policy { return retry.Chain(breaker.New("b", breaker.ConsecutiveFailures(2)), answer) },
+			func() retry.Policy {
+				return retry.Chain(answer, breaker.New("b", breaker.ConsecutiveFailures(2)))
+			},
+			func() retry.Policy {
+				return retry.Chain(breaker.New("b", breaker.ConsecutiveFailures(2)), answer)
+			},
 			[]string{"classifier-outside-breaker"}, 5, harm{2, 0}, harm{5, 0}},
 		{"loops multiply",
 			func() retry.Policy { return retry.Chain(everySecond(3), everySecond(3)) },
-			func() retry.Policy { return retry.Chain(everySecond(3), everySecond(3, policies.OutermostOnly())) },
+			func() retry.Policy {
+				return retry.Chain(everySecond(3), everySecond(3, policies.OutermostOnly()))
+			},
 			[]string{"two-loops"}, 1, harm{9, 8 * time.Second}, harm{3, 2 * time.Second}},
 		{"faults that the callee has not",
 			func() retry.Policy {
 				always := policies.Enabled(func(context.Context) bool { return true })
-				return retry.Chain(everySecond(3), policies.Chaos(1, policies.Fault(1, errDown), always))
+				return retry.Chain(everySecond(3),
+					policies.Chaos(1, policies.Fault(1, errDown), always))
 			},
 			func() retry.Policy { return everySecond(3) },
 			[]string{"chaos"}, 1, harm{0, 2 * time.Second}, harm{3, 2 * time.Second}},
 		{"patience that no caller has",
 			func() retry.Policy {
-				return retry.Chain(policies.Timeout(10*time.Second), everySecond(2, policies.Patience(time.Minute)), isolatedFor(30*time.Second))
+				return retry.Chain(policies.Timeout(10*time.Second),
+					everySecond(2, policies.Patience(time.Minute)), isolatedFor(30*time.Second))
 			},
 			func() retry.Policy {
-				return retry.Chain(policies.Timeout(time.Minute), everySecond(2, policies.Patience(time.Minute)), isolatedFor(30*time.Second))
+				return retry.Chain(policies.Timeout(time.Minute),
+					everySecond(2, policies.Patience(time.Minute)), isolatedFor(30*time.Second))
 			},
 			[]string{"patience-longer-than-timeout"}, 1, harm{0, 0}, harm{2, 31 * time.Second}},
 	} {
@@ -103,7 +122,10 @@ func TestLint(t *testing.T) {
 					}
 					got, start := harm{}, time.Now()
 					for range tc.runs {
-						_ = retry.Run(t.Context(), p, func(context.Context) error { got.calls++; return errDown })
+						_ = retry.Run(t.Context(), p, func(context.Context) error {
+							got.calls++
+							return errDown
+						})
 					}
 					if got.took = time.Since(start); got != c.want {
 						t.Errorf("%s: %+v, want %+v", retry.Describe(p), got, c.want)
@@ -119,7 +141,8 @@ func isolatedFor(d time.Duration) retry.Policy {
 	until := time.Now().Add(d)
 	return retry.Gate(func(context.Context) (func(error), error) {
 		if left := time.Until(until); left > 0 {
-			return nil, &retry.Rejection{Policy: "test", Reason: errors.New("closed"), RetryAfter: left}
+			return nil, &retry.Rejection{Policy: "test", Reason: errors.New("closed"),
+				RetryAfter: left}
 		}
 		return nil, nil
 	})
@@ -128,9 +151,11 @@ func isolatedFor(d time.Duration) retry.Policy {
 func TestLintIsContentWithTheUsualChains(t *testing.T) {
 	for _, p := range []retry.Policy{
 		nil, retry.Chain(), policies.Exponential(),
-		retry.Chain(policies.Exponential(policies.Attempts(4)), ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)), breaker.New("catalog"),
+		retry.Chain(policies.Exponential(policies.Attempts(4)),
+			ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)), breaker.New("catalog"),
 			policies.Timeout(2*time.Second), policies.Classify(policies.Final(policies.Is(errDown)))),
-		retry.Chain(policies.Timeout(10*time.Second), policies.Exponential(policies.Attempts(4)), policies.Timeout(2*time.Second)),
+		retry.Chain(policies.Timeout(10*time.Second), policies.Exponential(policies.Attempts(4)),
+			policies.Timeout(2*time.Second)),
 	} {
 		if w := retry.Lint(p); len(w) > 0 {
 			t.Errorf("%s: %v", retry.Describe(p), w)

@@ -84,13 +84,18 @@ func (w *world) member() retry.Policy {
 	case 6:
 		return ratelimit.New(50, 1+w.rng.IntN(5))
 	case 7:
-		return breaker.New("b", breaker.ConsecutiveFailures(1+w.rng.IntN(3)), breaker.OpenFor(time.Millisecond+w.ms(300)))
+		return breaker.New("b", breaker.ConsecutiveFailures(1+w.rng.IntN(3)),
+			breaker.OpenFor(time.Millisecond+w.ms(300)))
 	case 8:
-		return policies.Classify(policies.Neutral(policies.Func(func(err error) bool { return len(err.Error())%2 == 0 })))
+		return policies.Classify(policies.Neutral(policies.Func(func(err error) bool {
+			return len(err.Error())%2 == 0
+		})))
 	case 9:
-		return policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return ratelimit.New(100, 2) })
+		return policies.Keyed(func(context.Context) int { return 1 },
+			func(int) retry.Policy { return ratelimit.New(100, 2) })
 	case 10:
-		return ratelimit.NewPacer(ratelimit.StartRate(50), ratelimit.MaxInFlight(1+w.rng.IntN(3)), ratelimit.HintCap(time.Minute))
+		return ratelimit.NewPacer(ratelimit.StartRate(50), ratelimit.MaxInFlight(1+w.rng.IntN(3)),
+			ratelimit.HintCap(time.Minute))
 	}
 	return retry.Gate(func(context.Context) (func(error), error) {
 		w.taken.Add(1)
@@ -102,7 +107,8 @@ func (w *world) loopOptions() []policies.Option {
 	opts := []policies.Option{policies.Attempts(1 + w.rng.IntN(4))}
 	for _, o := range []policies.Option{
 		policies.MaxElapsed(time.Second), policies.Patience(time.Second), policies.OutermostOnly(), policies.MaxCalls(5), policies.HintCap(time.Second),
-		policies.WithBudget(policies.NewCostBudget(20, 5, 1)), policies.WithBudget(policies.NewTokenBudget(10, 0.5)), policies.ResetAfter(50 * time.Millisecond),
+		policies.WithBudget(policies.NewCostBudget(20, 5,
+			1)), policies.WithBudget(policies.NewTokenBudget(10, 0.5)), policies.ResetAfter(50 * time.Millisecond),
 		policies.RetryIf(func(err error) bool { return len(err.Error())%3 != 0 }),
 	} {
 		if w.rng.IntN(5) == 0 {
@@ -225,14 +231,18 @@ func (c *call) check(ctx context.Context, value int, err error) {
 		t.Errorf("returned %v after a panic or Goexit", err)
 	case value != c.calls:
 		t.Errorf("value %d of %d: %v", value, c.calls, err)
-	case err == nil && (c.calls == 0 || c.outcome != nil), err != nil && c.calls > 0 && c.outcome == nil:
+	case err == nil && (c.calls == 0 || c.outcome != nil), err != nil && c.calls > 0 &&
+		c.outcome == nil:
 		t.Errorf("%v after %d calls, the last: %v", err, c.calls, c.outcome)
 	case err != nil && c.outcome != nil && !errors.Is(err, c.outcome):
 		t.Errorf("%v hides the last failure, %v", err, c.outcome)
-	case err != nil && c.ended && (!errors.Is(err, ctx.Err()) || !errors.Is(err, context.Cause(ctx))):
+	case err != nil && c.ended &&
+		(!errors.Is(err, ctx.Err()) || !errors.Is(err, context.Cause(ctx))):
 		t.Errorf("%v hides the end of the context, %v", err, context.Cause(ctx))
-	case err != nil && c.calls == 0 && !c.ended && !errors.Is(err, retry.ErrRejected) && !errors.Is(err, context.DeadlineExceeded) &&
-		!errors.Is(err, retry.ErrExhausted): // the last: no call is left of an outer call's MaxCalls
+	case err != nil && c.calls == 0 && !c.ended && !errors.Is(err, retry.ErrRejected) &&
+		!errors.Is(err, context.DeadlineExceeded) &&
+		// the last: no call is left of an outer call's MaxCalls
+		!errors.Is(err, retry.ErrExhausted):
 		t.Errorf("%v although nobody was called", err)
 	}
 }

@@ -63,7 +63,8 @@ func BenchmarkSuccess(b *testing.B) {
 	for _, bc := range []struct {
 		name string
 		do   callFunc
-	}{{"byhand", byHand()}, {"chain", through(guard())}, {"empty", through(retry.Chain())}, {"bare", through(nil)}} {
+	}{{"byhand", byHand()}, {"chain", through(guard())}, {"empty", through(retry.Chain())}, {"bare",
+		through(nil)}} {
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -108,7 +109,8 @@ func TestCostOfAChain(t *testing.T) {
 		bytes := float64(after.TotalAlloc-before.TotalAlloc) / n
 		t.Logf("%s: %v allocations, %.1f bytes a call", what, allocs, bytes)
 		if allocs > 1 || bytes > 65 { // 64, and the runtime's share
-			t.Errorf("%s: %v allocations and %.1f bytes a call, want at most 1 and 64", what, allocs, bytes)
+			t.Errorf("%s: %v allocations and %.1f bytes a call, want at most 1 and 64", what,
+				allocs, bytes)
 		}
 	}
 	if allocs := testing.AllocsPerRun(100, func() { _, _ = retry.Do(ctx, retry.Chain(), answer) }); allocs != 0 {

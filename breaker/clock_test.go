@@ -44,10 +44,16 @@ func TestClockThatGoesBackLosesNothing(t *testing.T) {
 				want(t, b, breaker.Closed)
 			}
 			_ = run(b, succeed) // in real time
-			for range 15 {      // more than the 292 years that a duration holds, if each leap added up
+			// more than the 292 years that a duration holds, if each leap added up
+			for range 15 {
 				in(t, func(t *testing.T) { opens(t); closes(t); opens(t) })
 				in(t, func(t *testing.T) { closes(t); time.Sleep(time.Hour); _ = run(b, succeed) })
-				in(t, func(t *testing.T) { opens(t); time.Sleep(s); _ = run(b, fail); want(t, b, breaker.Open) })
+				in(t, func(t *testing.T) {
+					opens(t)
+					time.Sleep(s)
+					_ = run(b, fail)
+					want(t, b, breaker.Open)
+				})
 				in(t, closes)
 				_ = run(b, succeed) // forward again, by decades
 			}
@@ -56,7 +62,8 @@ func TestClockThatGoesBackLosesNothing(t *testing.T) {
 }
 
 func TestProbeOfAnotherTimeIsNotWaitedForForEver(t *testing.T) {
-	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Nanosecond), breaker.ProbeLimit(time.Hour))
+	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Nanosecond),
+		breaker.ProbeLimit(time.Hour))
 	_ = run(b, fail)
 	for b.State() != breaker.HalfOpen {
 		runtime.Gosched()
@@ -94,7 +101,8 @@ func TestWindowRollsOnAfterTheClockWentBack(t *testing.T) {
 
 func TestChangesTellTheTimeOfTheClockThatWentBack(t *testing.T) {
 	var at time.Time
-	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OnChange(func(c breaker.Change) { at = c.Time }))
+	b := breaker.New("x", breaker.ConsecutiveFailures(1),
+		breaker.OnChange(func(c breaker.Change) { at = c.Time }))
 	_ = run(b, succeed)
 	in(t, func(t *testing.T) {
 		_ = b.State()

@@ -20,7 +20,8 @@ func TestObserversOfTheCallSeeChangesAndRefusals(t *testing.T) {
 		b := breaker.New("x", breaker.ConsecutiveFailures(1))
 		p := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
 			if e.Policy == "breaker x" {
-				seen = append(seen, e.Kind.String()+" "+strings.TrimPrefix(e.From+" -> "+e.To, " -> "))
+				seen = append(seen, e.Kind.String()+" "+
+					strings.TrimPrefix(e.From+" -> "+e.To, " -> "))
 			}
 		}), b)
 		_ = run(p, fail)
@@ -55,7 +56,8 @@ func TestHalfOpenIsRestoredAsReadyToProbe(t *testing.T) {
 func TestListenersSeeAllChangesInOrderUnderConcurrency(t *testing.T) {
 	last := breaker.Closed
 	var told, telling atomic.Int64
-	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Microsecond), breaker.Probes(2), breaker.SlowCall(time.Hour),
+	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Microsecond),
+		breaker.Probes(2), breaker.SlowCall(time.Hour),
 		breaker.SlowInFlight(), breaker.OnChange(func(c breaker.Change) {
 			if telling.Add(1) != 1 || c.From != last {
 				t.Errorf("%v -> %v after %v", c.From, c.To, last)

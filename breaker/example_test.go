@@ -13,7 +13,9 @@ import (
 func Example() {
 	catalog := breaker.New("catalog", breaker.ConsecutiveFailures(2), breaker.OpenFor(time.Minute))
 	for range 3 {
-		err := retry.Run(context.Background(), catalog, func(context.Context) error { return errors.New("connection refused") })
+		err := retry.Run(context.Background(), catalog, func(context.Context) error {
+			return errors.New("connection refused")
+		})
 		fmt.Println(errors.Is(err, breaker.ErrOpen), catalog.State())
 	}
 	// Output:

@@ -78,7 +78,10 @@ func (w *wire) Exchange(ctx context.Context, mine []breaker.Report) (all []break
 }
 
 func (w *wire) Probe(ctx context.Context, name, member string, era uint64, d time.Duration) (ok bool, err error) {
-	err = w.way(ctx, func() (err error) { ok, err = w.Store.Probe(ctx, name, member, era, d); return err })
+	err = w.way(ctx, func() (err error) {
+		ok, err = w.Store.Probe(ctx, name, member, era, d)
+		return err
+	})
 	return ok, err
 }
 
@@ -108,7 +111,9 @@ func newFleet(t *testing.T, n int, opts ...breaker.Option) *fleet {
 	for range n {
 		w := &wire{Store: store}
 		f.wires = append(f.wires, w)
-		b := breaker.New("catalog", append([]breaker.Option{breaker.OpenFor(5 * time.Second), breaker.Shared(w)}, opts...)...)
+		b := breaker.New("catalog",
+			append([]breaker.Option{breaker.OpenFor(5 * time.Second), breaker.Shared(w)},
+				opts...)...)
 		f.members = append(f.members, b)
 	}
 	return f
@@ -378,7 +383,9 @@ func TestFleetOverALossyWire(t *testing.T) {
 			draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
 			f := newFleet(t, 2+draw(7), breaker.Probes(1+draw(2)))
 			for _, w := range f.wires {
-				w.delay = func() time.Duration { return time.Duration(draw(500)) * time.Millisecond / 2 }
+				w.delay = func() time.Duration {
+					return time.Duration(draw(500)) * time.Millisecond / 2
+				}
 			}
 			f.run()
 			for range 40 {
@@ -445,7 +452,8 @@ func TestProbeOfALostMemberIsTakenOverAfterItsLimit(t *testing.T) {
 				break
 			}
 			time.Sleep(time.Millisecond)
-			all, _ = store.Exchange(t.Context(), []breaker.Report{{Name: "catalog", Member: "lost"}})
+			all, _ = store.Exchange(t.Context(),
+				[]breaker.Report{{Name: "catalog", Member: "lost"}})
 		}
 		f.set(func() { f.down = false })
 		f.until(breaker.Closed, 10*time.Second)
@@ -532,7 +540,8 @@ func TestHostileAnswerDoesNotDoWhatTheOptionsDoNotAllow(t *testing.T) {
 			if s := f.members[0].State(); (s == breaker.Closed) != c.closed {
 				t.Errorf("%+.200v: %v", c.answer, f.members[0])
 			}
-			if r, ok := retry.Rejected(run(f.members[0], succeed)); ok && (r.RetryAfter > 5*time.Second || len(r.Error()) > 2000) {
+			if r, ok := retry.Rejected(run(f.members[0], succeed)); ok &&
+				(r.RetryAfter > 5*time.Second || len(r.Error()) > 2000) {
 				t.Errorf("%v", r)
 			}
 			f.wires[0].set(func() { hostile = false })
@@ -544,7 +553,9 @@ func TestHostileAnswerDoesNotDoWhatTheOptionsDoNotAllow(t *testing.T) {
 
 type panicky struct{ breaker.Store }
 
-func (panicky) Exchange(context.Context, []breaker.Report) ([]breaker.Fleet, error) { panic("store") }
+func (panicky) Exchange(context.Context, []breaker.Report) ([]breaker.Fleet, error) {
+	panic("store")
+}
 func (panicky) Probe(context.Context, string, string, uint64, time.Duration) (bool, error) {
 	panic("store")
 }
@@ -563,7 +574,8 @@ func TestStoreThatPanicsIsAway(t *testing.T) {
 func TestListenerThatPanicsAtTheFleetsWordIsToldToAnObserver(t *testing.T) {
 	in(t, func(t *testing.T) {
 		store := breaker.NewStore()
-		b := breaker.New("x", breaker.Shared(store), breaker.OnChange(func(breaker.Change) { panic("listener") }))
+		b := breaker.New("x", breaker.Shared(store),
+			breaker.OnChange(func(breaker.Change) { panic("listener") }))
 		var seen []string
 		watched := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) {
 			if e.Kind == retry.KindChange {
@@ -576,7 +588,8 @@ func TestListenerThatPanicsAtTheFleetsWordIsToldToAnObserver(t *testing.T) {
 			_ = run(watched, succeed)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if len(seen) != 1 || seen[0] != "listener panicked: breaker: a listener has panicked: listener" {
+		if len(seen) != 1 ||
+			seen[0] != "listener panicked: breaker: a listener has panicked: listener" {
 			t.Errorf("%q", seen)
 		}
 	})
@@ -666,7 +679,9 @@ func two(opts ...breaker.Option) (a, b *breaker.Breaker, wa, wb *wire) {
 	store := breaker.NewStore()
 	wa, wb = &wire{Store: store}, &wire{Store: store}
 	make := func(w *wire) *breaker.Breaker {
-		return breaker.New("x", append([]breaker.Option{breaker.ConsecutiveFailures(1), breaker.OpenFor(5 * time.Second), breaker.ProbeLimit(time.Hour), breaker.Shared(w)}, opts...)...)
+		return breaker.New("x",
+			append([]breaker.Option{breaker.ConsecutiveFailures(1),
+				breaker.OpenFor(5 * time.Second), breaker.ProbeLimit(time.Hour), breaker.Shared(w)}, opts...)...)
 	}
 	return make(wa), make(wb), wa, wb
 }
@@ -738,7 +753,8 @@ func TestFleetsProbe(t *testing.T) {
 				t.Errorf("%+v", f)
 			}
 			rejected(t, b)
-			if took := goesIn(t, b, succeed); took < 4900*time.Millisecond || took > 5500*time.Millisecond {
+			if took := goesIn(t, b, succeed); took < 4900*time.Millisecond ||
+				took > 5500*time.Millisecond {
 				t.Errorf("after %v", took)
 			}
 		},
@@ -764,7 +780,8 @@ func TestFleetsProbe(t *testing.T) {
 			defer stop()
 			began := time.Now()
 			err := retry.Run(ctx, a, func(context.Context) error { t.Error("called"); return nil })
-			if time.Since(began) > 100*time.Millisecond || !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, context.DeadlineExceeded) {
+			if time.Since(began) > 100*time.Millisecond || !errors.Is(err, breaker.ErrOpen) ||
+				!errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v after %v", err, time.Since(began))
 			}
 			time.Sleep(time.Second)
@@ -792,7 +809,9 @@ func TestFleetsProbe(t *testing.T) {
 		},
 		"closes once, though older answers come after it": func(t *testing.T) {
 			var seen []string
-			a, b, w, _ := two(breaker.OnChange(func(c breaker.Change) { seen = append(seen, c.To.String()) }))
+			a, b, w, _ := two(breaker.OnChange(func(c breaker.Change) {
+				seen = append(seen, c.To.String())
+			}))
 			down(t, a, b)
 			seen = nil
 			w.set(func() { w.delay = func() time.Duration { return 200 * time.Millisecond } })

@@ -33,7 +33,8 @@ func TestFromRejectsAsABreakerDoes(t *testing.T) {
 		}
 		err := run(p, func(context.Context) error { t.Error("called while open"); return nil })
 		r, ok := retry.Rejected(err)
-		if !ok || !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, errBoom) {
+		if !ok || !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, gobreaker.ErrOpenState) ||
+			errors.Is(err, errBoom) {
 			t.Fatal(err)
 		}
 		if r.Policy != "breaker own" || r.RetryAfter != 0 || r.Cause != errBoom {
@@ -96,7 +97,8 @@ func TestFromHalfOpen(t *testing.T) {
 			t.Fatal(s)
 		}
 		err := run(p, func(ctx context.Context) error {
-			if err := run(p, succeed); !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, gobreaker.ErrTooManyRequests) {
+			if err := run(p, succeed); !errors.Is(err, breaker.ErrOpen) ||
+				!errors.Is(err, gobreaker.ErrTooManyRequests) {
 				t.Errorf("another call: %v", err)
 			}
 			return retry.Run(ctx, p, succeed) // part of the probe
@@ -110,7 +112,8 @@ func TestFromHalfOpen(t *testing.T) {
 func TestFromNil(t *testing.T) {
 	p := breaker.From[int](nil)
 	err := run(p, func(context.Context) error { t.Error("called"); return nil })
-	if !errors.Is(err, retry.ErrConfig) || !errors.Is(retry.Validate(p), retry.ErrConfig) || err.Error() != "breaker.From: cb: must not be nil" {
+	if !errors.Is(err, retry.ErrConfig) || !errors.Is(retry.Validate(p), retry.ErrConfig) ||
+		err.Error() != "breaker.From: cb: must not be nil" {
 		t.Fatal(err)
 	}
 	_ = retry.Describe(p)

@@ -45,7 +45,8 @@ func TestStringAndRejectionReadWell(t *testing.T) {
 
 // Meant for the race detector.
 func TestPrintingWhileCallsRun(t *testing.T) {
-	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Microsecond), breaker.FailureRate(0.5, 3))
+	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Microsecond),
+		breaker.FailureRate(0.5, 3))
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {

@@ -83,7 +83,8 @@ func (m *model) admits() bool {
 func (m *model) counts(now time.Duration) (ok, failed int) {
 	for _, r := range m.results {
 		width := m.window / time.Duration(m.buckets)
-		if m.ratio > 0 && m.state == breaker.Closed && int64(r.at/width) <= int64(now/width)-int64(m.buckets) {
+		if m.ratio > 0 && m.state == breaker.Closed &&
+			int64(r.at/width) <= int64(now/width)-int64(m.buckets) {
 			continue
 		}
 		if r.ok {
@@ -102,7 +103,8 @@ func (m *model) end(f *flown, outcome string, now time.Duration) {
 	}
 	late := !m.out[f]
 	delete(m.out, f)
-	bad := outcome == "failure" || outcome == "panic" || outcome == "goexit" || outcome == "permanent"
+	bad := outcome == "failure" || outcome == "panic" || outcome == "goexit" ||
+		outcome == "permanent"
 	if m.slow > 0 && now-f.start > m.slow && outcome != "config" && outcome != "rejection" {
 		bad = true
 	}
@@ -131,7 +133,8 @@ func (m *model) end(f *flown, outcome string, now time.Duration) {
 	}
 }
 
-var outcomes = []string{"success", "success", "success", "failure", "failure", "failure", "neutral", "answer", "permanent", "rejection", "config", "panic", "goexit", "cancel"}
+var outcomes = []string{"success", "success", "success", "failure", "failure", "failure", "neutral",
+	"answer", "permanent", "rejection", "config", "panic", "goexit", "cancel"}
 
 func give(ctx context.Context, f *flown, outcome string) error {
 	switch outcome {
@@ -177,11 +180,13 @@ func TestBehavesLikeTheModel(t *testing.T) {
 
 func checkSequence(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	m := &model{openFor: 10 * time.Second, limit: 10 * time.Second, probes: 1 + rng.IntN(3), window: 10 * time.Second, buckets: 1 + rng.IntN(5)}
+	m := &model{openFor: 10 * time.Second, limit: 10 * time.Second, probes: 1 + rng.IntN(3),
+		window: 10 * time.Second, buckets: 1 + rng.IntN(5)}
 	opts := []breaker.Option{breaker.OpenFor(m.openFor), breaker.Probes(m.probes)}
 	if rng.IntN(2) == 0 {
 		m.ratio, m.minimum = []float64{0.5, 0.3, 1}[rng.IntN(3)], 1+rng.IntN(5)
-		opts = append(opts, breaker.FailureRate(m.ratio, m.minimum), breaker.Window(m.window, m.buckets))
+		opts = append(opts, breaker.FailureRate(m.ratio, m.minimum),
+			breaker.Window(m.window, m.buckets))
 	}
 	if m.ratio == 0 || rng.IntN(3) == 0 {
 		m.consecutive = 1 + rng.IntN(4)
@@ -227,7 +232,8 @@ func checkSequence(t *testing.T, seed uint64) {
 			case k < 8: // a call begins
 				m.settle(now)
 				ctx, stop := context.WithCancel(context.Background())
-				f := &flown{start: now, end: make(chan string), over: make(chan struct{}), stop: stop}
+				f := &flown{start: now, end: make(chan string), over: make(chan struct{}),
+					stop: stop}
 				refused := make(chan error, 1)
 				go func() {
 					defer close(f.over)
@@ -243,13 +249,15 @@ func checkSequence(t *testing.T, seed uint64) {
 				err := <-refused
 				fmt.Fprintf(&log, "\n%v call: %v", now, err)
 				if (err == nil) != m.admits() {
-					t.Fatalf("at %v: %v, in the model's state %v with %d out", now, err, m.state, len(m.out))
+					t.Fatalf("at %v: %v, in the model's state %v with %d out", now, err, m.state,
+						len(m.out))
 				}
 				if err == nil {
 					f.gen = m.gen
 					m.out[f] = true
 					flights = append(flights, f)
-				} else if wait, _ := retry.RetryAfter(err); m.state == breaker.Open && wait != m.until-now || m.state == breaker.Isolated && wait != 0 {
+				} else if wait, _ := retry.RetryAfter(err); m.state == breaker.Open &&
+					wait != m.until-now || m.state == breaker.Isolated && wait != 0 {
 					t.Fatalf("at %v: come back after %v", now, wait)
 				}
 			case k < 15 && len(flights) > 0: // one ends
@@ -262,7 +270,8 @@ func checkSequence(t *testing.T, seed uint64) {
 				f.stop()
 				m.end(f, outcome, now)
 			case k < 18:
-				d := []time.Duration{1, time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, 10*time.Second - 1, 10 * time.Second, time.Minute}[rng.IntN(8)]
+				d := []time.Duration{1, time.Second, 3 * time.Second, 4 * time.Second,
+					5 * time.Second, 10*time.Second - 1, 10 * time.Second, time.Minute}[rng.IntN(8)]
 				fmt.Fprintf(&log, "\n%v sleep %v", now, d)
 				time.Sleep(d)
 			case k == 18 && rng.IntN(3) == 0:
@@ -284,8 +293,10 @@ func checkSequence(t *testing.T, seed uint64) {
 				t.Fatalf("at %v: %v, want %v", now, s, m.state)
 			}
 			ok, failed := m.counts(now)
-			if c := b.Counts(); m.state != breaker.HalfOpen && (c.Successes != ok || c.Failures != failed || c.ConsecutiveFailures != m.streak) {
-				t.Fatalf("at %v: %+v, want %d ok, %d failed, %d in a row", now, c, ok, failed, m.streak)
+			if c := b.Counts(); m.state != breaker.HalfOpen &&
+				(c.Successes != ok || c.Failures != failed || c.ConsecutiveFailures != m.streak) {
+				t.Fatalf("at %v: %+v, want %d ok, %d failed, %d in a row", now, c, ok, failed,
+					m.streak)
 			}
 		}
 		if last != m.state {

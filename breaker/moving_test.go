@@ -14,7 +14,9 @@ func TestProbesWhileTheClockMoves(t *testing.T) {
 	t.Parallel()
 	halfOpen := func(opts ...breaker.Option) *breaker.Breaker {
 		t.Helper()
-		b := breaker.New("x", append(opts, breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Millisecond), breaker.OpenGrowth(1e6, time.Hour))...)
+		b := breaker.New("x",
+			append(opts, breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Millisecond),
+				breaker.OpenGrowth(1e6, time.Hour))...)
 		_ = run(b, fail)
 		for began := time.Now(); b.State() != breaker.HalfOpen; runtime.Gosched() {
 			if time.Since(began) > 10*time.Second {

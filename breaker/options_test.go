@@ -49,7 +49,8 @@ func TestBadOptionFailsEveryCallAndSaysWhatItMustBe(t *testing.T) {
 	} {
 		b := breaker.New("x", breaker.FailureRate(0.5, 1), c.option)
 		err := run(b, func(context.Context) error { t.Error("called"); return nil })
-		if !errors.Is(err, retry.ErrConfig) || !errors.Is(retry.Validate(b), retry.ErrConfig) || err.Error() != "breaker.New: "+c.want {
+		if !errors.Is(err, retry.ErrConfig) || !errors.Is(retry.Validate(b), retry.ErrConfig) ||
+			err.Error() != "breaker.New: "+c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 		if done, err := b.Allow(t.Context()); done != nil || !errors.Is(err, retry.ErrConfig) {
@@ -58,7 +59,8 @@ func TestBadOptionFailsEveryCallAndSaysWhatItMustBe(t *testing.T) {
 		useAll(b)
 	}
 	err := breaker.New("x", breaker.Window(time.Second, 10), breaker.OpenFor(-1)).Validate()
-	if err == nil || err.Error() != "breaker.New: OpenFor(-1ns): must be positive; Window(1s, 10): must stand beside FailureRate or FailureCount" {
+	if err == nil ||
+		err.Error() != "breaker.New: OpenFor(-1ns): must be positive; Window(1s, 10): must stand beside FailureRate or FailureCount" {
 		t.Error(err)
 	}
 }

@@ -61,7 +61,8 @@ func try(ctx context.Context, p retry.Policy, call func(context.Context) error) 
 func TestBrittleContextHoldsNeitherPlaceNorLock(t *testing.T) {
 	for _, method := range []string{"Deadline", "Done", "Err", "Value"} {
 		for after := range 6 {
-			for _, opts := range [][]breaker.Option{nil, {breaker.SlowCall(time.Minute), breaker.SlowInFlight()}, {breaker.Shadow()}} {
+			for _, opts := range [][]breaker.Option{nil,
+				{breaker.SlowCall(time.Minute), breaker.SlowInFlight()}, {breaker.Shadow()}} {
 				in(t, func(t *testing.T) {
 					n := after
 					ctx := brittle{context.Background(), method, &n}
@@ -110,7 +111,8 @@ func TestBrittleErrorHoldsNeitherPlaceNorLock(t *testing.T) {
 }
 
 func TestPanickingObserverHoldsNeitherPlaceNorLock(t *testing.T) {
-	for _, kind := range []retry.Kind{retry.KindCall, retry.KindChange, retry.KindReject, retry.KindDone} {
+	for _, kind := range []retry.Kind{retry.KindCall, retry.KindChange, retry.KindReject,
+		retry.KindDone} {
 		in(t, func(t *testing.T) {
 			watch := retry.Observe(func(_ context.Context, e retry.Event) {
 				if e.Kind == kind {
@@ -161,7 +163,8 @@ func (*bulkyError) Bulky() bool   { return true }
 
 func TestOpenBreakerKeepsTheTextOfABulkyFailure(t *testing.T) {
 	var told error
-	b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OnChange(func(c breaker.Change) { told = c.Cause }))
+	b := breaker.New("x", breaker.ConsecutiveFailures(1),
+		breaker.OnChange(func(c breaker.Change) { told = c.Cause }))
 	boom := &bulkyError{}
 	if err := run(b, func(context.Context) error { return boom }); err != error(boom) || told != error(boom) {
 		t.Fatal("the caller and the listener get it as it is")

@@ -94,7 +94,11 @@ func TestHungCalleeGetsOneProbePerLimit(t *testing.T) {
 		var all sync.WaitGroup
 		for range 600 { // ten a second for a minute
 			all.Go(func() {
-				_ = run(b, func(context.Context) error { sent.Add(1); <-hang.Done(); return errBoom })
+				_ = run(b, func(context.Context) error {
+					sent.Add(1)
+					<-hang.Done()
+					return errBoom
+				})
 			})
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -209,7 +213,8 @@ func TestTripOpensForTheOpenTimeFromNow(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 		b.Trip(nil)
-		if r, ok = retry.Rejected(run(b, succeed)); !ok || r.RetryAfter != 30*time.Second || r.Cause != nil {
+		if r, ok = retry.Rejected(run(b, succeed)); !ok || r.RetryAfter != 30*time.Second ||
+			r.Cause != nil {
 			t.Fatalf("while open: %+v", r)
 		}
 		time.Sleep(30 * time.Second)

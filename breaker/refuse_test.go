@@ -54,8 +54,12 @@ func TestRefuse(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			calls := 0
-			_, err := retry.Do(tc.ctx, tc.p, func(context.Context) (int, error) { calls++; return 0, nil })
-			if !errors.Is(err, tc.want) || calls != tc.calls || tc.want == context.Canceled && errors.Is(err, breaker.ErrOpen) {
+			_, err := retry.Do(tc.ctx, tc.p, func(context.Context) (int, error) {
+				calls++
+				return 0, nil
+			})
+			if !errors.Is(err, tc.want) || calls != tc.calls ||
+				tc.want == context.Canceled && errors.Is(err, breaker.ErrOpen) {
 				t.Errorf("%v and %d calls, want %v and %d", err, calls, tc.want, tc.calls)
 			}
 			err = retry.Run(tc.ctx, tc.p, func(context.Context) error { return nil })
@@ -103,9 +107,11 @@ func TestRefuseBehindALoop(t *testing.T) {
 					}
 					_, err = retry.Do(ctx, p, call)
 					if took := time.Since(start); took != tc.took || calls != tc.calls {
-						t.Errorf("%d calls after %v, want %d after %v", calls, took, tc.calls, tc.took)
+						t.Errorf("%d calls after %v, want %d after %v", calls, took, tc.calls,
+							tc.took)
 					}
-					if r, ok := err.(*retry.Rejection); tc.calls == 0 && (!ok || r.RetryAfter != openFor || r.Cause != errBoom) {
+					if r, ok := err.(*retry.Rejection); tc.calls == 0 &&
+						(!ok || r.RetryAfter != openFor || r.Cause != errBoom) {
 						t.Errorf("got %v, want the breaker's own rejection", err)
 					}
 					if observed && rejections != 1 {

@@ -25,8 +25,12 @@ func TestOpensAfterFiveFailuresAndAdmitsWhoWaitsExactlyAsTold(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		err := retry.Run(t.Context(), b, func(context.Context) error { t.Error("called while open"); return nil })
-		if !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, retry.ErrRejected) || errors.Is(err, errBoom) {
+		err := retry.Run(t.Context(), b, func(context.Context) error {
+			t.Error("called while open")
+			return nil
+		})
+		if !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, retry.ErrRejected) ||
+			errors.Is(err, errBoom) {
 			t.Fatal(err)
 		}
 		r, _ := retry.Rejected(err)

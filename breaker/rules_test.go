@@ -38,7 +38,9 @@ func takes(d time.Duration, err error) func(context.Context) error {
 
 func TestWhatCounts(t *testing.T) {
 	const s = time.Second
-	withDeadline := func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, s) }
+	withDeadline := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, s)
+	}
 	withCause := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeoutCause(ctx, s, errors.New("shutdown"))
 	}
@@ -100,7 +102,8 @@ func TestWhatCounts(t *testing.T) {
 					_ = retry.Run(ctx, b, c.call)
 				}()
 				<-done
-				if n := b.Counts(); n.Successes != c.ok || n.Failures != c.bad || n.Neutral != c.neutral {
+				if n := b.Counts(); n.Successes != c.ok || n.Failures != c.bad ||
+					n.Neutral != c.neutral {
 					t.Fatalf("%+v", n)
 				}
 			})
@@ -143,7 +146,8 @@ func TestPanicReachesTheCallerAndCounts(t *testing.T) {
 func TestEndedContextIsNotLetIn(t *testing.T) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	stop(errBoom)
-	err := retry.Run(ctx, retry.Chain(breaker.New("x"), breaker.New("y")), func(context.Context) error { t.Error("called"); return nil })
+	err := retry.Run(ctx, retry.Chain(breaker.New("x"), breaker.New("y")),
+		func(context.Context) error { t.Error("called"); return nil })
 	if !errors.Is(err, errBoom) || !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
@@ -205,7 +209,8 @@ func TestResultOfACallThatBeganBeforeTheWindowCounts(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	in(t, func(t *testing.T) {
-		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second), breaker.Probes(2), breaker.ProbeLimit(5*time.Second))
+		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second),
+			breaker.Probes(2), breaker.ProbeLimit(5*time.Second))
 		_ = run(b, fail)
 		time.Sleep(time.Second)
 		for range 2 {
@@ -217,7 +222,8 @@ func TestProbes(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		err := run(b, succeed)
-		if r, ok := retry.Rejected(err); !ok || !errors.Is(err, breaker.ErrOpen) || r.RetryAfter != time.Second || r.Cause != errBoom {
+		if r, ok := retry.Rejected(err); !ok || !errors.Is(err, breaker.ErrOpen) ||
+			r.RetryAfter != time.Second || r.Cause != errBoom {
 			t.Fatalf("third probe: %+v", err)
 		}
 		time.Sleep(4*time.Second - 1)
@@ -239,8 +245,10 @@ func TestProbes(t *testing.T) {
 
 func TestOpenTimeGrowsAndStartsAnewWhenClosed(t *testing.T) {
 	in(t, func(t *testing.T) {
-		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second), breaker.OpenGrowth(2, 3*time.Second))
-		for _, d := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
+		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second),
+			breaker.OpenGrowth(2, 3*time.Second))
+		for _, d := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second,
+			3 * time.Second} {
 			_ = run(b, fail)
 			if after, _ := retry.RetryAfter(run(b, succeed)); after != d {
 				t.Fatalf("%v, want %v", after, d)
@@ -290,7 +298,8 @@ func TestNumbersOfAnySize(t *testing.T) {
 			_ = b.Restore(breaker.Snapshot{State: breaker.Closed, Since: time.Now(), Cause: "boom"})
 		}, breaker.Closed},
 		"restored": {[]breaker.Option{one, breaker.OpenFor(forever)}, func(b *breaker.Breaker) {
-			_ = b.Restore(breaker.Snapshot{State: breaker.Open, Since: time.Now(), OpenFor: forever})
+			_ = b.Restore(breaker.Snapshot{State: breaker.Open, Since: time.Now(),
+				OpenFor: forever})
 		}, breaker.Open},
 		"ConsecutiveFailures": {[]breaker.Option{breaker.ConsecutiveFailures(math.MaxInt)}, trip, breaker.Closed},
 		"FailureRate":         {[]breaker.Option{breaker.FailureRate(0.5, math.MaxInt)}, trip, breaker.Closed},
@@ -307,13 +316,15 @@ func TestNumbersOfAnySize(t *testing.T) {
 				for _, d := range []time.Duration{0, time.Second, 10 * time.Minute} {
 					time.Sleep(d)
 					if c.want != breaker.Closed {
-						if after, refused := retry.RetryAfter(run(b, succeed)); !refused || after < time.Second {
+						if after, refused := retry.RetryAfter(run(b, succeed)); !refused ||
+							after < time.Second {
 							t.Errorf("refused: %v, for %v", refused, after)
 						}
 					}
 					want(t, b, c.want)
 				}
-				if idle := name == "ConsecutiveFailures" || name == "FailureRate"; b.Idle() != idle {
+				if idle := name == "ConsecutiveFailures" ||
+					name == "FailureRate"; b.Idle() != idle {
 					t.Errorf("idle: %v", !idle)
 				}
 				time.Sleep(time.Hour) // the probe's
@@ -331,7 +342,9 @@ func TestIsolatedUntilReleased(t *testing.T) {
 		time.Sleep(time.Hour)
 		want(t, b, breaker.Isolated)
 		err := run(b, succeed)
-		if r, ok := retry.Rejected(err); !ok || r.RetryAfter != 0 || !errors.Is(err, breaker.ErrOpen) || err.Error() != "breaker x: isolated until it is released" {
+		if r, ok := retry.Rejected(err); !ok || r.RetryAfter != 0 ||
+			!errors.Is(err, breaker.ErrOpen) ||
+			err.Error() != "breaker x: isolated until it is released" {
 			t.Fatal(err)
 		}
 		b.Release()
@@ -388,10 +401,12 @@ func TestRetryAroundABreakerThatOpens(t *testing.T) {
 		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 		defer stop()
 		err := retry.Run(ctx, retry.Chain(policies.Constant(0, policies.Attempts(9)), b), count)
-		if !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, errBoom) || calls != 2 || time.Since(start) != 0 {
+		if !errors.Is(err, breaker.ErrOpen) || !errors.Is(err, errBoom) || calls != 2 ||
+			time.Since(start) != 0 {
 			t.Fatal(err, calls, time.Since(start))
 		}
-		err = retry.Run(context.Background(), retry.Chain(policies.Constant(0, policies.Patience(time.Minute)), b), succeed)
+		err = retry.Run(context.Background(),
+			retry.Chain(policies.Constant(0, policies.Patience(time.Minute)), b), succeed)
 		if err != nil || time.Since(start) != 30*time.Second {
 			t.Fatal(err, time.Since(start)) // it waits exactly until the probe
 		}
@@ -409,7 +424,11 @@ func TestHangingBackendTripsWithinSlowCall(t *testing.T) {
 			var sent atomic.Int64
 			for range 300 {
 				go func() {
-					_ = run(b, func(context.Context) error { sent.Add(1); time.Sleep(30 * time.Second); return errBoom })
+					_ = run(b, func(context.Context) error {
+						sent.Add(1)
+						time.Sleep(30 * time.Second)
+						return errBoom
+					})
 				}()
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -423,7 +442,8 @@ func TestHangingBackendTripsWithinSlowCall(t *testing.T) {
 
 func TestCallInFlightIsNeverCountedTwice(t *testing.T) {
 	in(t, func(t *testing.T) {
-		b := breaker.New("x", breaker.SlowCall(time.Second), breaker.SlowInFlight(), breaker.FailureRate(1, 9), breaker.Window(10*time.Second, 10))
+		b := breaker.New("x", breaker.SlowCall(time.Second), breaker.SlowInFlight(),
+			breaker.FailureRate(1, 9), breaker.Window(10*time.Second, 10))
 		failures := func(n int) {
 			t.Helper()
 			if c := b.Counts(); c.Failures != n || c.ConsecutiveFailures > 2 {
@@ -602,7 +622,8 @@ func TestIdleWhenNothingWouldBeForgotten(t *testing.T) {
 func TestClosedCostsNoAllocation(t *testing.T) {
 	ctx := context.Background()
 	for _, b := range []*breaker.Breaker{
-		breaker.New("x"), breaker.New("x", breaker.FailureRate(0.5, 10), breaker.SlowCall(time.Second), breaker.SlowInFlight(), breaker.Shadow()),
+		breaker.New("x"), breaker.New("x", breaker.FailureRate(0.5, 10),
+			breaker.SlowCall(time.Second), breaker.SlowInFlight(), breaker.Shadow()),
 	} {
 		if n := testing.AllocsPerRun(100, func() { _ = b.Do(ctx, retry.Next{}) }); n != 0 {
 			t.Errorf("%v allocations", n)

@@ -62,7 +62,8 @@ func TestSnapshotDoesNotDoWhatTheOptionsDoNotAllow(t *testing.T) {
 					t.Fatal(err)
 				}
 				if c.waits > 0 {
-					if after, refused := retry.RetryAfter(run(b, succeed)); !refused || after > c.waits {
+					if after, refused := retry.RetryAfter(run(b, succeed)); !refused ||
+						after > c.waits {
 						t.Fatalf("refused: %v, for %v", refused, after)
 					}
 					time.Sleep(c.waits)

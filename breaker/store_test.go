@@ -29,12 +29,14 @@ func report(r breaker.Report) func(s breaker.Store) string {
 			return err.Error()
 		}
 		f := all[0]
-		return strings.TrimSpace(fmt.Sprintf("%v %d %v %d/%d %s", f.State, f.Era, f.Left, f.Votes, f.Members, f.Cause))
+		return strings.TrimSpace(fmt.Sprintf("%v %d %v %d/%d %s", f.State, f.Era, f.Left, f.Votes,
+			f.Members, f.Cause))
 	}
 }
 
 func votes(member string, era uint64) func(s breaker.Store) string {
-	return report(breaker.Report{Member: member, Era: era, Vote: breaker.Open, Calls: 1, Cause: "boom"})
+	return report(breaker.Report{Member: member, Era: era, Vote: breaker.Open, Calls: 1,
+		Cause: "boom"})
 }
 
 func calls(member string, era uint64) func(s breaker.Store) string {
@@ -92,28 +94,44 @@ func TestStore(t *testing.T) {
 		"an era that was forgotten is closed": append(opened[:len(opened):len(opened)],
 			step{calls("a", 4), "closed 4 0s 0/2"}),
 		"a late vote has all wait for its end": append(opened[:len(opened):len(opened)],
-			step{pass(4 * time.Second), ""}, step{votes("c", 1), "open 1 10s 3/3 boom"}, step{votes("d", 0), "open 1 10s 3/4 boom"}),
+			step{pass(4 * time.Second), ""}, step{votes("c", 1),
+				"open 1 10s 3/3 boom"}, step{votes("d", 0), "open 1 10s 3/4 boom"}),
 		"one probe at a time": append(halfOpen[:len(halfOpen):len(halfOpen)],
-			step{probes("a", 0, time.Second), "false <nil>"}, step{probes("a", 1, time.Second), "true <nil>"},
-			step{probes("b", 1, time.Second), "false <nil>"}, step{probes("a", 1, 2*time.Second), "true <nil>"},
-			step{pass(2*time.Second - time.Microsecond), ""}, step{probes("b", 1, time.Second), "false <nil>"},
-			step{pass(time.Microsecond), ""}, step{probes("b", 1, time.Second), "true <nil>"}, // a is lost
-			step{probes("a", 1, 0), "false <nil>"}, step{probes("a", 1, time.Second), "false <nil>"}, // not its own to give back
-			step{probes("b", 1, 0), "false <nil>"}, step{probes("a", 1, time.Second), "true <nil>"}),
+			step{probes("a", 0, time.Second), "false <nil>"}, step{probes("a", 1, time.Second),
+				"true <nil>"},
+			step{probes("b", 1, time.Second), "false <nil>"}, step{probes("a", 1, 2*time.Second),
+				"true <nil>"},
+			step{pass(2*time.Second - time.Microsecond), ""}, step{probes("b", 1, time.Second),
+				"false <nil>"},
+			// a is lost
+			step{pass(time.Microsecond), ""}, step{probes("b", 1, time.Second), "true <nil>"},
+			// not its own to give back
+			step{probes("a", 1, 0), "false <nil>"}, step{probes("a", 1, time.Second),
+				"false <nil>"},
+			step{probes("b", 1, 0), "false <nil>"}, step{probes("a", 1, time.Second),
+				"true <nil>"}),
 		"a healthy probe closes, and the votes are gone": append(halfOpen[:len(halfOpen):len(halfOpen)],
-			step{probes("a", 1, time.Second), "true <nil>"}, step{votes("c", 1), "open 1 10s 1/1 boom"},
+			step{probes("a", 1, time.Second), "true <nil>"}, step{votes("c", 1),
+				"open 1 10s 1/1 boom"},
 			step{done("a", 0, true), "<nil>"}, step{looks(), "open 1 10s 1/1 boom"},
-			step{done("a", 1, true), "<nil>"}, step{looks(), "closed 2 0s 0/1"}, step{votes("b", 2), "closed 2 0s 1/2"},
-			step{probes("b", 2, time.Second), "false <nil>"}, step{done("a", 1, false), "<nil>"}, step{looks(), "closed 2 0s 1/2"}),
+			step{done("a", 1, true), "<nil>"}, step{looks(), "closed 2 0s 0/1"}, step{votes("b", 2),
+				"closed 2 0s 1/2"},
+			step{probes("b", 2, time.Second), "false <nil>"}, step{done("a", 1, false),
+				"<nil>"}, step{looks(), "closed 2 0s 1/2"}),
 		"a probe that fails opens for as long as before": append(halfOpen[:len(halfOpen):len(halfOpen)],
-			step{probes("a", 1, time.Hour), "true <nil>"}, step{pass(time.Second), ""}, step{done("a", 1, false), "<nil>"},
-			step{looks(), "open 2 10s 0/0 boom"}, step{pass(10 * time.Second), ""}, step{probes("b", 2, time.Second), "true <nil>"}),
+			step{probes("a", 1, time.Hour), "true <nil>"}, step{pass(time.Second),
+				""}, step{done("a", 1, false), "<nil>"},
+			step{looks(), "open 2 10s 0/0 boom"}, step{pass(10 * time.Second),
+				""}, step{probes("b", 2, time.Second), "true <nil>"}),
 		"isolated until released, from any era": append(opened[:len(opened):len(opened)],
-			step{report(isolate), "isolated 2 0s 0/2 by hand"}, step{pass(time.Hour), ""}, step{votes("c", 2), "isolated 2 0s 0/1 by hand"},
-			step{report(isolate), "isolated 2 0s 0/1 by hand"}, step{done("a", 2, true), "<nil>"}, step{probes("a", 2, time.Second), "false <nil>"},
+			step{report(isolate), "isolated 2 0s 0/2 by hand"}, step{pass(time.Hour),
+				""}, step{votes("c", 2), "isolated 2 0s 0/1 by hand"},
+			step{report(isolate), "isolated 2 0s 0/1 by hand"}, step{done("a", 2, true),
+				"<nil>"}, step{probes("a", 2, time.Second), "false <nil>"},
 			step{report(release), "closed 3 0s 0/1"}, step{report(release), "closed 3 0s 0/1"}),
 		"the clock is set back": append(opened[:len(opened):len(opened)],
-			step{pass(4 * time.Second), ""}, step{looks(), "open 1 6s 2/2 boom"}, step{pass(-time.Hour), ""}, step{looks(), "open 1 6s 0/0 boom"}),
+			step{pass(4 * time.Second), ""}, step{looks(),
+				"open 1 6s 2/2 boom"}, step{pass(-time.Hour), ""}, step{looks(), "open 1 6s 0/0 boom"}),
 		"forgotten after a day": append(opened[:len(opened):len(opened)],
 			step{pass(24 * time.Hour), ""}, step{looks(), "closed 0 0s 0/0"}),
 		"figures without sense": {

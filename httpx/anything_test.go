@@ -51,7 +51,8 @@ func anything(d *dice, w http.ResponseWriter, r *http.Request) {
 		header.Set("ETag", fmt.Sprintf(`"%d"`, len(text)))
 	}
 	if code == 200 && d.roll(3) == 0 {
-		http.ServeContent(&cutting{w, d.roll(2*len(text)) + 1}, r, "", time.Time{}, bytes.NewReader(text))
+		http.ServeContent(&cutting{w, d.roll(2*len(text)) + 1}, r, "", time.Time{},
+			bytes.NewReader(text))
 		return
 	}
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && d.roll(2) == 0 {
@@ -132,7 +133,9 @@ func TestWhateverHappens(t *testing.T) {
 	for seed := range seeds {
 		d := &dice{r: rand.New(rand.NewPCG(uint64(seed), 1))}
 		spotless(t, func(_ int, w http.ResponseWriter, r *http.Request) { anything(d, w, r) }, func(b *bubble) {
-			loops := []retry.Policy{policies.Constant(0), policies.Exponential(policies.Attempts(4)), policies.Constant(0, policies.HintCap(time.Hour*100)), retry.Chain()}
+			loops := []retry.Policy{policies.Constant(0),
+				policies.Exponential(policies.Attempts(4)), policies.Constant(0,
+					policies.HintCap(time.Hour*100)), retry.Chain()}
 			for n := range 20 {
 				b.try(d, loops[d.roll(len(loops))], fmt.Sprintf("seed %d, call %d", seed, n))
 			}
@@ -143,13 +146,21 @@ func TestWhateverHappens(t *testing.T) {
 
 // try makes one call.
 func (b *bubble) try(d *dice, loop retry.Policy, name string) {
-	policy := []retry.Policy{loop, retry.Chain(loop, policies.Timeout(2*time.Second)), retry.Chain(policies.Timeout(20*time.Second), loop)}[d.roll(3)]
+	policy := []retry.Policy{loop, retry.Chain(loop, policies.Timeout(2*time.Second)),
+		retry.Chain(policies.Timeout(20*time.Second), loop)}[d.roll(3)]
 	opts := []httpx.Option{httpx.WithPolicy(policy)}
 	for _, o := range []httpx.Option{
 		httpx.Resume(), httpx.MaxBody(10_000), httpx.RaiseForStatus(true), httpx.RetryNonIdempotent(true), httpx.Header("Accept-Encoding", "gzip"),
-		httpx.Alternates("http://a.example/", "http://c.example/"), httpx.NoDowngrade(), httpx.Refused(httpx.Status(404)),
-		httpx.RetryOn(func(r *http.Response) bool { p := make([]byte, 5); _, err := io.ReadFull(r.Body, p); return err != nil }),
-		httpx.EachAttempt(func(n int, _ *http.Request) error { return map[int]error{3: errBang}[n] }),
+		httpx.Alternates("http://a.example/",
+			"http://c.example/"), httpx.NoDowngrade(), httpx.Refused(httpx.Status(404)),
+		httpx.RetryOn(func(r *http.Response) bool {
+			p := make([]byte, 5)
+			_, err := io.ReadFull(r.Body, p)
+			return err != nil
+		}),
+		httpx.EachAttempt(func(n int, _ *http.Request) error {
+			return map[int]error{3: errBang}[n]
+		}),
 	} {
 		if d.roll(4) == 0 {
 			opts = append(opts, o)
@@ -158,8 +169,10 @@ func (b *bubble) try(d *dice, loop retry.Policy, name string) {
 	limit := []time.Duration{time.Hour, 5 * time.Second, 100 * time.Millisecond}[d.roll(3)]
 	ctx, cancel := context.WithTimeout(b.Context(), limit)
 	defer cancel()
-	body := []io.Reader{nil, strings.NewReader("data"), bytes.NewReader(make([]byte, 100_000)), &stream{n: 1000, err: io.EOF}, &stream{n: 1000, err: errBang}}[d.roll(5)]
-	req, err := http.NewRequestWithContext(ctx, []string{"GET", "PUT", "POST", "HEAD"}[d.roll(4)], "http://a.example/", body)
+	body := []io.Reader{nil, strings.NewReader("data"), bytes.NewReader(make([]byte, 100_000)),
+		&stream{n: 1000, err: io.EOF}, &stream{n: 1000, err: errBang}}[d.roll(5)]
+	req, err := http.NewRequestWithContext(ctx, []string{"GET", "PUT", "POST", "HEAD"}[d.roll(4)],
+		"http://a.example/", body)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -25,7 +25,9 @@ func TestAPolicyKnowsWhichPageIsAskedFor(t *testing.T) {
 		pages[name] = append(pages[name], retry.PageOf(ctx))
 		return next.Do(ctx)
 	})
-	client := over(roundTripper(func(r *http.Request) (*http.Response, error) { return answer(r, 503, http.NoBody), nil }),
+	client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+		return answer(r, 503, http.NoBody), nil
+	}),
 		httpx.WithPolicy(retry.Chain(policies.Constant(0), look)))
 	for _, url := range []string{"http://h/a", "http://h/b", "http://h/a?x", "http://g/a"} {
 		name = url
@@ -33,11 +35,13 @@ func TestAPolicyKnowsWhichPageIsAskedFor(t *testing.T) {
 		read(t, resp, err)
 	}
 	name = "POST"
-	resp, err := client.Post(t.Context(), "http://h/a", strings.NewReader("x"), httpx.RetryNonIdempotent(true))
+	resp, err := client.Post(t.Context(), "http://h/a", strings.NewReader("x"),
+		httpx.RetryNonIdempotent(true))
 	read(t, resp, err)
 	seen := map[uint64]string{}
 	for url, keys := range pages {
-		if len(keys) != 3 || keys[0] != keys[1] || keys[0] != keys[2] || (keys[0] == 0) != (url == "POST") || seen[keys[0]] != "" {
+		if len(keys) != 3 || keys[0] != keys[1] || keys[0] != keys[2] ||
+			(keys[0] == 0) != (url == "POST") || seen[keys[0]] != "" {
 			t.Errorf("%s: %v, as %q", url, keys, seen[keys[0]])
 		}
 		seen[keys[0]] = url
@@ -102,7 +106,8 @@ func TestHedgesAndLoopsAroundACallCountAlternatesOn(t *testing.T) {
 		})
 		client := over(rt, httpx.WithPolicy(retry.Chain()), httpx.AttemptLimit(0))
 		get := func(ctx context.Context) (*http.Response, error) {
-			return client.Get(ctx, "http://a/", httpx.Alternates("http://a/", "http://b/", "http://c/"))
+			return client.Get(ctx, "http://a/",
+				httpx.Alternates("http://a/", "http://b/", "http://c/"))
 		}
 		drop := func(r *http.Response) {
 			if r != nil {
@@ -114,7 +119,8 @@ func TestHedgesAndLoopsAroundACallCountAlternatesOn(t *testing.T) {
 			t.Errorf("hedged: %q", log)
 		}
 		log = nil
-		resp, err = retry.Do(t.Context(), retry.Chain(policies.Constant(0), policies.Timeout(time.Second)), get)
+		resp, err = retry.Do(t.Context(),
+			retry.Chain(policies.Constant(0), policies.Timeout(time.Second)), get)
 		if read(t, resp, err); !slices.Equal(log, []string{"a", "b", "c"}) {
 			t.Errorf("in a loop: %q", log)
 		}

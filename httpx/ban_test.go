@@ -27,9 +27,11 @@ func scraper(rt http.RoundTripper, pacer ...ratelimit.Option) *httpx.Client {
 
 func scraping(attempts int, pacer ...ratelimit.Option) retry.Policy {
 	return retry.Chain(
-		policies.Exponential(policies.Attempts(attempts), policies.Initial(200*time.Millisecond), policies.Patience(10*time.Minute)),
+		policies.Exponential(policies.Attempts(attempts), policies.Initial(200*time.Millisecond),
+			policies.Patience(10*time.Minute)),
 		policies.Keyed(httpx.Host, func(host string) retry.Policy {
-			return retry.Chain(ratelimit.NewPacer(append(pacer, ratelimit.Careful())...), breaker.New(host))
+			return retry.Chain(ratelimit.NewPacer(append(pacer, ratelimit.Careful())...),
+				breaker.New(host))
 		}),
 	)
 }
@@ -90,7 +92,8 @@ func crawl(t *testing.T, c *httpx.Client, pages int) (took time.Duration, lost i
 		urls = append(urls, fmt.Sprintf("http://h/%d", i))
 	}
 	start := time.Now()
-	for r := range httpx.FetchAll(t.Context(), c, slices.Values(urls), httpx.Text, httpx.Workers(32)) {
+	for r := range httpx.FetchAll(t.Context(), c, slices.Values(urls), httpx.Text,
+		httpx.Workers(32)) {
 		if r.Err != nil {
 			if lost++; lost < 5 {
 				t.Logf("%s: %v", r.URL, r.Err)
@@ -104,7 +107,8 @@ func TestABanLosesNoPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &guardedSite{rate: 15, burst: 10, ban: 20 * time.Second}
 		took, lost := crawl(t, scraper(s), 300)
-		t.Logf("300 pages in %v: %d bans, %d requests into them, %d in all", took, s.violated, s.during, s.asked)
+		t.Logf("300 pages in %v: %d bans, %d requests into them, %d in all", took, s.violated,
+			s.during, s.asked)
 		if lost > 0 || s.during > 8 {
 			t.Errorf("%d pages lost, %d requests into %d bans", lost, s.during, s.violated)
 		}

@@ -39,7 +39,9 @@ func BenchmarkGet1KiB(b *testing.B) {
 func BenchmarkUnavailableThenOK(b *testing.B) {
 	for _, w := range []*wire{loopback(b, 503, 200), memory(503, 200)} {
 		b.Run(w.name, func(b *testing.B) {
-			sideBySide(b, []way{{"by hand", w.byHand(w.client)}, {"httpx", w.byHTTPX(httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0))}})
+			sideBySide(b,
+				[]way{{"by hand", w.byHand(w.client)},
+					{"httpx", w.byHTTPX(httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0))}})
 		})
 	}
 }
@@ -79,7 +81,8 @@ func sideBySide(b *testing.B, ways []way) {
 		b.ReportMetric(0, "ns/op")
 		for i, w := range ways[1:] {
 			slices.Sort(quotients[i+1])
-			b.ReportMetric(quotients[i+1][len(quotients[i+1])/2], strings.ReplaceAll(w.name, " ", "-")+"/"+strings.ReplaceAll(ways[0].name, " ", "-"))
+			b.ReportMetric(quotients[i+1][len(quotients[i+1])/2],
+				strings.ReplaceAll(w.name, " ", "-")+"/"+strings.ReplaceAll(ways[0].name, " ", "-"))
 		}
 	})
 }
@@ -107,7 +110,8 @@ func memory(codes ...int) *wire {
 	t := &http.Transport{}
 	t.RegisterProtocol("memory", roundTripper(func(r *http.Request) (*http.Response, error) {
 		n++
-		return &http.Response{StatusCode: codes[(n-1)%len(codes)], Status: "status", ContentLength: 1024, Header: http.Header{"Date": {""}},
+		return &http.Response{StatusCode: codes[(n-1)%len(codes)], Status: "status",
+			ContentLength: 1024, Header: http.Header{"Date": {""}},
 			Body: io.NopCloser(bytes.NewReader(body)), Request: r}, nil
 	}))
 	return &wire{"memory", &http.Client{Transport: t}, "memory://host/path"}

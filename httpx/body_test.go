@@ -49,7 +49,8 @@ func TestARejectedBodyIsReadAheadUpTo64KiB(t *testing.T) {
 				from = io.MultiReader(from, iotest.ErrReader(c.err))
 			}
 			sent = append(sent, &closer{Reader: from})
-			return &http.Response{StatusCode: 503, ContentLength: c.announced, Header: http.Header{}, Request: r, Body: sent[len(sent)-1]}, nil
+			return &http.Response{StatusCode: 503, ContentLength: c.announced,
+				Header: http.Header{}, Request: r, Body: sent[len(sent)-1]}, nil
 		}))
 		resp, err := client.Get(t.Context(), "http://h/")
 		if err != nil {
@@ -75,7 +76,8 @@ func TestTheCallersContextReachesTheTransport(t *testing.T) {
 		if r.Context().Done() != t.Context().Done() {
 			t.Error("a context of its own")
 		}
-		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody,
+			Request: r}, nil
 	}), httpx.AttemptLimit(0))
 	resp, err := c.Get(t.Context(), "http://h/")
 	read(t, resp, err)

@@ -58,7 +58,8 @@ func quick(t *testing.T, opts ...httpx.Option) *httpx.Client {
 	t.Helper()
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	all := []httpx.Option{httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0))}
+	all := []httpx.Option{httpx.WithClient(&http.Client{Transport: tr}),
+		httpx.WithPolicy(policies.Constant(0))}
 	return httpx.New(append(all, opts...)...)
 }
 
@@ -123,14 +124,17 @@ func TestWhatIsRetried(t *testing.T) {
 		}
 		resp, err := quick(t, c.opts...).Do(r)
 		if code, _ := read(t, resp, err); code != c.code || s.hits.Load() != c.hits {
-			t.Errorf("%s %d %q: got %d after %d requests, want %d", c.method, c.code, c.header, code, s.hits.Load(), c.hits)
+			t.Errorf("%s %d %q: got %d after %d requests, want %d", c.method, c.code, c.header,
+				code, s.hits.Load(), c.hits)
 		}
 	}
 }
 
 func TestTheLastResponseComesBackReadable(t *testing.T) {
 	s := newServer(t, codes(503))
-	resp, err := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Minute)))).Get(t.Context(), s.URL)
+	resp, err := quick(t,
+		httpx.WithPolicy(retry.Chain(policies.Constant(0),
+			policies.Timeout(time.Minute)))).Get(t.Context(), s.URL)
 	if code, body := read(t, resp, err); code != 503 || body != "body" || s.hits.Load() != 3 {
 		t.Errorf("%d %q after %d", code, body, s.hits.Load())
 	}
@@ -140,7 +144,9 @@ func TestAResponseOutlivesItsAttempt(t *testing.T) {
 	// The attempt's context has ended by the time the body is read, which is larger than any buffer
 	// on the way.
 	const size = 8 << 20
-	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })
+	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, size))
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	resp, err := quick(t, httpx.WithPolicy(policies.Timeout(time.Minute))).Get(ctx, s.URL)
@@ -185,10 +191,13 @@ func TestRaiseForStatus(t *testing.T) {
 		final error
 		hits  int32
 	}{{404, nil, 1}, {503, retry.ErrExhausted, 3}, {304, nil, 1}} {
-		s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.code) })
+		s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.code)
+		})
 		resp, err := quick(t, httpx.RaiseForStatus(true)).Get(t.Context(), s.URL+"/?token=secret")
 		var status *httpx.StatusError
-		if resp != nil || !errors.As(err, &status) || status.Code != c.code || c.final != nil && !errors.Is(err, c.final) || s.hits.Load() != c.hits {
+		if resp != nil || !errors.As(err, &status) || status.Code != c.code ||
+			c.final != nil && !errors.Is(err, c.final) || s.hits.Load() != c.hits {
 			t.Errorf("%d: %v %v after %d", c.code, resp, err, s.hits.Load())
 		}
 		if strings.Contains(err.Error(), "secret") {
@@ -233,7 +242,8 @@ func TestTheResponseOfALoopThatHasNoTimeLeft(t *testing.T) {
 			return resp, nil
 		})
 		resp, err := over(rt, httpx.WithPolicy(c.loop)).Get(t.Context(), "http://h/")
-		if back := resp != nil && err == nil; back != c.back || !back && !errors.Is(err, retry.ErrExhausted) {
+		if back := resp != nil && err == nil; back != c.back ||
+			!back && !errors.Is(err, retry.ErrExhausted) {
 			t.Errorf("Retry-After %q: %v, %v", c.hint, resp, err)
 		}
 	}
@@ -242,7 +252,9 @@ func TestTheResponseOfALoopThatHasNoTimeLeft(t *testing.T) {
 // A policy that has something to say of a failure is heard.
 func TestAPolicysVerdictIsNotTheResponse(t *testing.T) {
 	after := func(f func(error) error) retry.Policy {
-		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return f(next.Do(ctx)) })
+		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			return f(next.Do(ctx))
+		})
 	}
 	loop := policies.Constant(0)
 	for _, c := range []struct {
@@ -275,9 +287,11 @@ func TestAPolicysVerdictIsNotTheResponse(t *testing.T) {
 			if once {
 				body = io.MultiReader(strings.NewReader("x"))
 			}
-			req, _ := http.NewRequestWithContext(t.Context(), "PUT", newServer(t, codes(503)).URL, body)
+			req, _ := http.NewRequestWithContext(t.Context(), "PUT", newServer(t, codes(503)).URL,
+				body)
 			resp, err := quick(t, httpx.WithPolicy(c.policy)).Do(req)
-			if back := resp != nil && err == nil; back != c.back || !back && !errors.As(err, new(*httpx.StatusError)) {
+			if back := resp != nil && err == nil; back != c.back ||
+				!back && !errors.As(err, new(*httpx.StatusError)) {
 				t.Errorf("%s, once %v: %v, %v", c.name, once, resp, err)
 			}
 		}
@@ -286,7 +300,8 @@ func TestAPolicysVerdictIsNotTheResponse(t *testing.T) {
 
 // net/http tells the cause of a cancellation only, and a chain without a loop adds nothing.
 func TestACancellationIsToldWithItsCause(t *testing.T) {
-	for _, policy := range []retry.Policy{retry.Chain(), policies.Timeout(time.Hour), policies.Constant(0)} {
+	for _, policy := range []retry.Policy{retry.Chain(), policies.Timeout(time.Hour),
+		policies.Constant(0)} {
 		spotless(t, slow, func(b *bubble) {
 			for _, fetch := range []bool{false, true} {
 				ctx, cancel := context.WithCancelCause(b.T.Context())
@@ -315,7 +330,9 @@ func TestRejectionsAndDeadlinesGiveNoResponse(t *testing.T) {
 	if resp != nil || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &status) {
 		t.Errorf("%v %v", resp, err)
 	}
-	refuse := retry.Gate(func(context.Context) (func(error), error) { return nil, &retry.Rejection{Policy: "p", Reason: io.EOF} })
+	refuse := retry.Gate(func(context.Context) (func(error), error) {
+		return nil, &retry.Rejection{Policy: "p", Reason: io.EOF}
+	})
 	body := &closer{Reader: strings.NewReader("x")}
 	resp, err = quick(t, httpx.WithPolicy(refuse)).Post(t.Context(), s.URL, body)
 	if resp != nil || !errors.Is(err, retry.ErrRejected) || !body.closed.Load() {
@@ -351,7 +368,8 @@ func TestBodies(t *testing.T) {
 		t.Errorf("%d %q", code, got)
 	}
 	s.hits.Store(0)
-	_, err = quick(t, httpx.RaiseForStatus(true)).Put(t.Context(), s.URL, io.MultiReader(strings.NewReader("once")))
+	_, err = quick(t, httpx.RaiseForStatus(true)).Put(t.Context(), s.URL,
+		io.MultiReader(strings.NewReader("once")))
 	if err == nil || !strings.Contains(err.Error(), "GetBody") || len(got) != 5 {
 		t.Errorf("%v %q", err, got)
 	}
@@ -361,7 +379,8 @@ func TestMistakesAreConfigurationErrors(t *testing.T) {
 	for _, o := range []httpx.Option{
 		nil, httpx.Workers(0), httpx.Alternates(), httpx.Alternates("/relative"), httpx.WithClient(nil), httpx.WithPolicy(nil),
 		httpx.WithLogger(nil), httpx.RetryOn(), httpx.RetryOnly(nil), httpx.Refused(), httpx.EachAttempt(nil), httpx.MaxBody(0),
-		httpx.Header("a b", "c"), httpx.Header("", ""), httpx.Header("k", "a\r\nb"), httpx.WithPolicy(policies.Constant(-1)),
+		httpx.Header("a b", "c"), httpx.Header("", ""), httpx.Header("k",
+			"a\r\nb"), httpx.WithPolicy(policies.Constant(-1)),
 	} {
 		c := httpx.New(o)
 		_, err := c.Get(t.Context(), "http://127.0.0.1:1/")
@@ -373,7 +392,8 @@ func TestMistakesAreConfigurationErrors(t *testing.T) {
 	if _, err := none.Get(t.Context(), "http://h/"); !errors.Is(err, retry.ErrConfig) {
 		t.Error(err)
 	}
-	if _, err := httpx.Get(t.Context(), "http://user:hunter2@h:bad/?k=hunter2"); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := httpx.Get(t.Context(), "http://user:hunter2@h:bad/?k=hunter2"); err == nil ||
+		strings.Contains(err.Error(), "hunter2") {
 		t.Error(err)
 	}
 	if _, err := httpx.New().Do(nil); !errors.Is(err, retry.ErrConfig) {

@@ -114,7 +114,8 @@ func TestCrawl(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			other := newWebsite(t, map[string]string{"/": "/more", "/more": "", "/no": ""}, "")
 			host := newWebsite(t, c.pages, other.Listener.Addr().String())
-			seeds := strings.Fields(strings.NewReplacer("HOST", host.Listener.Addr().String(), "OTHER", other.Listener.Addr().String()).Replace(c.seeds))
+			seeds := strings.Fields(strings.NewReplacer("HOST", host.Listener.Addr().String(),
+				"OTHER", other.Listener.Addr().String()).Replace(c.seeds))
 			told, results := "", 0
 			for r := range Crawl(t.Context(), once(), seeds, Text, fieldsOf, c.opts...) {
 				if r.URL == "" {
@@ -168,10 +169,12 @@ func TestCrawl_results_say_where_and_how_deep(t *testing.T) {
 
 func TestCrawl_a_refused_redirect_says_so(t *testing.T) {
 	other := newWebsite(t, nil, "")
-	s := newWebsite(t, map[string]string{"/": "/out", "/out": "-> http://OTHER/?token=geheim"}, other.Listener.Addr().String())
+	s := newWebsite(t, map[string]string{"/": "/out", "/out": "-> http://OTHER/?token=geheim"},
+		other.Listener.Addr().String())
 	for r := range Crawl(t.Context(), once(), []string{s.URL}, Text, fieldsOf) {
 		if r.URL == s.URL+"/out" {
-			if !errors.Is(r.Err, ErrLeftOut) || strings.Contains(r.Err.Error(), "geheim") || r.Final.Path != "/out" {
+			if !errors.Is(r.Err, ErrLeftOut) || strings.Contains(r.Err.Error(), "geheim") ||
+				r.Final.Path != "/out" {
 				t.Errorf("got %v at %v", r.Err, r.Final)
 			}
 			return
@@ -225,7 +228,8 @@ func TestCrawl_an_ended_context_tells_how_many_waited(t *testing.T) {
 		last = r.Err
 	}
 	var e *LeftOutError
-	if !errors.As(last, &e) || e.Pages != 50 || !errors.Is(last, shutdown) || !errors.Is(last, context.Canceled) {
+	if !errors.As(last, &e) || e.Pages != 50 || !errors.Is(last, shutdown) ||
+		!errors.Is(last, context.Canceled) {
 		t.Errorf("got %v", last)
 	}
 	for r := range Crawl(ctx, once(), []string{s.URL + "/"}, Text, fieldsOf) {
@@ -281,7 +285,9 @@ func TestCrawl_mistakes_are_one_result(t *testing.T) {
 		n := 0
 		for r := range Crawl(t.Context(), c.c, []string{"http://[::1"}, Text, c.links, c.opt) {
 			n++
-			if c.text != "" && (!errors.Is(r.Err, retry.ErrConfig) || !strings.Contains(r.Err.Error(), c.text)) || r.Err == nil {
+			if c.text != "" &&
+				(!errors.Is(r.Err, retry.ErrConfig) || !strings.Contains(r.Err.Error(), c.text)) ||
+				r.Err == nil {
 				t.Errorf("%s: %v", name, r.Err)
 			}
 		}
@@ -307,7 +313,8 @@ func TestCrawl_a_host_that_hangs_leaves_a_worker_to_the_others(t *testing.T) {
 	defer hung.Close()
 	s := newWebsite(t, map[string]string{"/": numbered(20)}, "")
 	n := 0
-	for r := range Crawl(t.Context(), once(), []string{hung.URL + "/", s.URL + "/"}, Text, fieldsOf, Workers(4)) {
+	for r := range Crawl(t.Context(), once(), []string{hung.URL + "/", s.URL + "/"}, Text, fieldsOf,
+		Workers(4)) {
 		if strings.HasPrefix(r.URL, s.URL) {
 			if n++; n == 21 {
 				close(release)
@@ -326,7 +333,8 @@ func TestCrawl_memory_is_bounded_on_an_endless_site(t *testing.T) {
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for i := range 200 {
-			fmt.Fprintf(w, "%s/%d%s ", strings.TrimRight(r.URL.Path, "/"), i, strings.Repeat("x", 80))
+			fmt.Fprintf(w, "%s/%d%s ", strings.TrimRight(r.URL.Path, "/"), i,
+				strings.Repeat("x", 80))
 		}
 	}))
 	defer s.Close()
@@ -344,13 +352,15 @@ func TestCrawl_memory_is_bounded_on_an_endless_site(t *testing.T) {
 		}
 		_ = errors.As(r.Err, &left)
 	}
-	if grown := int64(most.HeapAlloc) - int64(start.HeapAlloc); n != 1001 || left.Pages < 100_000 || grown > 20<<20 {
+	if grown := int64(most.HeapAlloc) - int64(start.HeapAlloc); n != 1001 || left.Pages < 100_000 ||
+		grown > 20<<20 {
 		t.Errorf("%d results, left out %d, grown by %d KiB", n, left.Pages, grown>>10)
 	}
 }
 
 func FuzzCanonical(f *testing.F) {
-	for _, s := range []string{"http://h", "HTTP://User:pw@H.:80/%7e/../a b?q=%zz#f", "https://[::1]:443/%2E%2e/%2f", "//h/x", "http://h/a/./../../..", "http://h/?[a]=ü|^`"} {
+	for _, s := range []string{"http://h", "HTTP://User:pw@H.:80/%7e/../a b?q=%zz#f",
+		"https://[::1]:443/%2E%2e/%2f", "//h/x", "http://h/a/./../../..", "http://h/?[a]=ü|^`"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -377,14 +387,17 @@ func FuzzCanonical(f *testing.F) {
 }
 
 func ExampleCrawl() {
-	pages := map[string]string{"/": "/a /b", "/a": "/ /c", "/b": "/c", "/c": "/a http://elsewhere.example/"}
+	pages := map[string]string{"/": "/a /b", "/a": "/ /c", "/b": "/c",
+		"/c": "/a http://elsewhere.example/"}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, pages[r.URL.Path])
 	}))
 	defer server.Close()
 
-	links := func(r Result[string]) []string { return strings.Fields(r.Value) } // for HTML: htmlpage.Links
-	for r := range Crawl(context.Background(), New(), []string{server.URL + "/"}, Text, links, MaxPages(100)) {
+	// for HTML: htmlpage.Links
+	links := func(r Result[string]) []string { return strings.Fields(r.Value) }
+	for r := range Crawl(context.Background(), New(), []string{server.URL + "/"}, Text, links,
+		MaxPages(100)) {
 		if r.Err != nil {
 			fmt.Println(r.Err)
 			continue

@@ -41,13 +41,18 @@ func (c *closeCounter) Close() error { c.closed++; return nil }
 
 func encoded(body []byte, encodings ...string) (*http.Response, *closeCounter) {
 	c := &closeCounter{Reader: bytes.NewReader(body)}
-	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Encoding": encodings, "Content-Length": {"1"}}, ContentLength: 1, Body: c}, c
+	return &http.Response{StatusCode: 200,
+		Header: http.Header{"Content-Encoding": encodings,
+			"Content-Length": {"1"}}, ContentLength: 1, Body: c}, c
 }
 
 func TestBodyIsDecoded(t *testing.T) {
 	text := []byte(strings.Repeat("hello ", 100))
 	zlibbed := pack(t, text, func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) })
-	raw := pack(t, text, func(w io.Writer) io.WriteCloser { f, _ := flate.NewWriter(w, 6); return f })
+	raw := pack(t, text, func(w io.Writer) io.WriteCloser {
+		f, _ := flate.NewWriter(w, 6)
+		return f
+	})
 	for name, c := range map[string]struct {
 		body      []byte
 		encodings []string
@@ -69,7 +74,9 @@ func TestBodyIsDecoded(t *testing.T) {
 		if err != nil || !bytes.Equal(got, text) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
-		if strings.Contains(name, "zip") && (resp.Header.Get("Content-Encoding") != "" || resp.ContentLength != -1 || !resp.Uncompressed) {
+		if strings.Contains(name, "zip") &&
+			(resp.Header.Get("Content-Encoding") != "" || resp.ContentLength != -1 ||
+				!resp.Uncompressed) {
 			t.Errorf("%s: fields still tell of the encoded body", name)
 		}
 		if resp.Body.Close(); closes.closed != 1 {
@@ -123,7 +130,8 @@ func TestEncodingNobodyReadsIsRefused(t *testing.T) {
 func TestDecoderMayBeGiven(t *testing.T) {
 	inner := &closeCounter{Reader: strings.NewReader("decoded")}
 	resp, closes := encoded([]byte("x"), "BR")
-	err := decodeBody(resp, 0, map[string]expander{"br": func(io.Reader) (io.Reader, error) { return inner, nil }})
+	err := decodeBody(resp, 0,
+		map[string]expander{"br": func(io.Reader) (io.Reader, error) { return inner, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

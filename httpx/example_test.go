@@ -54,7 +54,8 @@ func ExampleFetchAll() {
 	defer server.Close()
 
 	urls := []string{server.URL + "/a", server.URL + "/b"}
-	for r := range httpx.FetchAll(context.Background(), httpx.New(), slices.Values(urls), httpx.Text) {
+	for r := range httpx.FetchAll(context.Background(), httpx.New(), slices.Values(urls),
+		httpx.Text) {
 		fmt.Println(r.Value, r.Err)
 	}
 	// Unordered output:

@@ -92,11 +92,13 @@ func (d *dialler) settled(t *testing.T, tr *http.Transport) {
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		buf := make([]byte, 4<<20)
 		stacks = string(buf[:runtime.Stack(buf, true)])
-		if d.closed.Load() == d.made.Load() && !strings.Contains(stacks, "persistConn") && !strings.Contains(stacks, "heldBody") {
+		if d.closed.Load() == d.made.Load() && !strings.Contains(stacks, "persistConn") &&
+			!strings.Contains(stacks, "heldBody") {
 			return
 		}
 	}
-	t.Errorf("%d of %d connections closed, and these goroutines are left:\n%s", d.closed.Load(), d.made.Load(), stacks)
+	t.Errorf("%d of %d connections closed, and these goroutines are left:\n%s", d.closed.Load(),
+		d.made.Load(), stacks)
 }
 
 func write(s string) func(*net.TCPConn) {
@@ -171,7 +173,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 	} {
 		var d dialler
 		tr := &http.Transport{DialContext: d.dial}
-		client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0)))
+		client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
+			httpx.WithPolicy(policies.Constant(0)))
 		always := newFaulty(t, func(int) fault { return c.fault })
 		once := newFaulty(t, func(n int) fault {
 			if n == 1 {
@@ -181,7 +184,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 		})
 		ask := func(f *faulty, method string) (string, int, error) {
 			f.hits.Store(0)
-			req, _ := http.NewRequestWithContext(t.Context(), method, "http://"+f.Addr().String(), strings.NewReader("body"))
+			req, _ := http.NewRequestWithContext(t.Context(), method, "http://"+f.Addr().String(),
+				strings.NewReader("body"))
 			v, err := httpx.FetchRequest(client, req, httpx.Text)
 			tr.CloseIdleConnections() // so that net/http has no reason to repeat a request itself
 			return v, int(f.hits.Load()), err
@@ -197,10 +201,12 @@ func TestFaultsOnTheWire(t *testing.T) {
 		}
 		_, n, err := ask(always, "PUT")
 		var gaveUp *retry.Error
-		if n != 3 || !errors.Is(err, retry.ErrExhausted) || !errors.As(err, &gaveUp) || gaveUp.Attempts != 3 {
+		if n != 3 || !errors.Is(err, retry.ErrExhausted) || !errors.As(err, &gaveUp) ||
+			gaveUp.Attempts != 3 {
 			t.Errorf("%s for ever, PUT: %v after %d", c.name, err, n)
 		}
-		if _, n, err := ask(always, "POST"); n != c.posts || err == nil || errors.Is(err, retry.ErrExhausted) {
+		if _, n, err := ask(always, "POST"); n != c.posts || err == nil ||
+			errors.Is(err, retry.ErrExhausted) {
 			t.Errorf("%s for ever, POST: %v after %d", c.name, err, n)
 		}
 		if v, n, err := ask(once, "PUT"); v != "whole" || n != 2 || err != nil {
@@ -260,7 +266,8 @@ func TestOnePercentIsLost(t *testing.T) {
 			w.WriteHeader(429)
 		case 7:
 			c := hijacked()
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n"+body[:5000])
+			_, _ = io.WriteString(c,
+				"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n"+body[:5000])
 			_ = c.Close()
 		default:
 			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
@@ -268,7 +275,8 @@ func TestOnePercentIsLost(t *testing.T) {
 	})
 	var d dialler
 	tr := &http.Transport{MaxIdleConnsPerHost: 100, DialContext: d.dial}
-	c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0, policies.Attempts(8))))
+	c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
+		httpx.WithPolicy(policies.Constant(0, policies.Attempts(8))))
 	for _, way := range []struct {
 		name     string
 		repeated bool // or an error is a possible outcome
@@ -279,7 +287,8 @@ func TestOnePercentIsLost(t *testing.T) {
 		{"PUT", false, func() (string, error) { return whole(c.Put(t.Context(), s.URL, strings.NewReader(body))) }},
 		{"POST", false, func() (string, error) { return whole(c.Post(t.Context(), s.URL, strings.NewReader(body))) }},
 		{"POST with a key", false, func() (string, error) {
-			return whole(c.Post(t.Context(), s.URL, strings.NewReader(body), httpx.AutoIdempotencyKey()))
+			return whole(c.Post(t.Context(), s.URL, strings.NewReader(body),
+				httpx.AutoIdempotencyKey()))
 		}},
 	} {
 		var wg sync.WaitGroup
@@ -287,7 +296,9 @@ func TestOnePercentIsLost(t *testing.T) {
 			wg.Go(func() {
 				for range 3 {
 					v, err := way.do()
-					if err == nil && v != body && len(v) > 0 || err != nil && (way.repeated || errors.Is(err, context.Canceled)) || way.repeated && v != body {
+					if err == nil && v != body && len(v) > 0 ||
+						err != nil && (way.repeated || errors.Is(err, context.Canceled)) ||
+						way.repeated && v != body {
 						t.Errorf("%s: %d bytes, %v", way.name, len(v), err)
 					}
 				}

@@ -67,11 +67,13 @@ func TestFetchDecodesTheLastHopOnly(t *testing.T) {
 			w.WriteHeader(http.StatusNotModified)
 		}
 	})
-	if v, err := httpx.Fetch(t.Context(), quick(t), s.URL+"/", httpx.Text); v != "end" || err != nil {
+	if v, err := httpx.Fetch(t.Context(), quick(t), s.URL+"/", httpx.Text); v != "end" ||
+		err != nil {
 		t.Error(v, err)
 	}
 	var status *httpx.StatusError
-	if _, err := httpx.Fetch(t.Context(), quick(t), s.URL+"/same", httpx.Text); !errors.As(err, &status) || status.Code != 304 {
+	if _, err := httpx.Fetch(t.Context(), quick(t), s.URL+
+		"/same", httpx.Text); !errors.As(err, &status) || status.Code != 304 {
 		t.Error(err)
 	}
 }
@@ -119,7 +121,8 @@ func TestFetchAllYieldsAsTheyCome(t *testing.T) {
 	})
 	urls := []string{s.URL + "/a", s.URL + "/b", s.URL + "/404", ":bad", s.URL + "/c"}
 	seen := map[string]int{}
-	for r := range httpx.FetchAll(t.Context(), quick(t), slices.Values(urls), httpx.Text, httpx.Workers(2)) {
+	for r := range httpx.FetchAll(t.Context(), quick(t), slices.Values(urls), httpx.Text,
+		httpx.Workers(2)) {
 		seen[r.URL]++
 		var status *httpx.StatusError
 		switch {
@@ -153,11 +156,13 @@ func (slowly) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("ok")), Header: http.Header{}, Request: r}, nil
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader("ok")),
+		Header: http.Header{}, Request: r}, nil
 }
 
 func inMemory() *httpx.Client {
-	return httpx.New(httpx.WithClient(&http.Client{Transport: slowly{}}), httpx.WithPolicy(policies.Constant(0)))
+	return httpx.New(httpx.WithClient(&http.Client{Transport: slowly{}}),
+		httpx.WithPolicy(policies.Constant(0)))
 }
 
 func TestOneSlowHostDoesNotHoldUpTheOthers(t *testing.T) {
@@ -167,7 +172,8 @@ func TestOneSlowHostDoesNotHoldUpTheOthers(t *testing.T) {
 			urls = append(urls, fmt.Sprintf("http://1h/%d", i))
 		}
 		for i := range 100 {
-			urls = append(urls[:500+i], append([]string{fmt.Sprintf("http://1s/%d", i)}, urls[500+i:]...)...)
+			urls = append(urls[:500+i],
+				append([]string{fmt.Sprintf("http://1s/%d", i)}, urls[500+i:]...)...)
 		}
 		start, quickOnes := time.Now(), 0
 		for r := range httpx.FetchAll(t.Context(), inMemory(), slices.Values(urls), httpx.Text) {
@@ -194,7 +200,8 @@ func TestFetchAllOfAnEndlessIteratorIsBounded(t *testing.T) {
 			}
 		}
 		got := 0
-		for range httpx.FetchAll(t.Context(), inMemory(), iter.Seq[string](endless), httpx.Text, httpx.Workers(4)) {
+		for range httpx.FetchAll(t.Context(), inMemory(), iter.Seq[string](endless), httpx.Text,
+			httpx.Workers(4)) {
 			if got++; got == 5000 {
 				break
 			}
@@ -219,7 +226,8 @@ func TestALoopMayFeedItsOwnIterator(t *testing.T) {
 				}
 			}
 			start := time.Now()
-			for range httpx.FetchAll(t.Context(), inMemory(), each, httpx.Text, httpx.Workers(workers)) {
+			for range httpx.FetchAll(t.Context(), inMemory(), each, httpx.Text,
+				httpx.Workers(workers)) {
 				switch got++; got {
 				case 1:
 					for range 300 {
@@ -231,7 +239,8 @@ func TestALoopMayFeedItsOwnIterator(t *testing.T) {
 				}
 			}
 			atOnce := max(1, workers/2) // of one host
-			if want := time.Duration(1+(300+atOnce-1)/atOnce) * time.Second; got != 301 || time.Since(start) != want {
+			if want := time.Duration(1+(300+atOnce-1)/atOnce) * time.Second; got != 301 ||
+				time.Since(start) != want {
 				t.Errorf("%d workers: %d after %v, want %v", workers, got, time.Since(start), want)
 			}
 		})
@@ -281,7 +290,8 @@ func TestEachURLThatWasTakenHasItsResult(t *testing.T) {
 				switch {
 				case r.Err == nil:
 					good++
-				case errors.Is(r.Err, context.Canceled) && errors.Is(r.Err, errBang) && r.URL == "http://1s/":
+				case errors.Is(r.Err, context.Canceled) && errors.Is(r.Err, errBang) &&
+					r.URL == "http://1s/":
 					cut++
 				default:
 					t.Error(r)
@@ -323,7 +333,8 @@ func TestFetchAllSaysWhatIsWrongOnce(t *testing.T) {
 			t.Error(r.Err)
 		}
 	}
-	for r := range httpx.FetchAll(t.Context(), httpx.New(), slices.Values([]string{"a", "b"}), httpx.Text, httpx.Workers(0)) {
+	for r := range httpx.FetchAll(t.Context(), httpx.New(), slices.Values([]string{"a", "b"}),
+		httpx.Text, httpx.Workers(0)) {
 		if n++; !errors.Is(r.Err, retry.ErrConfig) {
 			t.Error(r.Err)
 		}
@@ -366,7 +377,8 @@ func TestAnErrorNamesItsRequestOnce(t *testing.T) {
 	const page = "http://h/private/page"
 	w := saying(200, "User-agent: *\nDisallow: /private")
 	fetch := func(fails error, opts ...httpx.Option) error {
-		_, err := httpx.Fetch(t.Context(), over(w, opts...), page, func(*http.Response) (int, error) { return 0, fails })
+		_, err := httpx.Fetch(t.Context(), over(w, opts...), page,
+			func(*http.Response) (int, error) { return 0, fails })
 		return err
 	}
 	for name, err := range map[string]error{

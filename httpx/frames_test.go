@@ -24,7 +24,8 @@ const (
 
 	endStream, endHeaders, ack = 1, 4, 1
 
-	noError, protocolError, internalError, refusedStream, cancelled, enhanceYourCalm = 0, 1, 2, 7, 8, 11
+	noError, protocolError, internalError, refusedStream, cancelled, enhanceYourCalm = 0, 1, 2, 7,
+		8, 11
 )
 
 func frame(kind, flags byte, stream uint32, payload ...byte) []byte {
@@ -44,10 +45,14 @@ func u32(vs ...uint32) (b []byte) {
 
 // What a script may do to a stream. Its 200 is entry 8 of HPACK's static table.
 var (
-	ok200  = func(id uint32) [][]byte { return [][]byte{frame(frameHeaders, endHeaders|endStream, id, 0x88)} }
+	ok200 = func(id uint32) [][]byte {
+		return [][]byte{frame(frameHeaders, endHeaders|endStream, id, 0x88)}
+	}
 	hangUp = func(uint32) [][]byte { return [][]byte{nil} }
 	cut    = func(id uint32) [][]byte {
-		return [][]byte{frame(frameHeaders, endHeaders, id, 0x88), frame(frameData, 0, id, []byte("part")...), frame(frameReset, 0, id, u32(internalError)...)}
+		return [][]byte{frame(frameHeaders, endHeaders, id, 0x88),
+			frame(frameData, 0, id, []byte("part")...), frame(frameReset, 0, id,
+				u32(internalError)...)}
 	}
 )
 
@@ -176,12 +181,18 @@ func TestHTTP2Frames(t *testing.T) {
 						go server.serve(tls.Server(conn, serverTLS))
 					}
 				}()
-				tr := &http.Transport{DialContext: net.dial, TLSClientConfig: clientTLS, ForceAttemptHTTP2: true}
+				tr := &http.Transport{DialContext: net.dial, TLSClientConfig: clientTLS,
+					ForceAttemptHTTP2: true}
 				var attempts int
-				count := httpx.EachAttempt(func(n int, _ *http.Request) error { attempts = n; return nil })
-				client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0), count)
+				count := httpx.EachAttempt(func(n int, _ *http.Request) error {
+					attempts = n
+					return nil
+				})
+				client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
+					httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0), count)
 				ask := func(body io.Reader) (string, error) {
-					req, _ := http.NewRequestWithContext(t.Context(), method, "https://example.com/", body)
+					req, _ := http.NewRequestWithContext(t.Context(), method,
+						"https://example.com/", body)
 					return httpx.FetchRequest(client, req, httpx.Text)
 				}
 				body := func() io.Reader {
@@ -201,7 +212,8 @@ func TestHTTP2Frames(t *testing.T) {
 					want, streams, ok = c.post, c.posts, c.ok
 				}
 				if attempts != want || server.streams != c.before+streams || (err == nil) != ok {
-					t.Errorf("%s, %s: %v after %d attempts and %d streams, want %d and %d", c.name, method, err, attempts, server.streams-c.before, want, streams)
+					t.Errorf("%s, %s: %v after %d attempts and %d streams, want %d and %d", c.name,
+						method, err, attempts, server.streams-c.before, want, streams)
 				}
 				if want == 3 && !errors.Is(err, retry.ErrExhausted) {
 					t.Errorf("%s, %s: %v", c.name, method, err)

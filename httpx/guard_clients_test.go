@@ -31,7 +31,8 @@ func TestClientsSeen(t *testing.T) {
 		for i, s := range steps {
 			n, left := c.seen(s.key, 10, time.Minute, begin.Add(s.at), s.admitted)
 			if n != s.n || math.Abs(left-s.left) > 0.01 {
-				t.Errorf("%s, step %d: %d clients, %v left, want %d and %v", name, i, n, left, s.n, s.left)
+				t.Errorf("%s, step %d: %d clients, %v left, want %d and %v", name, i, n, left, s.n,
+					s.left)
 			}
 		}
 	}
@@ -53,7 +54,8 @@ func TestClientsThatGoByTheirPartAreNotForgotten(t *testing.T) {
 	var c clients
 	begin, n := time.Now(), 0
 	for i := range 120 {
-		n, _ = c.seen(fmt.Sprint(i%40), 10, time.Minute, begin.Add(time.Duration(i)*6*time.Second), true)
+		n, _ = c.seen(fmt.Sprint(i%40), 10, time.Minute, begin.Add(time.Duration(i)*6*time.Second),
+			true)
 	}
 	if n != 40 {
 		t.Errorf("%d clients", n)

@@ -21,7 +21,9 @@ func ExampleGuard() {
 	each := policies.Keyed(httpx.ClientKey, func(string) retry.Policy {
 		return ratelimit.New(rate.Every(30*time.Minute), 2, ratelimit.MaxWait(0))
 	})
-	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "hello")
+	})
 	server := httptest.NewServer(httpx.Guard(each)(hello))
 	defer server.Close()
 
@@ -32,7 +34,8 @@ func ExampleGuard() {
 			return
 		}
 		_ = resp.Body.Close()
-		fmt.Printf("%d %s %q\n", resp.StatusCode, resp.Header.Get("RateLimit"), resp.Header.Get("Retry-After"))
+		fmt.Printf("%d %s %q\n", resp.StatusCode, resp.Header.Get("RateLimit"),
+			resp.Header.Get("Retry-After"))
 	}
 	// Output:
 	// 200 "default";r=1;t=1800 ""
@@ -50,9 +53,11 @@ func ExamplePropagate() {
 		})))
 	defer behind.Close()
 
-	c := httpx.New(httpx.Propagate("127.0.0.1", "*.internal"), httpx.Header("Authorization", "Bearer ours"))
+	c := httpx.New(httpx.Propagate("127.0.0.1", "*.internal"),
+		httpx.Header("Authorization", "Bearer ours"))
 	front := httptest.NewServer(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, err := httpx.Fetch(retry.WithPriority(r.Context(), retry.Critical), c, behind.URL, httpx.Text)
+		text, err := httpx.Fetch(retry.WithPriority(r.Context(), retry.Critical), c, behind.URL,
+			httpx.Text)
 		_, _ = fmt.Fprint(w, text, err)
 	}), 5*time.Second, "too late"))
 	defer front.Close()

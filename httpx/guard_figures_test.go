@@ -43,7 +43,8 @@ func settle(t *testing.T, limit rate.Limit, burst, clients, workers int, lasts t
 	}))}
 	var wg sync.WaitGroup
 	for i := range clients {
-		c := over(n, httpx.WithPolicy(ratelimit.NewPacer()), httpx.Header("Test-From", fmt.Sprintf("192.0.2.%d:1", i)))
+		c := over(n, httpx.WithPolicy(ratelimit.NewPacer()),
+			httpx.Header("Test-From", fmt.Sprintf("192.0.2.%d:1", i)))
 		for range workers {
 			wg.Go(func() {
 				for time.Since(begin) < lasts {
@@ -95,7 +96,8 @@ func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
 			lasts = 2 * time.Minute
 		}
 		synctest.Test(t, func(t *testing.T) {
-			s := settle(t, tc.limit, tc.burst, tc.clients, tc.workers, lasts, ratelimit.MaxWait(200*time.Millisecond))
+			s := settle(t, tc.limit, tc.burst, tc.clients, tc.workers, lasts,
+				ratelimit.MaxWait(200*time.Millisecond))
 			t.Logf("limit %v, burst %d, %d clients of %d workers: %.1f %% used, %d refusals in the first minute (at most %d of a client), %d after; a client got %d to %d",
 				tc.limit, tc.burst, tc.clients, tc.workers, 100*s.used, s.early, s.worst, s.late, s.least, s.most)
 			if s.used < .95 || tc.all && (s.late > 0 || s.worst > 2 || 10*s.least < s.most) {
@@ -118,7 +120,8 @@ func TestGuardShedsTheSheddable(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			critical, sheddable := overload(t, p())
 			t.Logf("%s: critical %+v, sheddable %+v", name, critical, sheddable)
-			if critical.lost > 0 || critical.served != 400 || sheddable.lost == 0 || sheddable.served < 300 {
+			if critical.lost > 0 || critical.served != 400 || sheddable.lost == 0 ||
+				sheddable.served < 300 {
 				t.Errorf("%s: it does not hold", name)
 			}
 		})
@@ -167,7 +170,9 @@ func overload(t *testing.T, p retry.Policy) (critical, sheddable fate) {
 }
 
 func BenchmarkGuard(b *testing.B) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	all := retry.Chain(ratelimit.New(1e9, 1e9), policies.NewBulkhead(100, 0), breaker.New("b"))
 	for name, h := range map[string]http.Handler{
 		"bare":    h,

@@ -86,8 +86,10 @@ func TestGuardAnswersARejectionByItsKind(t *testing.T) {
 		if tc.code == 0 {
 			continue
 		}
-		if resp.StatusCode != tc.code || resp.Header.Get("Retry-After") != tc.after || s.calls.Load() != 0 {
-			t.Errorf("%s: %d, Retry-After %q, %d calls", name, resp.StatusCode, resp.Header.Get("Retry-After"), s.calls.Load())
+		if resp.StatusCode != tc.code || resp.Header.Get("Retry-After") != tc.after ||
+			s.calls.Load() != 0 {
+			t.Errorf("%s: %d, Retry-After %q, %d calls", name, resp.StatusCode,
+				resp.Header.Get("Retry-After"), s.calls.Load())
 		}
 	}
 }
@@ -111,10 +113,12 @@ func TestGuardTellsTheLimitAndTheReaderHearsIt(t *testing.T) {
 			time.Sleep(tc.wait)
 			resp := request(h, "")
 			policy, left := resp.Header.Get("RateLimit-Policy"), resp.Header.Get("RateLimit")
-			if resp.StatusCode != tc.code || policy != tc.policy || left != tc.left || resp.Header.Get("Retry-After") != tc.after {
+			if resp.StatusCode != tc.code || policy != tc.policy || left != tc.left ||
+				resp.Header.Get("Retry-After") != tc.after {
 				t.Errorf("%d: %d %s %s %v", i, resp.StatusCode, policy, left, resp.Header)
 			}
-			if q := field.Quotas(resp.Header, time.Now()); len(q) != 1 || q[0].Limit != 3 || q[0].Window != 3*time.Minute || q[0].Reset == 0 {
+			if q := field.Quotas(resp.Header, time.Now()); len(q) != 1 || q[0].Limit != 3 ||
+				q[0].Window != 3*time.Minute || q[0].Reset == 0 {
 				t.Errorf("%d: read back as %+v", i, q)
 			}
 		}
@@ -126,7 +130,8 @@ func TestGuardTellsTheLimitAndTheReaderHearsIt(t *testing.T) {
 
 func TestGuardTellsEachClientItsPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := httpx.Guard(ratelimit.New(rate.Every(6*time.Second), 10, ratelimit.Named("shared")))(&served{})
+		h := httpx.Guard(ratelimit.New(rate.Every(6*time.Second), 10,
+			ratelimit.Named("shared")))(&served{})
 		for i, tc := range []struct {
 			wait         time.Duration
 			from         string
@@ -155,8 +160,11 @@ func TestGuardWithALimiterForEachClient(t *testing.T) {
 			return ratelimit.New(rate.Every(time.Second), 4, ratelimit.MaxWait(0))
 		})
 		account := func(r *http.Request) string { return r.Header.Get("Account") }
-		h := httpx.Guard(retry.Chain(ratelimit.New(rate.Every(time.Second), 100, ratelimit.Named("all")), each), httpx.GuardKey(account))(
-			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, httpx.ClientKey(r.Context())) }))
+		h := httpx.Guard(retry.Chain(ratelimit.New(rate.Every(time.Second), 100,
+			ratelimit.Named("all")), each), httpx.GuardKey(account))(
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, httpx.ClientKey(r.Context()))
+			}))
 		for i, tc := range []struct{ who, left string }{
 			{"a", `"all";r=99;t=1|"default";r=3;t=1`},
 			{"a", `"all";r=98;t=1|"default";r=2;t=1`},
@@ -164,7 +172,8 @@ func TestGuardWithALimiterForEachClient(t *testing.T) {
 		} {
 			resp := request(h, "", "Account", tc.who)
 			body, _ := io.ReadAll(resp.Body)
-			if left := strings.Join(resp.Header.Values("RateLimit"), "|"); left != tc.left || string(body) != tc.who {
+			if left := strings.Join(resp.Header.Values("RateLimit"), "|"); left != tc.left ||
+				string(body) != tc.who {
 				t.Errorf("%d: %s, client %s", i, left, body)
 			}
 		}
@@ -177,7 +186,8 @@ func TestGuardWithALimiterForEachClient(t *testing.T) {
 // The limiter is full again sooner than the client's part of it: others could have come.
 func TestGuardTellsNoMoreThanTheClientsPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := httpx.Guard(ratelimit.New(rate.Every(6*time.Second), 10, ratelimit.MaxWait(0)))(&served{})
+		h := httpx.Guard(ratelimit.New(rate.Every(6*time.Second), 10,
+			ratelimit.MaxWait(0)))(&served{})
 		for range 10 {
 			request(h, "192.0.2.1:1")
 		}
@@ -186,7 +196,8 @@ func TestGuardTellsNoMoreThanTheClientsPart(t *testing.T) {
 		}
 		request(h, "192.0.2.2:1")
 		time.Sleep(30 * time.Second)
-		// Half of 5 tokens have come in for it, and one is taken; the limiter has 4, half of which are 2.
+		// Half of 5 tokens have come in for it, and one is taken; the limiter has 4, half of which
+		// are 2.
 		if got := request(h, "192.0.2.1:1").Header.Get("RateLimit"); got != `"default";r=1;t=6` {
 			t.Errorf("told %s", got)
 		}
@@ -224,7 +235,9 @@ func TestGuardKnowsWhoseALimiterIs(t *testing.T) {
 
 func TestGuardKeyOfAnAddress(t *testing.T) {
 	var key string
-	h := httpx.Guard(nil)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { key = httpx.ClientKey(r.Context()) }))
+	h := httpx.Guard(nil)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		key = httpx.ClientKey(r.Context())
+	}))
 	for from, want := range map[string]string{
 		"192.0.2.1:1":              "192.0.2.1",
 		"192.0.2.1":                "192.0.2.1",
@@ -253,7 +266,8 @@ func TestGuardTellsOfItsOwnLimitersOnly(t *testing.T) {
 }
 
 func TestGuardCountsTheHandlersFailures(t *testing.T) {
-	for code, want := range map[int]breaker.State{0: breaker.Closed, 200: breaker.Closed, 404: breaker.Closed, 429: breaker.Closed, 500: breaker.Open, 503: breaker.Open} {
+	for code, want := range map[int]breaker.State{0: breaker.Closed, 200: breaker.Closed,
+		404: breaker.Closed, 429: breaker.Closed, 500: breaker.Open, 503: breaker.Open} {
 		b := breaker.New("b", breaker.ConsecutiveFailures(2))
 		s := &served{code: code}
 		h := httpx.Guard(b)(s)
@@ -265,8 +279,11 @@ func TestGuardCountsTheHandlersFailures(t *testing.T) {
 		if b.State() != want {
 			t.Errorf("%d: %v", code, b.State())
 		}
-		if resp := request(h, ""); want == breaker.Open && (resp.StatusCode != 503 || s.calls.Load() != 2 || resp.Header.Get("Retry-After") != "30") {
-			t.Errorf("%d: then %d after %d calls, %v", code, resp.StatusCode, s.calls.Load(), resp.Header)
+		if resp := request(h, ""); want == breaker.Open &&
+			(resp.StatusCode != 503 || s.calls.Load() != 2 ||
+				resp.Header.Get("Retry-After") != "30") {
+			t.Errorf("%d: then %d after %d calls, %v", code, resp.StatusCode, s.calls.Load(),
+				resp.Header)
 		}
 	}
 }
@@ -277,23 +294,34 @@ func TestGuardBeginsNoWorkAfterTheDeadline(t *testing.T) {
 		late, cancel := context.WithTimeout(t.Context(), 0)
 		defer cancel()
 		w := httptest.NewRecorder()
-		httpx.Guard(nil)(s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(late))
+		httpx.Guard(nil)(s).ServeHTTP(w,
+			httptest.NewRequest(http.MethodGet, "/", nil).WithContext(late))
 		if w.Code != 503 || s.calls.Load() != 0 {
 			t.Errorf("passed on arrival: %d, %d calls", w.Code, s.calls.Load())
 		}
 
-		unasked := retry.PolicyFunc(func(context.Context, retry.Next) error { t.Error("the policy is asked"); return nil })
-		for _, h := range []http.Handler{httpx.Guard(unasked, everybody)(s), httpx.Guard(nil, everybody)(s)} {
-			if resp := request(h, "", "Reprise-Deadline-Ms", "0"); resp.StatusCode != 503 || s.calls.Load() != 0 {
+		unasked := retry.PolicyFunc(func(context.Context, retry.Next) error {
+			t.Error("the policy is asked")
+			return nil
+		})
+		for _, h := range []http.Handler{httpx.Guard(unasked, everybody)(s),
+			httpx.Guard(nil, everybody)(s)} {
+			if resp := request(h, "", "Reprise-Deadline-Ms", "0"); resp.StatusCode != 503 ||
+				s.calls.Load() != 0 {
 				t.Errorf("none left: %d, %d calls", resp.StatusCode, s.calls.Load())
 			}
 		}
 
-		slow := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { time.Sleep(time.Second); return next.Do(ctx) })
+		slow := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			time.Sleep(time.Second)
+			return next.Do(ctx)
+		})
 		b := breaker.New("b", breaker.ConsecutiveFailures(1))
 		h := httpx.Guard(retry.Chain(b, slow), everybody)(s)
-		if resp := request(h, "", "Reprise-Deadline-Ms", "900"); resp.StatusCode != 503 || s.calls.Load() != 0 || b.State() != breaker.Closed {
-			t.Errorf("passed in a queue: %d, %d calls, %v", resp.StatusCode, s.calls.Load(), b.State())
+		if resp := request(h, "", "Reprise-Deadline-Ms", "900"); resp.StatusCode != 503 ||
+			s.calls.Load() != 0 || b.State() != breaker.Closed {
+			t.Errorf("passed in a queue: %d, %d calls, %v", resp.StatusCode, s.calls.Load(),
+				b.State())
 		}
 		if resp := request(h, "", "Reprise-Deadline-Ms", "1100"); resp.StatusCode != 200 {
 			t.Errorf("in time: %d", resp.StatusCode)
@@ -329,9 +357,11 @@ func TestGuardBelievesOnlyWhomItTrusts(t *testing.T) {
 				if deadline, ok := ctx.Deadline(); ok {
 					got.left = time.Until(deadline)
 				}
-				got.attempt, got.depth, got.priority = retry.Attempt(ctx), retry.Depth(ctx), retry.PriorityOf(ctx)
+				got.attempt, got.depth, got.priority = retry.Attempt(ctx), retry.Depth(ctx),
+					retry.PriorityOf(ctx)
 			}))
-			request(h, "", "Reprise-Deadline-Ms", tc.deadline, "Reprise-Attempt", tc.attempt, "Reprise-Priority", tc.priority)
+			request(h, "", "Reprise-Deadline-Ms", tc.deadline, "Reprise-Attempt", tc.attempt,
+				"Reprise-Priority", tc.priority)
 			if got != tc.want {
 				t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 			}
@@ -364,7 +394,8 @@ func TestGuardThatIsMisconfiguredSaysSo(t *testing.T) {
 			}
 			continue
 		}
-		if resp.StatusCode != 500 || !strings.Contains(string(body), tc.text) || s.calls.Load() != 0 || !errors.Is(err, retry.ErrConfig) {
+		if resp.StatusCode != 500 || !strings.Contains(string(body), tc.text) ||
+			s.calls.Load() != 0 || !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: %d %s (%v), %d calls", name, resp.StatusCode, body, err, s.calls.Load())
 		}
 	}
@@ -436,7 +467,9 @@ func TestAnAnswerThatHasBegunStandsWhateverThePoliciesSay(t *testing.T) {
 		"not at all":     {func(http.ResponseWriter) {}, 503, "Service Unavailable\n"},
 	} {
 		w := able{httptest.NewRecorder()}
-		h := httpx.Guard(failing)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { tc.begin(w) }))
+		h := httpx.Guard(failing)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			tc.begin(w)
+		}))
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		if w.Code != tc.code || w.Body.String() != tc.body {
 			t.Errorf("%s: %d %q", name, w.Code, w.Body)
@@ -473,7 +506,9 @@ func TestGuardKeepsThePushOfAResponseWriter(t *testing.T) {
 
 func TestGuardPassesPanicsAndGivesBack(t *testing.T) {
 	bulkhead := policies.NewBulkhead(1, 0)
-	h := httpx.Guard(bulkhead)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	h := httpx.Guard(bulkhead)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
 	for range 2 {
 		func() {
 			defer func() {
@@ -500,7 +535,8 @@ func TestGuardKeepsWhatAResponseWriterCan(t *testing.T) {
 	mux.HandleFunc("/control", func(w http.ResponseWriter, _ *http.Request) {
 		c := http.NewResponseController(w)
 		_, reads := w.(io.ReaderFrom)
-		fmt.Fprint(w, c.SetWriteDeadline(time.Now().Add(time.Minute)), c.EnableFullDuplex(), reads, c.Flush())
+		fmt.Fprint(w, c.SetWriteDeadline(time.Now().Add(time.Minute)), c.EnableFullDuplex(), reads,
+			c.Flush())
 	})
 	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "f.txt", time.Time{}, strings.NewReader("a file"))
@@ -522,7 +558,8 @@ func TestGuardKeepsWhatAResponseWriterCan(t *testing.T) {
 	s := httptest.NewServer(guard(mux))
 	defer s.Close()
 
-	for path, want := range map[string]string{"/control": "<nil> <nil> true <nil>", "/file": "a file", "/hint": ""} {
+	for path, want := range map[string]string{"/control": "<nil> <nil> true <nil>",
+		"/file": "a file", "/hint": ""} {
 		resp, err := http.Get(s.URL + path)
 		if err != nil {
 			t.Fatal(err)
@@ -587,7 +624,8 @@ func TestGuardWithHTTP2(t *testing.T) {
 	}
 	body, _ := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if string(body) != "HTTP/2.0 false true" || resp.Header.Get("RateLimit") != `"default";r=9;t=3600` {
+	if string(body) != "HTTP/2.0 false true" ||
+		resp.Header.Get("RateLimit") != `"default";r=9;t=3600` {
 		t.Errorf("%s %v", body, resp.Header)
 	}
 }
@@ -621,7 +659,9 @@ func TestGuardNamesLimitersThatAreAlike(t *testing.T) {
 }
 
 func TestGuardNames(t *testing.T) {
-	two := retry.Chain(ratelimit.New(rate.Every(time.Hour), 10), ratelimit.New(rate.Every(time.Hour), 5), ratelimit.New(rate.Every(time.Hour), 3, ratelimit.Named(`a "b"`)))
+	two := retry.Chain(ratelimit.New(rate.Every(time.Hour), 10),
+		ratelimit.New(rate.Every(time.Hour), 5), ratelimit.New(rate.Every(time.Hour), 3,
+			ratelimit.Named(`a "b"`)))
 	resp := request(httpx.Guard(two)(httpx.Guard(two)(&served{})), "")
 	var names []string
 	for _, m := range resp.Header.Values("RateLimit-Policy") {

@@ -49,7 +49,8 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 		if httpx.RaceEnabled {
 			most += time.Second
 		}
-		for tries := 0; tries == 0 || best > most && tries < 10 && best < time.Minute; tries++ { // others use the machine too
+		// others use the machine too
+		for tries := 0; tries == 0 || best > most && tries < 10 && best < time.Minute; tries++ {
 			var kept error
 			keep := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 				err := next.Do(ctx)
@@ -58,7 +59,9 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			start := time.Now()
-			_, err := httpx.Fetch(ctx, quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), keep))), s.URL, httpx.Bytes)
+			_, err := httpx.Fetch(ctx,
+				quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0),
+					keep))), s.URL, httpx.Bytes)
 			best = min(best, time.Since(start))
 			cancel()
 			if err == nil {
@@ -103,7 +106,8 @@ func TestAHostThatIsTooLongIsNotAskedFor(t *testing.T) {
 	} {
 		start := time.Now()
 		_, err := c.Get(t.Context(), name, opts...)
-		if took := time.Since(start); err == nil || errors.Is(err, retry.ErrConfig) || took > 20*time.Second || sent > 0 {
+		if took := time.Since(start); err == nil || errors.Is(err, retry.ErrConfig) ||
+			took > 20*time.Second || sent > 0 {
 			t.Errorf("%.20s: %.100v, %d sent in %v", name, err, sent, took)
 		}
 	}
@@ -141,7 +145,9 @@ func TestASiteThatIsDownWhenACrawlBegins(t *testing.T) {
 				urls = append(urls, fmt.Sprintf("http://h/%d", i))
 			}
 			start, ok, rejected := time.Now(), 0, 0
-			for r := range httpx.FetchAll(t.Context(), over(w, httpx.Polite("bot"), httpx.WithPolicy(policy)), slices.Values(urls), httpx.Text, httpx.Workers(50)) {
+			for r := range httpx.FetchAll(t.Context(),
+				over(w, httpx.Polite("bot"),
+					httpx.WithPolicy(policy)), slices.Values(urls), httpx.Text, httpx.Workers(50)) {
 				switch {
 				case r.Err == nil:
 					ok++
@@ -152,8 +158,10 @@ func TestASiteThatIsDownWhenACrawlBegins(t *testing.T) {
 				}
 			}
 			took, fetches := time.Since(start), len(w.urls(true))
-			if c.patient && ok != 1000 || !c.patient && rejected != 1000 || took > c.most || fetches > 20 {
-				t.Errorf("%s: %d fetched, %d rejected in %v, robots.txt asked for %d times", c.name, ok, rejected, took, fetches)
+			if c.patient && ok != 1000 || !c.patient && rejected != 1000 || took > c.most ||
+				fetches > 20 {
+				t.Errorf("%s: %d fetched, %d rejected in %v, robots.txt asked for %d times", c.name,
+					ok, rejected, took, fetches)
 			}
 		})
 	}

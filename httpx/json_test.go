@@ -56,7 +56,8 @@ func TestJSONIsAskedForAgainAsOftenAsThatMayHelp(t *testing.T) {
 			return resp, nil
 		}), httpx.WithPolicy(policies.Constant(0, policies.Attempts(4))))
 		v, err := httpx.Fetch(t.Context(), client, "http://h/", httpx.JSON[item])
-		if n != c.requests || v.N != c.want || (err == nil) != (c.requests == 1) || err != nil && !strings.Contains(err.Error(), c.says) {
+		if n != c.requests || v.N != c.want || (err == nil) != (c.requests == 1) ||
+			err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %+v, %v after %d", c.name, v, err, n)
 		}
 		if wants := map[bool]error{true: retry.ErrPermanent, false: retry.ErrExhausted}[c.requests == 2]; err != nil && !errors.Is(err, wants) {
@@ -74,7 +75,8 @@ func TestJSONThatGetsBetterIsTaken(t *testing.T) {
 		}
 		return answer(r, 200, io.NopCloser(strings.NewReader(body))), nil
 	}))
-	if v, err := httpx.Fetch(t.Context(), client, "http://h/", httpx.JSON[item]); v.N != 7 || err != nil {
+	if v, err := httpx.Fetch(t.Context(), client, "http://h/", httpx.JSON[item]); v.N != 7 ||
+		err != nil {
 		t.Errorf("%+v, %v", v, err)
 	}
 }
@@ -132,7 +134,8 @@ func TestWhatIsNotAContentCodingIsIdentity(t *testing.T) {
 		resp.Header.Set("Content-Encoding", "utf-8, gzip")
 		return resp, nil
 	})
-	if v, err := httpx.Fetch(t.Context(), over(rt), "http://h/", httpx.Text); v != "packed" || err != nil {
+	if v, err := httpx.Fetch(t.Context(), over(rt), "http://h/", httpx.Text); v != "packed" ||
+		err != nil {
 		t.Errorf("beside gzip: %q, %v", v, err)
 	}
 }
@@ -145,7 +148,8 @@ func FuzzJSON(f *testing.F) {
 		var want any
 		bare := bytes.TrimPrefix(body, []byte("\ufeff"))
 		wanted := json.Unmarshal(bare, &want)
-		_, err := httpx.JSON[any](&http.Response{Status: "200 OK", Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))})
+		_, err := httpx.JSON[any](&http.Response{Status: "200 OK", Header: http.Header{},
+			Body: io.NopCloser(bytes.NewReader(body))})
 		if (err == nil) != (wanted == nil) || err != nil && len(err.Error()) > 2<<10 {
 			t.Errorf("%q: %v, want %v", body, err, wanted)
 		}

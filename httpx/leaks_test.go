@@ -90,7 +90,8 @@ func site(n int, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"v"`)
 		w.Header().Set("Content-Length", "200000")
 		if r.Header.Get("Range") != "" {
-			w.Header().Set("Content-Range", "bytes 7-8/9") // does not fit: the attempt asks once more
+			// does not fit: the attempt asks once more
+			w.Header().Set("Content-Range", "bytes 7-8/9")
 			w.WriteHeader(206)
 			_, _ = w.Write(large)
 			return
@@ -122,10 +123,23 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	policy := func(f func(ctx context.Context, next retry.Next) error) httpx.Option {
 		return httpx.WithPolicy(retry.Chain(policies.Constant(0), retry.PolicyFunc(f)))
 	}
-	panics := policy(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); panic(errBang) })
-	exits := policy(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); runtime.Goexit(); return nil })
-	spoils := policy(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); return errBang })
-	twice := policy(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); return next.Do(ctx) })
+	panics := policy(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		panic(errBang)
+	})
+	exits := policy(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		runtime.Goexit()
+		return nil
+	})
+	spoils := policy(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		return errBang
+	})
+	twice := policy(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		return next.Do(ctx)
+	})
 	head := func(r *http.Response) ([]byte, error) {
 		p := make([]byte, 1)
 		_, err := io.ReadFull(r.Body, p)
@@ -133,7 +147,11 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	fails := func(r *http.Response) ([]byte, error) { _, _ = head(r); return nil, errBang }
 	throws := func(r *http.Response) ([]byte, error) { _, _ = head(r); panic(errBang) }
-	leaves := func(r *http.Response) ([]byte, error) { _, _ = head(r); runtime.Goexit(); return nil, nil }
+	leaves := func(r *http.Response) ([]byte, error) {
+		_, _ = head(r)
+		runtime.Goexit()
+		return nil, nil
+	}
 	second := policies.Timeout(time.Second)
 	perAttempt := httpx.WithPolicy(retry.Chain(policies.Constant(0), second))
 
@@ -159,7 +177,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"redirect with a body", get("/302"), nil, 2},
 		{"redirects without end", get("/loop"), errAny, 10},
 		{"redirect refused", func(b *bubble) error {
-			return get("/302", httpx.WithPolicy(retry.Chain(policies.Constant(0), refuseAfter(1))))(b)
+			return get("/302",
+				httpx.WithPolicy(retry.Chain(policies.Constant(0), refuseAfter(1))))(b)
 		}, retry.ErrRejected, 1},
 		{"unreadable coding", fetch("/br", httpx.Bytes), httpx.ErrEncoding, 1},
 		{"too large", fetch("/large", httpx.Bytes, httpx.MaxBody(1000)), &http.MaxBytesError{}, 1},
@@ -218,7 +237,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"cancelled in the wait", func(b *bubble) error {
 			ctx, cancel := context.WithCancel(b.Context())
 			time.AfterFunc(1500*time.Millisecond, cancel)
-			_, err := b.Get(ctx, "http://a.example/503/drip", httpx.WithPolicy(policies.Constant(time.Minute)))
+			_, err := b.Get(ctx, "http://a.example/503/drip",
+				httpx.WithPolicy(policies.Constant(time.Minute)))
 			return err
 		}, context.Canceled, 1},
 		{"closed much later", func(b *bubble) error {
@@ -230,7 +250,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			return err
 		}, nil, 3},
 		{"client's timeout", func(b *bubble) error {
-			resp, err := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr, Timeout: time.Second})).Get(b.Context(), "http://a.example/drip")
+			resp, err := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr,
+				Timeout: time.Second})).Get(b.Context(), "http://a.example/drip")
 			if err != nil {
 				return err
 			}
@@ -246,7 +267,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			return err
 		}, nil, 2},
 		{"GetBody fails", func(b *bubble) error {
-			req, _ := http.NewRequestWithContext(b.Context(), "PUT", "http://a.example/503/drip", strings.NewReader("x"))
+			req, _ := http.NewRequestWithContext(b.Context(), "PUT", "http://a.example/503/drip",
+				strings.NewReader("x"))
 			n := 0
 			req.GetBody = func() (io.ReadCloser, error) {
 				if n++; n > 1 {
@@ -282,8 +304,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			return err
 		}, nil, 2},
 		{"loop left early", func(b *bubble) error {
-			urls := []string{"http://a.example/drip", "http://b.example/drip", "http://c.example/ok", "http://d.example/503/drip"}
-			for range httpx.FetchAll(b.Context(), b.Client, slices.Values(urls), httpx.Bytes, httpx.WithPolicy(policies.Constant(time.Second))) {
+			urls := []string{"http://a.example/drip", "http://b.example/drip",
+				"http://c.example/ok", "http://d.example/503/drip"}
+			for range httpx.FetchAll(b.Context(), b.Client, slices.Values(urls), httpx.Bytes,
+				httpx.WithPolicy(policies.Constant(time.Second))) {
 				break
 			}
 			return nil
@@ -305,7 +329,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 					ok = err != nil
 				}
 				if !ok || c.hits > 0 && b.hits.Load() != c.hits {
-					b.Errorf("%v after %d requests, want %v after %d", err, b.hits.Load(), c.want, c.hits)
+					b.Errorf("%v after %d requests, want %v after %d", err, b.hits.Load(), c.want,
+						c.hits)
 				}
 			})
 		})

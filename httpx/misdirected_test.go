@@ -40,16 +40,19 @@ func TestAMisdirectedRequestGoesOverAnotherConnection(t *testing.T) {
 			hc := s.Client()
 			client := httpx.New(httpx.WithClient(hc), httpx.WithPolicy(policies.Constant(0)))
 			for _, want := range []int{200, 200, 200, 421} {
-				req, _ := http.NewRequestWithContext(t.Context(), method, s.URL, strings.NewReader("body"))
+				req, _ := http.NewRequestWithContext(t.Context(), method, s.URL,
+					strings.NewReader("body"))
 				resp, err := client.Do(req)
 				code, body := read(t, resp, err)
 				if code != want || body != "body!" || c.two != (resp.ProtoMajor == 2) {
-					t.Errorf("%s %s: %d %q over %s, want %d", c.name, method, code, body, resp.Proto, want)
+					t.Errorf("%s %s: %d %q over %s, want %d", c.name, method, code, body,
+						resp.Proto, want)
 				}
 			}
 			mu.Lock()
 			home, other, last := from[0], from[2], from[5]
-			if want := []string{home, home, other, home, home, last}; !slices.Equal(from, want) || other == home || last == home {
+			if want := []string{home, home, other, home, home, last}; !slices.Equal(from, want) ||
+				other == home || last == home {
 				t.Errorf("%s %s: from %v", c.name, method, from)
 			}
 			mu.Unlock()

@@ -110,7 +110,8 @@ func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Req
 			synctest.Test(t, func(t *testing.T) {
 				b := &bubble{T: t, network: newNetwork(), never: make(chan struct{})}
 				b.tr = &http.Transport{DialContext: b.dial, Protocols: protocols(two)}
-				b.Client = httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}), httpx.WithPolicy(policies.Constant(0)))
+				b.Client = httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}),
+					httpx.WithPolicy(policies.Constant(0)))
 				server := &http.Server{Protocols: protocols(two), ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					serve(int(b.hits.Add(1)), w, r)
 				})}

@@ -45,20 +45,24 @@ func TestAMistakeInAnOptionIsTold(t *testing.T) {
 		c := httpx.New(opt)
 		_, err := c.Get(t.Context(), "http://h/")
 		for how, err := range map[string]error{"Get": err, "Validate": c.Validate()} {
-			if !errors.Is(err, retry.ErrConfig) || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			if !errors.Is(err, retry.ErrConfig) || !strings.HasPrefix(err.Error(), want) ||
+				strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%s: %q, want %q", how, err, want)
 			}
 		}
 	}
-	both := httpx.New(httpx.MaxBody(0), httpx.WithPolicy(policies.Exponential(policies.Attempts(0)))).Validate()
-	if !errors.Is(both, retry.ErrConfig) || !strings.Contains(both.Error(), "MaxBody(0)") || !strings.Contains(both.Error(), "Attempts(0)") {
+	both := httpx.New(httpx.MaxBody(0),
+		httpx.WithPolicy(policies.Exponential(policies.Attempts(0)))).Validate()
+	if !errors.Is(both, retry.ErrConfig) || !strings.Contains(both.Error(), "MaxBody(0)") ||
+		!strings.Contains(both.Error(), "Attempts(0)") {
 		t.Errorf("two mistakes: %v", both)
 	}
 }
 
 func TestResumeBesideAPOSTIsTold(t *testing.T) {
 	c := over(echo)
-	for name, opts := range map[string][]httpx.Option{"Resume": {httpx.Resume()}, "Workers": {httpx.Workers(3)}} {
+	for name, opts := range map[string][]httpx.Option{"Resume": {httpx.Resume()},
+		"Workers": {httpx.Workers(3)}} {
 		resp, err := c.Get(t.Context(), "http://h/", opts...)
 		read(t, resp, err)
 		resp, err = c.Post(t.Context(), "http://h/", strings.NewReader("x"), opts...)
@@ -159,7 +163,8 @@ func TestTheLimitOfAnAttempt(t *testing.T) {
 				defer cancel()
 				start := time.Now()
 				err := do(ctx, over(never, c.opts...))
-				if took := time.Since(start); took != c.took || !errors.Is(err, c.err) || !errors.Is(err, context.DeadlineExceeded) {
+				if took := time.Since(start); took != c.took || !errors.Is(err, c.err) ||
+					!errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%s, %s: %v after %v", c.name, how, err, took)
 				}
 			})
@@ -171,7 +176,8 @@ func TestTheLimitOfAnAttempt(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*s)
 			defer cancel()
 			req, _ := http.NewRequestWithContext(ctx, "GET", "http://h/", nil)
-			_, err := (&httpx.Transport{Base: never, Policy: retry.Chain(), AttemptLimit: limit}).RoundTrip(req)
+			_, err := (&httpx.Transport{Base: never, Policy: retry.Chain(),
+				AttemptLimit: limit}).RoundTrip(req)
 			if err == nil || time.Since(start) != want {
 				t.Errorf("Transport, %v: %v after %v", limit, err, time.Since(start))
 			}
@@ -182,7 +188,8 @@ func TestTheLimitOfAnAttempt(t *testing.T) {
 func TestAnyNumberOfWorkersIsOne(t *testing.T) {
 	urls := slices.Repeat([]string{"http://h/"}, 2000)
 	n := 0
-	for r := range httpx.FetchAll(t.Context(), over(echo), slices.Values(urls), httpx.Text, httpx.Workers(math.MaxInt)) {
+	for r := range httpx.FetchAll(t.Context(), over(echo), slices.Values(urls), httpx.Text,
+		httpx.Workers(math.MaxInt)) {
 		if n++; r.Err != nil || r.Value != "h/" {
 			t.Fatal(r)
 		}
@@ -232,7 +239,8 @@ func TestPredicatesSeeTheDecodedBody(t *testing.T) {
 			return string(b), err
 		},
 		"Fetch": func(c *httpx.Client) (string, error) {
-			return httpx.Fetch(t.Context(), c, "http://h/", httpx.Text, httpx.Header("Accept-Encoding", "gzip"))
+			return httpx.Fetch(t.Context(), c, "http://h/", httpx.Text,
+				httpx.Header("Accept-Encoding", "gzip"))
 		},
 		"Transport": func(c *httpx.Client) (string, error) {
 			return httpx.Fetch(t.Context(), c, "http://h/", httpx.Text)
@@ -263,7 +271,8 @@ func TestNoErrorShowsAPassword(t *testing.T) {
 		"https://alice:hunter2%@host/", "https://hunter2@host/", "https://alice:hunter2@host:port/", "https://host/?token=hunter2", "https://host/?hunter2", "https://host/#hunter2",
 		"https:/alice:hunter2@host/", "https:alice:hunter2@host/", "//alice:hunter2@host/", "https://hunter2#1@host/", "https://host/%zz?k=hunter2",
 	} {
-		for name, c := range map[string]*httpx.Client{"lost": lost, "down": down, "alternate": lost.With(httpx.Alternates(raw))} {
+		for name, c := range map[string]*httpx.Client{"lost": lost, "down": down,
+			"alternate": lost.With(httpx.Alternates(raw))} {
 			url := raw
 			if name == "alternate" {
 				url = "http://other/"
@@ -271,7 +280,8 @@ func TestNoErrorShowsAPassword(t *testing.T) {
 			_, err := c.Get(t.Context(), url)
 			_, fetched := httpx.Fetch(t.Context(), c, url, httpx.Text)
 			for _, err := range []error{err, fetched} {
-				if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(errURL(err), "hunter2") {
+				if err == nil || strings.Contains(err.Error(), "hunter2") ||
+					strings.Contains(errURL(err), "hunter2") {
 					t.Errorf("%s, %s: %v", raw, name, err)
 				}
 			}

@@ -62,7 +62,8 @@ func TestAFetchDecodesItsOwnRequestsOnly(t *testing.T) {
 		"over a Client's":  {&httpx.Transport{Base: &httpx.Transport{Base: echo}}, nil, httpx.Text},
 	} {
 		client := over(c.rt, c.opts...)
-		if v, err := httpx.Fetch(t.Context(), client, "http://h/page", c.decode); v != "h/page" || err != nil {
+		if v, err := httpx.Fetch(t.Context(), client, "http://h/page", c.decode); v != "h/page" ||
+			err != nil {
 			t.Errorf("%s: %q, %v", name, v, err)
 		}
 	}
@@ -73,7 +74,8 @@ func TestAFetchDecodesItsOwnRequestsOnly(t *testing.T) {
 		}
 		return nil
 	}))
-	if v, err := httpx.Fetch(t.Context(), inner, "http://h/page", httpx.Text); v != "h/page" || err != nil {
+	if v, err := httpx.Fetch(t.Context(), inner, "http://h/page", httpx.Text); v != "h/page" ||
+		err != nil {
 		t.Errorf("the same client: %q, %v", v, err)
 	}
 }
@@ -88,8 +90,11 @@ func TestAnotherHostsQuotaStaysWithIt(t *testing.T) {
 			}
 			return resp, nil
 		})
-		each := httpx.WithPolicy(policies.Keyed(httpx.Host, func(string) retry.Policy { return ratelimit.New(1000, 1000) }))
-		for name, tokens := range map[string]*httpx.Client{"a loop": over(rt), "an empty chain": over(rt, httpx.WithPolicy(retry.Chain())), "its own limiter": over(rt, each)} {
+		each := httpx.WithPolicy(policies.Keyed(httpx.Host, func(string) retry.Policy {
+			return ratelimit.New(1000, 1000)
+		}))
+		for name, tokens := range map[string]*httpx.Client{"a loop": over(rt),
+			"an empty chain": over(rt, httpx.WithPolicy(retry.Chain())), "its own limiter": over(rt, each)} {
 			client := over(rt, each, httpx.EachAttempt(func(_ int, r *http.Request) error {
 				req, _ := http.NewRequestWithContext(r.Context(), "GET", "http://tokens/"+name, nil)
 				resp, err := tokens.Do(req)

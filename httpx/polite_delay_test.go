@@ -32,7 +32,9 @@ func TestACrawlDelayIsKept(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := saying(200, delayed)
-			w.page = func(r *http.Request) (*http.Response, error) { return respondWith(r, c.page, "", nil), nil }
+			w.page = func(r *http.Request) (*http.Response, error) {
+				return respondWith(r, c.page, "", nil), nil
+			}
 			client := over(w, append(c.opts, httpx.Polite("bot"))...)
 			var wg sync.WaitGroup
 			for range 5 {
@@ -71,7 +73,8 @@ func TestTheDefaultClientIsPatient(t *testing.T) {
 				t.Error(r.Err, r.Attempts)
 			}
 		}
-		if gaps := w.gaps(); len(gaps) != 8 || slices.Min(gaps) != 20*time.Second || slices.Max(gaps) != 20*time.Second {
+		if gaps := w.gaps(); len(gaps) != 8 || slices.Min(gaps) != 20*time.Second ||
+			slices.Max(gaps) != 20*time.Second {
 			t.Error(gaps)
 		}
 	})
@@ -86,7 +89,11 @@ func TestAHooksOwnHostHasItsOwnTurns(t *testing.T) {
 			}
 			return 200, delayed, nil
 		}
-		c := over(w, httpx.Polite("bot"), httpx.EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = "elsewhere"; return nil }))
+		c := over(w, httpx.Polite("bot"),
+			httpx.EachAttempt(func(_ int, r *http.Request) error {
+				r.URL.Host = "elsewhere"
+				return nil
+			}))
 		for range 3 {
 			if err := get(t, c, "http://h/"); err != nil {
 				t.Error(err)
@@ -103,14 +110,18 @@ func TestACrawlDelayFeedsThePacer(t *testing.T) {
 		"pacer":   func() retry.Policy { return ratelimit.NewPacer() },
 		"limiter": func() retry.Policy { return ratelimit.New(100, 100) },
 		"pacer by host": func() retry.Policy {
-			return policies.Keyed(httpx.Host, func(string) retry.Policy { return ratelimit.NewPacer() })
+			return policies.Keyed(httpx.Host, func(string) retry.Policy {
+				return ratelimit.NewPacer()
+			})
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := saying(200, delayed)
 			w.page = func(r *http.Request) (*http.Response, error) {
 				time.Sleep(100 * time.Millisecond)
-				return respondWith(r, 200, "", http.Header{"X-Ratelimit-Remaining": {"1000"}, "X-Ratelimit-Reset": {"10"}}), nil
+				return respondWith(r, 200, "",
+					http.Header{"X-Ratelimit-Remaining": {"1000"},
+						"X-Ratelimit-Reset": {"10"}}), nil
 			}
 			var waits sync.Map
 			var inLine atomic.Int64
@@ -121,7 +132,8 @@ func TestACrawlDelayFeedsThePacer(t *testing.T) {
 					inLine.Add(int64(e.Took))
 				}
 			})
-			c := over(w, httpx.WithPolicy(retry.Chain(observe, policies.Constant(0), guard())), httpx.Polite("bot"))
+			c := over(w, httpx.WithPolicy(retry.Chain(observe, policies.Constant(0), guard())),
+				httpx.Polite("bot"))
 			var wg sync.WaitGroup
 			for range 4 {
 				wg.Go(func() {
@@ -163,7 +175,9 @@ func TestTheStricterOfTwoQuotasIsReported(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := saying(200, "User-agent: *\nCrawl-delay: "+c.delay)
-			w.page = func(r *http.Request) (*http.Response, error) { return respondWith(r, 200, "", c.header), nil }
+			w.page = func(r *http.Request) (*http.Response, error) {
+				return respondWith(r, 200, "", c.header), nil
+			}
 			var got retry.Quota
 			listen := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 				begun := time.Now()
@@ -205,15 +219,20 @@ func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 		begun := time.Now()
 		_, err := c.Get(ctx, "http://h/")
 		var r *retry.Rejection
-		if !errors.As(err, &r) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != 0 || r.RetryAfter != 10*time.Second-999*time.Millisecond || r.Policy != "crawl-delay" {
+		if !errors.As(err, &r) || !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(begun) != 0 || r.RetryAfter != 10*time.Second-999*time.Millisecond ||
+			r.Policy != "crawl-delay" {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
-		if err := get(t, c, "http://h/"); err != nil || time.Since(begun) != 10*time.Second-999*time.Millisecond {
+		if err := get(t, c, "http://h/"); err != nil ||
+			time.Since(begun) != 10*time.Second-999*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 		// A loop around a timeout of each attempt comes back when it is time.
-		c = c.With(httpx.WithPolicy(retry.Chain(policies.Constant(0, policies.Patience(time.Minute)), policies.Timeout(time.Second))))
-		if err := get(t, c, "http://h/"); err != nil || time.Since(begun) != 20*time.Second-999*time.Millisecond {
+		c = c.With(httpx.WithPolicy(retry.Chain(policies.Constant(0,
+			policies.Patience(time.Minute)), policies.Timeout(time.Second))))
+		if err := get(t, c, "http://h/"); err != nil ||
+			time.Since(begun) != 20*time.Second-999*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 	})

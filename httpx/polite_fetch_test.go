@@ -42,9 +42,13 @@ func TestABanIsNotReadFromRobotsTxt(t *testing.T) {
 		{"no file", nil, 1, true},
 		{"a challenge", http.Header{"Cf-Mitigated": {"challenge"}}, 3, false},
 	} {
-		w := &web{robots: func(*http.Request) (int, string, http.Header) { return 403, "", c.header }}
-		err := get(t, over(w, httpx.Polite("bot"), httpx.Refused(httpx.Status(403), httpx.Blocked)), "http://h/")
-		if (err == nil) != c.allowed || !c.allowed && !unknown(err) || len(w.urls(true)) != c.asked {
+		w := &web{robots: func(*http.Request) (int, string, http.Header) {
+			return 403, "", c.header
+		}}
+		err := get(t, over(w, httpx.Polite("bot"), httpx.Refused(httpx.Status(403), httpx.Blocked)),
+			"http://h/")
+		if (err == nil) != c.allowed || !c.allowed && !unknown(err) ||
+			len(w.urls(true)) != c.asked {
 			t.Errorf("%s: %v after %d", c.name, err, len(w.urls(true)))
 		}
 	}
@@ -55,7 +59,8 @@ func TestABanIsNotReadFromRobotsTxt(t *testing.T) {
 func unknown(err error) bool {
 	var e *httpx.RobotsError
 	v := retry.VerdictOf(err)
-	return errors.As(err, &e) && e.Cause != nil && !errors.Is(err, httpx.ErrDisallowed) && v.Rejection != nil && v.Rejection.RetryAfter > 0 && !v.Permanent
+	return errors.As(err, &e) && e.Cause != nil && !errors.Is(err, httpx.ErrDisallowed) &&
+		v.Rejection != nil && v.Rejection.RetryAfter > 0 && !v.Permanent
 }
 
 func TestWhatTheStatusOfRobotsTxtMeans(t *testing.T) {
@@ -72,7 +77,10 @@ func TestWhatTheStatusOfRobotsTxtMeans(t *testing.T) {
 	} {
 		w := saying(c.code, c.text)
 		err := get(t, over(w, httpx.Polite("bot")), "http://h/x")
-		if (err == nil) != c.allowed || err != nil && c.code/100 == 2 != errors.Is(err, httpx.ErrDisallowed) || c.code/100 != 2 && err != nil != unknown(err) || len(w.urls(true)) != c.asked || (len(w.urls(false)) == 1) != c.allowed {
+		if (err == nil) != c.allowed ||
+			err != nil && c.code/100 == 2 != errors.Is(err, httpx.ErrDisallowed) ||
+			c.code/100 != 2 && err != nil != unknown(err) || len(w.urls(true)) != c.asked ||
+			(len(w.urls(false)) == 1) != c.allowed {
 			t.Errorf("%d: %v, %d requests", c.code, err, len(w.urls(true)))
 		}
 		var e *httpx.RobotsError
@@ -88,11 +96,15 @@ func TestWhatTheStatusOfRobotsTxtMeans(t *testing.T) {
 func TestRobotsTxtIsFetchedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := saying(200, "User-agent: *\nDisallow: /no")
-		slow := roundTripper(func(r *http.Request) (*http.Response, error) { time.Sleep(time.Second); return w.RoundTrip(r) })
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return w.RoundTrip(r)
+		})
 		polite := httpx.Polite("bot")
 		c := over(slow, polite)
 		var wg sync.WaitGroup
-		for i, c := range slices.Repeat([]*httpx.Client{c, c.With(httpx.Header("A", "b")), over(slow, polite)}, 20) {
+		for i, c := range slices.Repeat([]*httpx.Client{c, c.With(httpx.Header("A", "b")),
+			over(slow, polite)}, 20) {
 			wg.Go(func() {
 				if i%2 == 0 {
 					if _, err := httpx.Fetch(t.Context(), c, "http://h/no", httpx.JSON[int]); !errors.Is(err, httpx.ErrDisallowed) {
@@ -107,7 +119,8 @@ func TestRobotsTxtIsFetchedOnce(t *testing.T) {
 		if len(w.urls(true)) != 1 || len(w.urls(false)) != 30 {
 			t.Errorf("%d of robots.txt, %d pages", len(w.urls(true)), len(w.urls(false)))
 		}
-		for _, u := range []string{"https://h/yes", "http://h:8080/yes", "http://other/yes"} { // origins of their own
+		// origins of their own
+		for _, u := range []string{"https://h/yes", "http://h:8080/yes", "http://other/yes"} {
 			if err := get(t, c, u); err != nil {
 				t.Error(err)
 			}
@@ -158,7 +171,8 @@ func TestAnUnreachableRobotsTxtDisallowsAll(t *testing.T) {
 			t.Helper()
 			before := len(w.urls(true))
 			for path, want := range map[string]bool{"yes": yes, "no": no} {
-				if err := get(t, c, "http://h/"+path); (err == nil) != want || err != nil && !errors.Is(err, httpx.ErrDisallowed) && !unknown(err) {
+				if err := get(t, c, "http://h/"+path); (err == nil) != want ||
+					err != nil && !errors.Is(err, httpx.ErrDisallowed) && !unknown(err) {
 					t.Errorf("%s: /%s: %v", what, path, err)
 				}
 			}
@@ -247,15 +261,18 @@ func TestRobotsTxtPassesTheChainWithoutADeadlock(t *testing.T) {
 			return next.Do(ctx)
 		})
 		for _, guard := range []retry.Policy{
-			retry.Chain(policies.NewBulkhead(1, 1000), policies.Constant(0, policies.Attempts(2)), count),
-			retry.Chain(policies.Constant(0, policies.Attempts(2)), policies.NewBulkhead(1, 1000), count),
+			retry.Chain(policies.NewBulkhead(1, 1000), policies.Constant(0, policies.Attempts(2)),
+				count),
+			retry.Chain(policies.Constant(0, policies.Attempts(2)), policies.NewBulkhead(1, 1000),
+				count),
 		} {
 			clear(through)
 			c := over(w, httpx.WithPolicy(guard), httpx.Polite("bot"))
 			var wg sync.WaitGroup
 			for i := range 20 {
 				wg.Go(func() {
-					opts := []httpx.Option{httpx.Alternates(fmt.Sprintf("http://h%d/", i%3), "http://other/")}
+					opts := []httpx.Option{httpx.Alternates(fmt.Sprintf("http://h%d/", i%3),
+						"http://other/")}
 					if err := get(t, c, "http://a/", opts...); err != nil {
 						t.Error(err)
 					}
@@ -275,10 +292,16 @@ func TestTheFetchIsSeenByTheChain(t *testing.T) {
 		w := &web{robots: func(*http.Request) (int, string, http.Header) {
 			return 200, "", http.Header{"Cache-Control": {"max-age=60"}}
 		}}
-		w.page = func(r *http.Request) (*http.Response, error) { return respondWith(r, 503, "", nil), nil }
+		w.page = func(r *http.Request) (*http.Response, error) {
+			return respondWith(r, 503, "", nil), nil
+		}
 		seen := 0
-		count := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { seen++; return next.Do(ctx) })
-		c := over(w, httpx.WithPolicy(retry.Chain(policies.Constant(time.Hour), count)), httpx.Polite("bot"))
+		count := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			seen++
+			return next.Do(ctx)
+		})
+		c := over(w, httpx.WithPolicy(retry.Chain(policies.Constant(time.Hour), count)),
+			httpx.Polite("bot"))
 		if err := get(t, c, "http://h/"); err != nil || seen != len(w.sent) || seen != 4 {
 			t.Errorf("%v, %d of %d", err, seen, len(w.sent))
 		}
@@ -288,7 +311,9 @@ func TestTheFetchIsSeenByTheChain(t *testing.T) {
 func TestAPolicysRefusalOfTheFetchIsTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		code := 200
-		w := &web{robots: func(*http.Request) (int, string, http.Header) { return code, "User-agent: *\nDisallow: /no", nil }}
+		w := &web{robots: func(*http.Request) (int, string, http.Header) {
+			return code, "User-agent: *\nDisallow: /no", nil
+		}}
 		b := breaker.New("b")
 		c := over(w, httpx.WithPolicy(b), httpx.Polite("bot"))
 		if err := get(t, c, "http://h/"); err != nil {
@@ -296,7 +321,8 @@ func TestAPolicysRefusalOfTheFetchIsTheError(t *testing.T) {
 		}
 		time.Sleep(24 * time.Hour)
 		b.Isolate()
-		if err := get(t, c, "http://h/"); !errors.Is(err, breaker.ErrOpen) || errors.Is(err, httpx.ErrDisallowed) || len(w.sent) != 2 {
+		if err := get(t, c, "http://h/"); !errors.Is(err, breaker.ErrOpen) ||
+			errors.Is(err, httpx.ErrDisallowed) || len(w.sent) != 2 {
 			t.Error(err, len(w.sent))
 		}
 		b.Release()
@@ -340,7 +366,8 @@ func TestOneCallersEndIsNotTheOthers(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { // the one whose fetch it is
-			if err := call(time.Second); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, httpx.ErrDisallowed) {
+			if err := call(time.Second); !errors.Is(err, context.DeadlineExceeded) ||
+				errors.Is(err, httpx.ErrDisallowed) {
 				t.Error(err)
 			}
 		})
@@ -373,7 +400,8 @@ func TestAnAbandonedFetchDoesNotDisturbTheNext(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := saying(200, "")
-			deaf := roundTripper(func(r *http.Request) (*http.Response, error) { // to the end of its context
+			// to the end of its context
+			deaf := roundTripper(func(r *http.Request) (*http.Response, error) {
 				if r.URL.Path == "/robots.txt" {
 					w.RoundTrip(r)
 					time.Sleep(10 * time.Second)
@@ -388,7 +416,8 @@ func TestAnAbandonedFetchDoesNotDisturbTheNext(t *testing.T) {
 				t.Error(err)
 			}
 			var wg sync.WaitGroup
-			for _, at := range []time.Duration{0, 9500 * time.Millisecond} { // before its end at 9 s, and after
+			// before its end at 9 s, and after
+			for _, at := range []time.Duration{0, 9500 * time.Millisecond} {
 				wg.Go(func() {
 					time.Sleep(at)
 					if err := get(t, c, "http://h/"); err != nil {
@@ -422,7 +451,8 @@ func TestAnAttemptsTimeoutSaysNothingOfRobotsTxt(t *testing.T) {
 			r.URL.Host = "slow"
 			return nil
 		}))
-		if err := get(t, c, "http://h/"); !errors.Is(err, policies.ErrTimeout) || errors.Is(err, httpx.ErrDisallowed) {
+		if err := get(t, c, "http://h/"); !errors.Is(err, policies.ErrTimeout) ||
+			errors.Is(err, httpx.ErrDisallowed) {
 			t.Error(err)
 		}
 		slow = time.Millisecond
@@ -440,15 +470,20 @@ func TestARobotsTxtThatDripsIsGivenUp(t *testing.T) {
 	}, func(b *bubble) {
 		c := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}), httpx.Polite("bot"))
 		start := time.Now()
-		if _, err := c.Get(b.Context(), inBubble); !unknown(err) || b.hits.Load() != 3 || time.Since(start).Round(time.Second) > 92*time.Second {
+		if _, err := c.Get(b.Context(), inBubble); !unknown(err) || b.hits.Load() != 3 ||
+			time.Since(start).Round(time.Second) > 92*time.Second {
 			b.Errorf("%v after %d in %v", err, b.hits.Load(), time.Since(start))
 		}
 	})
 }
 
 func TestAFetchThatEndsItsGoroutineIsAnError(t *testing.T) {
-	w := &web{robots: func(*http.Request) (int, string, http.Header) { runtime.Goexit(); return 0, "", nil }}
-	if err := get(t, over(w, httpx.Polite("bot")), "http://h/"); err == nil || errors.Is(err, httpx.ErrDisallowed) || len(w.urls(false)) != 0 {
+	w := &web{robots: func(*http.Request) (int, string, http.Header) {
+		runtime.Goexit()
+		return 0, "", nil
+	}}
+	if err := get(t, over(w, httpx.Polite("bot")), "http://h/"); err == nil ||
+		errors.Is(err, httpx.ErrDisallowed) || len(w.urls(false)) != 0 {
 		t.Error(err)
 	}
 }

@@ -49,7 +49,8 @@ func respondWith(r *http.Request, code int, text string, h http.Header) *http.Re
 	if h == nil {
 		h = http.Header{}
 	}
-	return &http.Response{StatusCode: code, Header: h, Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)), Request: r}
+	return &http.Response{StatusCode: code, Header: h, Body: io.NopCloser(strings.NewReader(text)),
+		ContentLength: int64(len(text)), Request: r}
 }
 
 func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -112,23 +113,29 @@ func TestADisallowedRequestIsNotSent(t *testing.T) {
 		}
 		body := &closer{Reader: strings.NewReader("x")}
 		begun := time.Now()
-		outer := retry.Chain(policies.Constant(time.Second), breaker.New("b", breaker.ConsecutiveFailures(1)))
+		outer := retry.Chain(policies.Constant(time.Second),
+			breaker.New("b", breaker.ConsecutiveFailures(1)))
 		calls := 0
 		_, err := retry.Do(t.Context(), outer, func(ctx context.Context) (*http.Response, error) {
 			calls++
 			return c.Post(ctx, "http://user:hunter2@h/private/x?key=hunter2", body)
 		})
 		var e *httpx.RobotsError
-		if !errors.As(err, &e) || !errors.Is(err, httpx.ErrDisallowed) || !errors.Is(err, retry.ErrRejected) {
+		if !errors.As(err, &e) || !errors.Is(err, httpx.ErrDisallowed) ||
+			!errors.Is(err, retry.ErrRejected) {
 			t.Fatal(err)
 		}
-		if e.URL != "http://h/private/x?key=xxxxx" || e.Rule != "Disallow: /private" || e.Agent != "ExampleBot" || e.Cause != nil {
+		if e.URL != "http://h/private/x?key=xxxxx" || e.Rule != "Disallow: /private" ||
+			e.Agent != "ExampleBot" || e.Cause != nil {
 			t.Errorf("%+v", e)
 		}
-		if !retry.IsPermanent(err) || !retry.IsNeutral(err) || calls != 1 || time.Since(begun) != 0 || !body.closed.Load() {
-			t.Errorf("permanent %v, neutral %v, %d calls, %v, closed %v", retry.IsPermanent(err), retry.IsNeutral(err), calls, time.Since(begun), body.closed.Load())
+		if !retry.IsPermanent(err) || !retry.IsNeutral(err) || calls != 1 ||
+			time.Since(begun) != 0 || !body.closed.Load() {
+			t.Errorf("permanent %v, neutral %v, %d calls, %v, closed %v", retry.IsPermanent(err),
+				retry.IsNeutral(err), calls, time.Since(begun), body.closed.Load())
 		}
-		if text := err.Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "\n") || !strings.Contains(text, "Disallow: /private") {
+		if text := err.Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "\n") ||
+			!strings.Contains(text, "Disallow: /private") {
 			t.Error(text)
 		}
 		if got := w.urls(false); !slices.Equal(got, []string{"http://h/public"}) {
@@ -141,7 +148,8 @@ func TestTheErrorStaysReadable(t *testing.T) {
 	w := saying(200, "User-agent: *\nDisallow: /"+strings.Repeat("\x1b*", 10_000))
 	err := get(t, over(w, httpx.Polite("bot")), "http://h/"+strings.Repeat("%1B", 10_000))
 	var e *httpx.RobotsError
-	if !errors.As(err, &e) || len(e.Rule) < 30_000 || len(e.Error())-len(e.URL) > 200 || strings.Contains(err.Error(), "\x1b") {
+	if !errors.As(err, &e) || len(e.Rule) < 30_000 || len(e.Error())-len(e.URL) > 200 ||
+		strings.Contains(err.Error(), "\x1b") {
 		t.Error(err)
 	}
 }
@@ -165,7 +173,9 @@ func TestEachHopAndAttemptIsChecked(t *testing.T) {
 			return respondWith(r, 200, "", nil), nil
 		}
 	}
-	fail := func(r *http.Request) (*http.Response, error) { return respondWith(r, 503, "", nil), nil }
+	fail := func(r *http.Request) (*http.Response, error) {
+		return respondWith(r, 503, "", nil), nil
+	}
 	rewrite := func(to string) httpx.Option {
 		return httpx.EachAttempt(func(_ int, r *http.Request) (err error) {
 			r.URL, err = url.Parse(to)
@@ -196,7 +206,8 @@ func TestEachHopAndAttemptIsChecked(t *testing.T) {
 		w := hosts()
 		w.page = c.page
 		err := get(t, over(w, append(c.opts, httpx.Polite("bot"))...), c.url)
-		if errors.Is(err, httpx.ErrDisallowed) == c.allowed || c.allowed && err != nil || !c.allowed && (!retry.IsPermanent(err) || !retry.IsNeutral(err)) {
+		if errors.Is(err, httpx.ErrDisallowed) == c.allowed || c.allowed && err != nil ||
+			!c.allowed && (!retry.IsPermanent(err) || !retry.IsNeutral(err)) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
@@ -212,7 +223,10 @@ func TestEachHopAndAttemptIsChecked(t *testing.T) {
 }
 
 func TestTheBodiesOfARefusedAttemptAreClosed(t *testing.T) {
-	lead := httpx.EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = "shut"; return nil })
+	lead := httpx.EachAttempt(func(_ int, r *http.Request) error {
+		r.URL.Host = "shut"
+		return nil
+	})
 	for _, opt := range []httpx.Option{lead, httpx.Alternates("http://shut/")} {
 		for _, replayable := range []bool{false, true} {
 			var bodies []*closer
@@ -257,17 +271,21 @@ func TestTheUserAgent(t *testing.T) {
 		}
 		jar, _ := cookiejar.New(nil)
 		jar.SetCookies(req.URL, []*http.Cookie{{Name: "a", Value: "b"}})
-		client := httpx.New(append(c.opts, httpx.WithClient(&http.Client{Transport: w, Jar: jar}), httpx.Polite(whole))...)
+		client := httpx.New(append(c.opts, httpx.WithClient(&http.Client{Transport: w, Jar: jar}),
+			httpx.Polite(whole))...)
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
 		file, page := w.sent[0].req, w.sent[1].req
-		if page.UserAgent() != c.want || c.want != "" && file.UserAgent() != c.want || file.UserAgent() == "" {
-			t.Errorf("%q for the page, %q for robots.txt, want %q", page.UserAgent(), file.UserAgent(), c.want)
+		if page.UserAgent() != c.want || c.want != "" && file.UserAgent() != c.want ||
+			file.UserAgent() == "" {
+			t.Errorf("%q for the page, %q for robots.txt, want %q", page.UserAgent(),
+				file.UserAgent(), c.want)
 		}
-		if page.Header.Get("Cookie") == "" || len(file.Header) != 1 || file.URL.String() != "http://h/robots.txt" {
+		if page.Header.Get("Cookie") == "" || len(file.Header) != 1 ||
+			file.URL.String() != "http://h/robots.txt" {
 			t.Errorf("robots.txt: %v %v, page: %v", file.URL, file.Header, page.Header)
 		}
 		if req.Header.Get("User-Agent") == whole {
@@ -277,7 +295,8 @@ func TestTheUserAgent(t *testing.T) {
 }
 
 func TestAgentsThatAreNoNames(t *testing.T) {
-	for _, agent := range []string{"", " bot", "*", "/1.0", "(bot)", "bot(x)", "bot\n", "my bot", "my bot/1.0", "bot x (y)", "bot/1.0\r\nA: b", "bøt"} {
+	for _, agent := range []string{"", " bot", "*", "/1.0", "(bot)", "bot(x)", "bot\n", "my bot",
+		"my bot/1.0", "bot x (y)", "bot/1.0\r\nA: b", "bøt"} {
 		if err := httpx.New(httpx.Polite(agent)).Validate(); !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%q: %v", agent, err)
 		}
@@ -304,7 +323,8 @@ func TestARefusalIsObservedAndLogged(t *testing.T) {
 		return c.Get(ctx, "http://shut/?token=hunter2")
 	})
 	for _, text := range []string{rec.String(), log.String()} {
-		if !errors.Is(err, httpx.ErrDisallowed) || strings.Count(text, "reject") != 1 || !strings.Contains(text, "Disallow: /") || strings.Contains(text, "hunter2") {
+		if !errors.Is(err, httpx.ErrDisallowed) || strings.Count(text, "reject") != 1 ||
+			!strings.Contains(text, "Disallow: /") || strings.Contains(text, "hunter2") {
 			t.Error(err, text)
 		}
 	}
@@ -322,7 +342,8 @@ func TestPoliteOverARealConnection(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/robots.txt" {
 			robots.Add(1)
-			fmt.Fprint(w, "\ufeffUser-agent: bot\r\nDisallow: /private # really\r\nCrawl-delay: 0.001\r\n")
+			fmt.Fprint(w,
+				"\ufeffUser-agent: bot\r\nDisallow: /private # really\r\nCrawl-delay: 0.001\r\n")
 			return
 		}
 		pages.Add(1)

@@ -76,10 +76,12 @@ func TestPropagateTellsTheHostsNamedAndNoOther(t *testing.T) {
 				got = r.Header
 				return answer(r, 200, http.NoBody), nil
 			})
-			ctx, cancel := context.WithTimeout(retry.WithPriority(t.Context(), retry.Critical), 90*time.Minute)
+			ctx, cancel := context.WithTimeout(retry.WithPriority(t.Context(), retry.Critical),
+				90*time.Minute)
 			defer cancel()
 			// What a stranger has put into the request does not travel on as ours.
-			resp, err := over(rt).Get(ctx, tc.url, httpx.Propagate(tc.hosts...), httpx.Header("Reprise-Attempt", "7"))
+			resp, err := over(rt).Get(ctx, tc.url, httpx.Propagate(tc.hosts...),
+				httpx.Header("Reprise-Attempt", "7"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +90,8 @@ func TestPropagateTellsTheHostsNamedAndNoOther(t *testing.T) {
 			if tc.told {
 				want = "3600000 1 100"
 			}
-			fields := []string{got.Get("Reprise-Deadline-Ms"), got.Get("Reprise-Attempt"), got.Get("Reprise-Priority")}
+			fields := []string{got.Get("Reprise-Deadline-Ms"), got.Get("Reprise-Attempt"),
+				got.Get("Reprise-Priority")}
 			if text := strings.Join(fields, " "); text != want {
 				t.Errorf("%v, %s: told %q, want %q", tc.hosts, tc.url, text, want)
 			}
@@ -100,7 +103,9 @@ func TestPropagateTellsOfEachAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []string
 		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
-			got = append(got, fmt.Sprint(r.Header["Reprise-Attempt"], r.Header["Reprise-Deadline-Ms"], r.Header["Reprise-Priority"]))
+			got = append(got,
+				fmt.Sprint(r.Header["Reprise-Attempt"], r.Header["Reprise-Deadline-Ms"],
+					r.Header["Reprise-Priority"]))
 			return answer(r, 503, http.NoBody), nil
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -109,14 +114,16 @@ func TestPropagateTellsOfEachAttempt(t *testing.T) {
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://a/", nil)
 		req.Header = header
 		loop := policies.Constant(time.Second, policies.Attempts(2))
-		for _, p := range []retry.Policy{loop, retry.Chain(loop, policies.Timeout(3*time.Second)), retry.Chain()} {
+		for _, p := range []retry.Policy{loop, retry.Chain(loop, policies.Timeout(3*time.Second)),
+			retry.Chain()} {
 			resp, err := over(rt, httpx.WithPolicy(p), httpx.Propagate("a")).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
 			_ = resp.Body.Close()
 		}
-		want := []string{"[1] [10000] []", "[2] [9000] []", "[1] [3000] []", "[2] [3000] []", "[] [8000] []"}
+		want := []string{"[1] [10000] []", "[2] [9000] []", "[1] [3000] []", "[2] [3000] []",
+			"[] [8000] []"}
 		if fmt.Sprint(got) != fmt.Sprint(want) || len(header) != 1 {
 			t.Errorf("told %q, the caller's header has become %v", got, header)
 		}
@@ -126,7 +133,8 @@ func TestPropagateTellsOfEachAttempt(t *testing.T) {
 func TestPropagateTellsNobodyAfterARedirectToAnotherHost(t *testing.T) {
 	var told []string
 	note := func(r *http.Request) {
-		told = append(told, fmt.Sprint(r.URL.Host, r.URL.Path, " ", r.Header.Get("Reprise-Attempt")))
+		told = append(told,
+			fmt.Sprint(r.URL.Host, r.URL.Path, " ", r.Header.Get("Reprise-Attempt")))
 	}
 	n := services{
 		"a.internal": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +176,8 @@ func TestPropagateReplacesWhatTheRequestSaysOfItself(t *testing.T) {
 		return answer(r, 200, http.NoBody), nil
 	})
 	c := over(rt, httpx.WithPolicy(retry.Chain()), httpx.Propagate("a"),
-		httpx.Header("Reprise-Deadline-Ms", "5"), httpx.Header("Reprise-Attempt", "7"), httpx.Header("Reprise-Priority", "100"))
+		httpx.Header("Reprise-Deadline-Ms", "5"), httpx.Header("Reprise-Attempt",
+			"7"), httpx.Header("Reprise-Priority", "100"))
 	resp, err := c.Get(t.Context(), "http://a/")
 	if err != nil {
 		t.Fatal(err)
@@ -181,13 +190,15 @@ func TestOnlyAServersFailureSaysThatItsRetriesAreSpent(t *testing.T) {
 		said := &httpx.StatusError{Code: code, Header: http.Header{"Reprise-Retries": {"spent"}}}
 		other := &httpx.StatusError{Code: code, Header: http.Header{"Reprise-Retries": {"1"}}}
 		if retry.Spent(said) != want || retry.Spent(other) {
-			t.Errorf("%d: spent is %v, and of another value %v", code, retry.Spent(said), retry.Spent(other))
+			t.Errorf("%d: spent is %v, and of another value %v", code, retry.Spent(said),
+				retry.Spent(other))
 		}
 	}
 }
 
 func TestPropagateWithoutASensibleHostIsAConfigurationError(t *testing.T) {
-	for _, hosts := range [][]string{{}, {""}, {"*"}, {"*."}, {"*.*.x"}, {"http://a"}, {"a/b"}, {"a:0"}, {"a:99999"}, {"a:x"}, {"user@a"}, {"ok", "a b"}, {".internal"}} {
+	for _, hosts := range [][]string{{}, {""}, {"*"}, {"*."}, {"*.*.x"}, {"http://a"}, {"a/b"},
+		{"a:0"}, {"a:99999"}, {"a:x"}, {"user@a"}, {"ok", "a b"}, {".internal"}} {
 		err := httpx.New(httpx.Propagate(hosts...)).Validate()
 		if !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), "httpx: Propagate(") {
 			t.Errorf("%q: %v", hosts, err)
@@ -197,7 +208,8 @@ func TestPropagateWithoutASensibleHostIsAConfigurationError(t *testing.T) {
 
 // middle is a service that gets its answer from the next one, with three attempts.
 func middle(n services, next string, opts ...httpx.GuardOption) http.Handler {
-	c := over(n, httpx.WithPolicy(policies.Constant(time.Second, policies.Attempts(3))), httpx.Propagate("*.internal"))
+	c := over(n, httpx.WithPolicy(policies.Constant(time.Second, policies.Attempts(3))),
+		httpx.Propagate("*.internal"))
 	return httpx.Guard(nil, opts...)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := httpx.Fetch(r.Context(), c, "http://"+next, httpx.Text)
 		if err != nil {
@@ -209,7 +221,8 @@ func middle(n services, next string, opts ...httpx.GuardOption) http.Handler {
 }
 
 func TestThreeHopsOfThreeAttemptsCallADeadLeafAtMostFourTimes(t *testing.T) {
-	for name, opts := range map[string][]httpx.GuardOption{"trusted": {everybody}, "not trusted": nil} {
+	for name, opts := range map[string][]httpx.GuardOption{"trusted": {everybody},
+		"not trusted": nil} {
 		synctest.Test(t, func(t *testing.T) {
 			var calls atomic.Int32
 			n := services{}
@@ -219,10 +232,12 @@ func TestThreeHopsOfThreeAttemptsCallADeadLeafAtMostFourTimes(t *testing.T) {
 			})
 			n["b.internal"] = middle(n, "leaf.internal", opts...)
 			n["a.internal"] = middle(n, "b.internal", opts...)
-			edge := over(n, httpx.WithPolicy(policies.Constant(time.Second, policies.Attempts(3))), httpx.Propagate("*.internal"))
+			edge := over(n, httpx.WithPolicy(policies.Constant(time.Second, policies.Attempts(3))),
+				httpx.Propagate("*.internal"))
 			_, err := httpx.Fetch(t.Context(), edge, "http://a.internal/", httpx.Text)
 			var status *httpx.StatusError
-			if !errors.As(err, &status) || status.Code != http.StatusBadGateway || calls.Load() < 3 || calls.Load() > 4 {
+			if !errors.As(err, &status) || status.Code != http.StatusBadGateway ||
+				calls.Load() < 3 || calls.Load() > 4 {
 				t.Errorf("%s: %d calls of the leaf, %v", name, calls.Load(), err)
 			}
 		})
@@ -249,16 +264,22 @@ func TestASpentServerIsNotAskedAgain(t *testing.T) {
 			n, asked := services{}, 0
 			n["a"] = httpx.Guard(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				asked++
-				_ = retry.Run(r.Context(), tc.inner, func(context.Context) error { return errors.New("down") })
+				_ = retry.Run(r.Context(), tc.inner, func(context.Context) error {
+					return errors.New("down")
+				})
 				w.WriteHeader(tc.code)
 			}))
-			resp, err := over(n, httpx.WithPolicy(policies.Constant(0, policies.Attempts(3)))).Get(t.Context(), "http://a/")
+			resp, err := over(n,
+				httpx.WithPolicy(policies.Constant(0,
+					policies.Attempts(3)))).Get(t.Context(), "http://a/")
 			if err != nil {
 				t.Fatal(err)
 			}
 			_ = resp.Body.Close()
-			if spent := resp.Header.Get("Reprise-Retries") == "spent"; resp.StatusCode != tc.code || asked != tc.outer || spent != tc.spent {
-				t.Errorf("%s: %d, asked %d times, says it is spent: %v", name, resp.StatusCode, asked, spent)
+			if spent := resp.Header.Get("Reprise-Retries") == "spent"; resp.StatusCode != tc.code ||
+				asked != tc.outer || spent != tc.spent {
+				t.Errorf("%s: %d, asked %d times, says it is spent: %v", name, resp.StatusCode,
+					asked, spent)
 			}
 		})
 	}

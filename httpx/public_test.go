@@ -118,16 +118,20 @@ func TestPublicOnlyEndToEnd(t *testing.T) {
 			return n.dial(ctx, network, addr)
 		}}
 		attempts := 0
-		client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0)), httpx.PublicOnly(),
+		client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
+			httpx.WithPolicy(policies.Constant(0)), httpx.PublicOnly(),
 			httpx.EachAttempt(func(int, *http.Request) error { attempts++; return nil }))
 		for i, pass := range []bool{c.first, c.second} {
 			_, err := httpx.Fetch(t.Context(), client, c.url, httpx.Text)
-			if _, refused := retry.Rejected(err); pass != (err == nil) || !pass && (!refused || !errors.Is(err, httpx.ErrPrivateAddress)) {
+			if _, refused := retry.Rejected(err); pass != (err == nil) ||
+				!pass && (!refused || !errors.Is(err, httpx.ErrPrivateAddress)) {
 				t.Errorf("%s, call %d: %v", c.name, i+1, err)
 			}
 		}
-		if want := 2 + 2*len(c.to)/max(1, len(c.to)); attempts != want || !slices.Equal(dialled, c.dialled) || c.names != nil && ns.asked != 2 {
-			t.Errorf("%s: dialled %v in %d attempts, %d names asked for", c.name, dialled, attempts, ns.asked)
+		if want := 2 + 2*len(c.to)/max(1, len(c.to)); attempts != want ||
+			!slices.Equal(dialled, c.dialled) || c.names != nil && ns.asked != 2 {
+			t.Errorf("%s: dialled %v in %d attempts, %d names asked for", c.name, dialled, attempts,
+				ns.asked)
 		}
 		_ = server.Close()
 	}
@@ -135,7 +139,8 @@ func TestPublicOnlyEndToEnd(t *testing.T) {
 	// seen before.
 	(&nameserver{answers: [][]string{{here}}}).install(t)
 	_, err := quick(t).Get(t.Context(), "http://rebind.example:"+port, httpx.PublicOnly())
-	if !errors.Is(err, httpx.ErrPrivateAddress) || strings.Contains(err.Error(), "exhausted") || inside.hits.Load() != 0 {
+	if !errors.Is(err, httpx.ErrPrivateAddress) || strings.Contains(err.Error(), "exhausted") ||
+		inside.hits.Load() != 0 {
 		t.Errorf("standard dialler: %v, %d requests", err, inside.hits.Load())
 	}
 }

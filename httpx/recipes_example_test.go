@@ -79,7 +79,8 @@ func Example_proxies() {
 	transport := &http.Transport{Proxy: func(r *http.Request) (*url.URL, error) {
 		return url.Parse(proxies[(retry.Attempt(r.Context())-1)%len(proxies)])
 	}}
-	client := httpx.New(httpx.WithClient(&http.Client{Transport: transport}), httpx.WithPolicy(policies.Constant(0)))
+	client := httpx.New(httpx.WithClient(&http.Client{Transport: transport}),
+		httpx.WithPolicy(policies.Constant(0)))
 	fmt.Println(httpx.Fetch(context.Background(), client, "http://site.example/", httpx.Text))
 	// Output: by the second <nil>
 }
@@ -98,7 +99,8 @@ func Example_stream() {
 	defer server.Close()
 
 	client := httpx.New(httpx.WithPolicy(retry.Chain()), httpx.RaiseForStatus(true))
-	loop := policies.Constant(time.Millisecond, policies.Attempts(10), policies.ResetAfter(time.Minute))
+	loop := policies.Constant(time.Millisecond, policies.Attempts(10),
+		policies.ResetAfter(time.Minute))
 	err := retry.Run(context.Background(), loop, func(ctx context.Context) error {
 		resp, err := client.Get(ctx, server.URL)
 		if err != nil {
@@ -129,11 +131,13 @@ func Example_vendorFields() {
 
 	credits := func(r *http.Response) bool {
 		if left, err := strconv.Atoi(r.Header.Get("X-Credits-Left")); err == nil {
-			retry.Report(r.Request.Context(), retry.Quota{Limit: 100, Remaining: left, Reset: time.Hour})
+			retry.Report(r.Request.Context(),
+				retry.Quota{Limit: 100, Remaining: left, Reset: time.Hour})
 		}
 		return false
 	}
-	client := httpx.New(httpx.WithPolicy(ratelimit.New(100, 100, ratelimit.MaxWait(time.Second))), httpx.RetryOn(credits))
+	client := httpx.New(httpx.WithPolicy(ratelimit.New(100, 100, ratelimit.MaxWait(time.Second))),
+		httpx.RetryOn(credits))
 	for range 2 {
 		resp, err := client.Get(context.Background(), server.URL)
 		if err == nil {

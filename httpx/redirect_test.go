@@ -79,7 +79,8 @@ func TestRedirectsSendTheBodyAgain(t *testing.T) {
 		req, _ := http.NewRequestWithContext(t.Context(), c.method, "http://a/", c.body())
 		resp, err := over(told(t, &log, c.steps...)).Do(req)
 		code, body := read(t, resp, err)
-		if code != c.code || !slices.Equal(log, c.want) || body != fmt.Sprintf("body of %d", code) && c.method != "HEAD" {
+		if code != c.code || !slices.Equal(log, c.want) ||
+			body != fmt.Sprintf("body of %d", code) && c.method != "HEAD" {
 			t.Errorf("%s, %q: %d %q after %q", c.method, c.steps, code, body, log)
 		}
 	}
@@ -87,10 +88,12 @@ func TestRedirectsSendTheBodyAgain(t *testing.T) {
 	var log []string
 	req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://a/", stream())
 	_, err := httpx.FetchRequest(over(told(t, &log, "307 /b")), req, httpx.Text)
-	_, raised := over(told(t, &log, "", "307 /b"), httpx.RaiseForStatus(true)).Post(t.Context(), "http://a/", stream())
+	_, raised := over(told(t, &log, "", "307 /b"), httpx.RaiseForStatus(true)).Post(t.Context(),
+		"http://a/", stream())
 	for _, err := range []error{err, raised} {
 		var status *httpx.StatusError
-		if !errors.As(err, &status) || status.Code != 307 || !strings.Contains(err.Error(), "GetBody") || !retry.IsPermanent(err) {
+		if !errors.As(err, &status) || status.Code != 307 ||
+			!strings.Contains(err.Error(), "GetBody") || !retry.IsPermanent(err) {
 			t.Error(err)
 		}
 	}
@@ -98,7 +101,8 @@ func TestRedirectsSendTheBodyAgain(t *testing.T) {
 
 func TestRedirectsAreFollowedFromWhereTheAttemptWent(t *testing.T) {
 	var log []string
-	v, err := httpx.Fetch(t.Context(), over(told(t, &log, "503", "302 x", "503", "200")), "http://a/", httpx.Text, httpx.Alternates("http://a/1", "http://b/dir/2"))
+	v, err := httpx.Fetch(t.Context(), over(told(t, &log, "503", "302 x", "503", "200")),
+		"http://a/", httpx.Text, httpx.Alternates("http://a/1", "http://b/dir/2"))
 	if want := []string{"GET http://a/1", "GET http://b/dir/2", "GET http://b/dir/x", "GET http://b/dir/x"}; v != "body of 200" || err != nil || !slices.Equal(log, want) {
 		t.Errorf("%q %v after %q", v, err, log)
 	}
@@ -136,18 +140,21 @@ func TestCredentialsStayWithTheirHost(t *testing.T) {
 		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
 			resp := answer(r, 302, http.NoBody)
 			if r.URL.Path == "/b" {
-				got = strings.Join([]string{r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.Header.Get("Www-Authenticate"), r.URL.User.String()}, "|")
+				got = strings.Join([]string{r.Header.Get("Authorization"), r.Header.Get("Cookie"),
+					r.Header.Get("Www-Authenticate"), r.URL.User.String()}, "|")
 				resp.StatusCode = 200
 				return resp, nil
 			}
-			if r.Header.Get("Authorization") != "Bearer x" || r.Header.Get("Cookie") != "own=1" && r.Header.Get("Cookie") != "own=1; set=2" {
+			if r.Header.Get("Authorization") != "Bearer x" ||
+				r.Header.Get("Cookie") != "own=1" && r.Header.Get("Cookie") != "own=1; set=2" {
 				t.Errorf("at home: %v", r.Header)
 			}
 			resp.Header.Set("Location", c.to)
 			resp.Header.Set("Set-Cookie", "set=2")
 			return resp, nil
 		})
-		client := httpx.New(httpx.WithClient(&http.Client{Transport: rt, Jar: jar}), httpx.Header("Authorization", "Bearer x"), httpx.Header("Cookie", "own=1"))
+		client := httpx.New(httpx.WithClient(&http.Client{Transport: rt, Jar: jar}),
+			httpx.Header("Authorization", "Bearer x"), httpx.Header("Cookie", "own=1"))
 		resp, err := client.Get(t.Context(), "http://user:hunter2@a.example/")
 		if read(t, resp, err); got != c.want {
 			t.Errorf("to %s: %q, want %q", c.to, got, c.want)
@@ -220,11 +227,14 @@ func TestEveryHopIsJudgedUnderItsOwnHost(t *testing.T) {
 		}
 		errs = append(errs, err)
 	}
-	if hits["a.example"] != 5 || hits["b.example"] != 2 || breakers["a.example"].State() != breaker.Closed || breakers["b.example"].State() != breaker.Open {
+	if hits["a.example"] != 5 || hits["b.example"] != 2 ||
+		breakers["a.example"].State() != breaker.Closed ||
+		breakers["b.example"].State() != breaker.Open {
 		t.Errorf("%v, breakers %v", hits, breakers)
 	}
 	r, ok := retry.Rejected(errs[2])
-	if !ok || r.Policy != "breaker b.example" || errs[1] != nil || !errors.Is(errs[4], breaker.ErrOpen) || !errors.Is(errs[5], ratelimit.ErrLimited) {
+	if !ok || r.Policy != "breaker b.example" || errs[1] != nil ||
+		!errors.Is(errs[4], breaker.ErrOpen) || !errors.Is(errs[5], ratelimit.ErrLimited) {
 		t.Error(errs)
 	}
 }
@@ -246,7 +256,8 @@ func TestNoDowngradeEndToEnd(t *testing.T) {
 		w.WriteHeader(302)
 	})
 	to = plain.URL + "/?token=hunter2"
-	c := httpx.New(httpx.WithClient(secure.Client()), httpx.WithPolicy(policies.Constant(0)), httpx.NoDowngrade())
+	c := httpx.New(httpx.WithClient(secure.Client()), httpx.WithPolicy(policies.Constant(0)),
+		httpx.NoDowngrade())
 	for name, do := range map[string]func() error{
 		"Get":    func() error { _, err := c.Get(t.Context(), secure.URL); return err },
 		"Post":   func() error { _, err := c.Post(t.Context(), secure.URL, strings.NewReader("secret")); return err },
@@ -265,14 +276,17 @@ func TestNoDowngradeEndToEnd(t *testing.T) {
 			return err
 		},
 		"all": func() (err error) {
-			for r := range httpx.FetchAll(t.Context(), c, slices.Values([]string{secure.URL}), httpx.Text) {
+			for r := range httpx.FetchAll(t.Context(), c, slices.Values([]string{secure.URL}),
+				httpx.Text) {
 				err = r.Err
 			}
 			return err
 		},
 	} {
 		err := do()
-		if r, ok := retry.Rejected(err); !ok || !errors.Is(err, httpx.ErrDowngrade) || r.RetryAfter != 0 || strings.Contains(err.Error(), "hunter2") || plain.hits.Load() != 0 {
+		if r, ok := retry.Rejected(err); !ok || !errors.Is(err, httpx.ErrDowngrade) ||
+			r.RetryAfter != 0 || strings.Contains(err.Error(), "hunter2") ||
+			plain.hits.Load() != 0 {
 			t.Errorf("%s: %v, http was asked %d times", name, err, plain.hits.Load())
 		}
 	}
@@ -323,14 +337,17 @@ func TestAnAlternateThatRedirects(t *testing.T) {
 		}), httpx.Alternates(c.alternate))
 		resp, err := client.Get(t.Context(), "http://a/private?token=hunter2")
 		read(t, resp, err)
-		if hop == nil || hop.Header.Get("Authorization") != c.auth || hop.Header.Get("Referer") != c.referer || hop.URL.String() != c.at {
+		if hop == nil || hop.Header.Get("Authorization") != c.auth ||
+			hop.Header.Get("Referer") != c.referer || hop.URL.String() != c.at {
 			t.Errorf("%s: %v %v", c.name, hop.URL, hop.Header)
 		}
 		stop := client.With(httpx.WithClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			resp := answer(r, 302, http.NoBody)
 			resp.Header.Set("Location", c.location)
 			return resp, nil
-		}), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
+		}), CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		}}))
 		if resp, err = stop.Get(t.Context(), "http://a/"); err == nil {
 			location = resp.Header.Get("Location")
 		}
@@ -366,7 +383,8 @@ func TestCredentialsDoNotLeaveHTTPS(t *testing.T) {
 			n, got := 0, ""
 			client := over(rt(roundTripper(func(r *http.Request) (*http.Response, error) {
 				resp := answer(r, 200, http.NoBody)
-				if got = r.Header.Get("Authorization") + "|" + r.Header.Get("Cookie"); n < len(c.hops) {
+				if got = r.Header.Get("Authorization") + "|" +
+					r.Header.Get("Cookie"); n < len(c.hops) {
 					resp.StatusCode = 302
 					resp.Header.Set("Location", c.hops[n])
 				}

@@ -29,7 +29,9 @@ type origin struct {
 
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b, _ := io.ReadAll(r.Body)
-	o.asked = append(o.asked, strings.Join(strings.Fields(r.URL.Path+" "+r.Header.Get("Range")+" "+r.Header.Get("If-Range")+" "+string(b)), " "))
+	o.asked = append(o.asked,
+		strings.Join(strings.Fields(r.URL.Path+" "+r.Header.Get("Range")+" "+
+			r.Header.Get("If-Range")+" "+string(b)), " "))
 	if o.etag != "" {
 		w.Header().Set("ETag", o.etag)
 	}
@@ -143,9 +145,11 @@ func TestResume(t *testing.T) {
 		tr := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
 		}}
-		client := New(append(c.opts, WithClient(&http.Client{Transport: tr}), WithPolicy(policies.Constant(0)), Resume())...)
+		client := New(append(c.opts, WithClient(&http.Client{Transport: tr}),
+			WithPolicy(policies.Constant(0)), Resume())...)
 		got, err := Fetch(t.Context(), client, "http://h/", Bytes)
-		if asked := strings.Join(o.asked, "; "); err != nil || !bytes.Equal(got, text) || asked != c.asked {
+		if asked := strings.Join(o.asked, "; "); err != nil || !bytes.Equal(got, text) ||
+			asked != c.asked {
 			t.Errorf("%s: %d bytes, %v, asked %s", c.name, len(got), err, asked)
 		}
 		tr.CloseIdleConnections()
@@ -174,12 +178,15 @@ func TestWhatIsNotResumed(t *testing.T) {
 	} {
 		o := &origin{steps: c.steps, body: data(10_000), etag: `"v1"`}
 		server := httptest.NewServer(o)
-		req, _ := http.NewRequestWithContext(t.Context(), c.method, server.URL, strings.NewReader(c.body))
+		req, _ := http.NewRequestWithContext(t.Context(), c.method, server.URL,
+			strings.NewReader(c.body))
 		if c.body == "" {
 			req.Body, req.GetBody = nil, nil
 		}
-		_, err := FetchRequest(New(WithClient(server.Client()), WithPolicy(policies.Constant(0)), Resume()), req, c.decode)
-		if asked := strings.Join(o.asked, "; "); !errors.Is(err, retry.ErrExhausted) || asked != c.asked {
+		_, err := FetchRequest(New(WithClient(server.Client()), WithPolicy(policies.Constant(0)),
+			Resume()), req, c.decode)
+		if asked := strings.Join(o.asked, "; "); !errors.Is(err, retry.ErrExhausted) ||
+			asked != c.asked {
 			t.Errorf("%s: %v, asked %s", c.name, err, asked)
 		}
 		server.Close()
@@ -188,7 +195,8 @@ func TestWhatIsNotResumed(t *testing.T) {
 
 // What is longer than may be kept is still never taken for whole when it is not.
 func TestAPartBeyondWhatIsKeptIsNotTakenForTheWhole(t *testing.T) {
-	o := &origin{body: data(10_000), etag: `"v1"`, steps: []step{chunkedAt(4000), part(4000, 6999, "10000"), all}}
+	o := &origin{body: data(10_000), etag: `"v1"`,
+		steps: []step{chunkedAt(4000), part(4000, 6999, "10000"), all}}
 	server := httptest.NewServer(o)
 	defer server.Close()
 	r := &resumption{keep: 5000}

@@ -30,9 +30,11 @@ func (c *cutter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("ETag", c.etag)
 	from := 0
-	if s, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok && r.Header.Get("If-Range") == c.etag {
+	if s, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok &&
+		r.Header.Get("If-Range") == c.etag {
 		from, _ = strconv.Atoi(strings.TrimSuffix(s, "-"))
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(c.data)-1, len(c.data)))
+		w.Header().Set("Content-Range",
+			fmt.Sprintf("bytes %d-%d/%d", from, len(c.data)-1, len(c.data)))
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(c.data)-from))
 	if from > 0 {
@@ -144,7 +146,8 @@ func TestBodyStartsOverWhereTheServerGivesNoProof(t *testing.T) {
 		}
 		return false
 	}
-	if got, err := c.fetch(t, 1<<20, 2); err != nil || !bytes.Equal(got, other) || len(c.ranges) != 2 {
+	if got, err := c.fetch(t, 1<<20, 2); err != nil || !bytes.Equal(got, other) ||
+		len(c.ranges) != 2 {
 		t.Error("new version:", len(got), err, c.ranges)
 	}
 }
@@ -170,7 +173,8 @@ func TestErrorBetweenKeepsWhatThereIs(t *testing.T) {
 		return n == 2
 	}
 	got, err := c.fetch(t, 1<<20, 3)
-	if err != nil || !bytes.Equal(got, c.data) || fmt.Sprint(c.ranges) != "[ bytes=6000- bytes=6000-]" {
+	if err != nil || !bytes.Equal(got, c.data) ||
+		fmt.Sprint(c.ranges) != "[ bytes=6000- bytes=6000-]" {
 		t.Error(len(got), err, c.ranges)
 	}
 }

@@ -93,10 +93,13 @@ func TestUnderAReverseProxy(t *testing.T) {
 				}
 				var got bytes.Buffer
 				_, err = got.ReadFrom(resp.Body)
-				if resp.StatusCode != c.code || err != nil || got.String() != c.want || b.hits.Load() != c.hits {
-					b.Errorf("%d, %d bytes, %v after %d", resp.StatusCode, got.Len(), err, b.hits.Load())
+				if resp.StatusCode != c.code || err != nil || got.String() != c.want ||
+					b.hits.Load() != c.hits {
+					b.Errorf("%d, %d bytes, %v after %d", resp.StatusCode, got.Len(), err,
+						b.hits.Load())
 				}
-				if c.path == "/hint" && hints != 1 || c.path == "/trailer" && resp.Trailer.Get("X-Sum") != "42" {
+				if c.path == "/hint" && hints != 1 ||
+					c.path == "/trailer" && resp.Trailer.Get("X-Sum") != "42" {
 					b.Errorf("%d hints, trailer %v", hints, resp.Trailer)
 				}
 				_ = resp.Body.Close()
@@ -139,7 +142,8 @@ func TestAnUpgradedConnectionLastsAndIsWrittenTo(t *testing.T) {
 					}
 				}
 				upgraded(client.Do, "http://proxy/echo")
-				direct := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}), httpx.MaxBody(1), httpx.RetryOn(httpx.Status(404)))
+				direct := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}),
+					httpx.MaxBody(1), httpx.RetryOn(httpx.Status(404)))
 				upgraded(direct.Do, "http://behind/echo")
 			})
 		})

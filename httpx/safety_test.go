@@ -61,13 +61,15 @@ func TestPrivateAddressIsRefusedBeforeItIsConnectedTo(t *testing.T) {
 	server, conns := counting(t)
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	custom := &http.Transport{DialContext: (&net.Dialer{}).DialContext}
-	for name, base := range map[string]http.RoundTripper{"default": nil, "zero": &http.Transport{}, "own dialer": custom} {
+	for name, base := range map[string]http.RoundTripper{"default": nil, "zero": &http.Transport{},
+		"own dialer": custom} {
 		transport, err := publicOnly(base)
 		if err != nil {
 			t.Fatal(err)
 		}
 		transport.Proxy = nil
-		for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} { // a name is judged by what it resolves to
+		// a name is judged by what it resolves to
+		for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
 			_, err := (&http.Client{Transport: transport}).Get("http://" + host + ":" + port)
 			if err == nil {
 				t.Fatal(name, host, "was let through")
@@ -105,10 +107,12 @@ func TestTransportThatCannotBeWatchedIsAConfigurationError(t *testing.T) {
 		}
 	}
 	fixed := http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})
-	if tr, err := publicOnly(&http.Transport{Proxy: fixed}); !errors.Is(err, retry.ErrConfig) || tr != nil {
+	if tr, err := publicOnly(&http.Transport{Proxy: fixed}); !errors.Is(err, retry.ErrConfig) ||
+		tr != nil {
 		t.Error("a proxy for all:", err)
 	}
-	if _, err := publicOnly(&http.Transport{Proxy: http.ProxyFromEnvironment}); err != nil { // whatever it says by now
+	// whatever it says by now
+	if _, err := publicOnly(&http.Transport{Proxy: http.ProxyFromEnvironment}); err != nil {
 		t.Error("the environment's:", err)
 	}
 	transport, err := publicOnly(&http.Transport{Proxy: func(r *http.Request) (*url.URL, error) {
@@ -135,7 +139,8 @@ func TestCallersTransportStaysAsItWas(t *testing.T) {
 
 func TestRedirectMustNotLeaveHTTPS(t *testing.T) {
 	plain, conns := counting(t)
-	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/?token=SECRET", http.StatusFound))
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL+"/?token=SECRET",
+		http.StatusFound))
 	defer secure.Close()
 	client := secure.Client()
 	client.CheckRedirect = noDowngrade(client.CheckRedirect)
@@ -148,7 +153,10 @@ func TestRedirectMustNotLeaveHTTPS(t *testing.T) {
 		t.Error("http was asked")
 	}
 	asked := false
-	check := noDowngrade(func(*http.Request, []*http.Request) error { asked = true; return errBoom })
+	check := noDowngrade(func(*http.Request, []*http.Request) error {
+		asked = true
+		return errBoom
+	})
 	up, _ := http.NewRequest(http.MethodGet, "https://h/", nil)
 	down, _ := http.NewRequest(http.MethodGet, "http://h/", nil)
 	if err := check(up, []*http.Request{down}); err != errBoom || !asked {
@@ -184,7 +192,8 @@ func TestGuardsSurviveEveryOtherOption(t *testing.T) {
 	} {
 		_, err := c.Get(t.Context(), server.URL)
 		mustRefuse(t, err, ErrPrivateAddress)
-		if name != "WithClient first" && name != "PublicOnly for a request" && c.hc.CheckRedirect == nil {
+		if name != "WithClient first" && name != "PublicOnly for a request" &&
+			c.hc.CheckRedirect == nil {
 			t.Errorf("%s: NoDowngrade is off", name)
 		}
 	}
@@ -218,7 +227,8 @@ func TestAnAlternateOrAHookDoesNotDowngrade(t *testing.T) {
 	sent := 0
 	rt := roundTrip(func(r *http.Request) (*http.Response, error) {
 		sent++
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{},
+			Request: r}, nil
 	})
 	c := New(WithClient(&http.Client{Transport: rt}), WithPolicy(retry.Chain()))
 	down := EachAttempt(func(_ int, r *http.Request) error { r.URL.Scheme = "http"; return nil })

@@ -185,13 +185,15 @@ func TestSave_in_the_next_call(t *testing.T) {
 			if err == nil || n != 1000 || len(left) != 1 || mode(t, left[0]) != 0o600 {
 				t.Fatalf("first call: %d, %v, %v", n, err, left)
 			}
-			if !strings.Contains(err.Error(), "1000 of 3000 bytes kept") || !errors.Is(err, io.ErrUnexpectedEOF) {
+			if !strings.Contains(err.Error(), "1000 of 3000 bytes kept") ||
+				!errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("first call: %v", err)
 			}
 			if c.spoil != nil {
 				c.spoil(t, left[0])
 			}
-			s.cut, s.etag, s.ranges, s.data = 0, c.etag, nil, append(slices.Clip(whole), data(c.grow)...)
+			s.cut, s.etag, s.ranges, s.data = 0, c.etag, nil,
+				append(slices.Clip(whole), data(c.grow)...)
 			n, err = Save(t.Context(), once(), server.URL+"/f"+c.query, file, c.opts...)
 			got, _ := os.ReadFile(file)
 			if err != nil || n != int64(len(s.data)) || !bytes.Equal(got, s.data) {
@@ -242,12 +244,14 @@ func TestSave_a_part_that_was_whole_is_asked_for_its_last_byte(t *testing.T) {
 			req, _ := http.NewRequest(http.MethodGet, server.URL, nil)
 			p, err := openPart(file, identity(req))
 			must(t, err)
-			must(t, p.begin(note{Total: 3000, ETag: `"a"`, From: addressOf(&http.Response{Request: req})}))
+			must(t, p.begin(note{Total: 3000, ETag: `"a"`,
+				From: addressOf(&http.Response{Request: req})}))
 			must(t, p.write(s.data))
 			p.close()
 			s.etag = etag
 			n, err := Save(t.Context(), once(), server.URL, file)
-			if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) || strings.Join(s.ranges, " ") != "bytes=2999-" {
+			if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) ||
+				strings.Join(s.ranges, " ") != "bytes=2999-" {
 				t.Errorf("%d, %v, asked for %v", n, err, s.ranges)
 			}
 		})
@@ -295,7 +299,8 @@ func TestSave_a_second_one_of_the_same_file_is_refused(t *testing.T) {
 	for _, c := range []struct{ url, file string }{
 		{server.URL, file}, {server.URL + "/other", file}, {server.URL, filepath.Join(dir, ".", "x", "..", "file")}, {server.URL, filepath.Join(dir, "link", "file")},
 	} {
-		if _, err := Save(t.Context(), once(), c.url, c.file); !errors.Is(err, ErrBusy) || !errors.Is(err, retry.ErrRejected) {
+		if _, err := Save(t.Context(), once(), c.url, c.file); !errors.Is(err, ErrBusy) ||
+			!errors.Is(err, retry.ErrRejected) {
 			t.Errorf("%s to %s: %v", c.url, c.file, err)
 		}
 	}
@@ -333,11 +338,13 @@ func TestSave_a_killed_process_leaves_its_part_and_no_lock(t *testing.T) {
 	defer server.Close()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
-	helper := exec.Command(os.Args[0], "-test.run=^TestSave_a_killed_process_leaves_its_part_and_no_lock$")
+	helper := exec.Command(os.Args[0],
+		"-test.run=^TestSave_a_killed_process_leaves_its_part_and_no_lock$")
 	helper.Env = append(os.Environ(), "HTTPX_TEST_SAVE="+server.URL, "HTTPX_TEST_FILE="+file)
 	must(t, helper.Start())
 	<-flood
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // until it has read some of it
+	// until it has read some of it
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		if left := parts(t, dir); len(left) == 1 {
 			if info, err := os.Stat(left[0]); err == nil && info.Size() > 16<<20 {
 				break
@@ -355,7 +362,8 @@ func TestSave_a_killed_process_leaves_its_part_and_no_lock(t *testing.T) {
 	must(t, helper.Process.Kill())
 	_ = helper.Wait()
 	n, err := Save(t.Context(), once(), server.URL, file)
-	if got, _ := os.ReadFile(file); err != nil || n != int64(len(whole)) || !bytes.Equal(got, whole) {
+	if got, _ := os.ReadFile(file); err != nil || n != int64(len(whole)) ||
+		!bytes.Equal(got, whole) {
 		t.Errorf("%d, %v", n, err)
 	}
 	if r, _ := ranges.Load().(string); r == "" {
@@ -423,7 +431,8 @@ func TestSave_encodings(t *testing.T) {
 			defer server.Close()
 			file := filepath.Join(t.TempDir(), c.file)
 			n, err := Save(t.Context(), once(), server.URL+c.path, file)
-			if got, _ := os.ReadFile(file); (err != nil) != c.fails || !c.fails && (n != int64(len(c.want)) || !bytes.Equal(got, c.want)) {
+			if got, _ := os.ReadFile(file); (err != nil) != c.fails ||
+				!c.fails && (n != int64(len(c.want)) || !bytes.Equal(got, c.want)) {
 				t.Errorf("%d, %v", n, err)
 			}
 			if accept != "identity" {
@@ -443,7 +452,8 @@ func TestSave_an_archive_goes_on_too(t *testing.T) {
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "x.gz")
 	n, err := Save(t.Context(), quick(), server.URL, file)
-	if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) || len(s.ranges) != 2 {
+	if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) ||
+		len(s.ranges) != 2 {
 		t.Errorf("%d, %v, asked for %q", n, err, s.ranges)
 	}
 }
@@ -470,7 +480,8 @@ func TestSave_errors(t *testing.T) {
 			if err == nil || c.is != nil && !errors.Is(err, c.is) {
 				t.Errorf("got %v", err)
 			}
-			if tooLong := new(http.MaxBytesError); c.name == "MaxBody" && !errors.As(err, &tooLong) {
+			if tooLong := new(http.MaxBytesError); c.name == "MaxBody" &&
+				!errors.As(err, &tooLong) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -502,7 +513,8 @@ func TestSave_a_captcha_between_keeps_the_part(t *testing.T) {
 	}
 	c := New(WithPolicy(policies.Constant(0, policies.Attempts(4))), RetryOn(captcha))
 	n, err := Save(t.Context(), c, server.URL, file)
-	if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) || strings.Join(s.ranges, " ") != " bytes=1000- bytes=1000- bytes=2000-" {
+	if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) ||
+		strings.Join(s.ranges, " ") != " bytes=1000- bytes=1000- bytes=2000-" {
 		t.Errorf("%d, %v, asked for %q", n, err, s.ranges)
 	}
 }
@@ -540,7 +552,8 @@ func TestSave_a_cancelled_one_keeps_its_part(t *testing.T) {
 	defer server.Close()
 	dir := t.TempDir()
 	n, err := Save(ctx, quick(), server.URL, filepath.Join(dir, "file"))
-	if !errors.Is(err, shutdown) || !errors.Is(err, context.Canceled) || n != 2000 || len(parts(t, dir)) != 1 {
+	if !errors.Is(err, shutdown) || !errors.Is(err, context.Canceled) || n != 2000 ||
+		len(parts(t, dir)) != 1 {
 		t.Errorf("%d, %v, %v", n, err, parts(t, dir))
 	}
 	n, err = Save(ctx, quick(), server.URL, filepath.Join(dir, "file"))

@@ -54,7 +54,8 @@ func TestARollingRestartLosesNothing(t *testing.T) {
 		servers := []string{"first", "second", "third"}
 		answers := map[string]int{}
 		tr := &http.Transport{DialContext: n.dial, Protocols: protocols(true)}
-		c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(policies.Constant(0)))
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
+			httpx.WithPolicy(policies.Constant(0)))
 		var wg sync.WaitGroup
 		now := serve(servers[0])
 		for i := range 20 {

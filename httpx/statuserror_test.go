@@ -16,7 +16,10 @@ import (
 
 func TestTheErrorHasWhatTheServerSaid(t *testing.T) {
 	const limit = 64 << 10
-	sees := httpx.RetryOn(func(r *http.Response) bool { b, _ := io.ReadAll(r.Body); return strings.Contains(string(b), "captcha") })
+	sees := httpx.RetryOn(func(r *http.Response) bool {
+		b, _ := io.ReadAll(r.Body)
+		return strings.Contains(string(b), "captcha")
+	})
 	for _, c := range []struct {
 		name      string
 		code      int
@@ -34,7 +37,8 @@ func TestTheErrorHasWhatTheServerSaid(t *testing.T) {
 		{"said to be long", 503, strings.Repeat("x", limit+100), limit + 100, nil, ""},
 	} {
 		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: c.code, ContentLength: c.announced, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(c.body))}, nil
+			return &http.Response{StatusCode: c.code, ContentLength: c.announced,
+				Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(c.body))}, nil
 		}), httpx.RaiseForStatus(true))
 		if c.opt != nil {
 			client = client.With(c.opt)
@@ -42,14 +46,17 @@ func TestTheErrorHasWhatTheServerSaid(t *testing.T) {
 		_, fetched := httpx.Fetch(t.Context(), client, "http://h/", httpx.Text)
 		_, got := client.Get(t.Context(), "http://h/")
 		_, inTime := client.Get(t.Context(), "http://h/", httpx.RaiseForStatus(false), httpx.WithPolicy(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
-			return errors.Join(next.Do(ctx), context.DeadlineExceeded) // where the response is not handed back
+			// where the response is not handed back
+			return errors.Join(next.Do(ctx), context.DeadlineExceeded)
 		})))
-		for how, err := range map[string]error{"Fetch": fetched, "Get": got, "a policy's own end": inTime} {
+		for how, err := range map[string]error{"Fetch": fetched, "Get": got,
+			"a policy's own end": inTime} {
 			var status *httpx.StatusError
 			if c.code < 500 && how == "a policy's own end" {
 				continue // an accepted response
 			}
-			if !errors.As(err, &status) || string(status.Body) != c.want || len(err.Error()) > 200 || c.want != "" && strings.Contains(err.Error(), c.want) {
+			if !errors.As(err, &status) || string(status.Body) != c.want ||
+				len(err.Error()) > 200 || c.want != "" && strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s, %s: %.200v", c.name, how, err)
 			}
 			if rejected := strings.Contains(err.Error(), "rejected by a predicate"); rejected != (c.code == 200) {
@@ -77,7 +84,8 @@ func TestTheErrorsBodyIsNotTakenFromTheResponse(t *testing.T) {
 	})
 	client := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), watch)))
 	resp, err := client.Get(t.Context(), newServer(t, codes(503)).URL)
-	if _, text := read(t, resp, err); text != "body" || len(seen) != 3 || !bytes.Equal(seen[0].Body, seen[2].Body) || string(seen[2].Body) != "body" {
+	if _, text := read(t, resp, err); text != "body" || len(seen) != 3 ||
+		!bytes.Equal(seen[0].Body, seen[2].Body) || string(seen[2].Body) != "body" {
 		t.Error(text, seen)
 	}
 }

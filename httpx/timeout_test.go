@@ -115,18 +115,25 @@ func TestWhatATimeoutSpans(t *testing.T) {
 				var resp *http.Response
 				var err error
 				if c.method == "" {
-					_, err = httpx.Fetch(b.Context(), client, "http://a.example"+c.path, httpx.Bytes)
+					_, err = httpx.Fetch(b.Context(), client, "http://a.example"+c.path,
+						httpx.Bytes)
 				} else {
-					req, _ := http.NewRequestWithContext(b.Context(), c.method, "http://a.example"+c.path, strings.NewReader("x"))
+					req, _ := http.NewRequestWithContext(b.Context(), c.method, "http://a.example"+
+						c.path, strings.NewReader("x"))
 					if resp, err = client.Do(req); err == nil {
 						err = c.read(b, resp)
 					}
 				}
 				var net interface{ Timeout() bool }
-				if late := err != nil && strings.Contains(err.Error(), "no more of the body for 30s"); late != (c.path == "/stall") {
+				if late := err != nil &&
+					strings.Contains(err.Error(),
+						"no more of the body for 30s"); late != (c.path == "/stall") {
 					b.Errorf("%v", err)
 				}
-				if !errors.Is(err, c.want) || c.want != nil && (errors.Is(err, context.Canceled) || !errors.As(err, &net) || !net.Timeout()) ||
+				if !errors.Is(err, c.want) ||
+					c.want != nil &&
+						(errors.Is(err, context.Canceled) || !errors.As(err, &net) ||
+							!net.Timeout()) ||
 					b.hits.Load() != c.hits || c.took > 0 && time.Since(start) != c.took {
 					b.Errorf("%v after %d requests in %v", err, b.hits.Load(), time.Since(start))
 				}
@@ -160,10 +167,12 @@ func TestAPostThatWasNeverSentIsRetriedAfterATimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork() // nobody accepts
 		tr := &http.Transport{DialContext: n.dial}
-		c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}), httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Second))))
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
+			httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Second))))
 		start := time.Now()
 		_, err := c.Post(t.Context(), inBubble, strings.NewReader("x"))
-		if !errors.Is(err, retry.ErrExhausted) || !errors.Is(err, policies.ErrTimeout) || time.Since(start) != 3*time.Second {
+		if !errors.Is(err, retry.ErrExhausted) || !errors.Is(err, policies.ErrTimeout) ||
+			time.Since(start) != 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		_ = n.Close() // net/http's dialling outlives the request
@@ -183,7 +192,8 @@ func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
 			if _, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/ok", first); err != nil {
 				b.Error(err)
 			}
-			synctest.Wait() // net/http hands a new HTTP/2 connection to others after the first response
+			// net/http hands a new HTTP/2 connection to others after the first response
+			synctest.Wait()
 		}
 		if n := b.dialled.Load(); n != 1 {
 			b.Errorf("%d connections", n)
@@ -212,7 +222,8 @@ func TestAPackedBodyIsClosedWhileItIsRead(t *testing.T) {
 			}
 		}
 	}, func(b *bubble) {
-		_, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text, httpx.RetryOn(httpx.Status(200)))
+		_, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text,
+			httpx.RetryOn(httpx.Status(200)))
 		if !errors.Is(err, retry.ErrExhausted) || b.hits.Load() != 3 {
 			b.Errorf("%v after %d", err, b.hits.Load())
 		}
@@ -228,7 +239,8 @@ func TestAPackedBodyThatNeverBegins(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}, func(b *bubble) {
-		for _, limit := range []httpx.Option{httpx.WithPolicy(policies.Constant(0)), httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Minute)))} {
+		for _, limit := range []httpx.Option{httpx.WithPolicy(policies.Constant(0)),
+			httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Minute)))} {
 			start := time.Now()
 			resp, err := b.Get(b.Context(), inBubble, limit)
 			if err != nil {
@@ -252,11 +264,13 @@ func TestABodyThatIsNotPackedAsItSays(t *testing.T) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := io.ReadAll(resp.Body); !errors.Is(err, gzip.ErrHeader) || resp.StatusCode != 503 || !resp.Uncompressed {
+		if _, err := io.ReadAll(resp.Body); !errors.Is(err, gzip.ErrHeader) ||
+			resp.StatusCode != 503 || !resp.Uncompressed {
 			b.Errorf("%d, %v", resp.StatusCode, err)
 		}
 		_ = resp.Body.Close()
-		for _, code := range []httpx.Option{httpx.RaiseForStatus(true), httpx.Header("Accept-Encoding", "gzip")} {
+		for _, code := range []httpx.Option{httpx.RaiseForStatus(true),
+			httpx.Header("Accept-Encoding", "gzip")} {
 			if _, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text, code, httpx.RetryOn(httpx.Status(200))); !errors.Is(err, retry.ErrExhausted) {
 				b.Error(err)
 			}

@@ -32,7 +32,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func over(rt http.RoundTripper, opts ...httpx.Option) *httpx.Client {
-	return httpx.New(append([]httpx.Option{httpx.WithClient(&http.Client{Transport: rt}), httpx.WithPolicy(policies.Constant(0))}, opts...)...)
+	return httpx.New(append([]httpx.Option{httpx.WithClient(&http.Client{Transport: rt}),
+		httpx.WithPolicy(policies.Constant(0))}, opts...)...)
 }
 
 func TestTransportErrors(t *testing.T) {
@@ -56,10 +57,15 @@ func TestTransportErrors(t *testing.T) {
 			want   int
 		}{{"GET", c.get}, {"POST", c.post}} {
 			calls := 0
-			client := over(roundTripper(func(*http.Request) (*http.Response, error) { calls++; return nil, c.err }))
+			client := over(roundTripper(func(*http.Request) (*http.Response, error) {
+				calls++
+				return nil, c.err
+			}))
 			req, _ := http.NewRequestWithContext(t.Context(), m.method, "http://h/", nil)
 			resp, err := client.Do(req)
-			if resp != nil || !errors.Is(err, c.err) && !errors.As(err, new(x509.UnknownAuthorityError)) || calls != m.want {
+			if resp != nil ||
+				!errors.Is(err, c.err) && !errors.As(err, new(x509.UnknownAuthorityError)) ||
+				calls != m.want {
 				t.Errorf("%s %v: %v after %d, want %d", m.method, c.err, err, calls, m.want)
 			}
 		}
@@ -92,14 +98,16 @@ func TestHTTP2AndTLS(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
-	c := httpx.New(httpx.WithClient(s.Client()), httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Minute))))
+	c := httpx.New(httpx.WithClient(s.Client()),
+		httpx.WithPolicy(retry.Chain(policies.Constant(0), policies.Timeout(time.Minute))))
 	resp, err := c.Put(t.Context(), s.URL, strings.NewReader("payload"))
 	if code, body := read(t, resp, err); code != 200 || body != "done" || hits.Load() != 3 {
 		t.Error(code, body, hits.Load())
 	}
 	// An unknown authority is final.
 	s.Config.ErrorLog = nil
-	if _, err := quick(t).Get(t.Context(), s.URL); err == nil || errors.Is(err, retry.ErrExhausted) {
+	if _, err := quick(t).Get(t.Context(), s.URL); err == nil ||
+		errors.Is(err, retry.ErrExhausted) {
 		t.Error(err)
 	}
 	// A stream that the server aborts is retried for a GET.
@@ -149,7 +157,8 @@ func TestUnderAReverseProxyAndOtherClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	_, _ = io.WriteString(conn,
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	br := bufio.NewReader(conn)
 	up, err := http.ReadResponse(br, nil)
 	if err != nil || up.StatusCode != 101 {
@@ -168,16 +177,21 @@ func TestTransportDoesNotChangeTheRequestAndIsNeverNilNil(t *testing.T) {
 	if resp, err := (&httpx.Transport{Policy: silent}).RoundTrip(req); resp != nil || err == nil {
 		t.Error(resp, err)
 	}
-	if fmt.Sprint(req.URL, req.Header, req.Method) != fmt.Sprint(before.URL, before.Header, before.Method) {
+	if fmt.Sprint(req.URL, req.Header, req.Method) != fmt.Sprint(before.URL, before.Header,
+		before.Method) {
 		t.Error("changed")
 	}
 }
 
 func TestEveryHopHasItsOwnHost(t *testing.T) {
 	var hosts []string
-	per := policies.Keyed(httpx.Host, func(host string) retry.Policy { hosts = append(hosts, host); return retry.Chain() })
+	per := policies.Keyed(httpx.Host, func(host string) retry.Policy {
+		hosts = append(hosts, host)
+		return retry.Chain()
+	})
 	c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
-		resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}
+		resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody,
+			Request: r}
 		if r.URL.Host == "A.example:80" {
 			if r.Header.Get("Authorization") == "" {
 				t.Error("no credentials at home")
@@ -198,8 +212,10 @@ func TestEveryHopHasItsOwnHost(t *testing.T) {
 func TestAlternatesAndEachAttempt(t *testing.T) {
 	var got []string
 	c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
-		got = append(got, r.URL.String()+" "+r.Header.Get("X-Attempt")+r.Header.Get("Authorization"))
-		return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		got = append(got, r.URL.String()+" "+
+			r.Header.Get("X-Attempt")+r.Header.Get("Authorization"))
+		return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody,
+			Request: r}, nil
 	}), httpx.Header("Authorization", " s"), httpx.Alternates("http://a/1", "http://b/2"), httpx.EachAttempt(func(n int, r *http.Request) error {
 		r.Header.Set("X-Attempt", fmt.Sprint(n))
 		return nil
@@ -211,7 +227,8 @@ func TestAlternatesAndEachAttempt(t *testing.T) {
 	}
 	boom := errors.New("boom")
 	got = nil
-	_, err = c.Get(t.Context(), "http://a/", httpx.EachAttempt(func(int, *http.Request) error { return boom }))
+	_, err = c.Get(t.Context(), "http://a/",
+		httpx.EachAttempt(func(int, *http.Request) error { return boom }))
 	if !errors.Is(err, boom) || len(got) != 0 {
 		t.Error(err, got)
 	}
@@ -227,7 +244,8 @@ func TestCookiesOfADroppedResponseAreSentWithTheNextAttempt(t *testing.T) {
 	jar, _ := cookiejar.New(nil)
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
-	resp, err := quick(t, httpx.WithClient(&http.Client{Jar: jar, Transport: tr})).Get(t.Context(), s.URL)
+	resp, err := quick(t, httpx.WithClient(&http.Client{Jar: jar, Transport: tr})).Get(t.Context(),
+		s.URL)
 	if code, _ := read(t, resp, err); code != 200 || s.hits.Load() != 2 {
 		t.Error(code, s.hits.Load())
 	}
@@ -242,7 +260,8 @@ func TestPredicatesMayReadTheBody(t *testing.T) {
 	s := newServer(t, func(n int, w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, map[bool]string{true: "captcha", false: "page"}[n == 1])
 	})
-	resp, err := quick(t, httpx.RetryOn(httpx.And(captcha, captcha)), httpx.RetryOn(captcha)).Get(t.Context(), s.URL)
+	resp, err := quick(t, httpx.RetryOn(httpx.And(captcha, captcha)),
+		httpx.RetryOn(captcha)).Get(t.Context(), s.URL)
 	if _, body := read(t, resp, err); body != "page" || s.hits.Load() != 2 {
 		t.Error(body, s.hits.Load())
 	}
@@ -255,7 +274,8 @@ func TestASlowRejectedBodyDoesNotHoldUpTheRetry(t *testing.T) {
 		c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
 			n++
 			pr, pw := io.Pipe()
-			resp := &http.Response{StatusCode: 503, ContentLength: -1, Header: http.Header{}, Request: r, Body: &counted{ReadCloser: pr, closed: &closed}}
+			resp := &http.Response{StatusCode: 503, ContentLength: -1, Header: http.Header{},
+				Request: r, Body: &counted{ReadCloser: pr, closed: &closed}}
 			go func() { // a slow drip: a byte each second
 				for range 5 {
 					time.Sleep(time.Second)
@@ -297,7 +317,9 @@ func TestTheDefaultGivesEachAttempt30Seconds(t *testing.T) {
 		start := time.Now()
 		_, err := c.Get(t.Context(), "http://h/")
 		took := time.Since(start)
-		if n != 3 || !errors.Is(err, policies.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || took < 90*time.Second || took > 91*time.Second {
+		if n != 3 || !errors.Is(err, policies.ErrTimeout) ||
+			!errors.Is(err, context.DeadlineExceeded) || took < 90*time.Second ||
+			took > 91*time.Second {
 			t.Error(n, err, took)
 		}
 	})
@@ -308,9 +330,11 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 		n := 0
 		c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
 			if n++; n == 1 {
-				return &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"7"}}, Body: http.NoBody, Request: r}, nil
+				return &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"7"}},
+					Body: http.NoBody, Request: r}, nil
 			}
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody,
+				Request: r}, nil
 		}))
 		start := time.Now()
 		resp, err := c.Get(t.Context(), "http://h/")
@@ -335,7 +359,10 @@ func TestMarks(t *testing.T) {
 		{"GET", "", 501, true, false, false, 0},
 	} {
 		var seen error
-		see := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { seen = next.Do(ctx); return seen })
+		see := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			seen = next.Do(ctx)
+			return seen
+		})
 		s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 			if c.after != "" {
 				w.Header().Set("Retry-After", c.after)
@@ -348,14 +375,18 @@ func TestMarks(t *testing.T) {
 		req, _ := http.NewRequestWithContext(t.Context(), c.method, s.URL, nil)
 		_, _ = quick(t, httpx.WithPolicy(see), httpx.RaiseForStatus(true)).Do(req)
 		wait, ok := retry.RetryAfter(seen)
-		if retry.IsPermanent(seen) != c.permanent || retry.IsNeutral(seen) != c.neutral || ok != c.hasAfter || wait != c.wait {
-			t.Errorf("%s %d: permanent %v, neutral %v, after %v %v", c.method, c.code, retry.IsPermanent(seen), retry.IsNeutral(seen), wait, ok)
+		if retry.IsPermanent(seen) != c.permanent || retry.IsNeutral(seen) != c.neutral ||
+			ok != c.hasAfter || wait != c.wait {
+			t.Errorf("%s %d: permanent %v, neutral %v, after %v %v", c.method, c.code,
+				retry.IsPermanent(seen), retry.IsNeutral(seen), wait, ok)
 		}
 	}
 }
 
 func TestQuotaIsReportedOnSuccessesToo(t *testing.T) {
-	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.Header().Set("RateLimit", `"d";r=3;t=5`) })
+	s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("RateLimit", `"d";r=3;t=5`)
+	})
 	var got retry.Quota
 	hear := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		start := time.Now()

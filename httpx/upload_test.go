@@ -57,9 +57,13 @@ func TestAnUploadThatFailsIsNotTheServersFailure(t *testing.T) {
 			spotless(t, site, func(b *bubble) {
 				guard := breaker.New("b", breaker.ConsecutiveFailures(9))
 				body := &stream{n: c.n, err: c.end}
-				req, _ := http.NewRequestWithContext(b.Context(), "PUT", "http://a.example"+c.path, body)
-				_, err := b.With(httpx.WithPolicy(retry.Chain(policies.Constant(0), guard)), httpx.RaiseForStatus(true)).Do(req)
-				if c.failed == 0 && !errors.Is(err, c.end) || err == nil || guard.Counts().Failures != c.failed || !body.closed.Load() || b.hits.Load() > 1 {
+				req, _ := http.NewRequestWithContext(b.Context(), "PUT", "http://a.example"+c.path,
+					body)
+				_, err := b.With(httpx.WithPolicy(retry.Chain(policies.Constant(0), guard)),
+					httpx.RaiseForStatus(true)).Do(req)
+				if c.failed == 0 && !errors.Is(err, c.end) || err == nil ||
+					guard.Counts().Failures != c.failed || !body.closed.Load() ||
+					b.hits.Load() > 1 {
 					b.Errorf("%v, the breaker counts %+v", err, guard.Counts())
 				}
 			})
@@ -210,7 +214,8 @@ func TestAStreamThatWasNotReadIsSentAgain(t *testing.T) {
 		if err == nil {
 			_ = resp.Body.Close()
 		}
-		if want := map[bool]int{false: 2, true: 1}[reads]; n != want || (err == nil) == reads || !body.closed.Load() || !reads && body.n != 0 {
+		if want := map[bool]int{false: 2, true: 1}[reads]; n != want || (err == nil) == reads ||
+			!body.closed.Load() || !reads && body.n != 0 {
 			t.Errorf("read %v: %d attempts, %v, closed %v", reads, n, err, body.closed.Load())
 		}
 	}
@@ -225,7 +230,8 @@ func TestWhyABodyIsNotSentAgainIsTold(t *testing.T) {
 			events = append(events, fmt.Sprint(e.Kind, ": ", e.Err))
 		}
 	})
-	sent, err := put(t, io.MultiReader(strings.NewReader("x")), []int{503}, httpx.WithPolicy(retry.Chain(observe, policies.Constant(0))))
+	sent, err := put(t, io.MultiReader(strings.NewReader("x")), []int{503},
+		httpx.WithPolicy(retry.Chain(observe, policies.Constant(0))))
 	want := []string{"give up: the body cannot be sent again without GetBody"}
 	if err != nil || len(sent) != 1 || !slices.Equal(events, want) {
 		t.Errorf("%q, %q, %v", sent, events, err)
@@ -242,10 +248,14 @@ func TestAReplayableBodysOwnErrorIsTheCallers(t *testing.T) {
 		guard := breaker.New("b", breaker.ConsecutiveFailures(1))
 		req, _ := http.NewRequestWithContext(b.Context(), "PUT", "http://a.example/ok", nil)
 		opened := 0
-		req.GetBody = func() (io.ReadCloser, error) { opened++; return &stream{n: 100, err: errBang}, nil }
+		req.GetBody = func() (io.ReadCloser, error) {
+			opened++
+			return &stream{n: 100, err: errBang}, nil
+		}
 		req.Body, req.ContentLength = &stream{n: 100, err: errBang}, 200
 		_, err := b.With(httpx.WithPolicy(retry.Chain(policies.Constant(0), guard))).Do(req)
-		if !errors.Is(err, errBang) || opened != 1 || guard.State() != breaker.Closed || guard.Counts().Successes+guard.Counts().Failures != 0 {
+		if !errors.Is(err, errBang) || opened != 1 || guard.State() != breaker.Closed ||
+			guard.Counts().Successes+guard.Counts().Failures != 0 {
 			b.Errorf("%v after %d, %+v", err, opened, guard.Counts())
 		}
 	})
@@ -266,9 +276,12 @@ func TestAFileThatWasCutBetweenAttemptsIsTheCallers(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		})
 		guard := breaker.New("b", breaker.ConsecutiveFailures(2))
-		resp, err := quick(t, httpx.WithPolicy(retry.Chain(policies.Constant(0), guard))).Put(t.Context(), s.URL, f)
-		if resp != nil || err == nil || !strings.Contains(err.Error(), "the request's body") || guard.State() != breaker.Closed || s.hits.Load() > 2 {
-			t.Errorf("cut to %d: %v, %v, %v after %d", size, resp, err, guard.State(), s.hits.Load())
+		resp, err := quick(t,
+			httpx.WithPolicy(retry.Chain(policies.Constant(0), guard))).Put(t.Context(), s.URL, f)
+		if resp != nil || err == nil || !strings.Contains(err.Error(), "the request's body") ||
+			guard.State() != breaker.Closed || s.hits.Load() > 2 {
+			t.Errorf("cut to %d: %v, %v, %v after %d", size, resp, err, guard.State(),
+				s.hits.Load())
 		}
 	}
 }

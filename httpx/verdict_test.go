@@ -22,7 +22,8 @@ import (
 )
 
 func answer(r *http.Request, code int, body io.ReadCloser) *http.Response {
-	return &http.Response{StatusCode: code, Header: http.Header{}, Body: body, ContentLength: -1, Request: r}
+	return &http.Response{StatusCode: code, Header: http.Header{}, Body: body, ContentLength: -1,
+		Request: r}
 }
 
 // What a breaker that counts the attempts is told.
@@ -71,7 +72,8 @@ func TestWhatABreakerIsTold(t *testing.T) {
 		{"lost", func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, "http://h/", text, nil, bad},
 	} {
 		b := breaker.New("b", breaker.ConsecutiveFailures(100))
-		_, err := httpx.Fetch(t.Context(), over(c.rt, append(c.opts, httpx.WithPolicy(b))...), c.url, c.decode)
+		_, err := httpx.Fetch(t.Context(), over(c.rt, append(c.opts, httpx.WithPolicy(b))...),
+			c.url, c.decode)
 		got := none
 		switch n := b.Counts(); {
 		case n.Failures > 0:
@@ -120,12 +122,15 @@ func TestARequestThatCannotBeSent(t *testing.T) {
 		bare := &http.Transport{DisableCompression: true} // or httpx makes a header to ask for gzip
 		for _, rt := range []http.RoundTripper{bare, roundTripper(bare.RoundTrip)} {
 			b := breaker.New("b", breaker.ConsecutiveFailures(1))
-			client := over(rt, httpx.WithPolicy(retry.Chain(policies.Constant(0, policies.HintCap(time.Second)), b)))
+			client := over(rt,
+				httpx.WithPolicy(retry.Chain(policies.Constant(0, policies.HintCap(time.Second)),
+					b)))
 			if c.hook != nil {
 				client = client.With(set(c.hook))
 			}
 			_, err := client.Get(t.Context(), c.url)
-			if !retry.IsPermanent(err) || !retry.IsNeutral(err) || !errors.Is(err, retry.ErrRejected) || errors.Is(err, retry.ErrConfig) ||
+			if !retry.IsPermanent(err) || !retry.IsNeutral(err) ||
+				!errors.Is(err, retry.ErrRejected) || errors.Is(err, retry.ErrConfig) ||
 				b.State() != breaker.Closed || b.Counts().Successes != c.good {
 				t.Errorf("%s, %T: %v, breaker %v %+v", c.name, rt, err, b.State(), b.Counts())
 			}
@@ -146,7 +151,8 @@ func TestARegisteredProtocolIsRetried(t *testing.T) {
 	tr.RegisterProtocol("mem", lost)
 	for _, rt := range []http.RoundTripper{tr, lost} {
 		n = 0
-		if _, err := over(rt).Get(t.Context(), "mem://a/"); !errors.Is(err, errBang) || !errors.Is(err, retry.ErrExhausted) || n != 3 {
+		if _, err := over(rt).Get(t.Context(), "mem://a/"); !errors.Is(err, errBang) ||
+			!errors.Is(err, retry.ErrExhausted) || n != 3 {
 			t.Errorf("%T: %v after %d", rt, err, n)
 		}
 	}
@@ -175,7 +181,9 @@ func TestAHookThatFailsIsNoProbeAndSpendsNoToken(t *testing.T) {
 		status = 200
 		fail.Store(true)
 		for range 5 {
-			if _, err := c.Get(t.Context(), "http://h/"); !errors.Is(err, errBang) || !strings.Contains(err.Error(), "not prepared (bang)") || !errors.Is(err, retry.ErrRejected) || b.State() != breaker.HalfOpen {
+			if _, err := c.Get(t.Context(), "http://h/"); !errors.Is(err, errBang) ||
+				!strings.Contains(err.Error(), "not prepared (bang)") ||
+				!errors.Is(err, retry.ErrRejected) || b.State() != breaker.HalfOpen {
 				t.Fatalf("%v, breaker %v", err, b.State())
 			}
 		}
@@ -188,7 +196,8 @@ func TestAHookThatFailsIsNoProbeAndSpendsNoToken(t *testing.T) {
 }
 
 func TestAHooksErrorIsFinalWhateverItsMarks(t *testing.T) {
-	for _, err := range []error{errBang, retry.After(errBang, time.Millisecond), retry.Permanent(errBang), retry.Neutral(errBang),
+	for _, err := range []error{errBang, retry.After(errBang, time.Millisecond),
+		retry.Permanent(errBang), retry.Neutral(errBang),
 		&retry.Rejection{Policy: "p", Reason: errBang, RetryAfter: time.Millisecond}} {
 		n := 0
 		c := quick(t, httpx.EachAttempt(func(int, *http.Request) error { n++; return err }))
@@ -232,7 +241,8 @@ func TestTheRequestsBodyIsClosedOnEveryWayOut(t *testing.T) {
 				_ = resp.Body.Close()
 			}
 		}()
-		for end := time.Now().Add(time.Second); !body.closed.Load() && time.Now().Before(end); { // net/http may close it a little later
+		// net/http may close it a little later
+		for end := time.Now().Add(time.Second); !body.closed.Load() && time.Now().Before(end); {
 			time.Sleep(time.Millisecond)
 		}
 		if !body.closed.Load() {
@@ -265,7 +275,9 @@ func (z *zeros) Read(p []byte) (int, error) {
 func TestABombIsAnErrorWithoutMaxBody(t *testing.T) {
 	const mib = 1 << 20
 	by := func(n int) httpx.Option {
-		return httpx.Decompress("x", func(r io.Reader) (io.Reader, error) { return &zeros{r: r, n: n}, nil })
+		return httpx.Decompress("x", func(r io.Reader) (io.Reader, error) {
+			return &zeros{r: r, n: n}, nil
+		})
 	}
 	var gzipped bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&gzipped, gzip.BestSpeed)
@@ -298,7 +310,8 @@ func TestABombIsAnErrorWithoutMaxBody(t *testing.T) {
 		}
 		n, err := httpx.Fetch(t.Context(), quick(t), s.URL, count, c.opts...)
 		var tooLarge *http.MaxBytesError
-		if c.want == 0 && (!errors.As(err, &tooLarge) || n > 65*mib) || c.want > 0 && (err != nil || n != c.want) || s.hits.Load() != 1 {
+		if c.want == 0 && (!errors.As(err, &tooLarge) || n > 65*mib) ||
+			c.want > 0 && (err != nil || n != c.want) || s.hits.Load() != 1 {
 			t.Errorf("%s: %d bytes, %v after %d", c.name, n, err, s.hits.Load())
 		}
 	}
@@ -327,7 +340,8 @@ func TestPredicatesReadWhatFetchUnpacks(t *testing.T) {
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL, nil)
 		_, err := httpx.FetchRequest(quick(t), req, httpx.Text, httpx.RetryOn(captcha))
 		if err != nil || s.hits.Load() != 2 || asked != "gzip" || len(req.Header) > 0 {
-			t.Errorf("%d: %v after %d, asked for %q, the request has %v", code, err, s.hits.Load(), asked, req.Header)
+			t.Errorf("%d: %v after %d, asked for %q, the request has %v", code, err, s.hits.Load(),
+				asked, req.Header)
 		}
 	}
 }
@@ -351,9 +365,15 @@ func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
 func TestABodyThatCannotBeSentAgainIsNoVerdict(t *testing.T) {
 	s := newServer(t, codes(503))
 	b := breaker.New("b", breaker.ConsecutiveFailures(9))
-	stubborn := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); return next.Do(ctx) })
-	_, err := quick(t, httpx.WithPolicy(retry.Chain(stubborn, b))).Put(t.Context(), s.URL, io.MultiReader(strings.NewReader("x")))
-	if n := b.Counts(); !errors.Is(err, retry.ErrRejected) || !strings.Contains(err.Error(), "GetBody") || n.Failures != 1 || n.Successes != 0 || s.hits.Load() != 1 {
+	stubborn := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		return next.Do(ctx)
+	})
+	_, err := quick(t, httpx.WithPolicy(retry.Chain(stubborn, b))).Put(t.Context(), s.URL,
+		io.MultiReader(strings.NewReader("x")))
+	if n := b.Counts(); !errors.Is(err, retry.ErrRejected) ||
+		!strings.Contains(err.Error(), "GetBody") || n.Failures != 1 || n.Successes != 0 ||
+		s.hits.Load() != 1 {
 		t.Errorf("%v, the breaker counts %+v after %d requests", err, n, s.hits.Load())
 	}
 }

@@ -56,7 +56,8 @@ func TestRetryAfterAndTheOwnBackOff(t *testing.T) {
 				return resp, nil
 			})
 			start := time.Now()
-			req, _ := http.NewRequestWithContext(t.Context(), c.method, "http://h/", strings.NewReader("x"))
+			req, _ := http.NewRequestWithContext(t.Context(), c.method, "http://h/",
+				strings.NewReader("x"))
 			resp, err := over(rt, httpx.WithPolicy(policies.Constant(own))).Do(req)
 			code, _ := read(t, resp, err)
 			got := time.Since(start)
@@ -64,7 +65,8 @@ func TestRetryAfterAndTheOwnBackOff(t *testing.T) {
 				got = no
 			}
 			if got != c.wait || (code == 200) != (n == 2) {
-				t.Errorf("%s %d, %q: %d after %v, want %v", c.method, c.code, c.field, code, got, c.wait)
+				t.Errorf("%s %d, %q: %d after %v, want %v", c.method, c.code, c.field, code, got,
+					c.wait)
 			}
 		})
 	}
@@ -117,7 +119,8 @@ func TestARedirectIsFollowedWhenItsWaitIsOver(t *testing.T) {
 					}
 				}
 				hops := map[bool]int{true: 2, false: 1}[c.err == nil]
-				if took := time.Since(start); took != c.wait || !errors.Is(err, c.err) || len(log) != hops {
+				if took := time.Since(start); took != c.wait || !errors.Is(err, c.err) ||
+					len(log) != hops {
 					t.Errorf("%s, Fetch %v: %v after %v and %q", c.name, fetch, err, took, log)
 				}
 			})

@@ -52,13 +52,17 @@ func TestLogsTellOfRetriesWithoutSecrets(t *testing.T) {
 		var log bytes.Buffer
 		lost := errors.New("lost")
 		c := over(roundTripper(func(r *http.Request) (*http.Response, error) { return nil, lost }),
-			httpx.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))))
-		req, _ := http.NewRequestWithContext(t.Context(), "", "http://user:hunter2@h/?token=hunter2", nil)
+			httpx.WithLogger(slog.New(slog.NewTextHandler(&log,
+				&slog.HandlerOptions{Level: level}))))
+		req, _ := http.NewRequestWithContext(t.Context(), "",
+			"http://user:hunter2@h/?token=hunter2", nil)
 		if _, err := c.Do(req); !errors.Is(err, lost) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-		if len(lines) < 3 || !strings.Contains(lines[len(lines)-1], "lost") && level == slog.LevelInfo || strings.Contains(log.String(), "hunter2") {
+		if len(lines) < 3 ||
+			!strings.Contains(lines[len(lines)-1], "lost") && level == slog.LevelInfo ||
+			strings.Contains(log.String(), "hunter2") {
 			t.Error(log.String())
 		}
 		for _, line := range lines {
@@ -99,10 +103,14 @@ func TestErrorsOfTheCallersCodeShowNoSecrets(t *testing.T) {
 					fmt.Fprintln(&seen, err)
 				}
 			}
-			client := over(roundTripper(func(r *http.Request) (*http.Response, error) { return answer(r, 503, http.NoBody), nil }),
-				httpx.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+			client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+				return answer(r, 503, http.NoBody), nil
+			}),
+				httpx.WithLogger(slog.New(slog.NewTextHandler(&log,
+					&slog.HandlerOptions{Level: slog.LevelDebug}))),
 				httpx.WithPolicy(retry.Chain(
-					policies.Constant(0, policies.OnRetry(func(_ context.Context, _ int, _ time.Duration, err error) { look(err) })),
+					policies.Constant(0,
+						policies.OnRetry(func(_ context.Context, _ int, _ time.Duration, err error) { look(err) })),
 					retry.Observe(func(_ context.Context, e retry.Event) { look(e.Err) }), c.inner)), httpx.RaiseForStatus(raise))
 			if c.hook != nil {
 				client = client.With(httpx.EachAttempt(c.hook))

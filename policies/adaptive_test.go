@@ -76,7 +76,8 @@ func TestAdaptiveOptions(t *testing.T) {
 		}
 		wantIs(t, err, retry.ErrConfig)
 		called := false
-		wantIs(t, retry.Run(t.Context(), a, func(context.Context) error { called = true; return nil }), retry.ErrConfig)
+		wantIs(t, retry.Run(t.Context(), a,
+			func(context.Context) error { called = true; return nil }), retry.ErrConfig)
 		if called {
 			t.Errorf("%s: the function ran", c.want)
 		}
@@ -109,7 +110,8 @@ func TestAdaptiveAtItsLimit(t *testing.T) {
 		for i := range 4 {
 			h.start(t.Context(), i, retry.Normal)
 		}
-		if got := a.String(); got != "adaptive catalog(limit 3, 3 in flight)" || a.InFlight() != 3 || a.Name() != "catalog" {
+		if got := a.String(); got != "adaptive catalog(limit 3, 3 in flight)" ||
+			a.InFlight() != 3 || a.Name() != "catalog" {
 			t.Error(got, a.InFlight(), a.Name())
 		}
 		err := h.errs[3]
@@ -126,13 +128,15 @@ func TestAdaptiveAtItsLimit(t *testing.T) {
 		a := policies.NewAdaptive()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		wantIs(t, retry.Run(ctx, a, func(context.Context) error { t.Error("called"); return nil }), context.Canceled)
+		wantIs(t, retry.Run(ctx, a, func(context.Context) error { t.Error("called"); return nil }),
+			context.Canceled)
 	})
 }
 
 func TestAdaptiveQueue(t *testing.T) {
 	bubble(t, "the higher first, in order of arrival, and a full queue sheds the lowest", func(t *testing.T) {
-		a := policies.NewAdaptive(policies.StartLimit(1), policies.Between(1, 1), policies.QueueOf(4))
+		a := policies.NewAdaptive(policies.StartLimit(1), policies.Between(1, 1),
+			policies.QueueOf(4))
 		h := newHold(a)
 		for i, p := range []retry.Priority{0, retry.Sheddable, 0, 50, 0} {
 			h.start(t.Context(), i, p)
@@ -175,7 +179,8 @@ func TestAdaptiveQueue(t *testing.T) {
 		}
 		wantIs(t, h.errs[4], policies.ErrFull)
 		h.end()
-		h = newHold(policies.NewAdaptive(policies.StartLimit(1), policies.QueueOf(5), policies.MaxWait(0)))
+		h = newHold(policies.NewAdaptive(policies.StartLimit(1), policies.QueueOf(5),
+			policies.MaxWait(0)))
 		h.start(t.Context(), 0, retry.Normal)
 		h.start(t.Context(), 1, retry.Normal)
 		wantIs(t, h.errs[1], policies.ErrFull)
@@ -189,7 +194,10 @@ func TestAdaptiveQueue(t *testing.T) {
 		all.Go(func() {
 			defer func() { _ = recover() }()
 			loud := retry.Observe(func(context.Context, retry.Event) { panic("observer") })
-			_ = retry.Run(t.Context(), retry.Chain(loud, a), func(context.Context) error { t.Error("called"); return nil })
+			_ = retry.Run(t.Context(), retry.Chain(loud, a), func(context.Context) error {
+				t.Error("called")
+				return nil
+			})
 		})
 		synctest.Wait()
 		h.end()
@@ -223,7 +231,10 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 		call := func(p retry.Priority, took time.Duration) {
 			ctx := retry.WithPriority(t.Context(), p)
 			all.Go(func() {
-				err := retry.Run(ctx, a, func(context.Context) error { time.Sleep(took); return nil })
+				err := retry.Run(ctx, a, func(context.Context) error {
+					time.Sleep(took)
+					return nil
+				})
 				if err != nil {
 					mu.Lock()
 					lost[p]++
@@ -231,7 +242,8 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 				}
 			})
 		}
-		for i := range 20_000 { // 20 s: 1000 sheddable calls a second, and 100 critical ones: 5 slots
+		// 20 s: 1000 sheddable calls a second, and 100 critical ones: 5 slots
+		for i := range 20_000 {
 			if i%10 == 0 {
 				call(retry.Critical, 50*ms)
 			}
@@ -240,7 +252,8 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 		}
 		all.Wait()
 		if lost[retry.Critical] > 0 || lost[retry.Sheddable] == 0 {
-			t.Errorf("lost %d of 2000 critical calls and %d of 20000 sheddable ones", lost[retry.Critical], lost[retry.Sheddable])
+			t.Errorf("lost %d of 2000 critical calls and %d of 20000 sheddable ones",
+				lost[retry.Critical], lost[retry.Sheddable])
 		}
 	})
 	bubble(t, "as many slots as the higher have needed lately, also if there are no more", func(t *testing.T) {
@@ -255,7 +268,8 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 				}
 			})
 		}
-		for i := range 10_000 { // 10 s: 1000 sheddable calls a second from the second one on, and 100 critical ones
+		// 10 s: 1000 sheddable calls a second from the second one on, and 100 critical ones
+		for i := range 10_000 {
 			if i%10 == 0 {
 				call(retry.Critical, &lost)
 			}
@@ -282,7 +296,8 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 		}
 		var all sync.WaitGroup
 		beyond, samples := 0, 0
-		for i := range 20_000 { // 20 s: 1000 critical calls a second, where 200 are done, and 100 sheddable ones
+		// 20 s: 1000 critical calls a second, where 200 are done, and 100 sheddable ones
+		for i := range 20_000 {
 			all.Go(func() { call(retry.Critical) })
 			if i%10 == 0 {
 				all.Go(func() { call(retry.Sheddable) })
@@ -359,7 +374,10 @@ func TestAdaptiveOutcomes(t *testing.T) {
 		}},
 		{"timeouts", falls, takes(20*ms, context.DeadlineExceeded)},
 		{"timeouts of this package", falls, func(ctx context.Context) error {
-			return retry.Run(ctx, policies.Timeout(20*ms), func(ctx context.Context) error { <-ctx.Done(); return errBoom })
+			return retry.Run(ctx, policies.Timeout(20*ms), func(ctx context.Context) error {
+				<-ctx.Done()
+				return errBoom
+			})
 		}},
 		{"a timeout of this package, bare", falls, takes(20*ms, policies.ErrTimeout)},
 		{"timeouts of the network", falls, takes(20*ms, os.ErrDeadlineExceeded)},
@@ -438,7 +456,10 @@ func TestAdaptiveOutcomes(t *testing.T) {
 		for range 15 {
 			all.Go(func() {
 				for range 100 {
-					_ = retry.Run(within(t, 20*ms), a, func(ctx context.Context) error { <-ctx.Done(); return errBoom })
+					_ = retry.Run(within(t, 20*ms), a, func(ctx context.Context) error {
+						<-ctx.Done()
+						return errBoom
+					})
 				}
 			})
 		}
@@ -486,7 +507,10 @@ func TestAdaptiveOutcomes(t *testing.T) {
 				for range 30 {
 					ctx, cancel := context.WithCancel(t.Context())
 					time.AfterFunc(200*ms, cancel)
-					_ = retry.Run(ctx, a, func(ctx context.Context) error { <-ctx.Done(); return errBoom })
+					_ = retry.Run(ctx, a, func(ctx context.Context) error {
+						<-ctx.Done()
+						return errBoom
+					})
 				}
 			})
 		}
@@ -571,7 +595,8 @@ func TestAdaptiveGivesSlotsBack(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			opts := []policies.Option{policies.StartLimit(1 + random.IntN(5))}
 			if random.IntN(2) == 0 {
-				opts = append(opts, policies.QueueOf(random.IntN(6)), policies.MaxWait(time.Duration(1+random.IntN(5))*ms))
+				opts = append(opts, policies.QueueOf(random.IntN(6)),
+					policies.MaxWait(time.Duration(1+random.IntN(5))*ms))
 			}
 			a := policies.NewAdaptive(opts...)
 			var all sync.WaitGroup
@@ -651,7 +676,8 @@ func TestAdaptiveNested(t *testing.T) {
 		})
 	})
 	bubble(t, "a call of another's is no nested one", func(t *testing.T) {
-		a, b := policies.NewAdaptive(policies.StartLimit(1)), policies.NewAdaptive(policies.StartLimit(1))
+		a, b := policies.NewAdaptive(policies.StartLimit(1)),
+			policies.NewAdaptive(policies.StartLimit(1))
 		err := retry.Run(t.Context(), a, func(ctx context.Context) error {
 			wantIs(t, retry.Run(t.Context(), a, succeed), policies.ErrFull)
 			return retry.Run(ctx, b, succeed)
@@ -672,7 +698,10 @@ func TestAdaptiveIdle(t *testing.T) {
 			}
 		}
 		want("fresh", true)
-		_ = retry.Run(t.Context(), a, func(context.Context) error { want("busy", false); return nil })
+		_ = retry.Run(t.Context(), a, func(context.Context) error {
+			want("busy", false)
+			return nil
+		})
 		drive(t, a, 5, time.Second, func(context.Context) error { time.Sleep(10 * ms); return nil })
 		want("learned", false)
 		time.Sleep(10*time.Minute - time.Second)
@@ -684,8 +713,12 @@ func TestAdaptiveIdle(t *testing.T) {
 
 func TestAdaptiveStats(t *testing.T) {
 	bubble(t, "limit, in_flight, waiting, baseline", func(t *testing.T) {
-		a := policies.NewAdaptive(policies.StartLimit(2), policies.Between(2, 2), policies.QueueOf(1))
-		drive(t, a, 1, 2*time.Second, func(context.Context) error { time.Sleep(10 * ms); return nil })
+		a := policies.NewAdaptive(policies.StartLimit(2), policies.Between(2, 2),
+			policies.QueueOf(1))
+		drive(t, a, 1, 2*time.Second, func(context.Context) error {
+			time.Sleep(10 * ms)
+			return nil
+		})
 		h := newHold(a)
 		for i := range 3 {
 			h.start(t.Context(), i, retry.Normal)
@@ -722,7 +755,10 @@ func TestAdaptiveTellsOfItsLimit(t *testing.T) {
 		for range 40 {
 			all.Go(func() {
 				for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-					_ = retry.Run(t.Context(), retry.Chain(p, a), func(context.Context) error { time.Sleep(20 * ms); return nil })
+					_ = retry.Run(t.Context(), retry.Chain(p, a), func(context.Context) error {
+						time.Sleep(20 * ms)
+						return nil
+					})
 					time.Sleep(ms)
 				}
 			})
@@ -793,7 +829,10 @@ func TestAdaptiveWhenTheClockJumps(t *testing.T) {
 	a := policies.NewAdaptive()
 	_ = retry.Run(t.Context(), a, succeed)
 	bubble(t, "it learns all the same", func(t *testing.T) {
-		drive(t, a, 5, 2*time.Second, func(context.Context) error { time.Sleep(20 * ms); return nil })
+		drive(t, a, 5, 2*time.Second, func(context.Context) error {
+			time.Sleep(20 * ms)
+			return nil
+		})
 		if got := drive(t, a, 30, 3*time.Second, func(context.Context) error { time.Sleep(20 * ms); return nil }); got <= 20 {
 			t.Errorf("limit %d", got)
 		}
@@ -805,7 +844,8 @@ func TestAdaptiveWhenTheClockJumps(t *testing.T) {
 
 func TestAdaptiveAllocatesNothing(t *testing.T) {
 	ctx := context.Background()
-	for name, p := range map[string]retry.Policy{"adaptive": policies.NewAdaptive(), "throttle": policies.NewThrottle()} {
+	for name, p := range map[string]retry.Policy{"adaptive": policies.NewAdaptive(),
+		"throttle": policies.NewThrottle()} {
 		if n := testing.AllocsPerRun(1000, func() { _ = p.Do(ctx, retry.Next{}) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}

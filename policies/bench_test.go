@@ -21,7 +21,8 @@ func (p *plain) Do(ctx context.Context, next retry.Next) error { return next.Do(
 func (p *plain) Idle() bool                                    { return p.idle }
 
 func BenchmarkSuccess(b *testing.B) {
-	keys := policies.Keyed(func(context.Context) string { return "a" }, func(string) retry.Policy { return &plain{} })
+	keys := policies.Keyed(func(context.Context) string { return "a" },
+		func(string) retry.Policy { return &plain{} })
 	for name, p := range map[string]retry.Policy{
 		"plain":       &plain{},
 		"exponential": policies.Exponential(),

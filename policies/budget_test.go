@@ -33,7 +33,8 @@ func TestBudgetRefusesWithoutSleeping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		b := policies.NewTokenBudget(1, 0.1)
-		wantIs(t, outcomes(errBoom).run(t.Context(), policies.Constant(time.Second, policies.WithBudget(b))), retry.ErrRejected, errBoom)
+		wantIs(t, outcomes(errBoom).run(t.Context(),
+			policies.Constant(time.Second, policies.WithBudget(b))), retry.ErrRejected, errBoom)
 		if time.Since(start) != 0 {
 			t.Errorf("returned after %v", time.Since(start))
 		}
@@ -60,7 +61,8 @@ func TestCostBudget(t *testing.T) {
 }
 
 func TestCostBudgetOfAnySize(t *testing.T) {
-	p := policies.Constant(0, policies.WithBudget(policies.NewCostBudget(math.MaxInt, 5, math.MaxInt)))
+	p := policies.Constant(0,
+		policies.WithBudget(policies.NewCostBudget(math.MaxInt, 5, math.MaxInt)))
 	_ = outcomes(nil).run(t.Context(), p)
 	if s := outcomes(errBoom, nil); s.run(t.Context(), p) != nil {
 		t.Errorf("%d calls: a success has emptied it", len(s.at))
@@ -79,17 +81,20 @@ func TestCostBudgetTakesLessForAThrottledRetry(t *testing.T) {
 		{"as said", []policies.Option{policies.ThrottledCost(50)}, retry.After(errBoom, 0), 10},
 		{"as said, a transient failure", []policies.Option{policies.ThrottledCost(50)}, errBoom, 35},
 	} {
-		p := policies.Constant(0, policies.Unlimited(), policies.WithBudget(policies.NewCostBudget(500, 14, 1, c.opts...)))
+		p := policies.Constant(0, policies.Unlimited(),
+			policies.WithBudget(policies.NewCostBudget(500, 14, 1, c.opts...)))
 		if s := outcomes(c.err); s.run(t.Context(), p) == nil || len(s.at)-1 != c.retries {
 			t.Errorf("%s: %d retries, want %d", c.name, len(s.at)-1, c.retries)
 		}
 	}
 	b := policies.NewCostBudget(20, 14, 1) // what comes back is what was paid
-	_ = outcomes(retry.After(errBoom, 0), nil).run(t.Context(), policies.Constant(0, policies.WithBudget(b)))
+	_ = outcomes(retry.After(errBoom, 0), nil).run(t.Context(),
+		policies.Constant(0, policies.WithBudget(b)))
 	if !b.Idle() {
 		t.Errorf("%v after a throttled retry that succeeded", b)
 	}
-	for _, b := range []*policies.Budget{policies.NewCostBudget(10, 5, 1, policies.ThrottledCost(11)), policies.NewTokenBudget(10, 1, policies.ThrottledCost(1))} {
+	for _, b := range []*policies.Budget{policies.NewCostBudget(10, 5, 1,
+		policies.ThrottledCost(11)), policies.NewTokenBudget(10, 1, policies.ThrottledCost(1))} {
 		if err := b.Validate(); err == nil {
 			t.Errorf("%v is fine", b)
 		}
@@ -119,7 +124,11 @@ func TestRatioBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := policies.NewRatioBudget(0.1, 0.2) // a reserve of 2 in 10 s
 		p := policies.Constant(0, policies.Unlimited(), policies.WithBudget(b))
-		retries := func() int { s := outcomes(errBoom); _ = s.run(t.Context(), p); return len(s.at) - 1 }
+		retries := func() int {
+			s := outcomes(errBoom)
+			_ = s.run(t.Context(), p)
+			return len(s.at) - 1
+		}
 		if n := retries(); n != 2 {
 			t.Errorf("%d retries on the reserve, want 2", n)
 		}

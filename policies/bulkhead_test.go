@@ -27,7 +27,11 @@ func TestBulkhead(t *testing.T) {
 				ctx = within(t, 5*ms) // leaves its place
 			}
 			all.Go(func() {
-				err := retry.Run(ctx, b, func(context.Context) error { time.Sleep(10 * ms); order = append(order, i); return nil })
+				err := retry.Run(ctx, b, func(context.Context) error {
+					time.Sleep(10 * ms)
+					order = append(order, i)
+					return nil
+				})
 				if (err != nil) != (i == 2) {
 					t.Errorf("call %d: %v", i, err)
 				}
@@ -107,15 +111,20 @@ func (e *enterings) want(order ...string) {
 }
 
 func TestBulkheadQueue(t *testing.T) {
-	low := func(t *testing.T) context.Context { return retry.WithPriority(t.Context(), retry.Sheddable) }
+	low := func(t *testing.T) context.Context {
+		return retry.WithPriority(t.Context(), retry.Sheddable)
+	}
 	normal := func(t *testing.T) context.Context { return t.Context() }
-	high := func(t *testing.T) context.Context { return retry.WithPriority(t.Context(), retry.Critical) }
+	high := func(t *testing.T) context.Context {
+		return retry.WithPriority(t.Context(), retry.Critical)
+	}
 	bubble(t, "higher priorities first, in order within one", func(t *testing.T) {
 		b, e := policies.NewBulkhead(1, 9), enterings{t: t}
 		for _, c := range []struct {
 			ctx  func(*testing.T) context.Context
 			name string
-		}{{normal, "first"}, {low, "l1"}, {normal, "n1"}, {high, "h1"}, {low, "l2"}, {high, "h2"}, {normal, "n2"}} {
+		}{{normal, "first"}, {low, "l1"}, {normal, "n1"}, {high, "h1"}, {low, "l2"}, {high,
+			"h2"}, {normal, "n2"}} {
 			e.call(c.ctx(t), c.name, b, ms)
 		}
 		e.want("first", "h1", "h2", "n1", "n2", "l1", "l2")
@@ -130,14 +139,16 @@ func TestBulkheadQueue(t *testing.T) {
 		wantIs(t, h.errs[5], policies.ErrFull)
 		h.start(t.Context(), 6, retry.Critical)
 		wantIs(t, h.errs[3], policies.ErrFull, retry.ErrRejected)
-		if err := h.errs[3]; err == nil || !strings.Contains(err.Error(), "a call of higher priority took its place") {
+		if err := h.errs[3]; err == nil ||
+			!strings.Contains(err.Error(), "a call of higher priority took its place") {
 			t.Error(err)
 		}
 		if b.Waiting() != 4 {
 			t.Errorf("%d wait", b.Waiting())
 		}
 		h.end()
-		if want := []int{0, 6, 2, 4, 1}; !slices.Equal(h.ran, want) || b.Running()+b.Waiting() != 0 {
+		if want := []int{0, 6, 2, 4, 1}; !slices.Equal(h.ran, want) ||
+			b.Running()+b.Waiting() != 0 {
 			t.Errorf("ran %v, want %v; then %v", h.ran, want, b)
 		}
 	})
@@ -147,11 +158,15 @@ func TestBulkheadQueue(t *testing.T) {
 		var all sync.WaitGroup
 		for i, want := range []time.Duration{5 * time.Second, 50 * ms} {
 			all.Go(func() {
-				err := retry.Run(t.Context(), b, func(context.Context) error { time.Sleep(5 * time.Second); return nil })
+				err := retry.Run(t.Context(), b, func(context.Context) error {
+					time.Sleep(5 * time.Second)
+					return nil
+				})
 				if (err != nil) != (i == 1) || time.Since(start) != want {
 					t.Errorf("call %d: %v after %v", i, err, time.Since(start))
 				}
-				if r, ok := retry.Rejected(err); ok && (r.Policy != "bulkhead catalog" || !errors.Is(err, policies.ErrFull)) {
+				if r, ok := retry.Rejected(err); ok &&
+					(r.Policy != "bulkhead catalog" || !errors.Is(err, policies.ErrFull)) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -177,7 +192,8 @@ func TestBulkheadQueue(t *testing.T) {
 		b := policies.NewBulkhead(3, 9)
 		err := retry.Run(t.Context(), b.N(4), succeed)
 		wantIs(t, err, policies.ErrFull, retry.ErrRejected)
-		if want := "bulkhead: full: 4 slots asked for, there are 3"; err.Error() != want || !retry.IsPermanent(err) {
+		if want := "bulkhead: full: 4 slots asked for, there are 3"; err.Error() != want ||
+			!retry.IsPermanent(err) {
 			t.Errorf("got %v, want %s, permanent %v", err, want, retry.IsPermanent(err))
 		}
 		wantIs(t, retry.Validate(b.N(0)), retry.ErrConfig)
@@ -268,7 +284,10 @@ func TestBulkheadNesting(t *testing.T) {
 			for range 4 {
 				all.Go(func() {
 					start := time.Now()
-					err := retry.Run(ctx, b, func(context.Context) error { time.Sleep(ms); return nil })
+					err := retry.Run(ctx, b, func(context.Context) error {
+						time.Sleep(ms)
+						return nil
+					})
 					switch {
 					case err == nil:
 						fine.Add(1)
@@ -319,7 +338,10 @@ func TestBulkheadNesting(t *testing.T) {
 			_ = retry.Run(t.Context(), b, func(ctx context.Context) error {
 				left = ctx
 				go func() {
-					_ = retry.Run(ctx, b, func(context.Context) error { time.Sleep(10 * ms); return nil })
+					_ = retry.Run(ctx, b, func(context.Context) error {
+						time.Sleep(10 * ms)
+						return nil
+					})
 				}()
 				time.Sleep(ms)
 				return nil
@@ -328,7 +350,8 @@ func TestBulkheadNesting(t *testing.T) {
 		time.Sleep(5 * ms)
 		wantIs(t, retry.Run(t.Context(), b, succeed), policies.ErrFull)
 		time.Sleep(6 * ms)
-		if err := retry.Run(left, b, succeed); err != nil || !b.Idle() { // a context of a call that is over is like any other
+		// a context of a call that is over is like any other
+		if err := retry.Run(left, b, succeed); err != nil || !b.Idle() {
 			t.Errorf("%v, %v", err, b)
 		}
 	})
@@ -368,7 +391,10 @@ func TestBulkheadNesting(t *testing.T) {
 			all.Go(func() {
 				_ = retry.Run(t.Context(), b, func(ctx context.Context) error {
 					time.Sleep(ms)
-					return retry.Run(ctx, b, func(context.Context) error { order = append(order, name); return nil })
+					return retry.Run(ctx, b, func(context.Context) error {
+						order = append(order, name)
+						return nil
+					})
 				})
 			})
 			synctest.Wait()
@@ -420,7 +446,10 @@ func TestBulkheadSurvivesForeignPanics(t *testing.T) {
 		bubble(t, name, func(t *testing.T) {
 			b := policies.NewBulkhead(1, c.queue)
 			go func() {
-				_ = retry.Run(t.Context(), b, func(context.Context) error { time.Sleep(ms); return nil })
+				_ = retry.Run(t.Context(), b, func(context.Context) error {
+					time.Sleep(ms)
+					return nil
+				})
 			}()
 			synctest.Wait()
 			func() {
@@ -450,7 +479,8 @@ func TestBulkheadBooksBalance(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(round), 1))
 			slots := 1 + rng.IntN(4)
-			b := policies.NewBulkhead(slots, rng.IntN(6), policies.MaxWait(time.Duration(rng.IntN(8))*ms))
+			b := policies.NewBulkhead(slots, rng.IntN(6),
+				policies.MaxWait(time.Duration(rng.IntN(8))*ms))
 			var used, most atomic.Int32
 			var one func(ctx context.Context, rng *rand.Rand, deep int)
 			one = func(ctx context.Context, rng *rand.Rand, deep int) {
@@ -487,7 +517,10 @@ func TestBulkheadBooksBalance(t *testing.T) {
 			var all sync.WaitGroup
 			for range 20 {
 				in := rand.New(rand.NewPCG(rng.Uint64(), 3))
-				all.Go(func() { time.Sleep(time.Duration(in.IntN(20)) * ms); one(t.Context(), in, 0) })
+				all.Go(func() {
+					time.Sleep(time.Duration(in.IntN(20)) * ms)
+					one(t.Context(), in, 0)
+				})
 			}
 			all.Wait()
 			if int(most.Load()) > slots || b.Running() != 0 || b.Waiting() != 0 {
@@ -499,7 +532,9 @@ func TestBulkheadBooksBalance(t *testing.T) {
 
 func TestZeroBulkheadAnswers(t *testing.T) {
 	for _, b := range []*policies.Bulkhead{nil, {}} {
-		if b.Running()+b.Waiting() != 0 || b.Name() != "" || b.String() != "bulkhead(misconfigured)" || b.SetSlots(1) == nil || !b.Idle() || len(b.Stats()) == 0 {
+		if b.Running()+b.Waiting() != 0 || b.Name() != "" ||
+			b.String() != "bulkhead(misconfigured)" || b.SetSlots(1) == nil || !b.Idle() ||
+			len(b.Stats()) == 0 {
 			t.Errorf("%v", b)
 		}
 		wantIs(t, retry.Run(t.Context(), b, succeed), retry.ErrConfig)

@@ -14,7 +14,10 @@ import (
 func TestNestedLoops(t *testing.T) {
 	three := func(opts ...policies.Option) retry.Policy { return policies.Constant(0, opts...) }
 	calls := func(ps ...retry.Policy) (n int, err error) {
-		_, err = retry.Do(t.Context(), retry.Chain(ps...), func(context.Context) (int, error) { n++; return n, errBoom })
+		_, err = retry.Do(t.Context(), retry.Chain(ps...), func(context.Context) (int, error) {
+			n++
+			return n, errBoom
+		})
 		return n, err
 	}
 	for _, c := range []struct {
@@ -63,7 +66,10 @@ func TestMaxCallsOverConcurrentLoops(t *testing.T) {
 			var leaf atomic.Int64
 			err := retry.Run(t.Context(), outer, func(ctx context.Context) error {
 				return together(10, func() error {
-					return retry.Run(ctx, c.inner, func(context.Context) error { leaf.Add(1); return errBoom })
+					return retry.Run(ctx, c.inner, func(context.Context) error {
+						leaf.Add(1)
+						return errBoom
+					})
 				})
 			})
 			wantIs(t, err, retry.ErrExhausted, errBoom)
@@ -89,11 +95,15 @@ func TestMaxCallsOverConcurrentRefusals(t *testing.T) {
 		}))
 		_ = retry.Run(t.Context(), outer, func(ctx context.Context) error {
 			_ = together(10, func() error {
-				return retry.Run(ctx, inner, func(context.Context) error { leaf.Add(1); return errBoom })
+				return retry.Run(ctx, inner, func(context.Context) error {
+					leaf.Add(1)
+					return errBoom
+				})
 			})
 			return errBoom
 		})
-		if n := leaf.Load(); n > most || n < most-10 { // the last of them may have met a call that was about to be given back
+		// the last of them may have met a call that was about to be given back
+		if n := leaf.Load(); n > most || n < most-10 {
 			t.Fatalf("%d calls at the leaf, want %d", n, most)
 		}
 	}

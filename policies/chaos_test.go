@@ -35,7 +35,8 @@ func TestChaosOptions(t *testing.T) {
 		if err := retry.Validate(p); err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}
-		wantIs(t, retry.Run(t.Context(), p, func(context.Context) error { t.Error("called"); return nil }), retry.ErrConfig)
+		wantIs(t, retry.Run(t.Context(), p,
+			func(context.Context) error { t.Error("called"); return nil }), retry.ErrConfig)
 	}
 }
 
@@ -87,7 +88,8 @@ func TestChaos(t *testing.T) {
 		}
 	})
 	t.Run("0 never, 1 always, with the error given and without a call", func(t *testing.T) {
-		p := policies.Chaos(1, policies.Enabled(enabled), policies.Fault(0, errBoom), policies.Latency(0, time.Hour), policies.Hang(0))
+		p := policies.Chaos(1, policies.Enabled(enabled), policies.Fault(0, errBoom),
+			policies.Latency(0, time.Hour), policies.Hang(0))
 		if n := count(struck(t, p, 1000)); n != 0 {
 			t.Errorf("%d", n)
 		}
@@ -100,14 +102,16 @@ func TestChaos(t *testing.T) {
 		}
 	})
 	t.Run("several draw for themselves", func(t *testing.T) {
-		p := policies.Chaos(3, policies.Enabled(enabled), policies.Fault(0.5, errBoom), policies.Fault(0.5, errBoom))
+		p := policies.Chaos(3, policies.Enabled(enabled), policies.Fault(0.5, errBoom),
+			policies.Fault(0.5, errBoom))
 		if n := count(struck(t, p, 4000)); n < 2850 || n > 3150 {
 			t.Errorf("%d of 4000, want 3000", n)
 		}
 	})
 	t.Run("calls for which it is off are not counted", func(t *testing.T) {
 		on := true
-		p := policies.Chaos(7, policies.Fault(0.1, errBoom), policies.Enabled(func(context.Context) bool { return on }))
+		p := policies.Chaos(7, policies.Fault(0.1, errBoom),
+			policies.Enabled(func(context.Context) bool { return on }))
 		first := struck(t, p, 500)
 		on = false
 		if n := count(struck(t, p, 500)); n != 0 {
@@ -162,7 +166,8 @@ func TestChaos(t *testing.T) {
 					continue
 				}
 				told++
-				if e.Policy != "chaos" || e.Wait != c.wait || e.Took != c.took || !errors.Is(e.Err, c.err) {
+				if e.Policy != "chaos" || e.Wait != c.wait || e.Took != c.took ||
+					!errors.Is(e.Err, c.err) {
 					t.Errorf("%v: %+v", p, e)
 				}
 			}
@@ -174,19 +179,22 @@ func TestChaos(t *testing.T) {
 	t.Run("leaves a call alone whose context has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		p := policies.Chaos(1, policies.Enabled(func(context.Context) bool { t.Error("asked"); return true }), policies.Fault(1, errBoom))
+		p := policies.Chaos(1,
+			policies.Enabled(func(context.Context) bool { t.Error("asked"); return true }), policies.Fault(1, errBoom))
 		wantIs(t, p.Do(ctx, retry.Next{}), context.Canceled)
 		if !p.(interface{ Idle() bool }).Idle() {
 			t.Error("a container would keep it for ever")
 		}
 	})
 	t.Run("Lint warns of it", func(t *testing.T) {
-		if got := retry.Lint(retry.Chain(policies.Exponential(), fault(1))); len(got) != 1 || got[0].Rule != "chaos" {
+		if got := retry.Lint(retry.Chain(policies.Exponential(), fault(1))); len(got) != 1 ||
+			got[0].Rule != "chaos" {
 			t.Errorf("%v", got)
 		}
 	})
 	t.Run("says what it does", func(t *testing.T) {
-		p := policies.Chaos(1, policies.Enabled(enabled), policies.Fault(0.05, errBoom), policies.Latency(0.1, 200*ms), policies.Hang(0.001))
+		p := policies.Chaos(1, policies.Enabled(enabled), policies.Fault(0.05, errBoom),
+			policies.Latency(0.1, 200*ms), policies.Hang(0.001))
 		if got := retry.Describe(p); got != "chaos(fault 5 %, latency 200ms 10 %, hang 0.1 %)" {
 			t.Error(got)
 		}

@@ -57,7 +57,9 @@ func TestClassifyTellsThatItFoundNoStatus(t *testing.T) {
 		{"a rejection", []policies.Rule{onUnavailable}, &retry.Rejection{Policy: "p", Reason: errOpen}, false, 1},
 	} {
 		n := 0
-		err := retry.Run(t.Context(), retry.Chain(policies.Constant(0), policies.Classify(c.rules...)), func(context.Context) error { n++; return c.err })
+		err := retry.Run(t.Context(),
+			retry.Chain(policies.Constant(0),
+				policies.Classify(c.rules...)), func(context.Context) error { n++; return c.err })
 		if noted := strings.Contains(fmt.Sprint(err), note); noted != c.noted || n != c.calls {
 			t.Errorf("%s: %d calls, want %d: %v", c.name, n, c.calls, err)
 		}
@@ -90,11 +92,15 @@ func TestClassifyMistakes(t *testing.T) {
 // The rules for a database: a serialization failure is retried and nobody's fault, a lost
 // connection is retried and the database's fault, a unique violation is an answer.
 func TestClassifySQLStates(t *testing.T) {
-	p := policies.Classify(policies.Neutral(policies.SQLState("40001")), policies.Final(policies.SQLState("23505")))
+	p := policies.Classify(policies.Neutral(policies.SQLState("40001")),
+		policies.Final(policies.SQLState("23505")))
 	for err, want := range map[error]retry.Verdict{
-		sqlState("40001"): {Neutral: true}, errBoom: {}, sqlState("23505"): {Permanent: true, Neutral: true},
+		sqlState("40001"): {Neutral: true}, errBoom: {}, sqlState("23505"): {Permanent: true,
+			Neutral: true},
 	} {
-		got := retry.VerdictOf(retry.Run(t.Context(), p, func(context.Context) error { return err }))
+		got := retry.VerdictOf(retry.Run(t.Context(), p, func(context.Context) error {
+			return err
+		}))
 		if got != want {
 			t.Errorf("%v: %+v, want %+v", err, got, want)
 		}
@@ -156,7 +162,9 @@ func TestClassify(t *testing.T) {
 		{"else spares rejections", []policies.Rule{policies.Else(policies.Final)}, &retry.Rejection{Reason: errOpen}, none},
 		{"configuration", []policies.Rule{policies.Final(policies.Is(retry.ErrConfig))}, retry.ConfigErrorf("x", "bad"), none},
 	} {
-		err := retry.Run(t.Context(), policies.Classify(c.rules...), func(context.Context) error { return c.err })
+		err := retry.Run(t.Context(), policies.Classify(c.rules...), func(context.Context) error {
+			return c.err
+		})
 		if got := (marks{retry.IsPermanent(err), retry.IsNeutral(err)}); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
@@ -186,7 +194,8 @@ func TestClassifyTheEndOfTheContext(t *testing.T) {
 	} {
 		bubble(t, name, func(t *testing.T) {
 			n := 0
-			err := retry.Run(within(t, c.within), retry.Chain(c.around, policies.Classify(c.rule)), func(ctx context.Context) error { n++; return c.call(ctx) })
+			err := retry.Run(within(t, c.within), retry.Chain(c.around, policies.Classify(c.rule)),
+				func(ctx context.Context) error { n++; return c.call(ctx) })
 			if n != c.calls || err == nil {
 				t.Errorf("%d calls, want %d: %v", n, c.calls, err)
 			}

@@ -81,7 +81,8 @@ func TestCoalesce(t *testing.T) {
 			all.Wait()
 			synctest.Wait()
 			if s.calls.Load() != c.calls || s.ended.Load() != c.ended {
-				t.Errorf("%d calls, %d ended; want %d, %d", s.calls.Load(), s.ended.Load(), c.calls, c.ended)
+				t.Errorf("%d calls, %d ended; want %d, %d", s.calls.Load(), s.ended.Load(), c.calls,
+					c.ended)
 			}
 		})
 	}
@@ -117,7 +118,11 @@ func TestCoalesce(t *testing.T) {
 	})
 	for name, end := range map[string]func(){"a panic reaches all": func() { panic("bang") }, "Goexit reaches all": runtime.Goexit} {
 		bubble(t, name, func(t *testing.T) {
-			asked := policies.Coalesce(keyIn, func(context.Context) (int, error) { time.Sleep(ms); end(); return 0, nil })
+			asked := policies.Coalesce(keyIn, func(context.Context) (int, error) {
+				time.Sleep(ms)
+				end()
+				return 0, nil
+			})
 			var all sync.WaitGroup
 			for range 3 {
 				all.Go(func() {

@@ -21,14 +21,17 @@ func deaf(d time.Duration, v int, err error) func(context.Context) (int, error) 
 func TestDetach(t *testing.T) {
 	bubble(t, "returns what the call returns in time", func(t *testing.T) {
 		for _, want := range []error{nil, errBoom} {
-			if v, err := policies.Detach(deaf(ms, 7, want), nil)(within(t, time.Second)); v != 7 || err != want {
+			if v, err := policies.Detach(deaf(ms, 7, want), nil)(within(t, time.Second)); v != 7 ||
+				err != want {
 				t.Errorf("got %d, %v", v, err)
 			}
 		}
 	})
 	bubble(t, "returns in time from a callee that knows no context, and that is a failure", func(t *testing.T) {
 		var discarded []int
-		detached := policies.Detach(deaf(time.Minute, 7, nil), func(v int) { discarded = append(discarded, v) })
+		detached := policies.Detach(deaf(time.Minute, 7, nil), func(v int) {
+			discarded = append(discarded, v)
+		})
 		start := time.Now()
 		v, err := retry.Do(t.Context(), policies.Timeout(100*ms), detached)
 		wantIs(t, err, policies.ErrTimeout, context.DeadlineExceeded)
@@ -52,7 +55,8 @@ func TestDetach(t *testing.T) {
 		time.Sleep(time.Hour)
 	})
 	bubble(t, "leaves only so many behind", func(t *testing.T) {
-		detached := policies.Detach(deaf(time.Minute, 7, nil), nil, policies.MaxDetached(2), policies.Named("driver"))
+		detached := policies.Detach(deaf(time.Minute, 7, nil), nil, policies.MaxDetached(2),
+			policies.Named("driver"))
 		for range 2 {
 			_, err := detached(within(t, ms))
 			wantIs(t, err, context.DeadlineExceeded)
@@ -69,7 +73,8 @@ func TestDetach(t *testing.T) {
 	})
 	bubble(t, "the last moment", func(t *testing.T) {
 		var kept, discarded atomic.Int32
-		detached := policies.Detach(deaf(ms, 7, nil), func(int) { discarded.Add(1) }, policies.MaxDetached(1))
+		detached := policies.Detach(deaf(ms, 7, nil), func(int) { discarded.Add(1) },
+			policies.MaxDetached(1))
 		for range 100 {
 			if v, err := detached(within(t, ms)); err == nil && v == 7 {
 				kept.Add(1)
@@ -84,7 +89,8 @@ func TestDetach(t *testing.T) {
 	})
 	t.Run("a panic and Goexit reach the caller", func(t *testing.T) {
 		if v, _ := abruptly(func() {
-			_, _ = policies.Detach(func(context.Context) (int, error) { panic("bang") }, nil)(t.Context())
+			_, _ = policies.Detach(func(context.Context) (int, error) { panic("bang") },
+				nil)(t.Context())
 		}); v != "bang" {
 			t.Errorf("recovered %v", v)
 		}
@@ -105,7 +111,8 @@ func TestDetach(t *testing.T) {
 		"policies.Failover: no calls: must be at least 1":     policies.Failover[int](),
 		"policies.Failover: call 2: must not be nil":          policies.Failover(deaf(0, 0, nil), nil),
 	} {
-		if _, err := f(t.Context()); err == nil || err.Error() != want || !errors.Is(err, retry.ErrConfig) {
+		if _, err := f(t.Context()); err == nil || err.Error() != want ||
+			!errors.Is(err, retry.ErrConfig) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

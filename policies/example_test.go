@@ -38,7 +38,8 @@ func ExampleKeys_All() {
 		func(name string) retry.Policy { return breaker.New(name, breaker.ConsecutiveFailures(1)) },
 	)
 	guard := retry.Chain(policies.Timeout(time.Second), breakers)
-	for name, answer := range map[string]error{"up.example": nil, "down.example": errors.New("connection refused")} {
+	for name, answer := range map[string]error{"up.example": nil,
+		"down.example": errors.New("connection refused")} {
 		ctx := context.WithValue(context.Background(), host{}, name)
 		_ = retry.Run(ctx, guard, func(context.Context) error { return answer })
 	}
@@ -53,7 +54,10 @@ func ExampleKeys_All() {
 func ExampleOutermostOnly() {
 	calls := 0
 	guard := retry.Chain(policies.Constant(0), policies.Constant(0, policies.OutermostOnly()))
-	_ = retry.Run(context.Background(), guard, func(context.Context) error { calls++; return errors.New("down") })
+	_ = retry.Run(context.Background(), guard, func(context.Context) error {
+		calls++
+		return errors.New("down")
+	})
 	fmt.Println(calls, "calls")
 	// Output: 3 calls
 }
@@ -61,7 +65,9 @@ func ExampleOutermostOnly() {
 // Each replica has its own breaker. If one fails or is refused, the next is asked at once.
 func ExampleFailover() {
 	replica := func(name string, err error) func(context.Context) (string, error) {
-		return retry.Wrap(breaker.New(name), func(context.Context) (string, error) { return "from " + name, err })
+		return retry.Wrap(breaker.New(name), func(context.Context) (string, error) {
+			return "from " + name, err
+		})
 	}
 	read := policies.Failover(replica("a", errors.New("connection refused")), replica("b", nil))
 	answer, err := read(context.Background())
@@ -101,7 +107,8 @@ func ExampleClassify() {
 	verdicts := policies.Classify(
 		policies.Neutral(policies.SQLState("40001")), // serialization: again, and nobody's fault
 		policies.Final(policies.SQLState("23505")),   // unique violation: an answer
-		policies.Fatal(policies.SQLState("28")),      // invalid authorization: the database's, and final
+		// invalid authorization: the database's, and final
+		policies.Fatal(policies.SQLState("28")),
 	)
 	fmt.Println(retry.Describe(retry.Chain(policies.Constant(0), breaker.New("db"), verdicts)))
 	// Output: constant(3 attempts, 0s) -> breaker db(closed) -> classify(3 rules)

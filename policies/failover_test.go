@@ -33,10 +33,14 @@ func TestFailover(t *testing.T) {
 			asked, start := 0, time.Now()
 			var calls []func(context.Context) (int, error)
 			for i, err := range c.callees {
-				calls = append(calls, func(context.Context) (int, error) { asked++; return i + 1, err })
+				calls = append(calls, func(context.Context) (int, error) {
+					asked++
+					return i + 1, err
+				})
 			}
 			v, err := policies.Failover(calls...)(t.Context())
-			if v != c.asked || asked != c.asked || (err == nil) != (c.is == nil) || time.Since(start) != 0 {
+			if v != c.asked || asked != c.asked || (err == nil) != (c.is == nil) ||
+				time.Since(start) != 0 {
 				t.Errorf("value %d after %d calls, want %d: %v", v, asked, c.asked, err)
 			}
 			wantIs(t, err, c.is...)
@@ -70,7 +74,8 @@ func TestFailoverSpeaksForOne(t *testing.T) {
 		}
 		_, err := policies.Failover(calls...)(t.Context())
 		got := retry.VerdictOf(err)
-		if r := got.Rejection; (r != nil) != c.want.Refused || r != nil && r.RetryAfter != c.want.After {
+		if r := got.Rejection; (r != nil) != c.want.Refused ||
+			r != nil && r.RetryAfter != c.want.After {
 			t.Errorf("%s: rejection %v", c.name, r)
 		}
 		if got.Rejection = nil; got != c.want {
@@ -89,7 +94,8 @@ func TestFailoverEndsWithItsContext(t *testing.T) {
 	if v != 7 || asked != 1 {
 		t.Errorf("%d calls: %d, %v", asked, v, err)
 	}
-	if _, err = policies.Failover(call, call)(ctx); asked != 1 || !errors.Is(err, context.Canceled) {
+	if _, err = policies.Failover(call, call)(ctx); asked != 1 ||
+		!errors.Is(err, context.Canceled) {
 		t.Errorf("%d calls: %v", asked, err)
 	}
 }

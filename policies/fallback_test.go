@@ -13,7 +13,10 @@ func TestFallback(t *testing.T) {
 		return func(context.Context) (int, error) { return 1, err }
 	}
 	instead := func(err error) func(context.Context, error) (int, error) {
-		return func(_ context.Context, cause error) (int, error) { wantIs(t, cause, errBoom); return 2, err }
+		return func(_ context.Context, cause error) (int, error) {
+			wantIs(t, cause, errBoom)
+			return 2, err
+		}
 	}
 	if v, err := policies.Fallback(call(nil), instead(nil))(t.Context()); v != 1 || err != nil {
 		t.Errorf("%d, %v", v, err)

@@ -40,11 +40,14 @@ func TestHedge(t *testing.T) {
 		call, n, cut := slow(time.Hour, 5*ms)
 		var discarded []int
 		start := time.Now()
-		v, err := policies.Hedge(call, 10*ms, 3, func(v int) { discarded = append(discarded, v) })(t.Context())
+		v, err := policies.Hedge(call, 10*ms, 3,
+			func(v int) { discarded = append(discarded, v) })(t.Context())
 		took := time.Since(start)
 		synctest.Wait()
-		if v != 2 || err != nil || took != 15*ms || *n != 2 || *cut != 1 || len(discarded) != 1 || discarded[0] != 1 {
-			t.Errorf("%d, %v in %v; %d calls, %d cut, discarded %v", v, err, took, *n, *cut, discarded)
+		if v != 2 || err != nil || took != 15*ms || *n != 2 || *cut != 1 || len(discarded) != 1 ||
+			discarded[0] != 1 {
+			t.Errorf("%d, %v in %v; %d calls, %d cut, discarded %v", v, err, took, *n, *cut,
+				discarded)
 		}
 	})
 	bubble(t, "max counts all calls", func(t *testing.T) {
@@ -111,7 +114,8 @@ func TestHedge(t *testing.T) {
 	bubble(t, "a hedge is told when it is made, and waits for nothing", func(t *testing.T) {
 		var rec retry.Record
 		call, _, _ := slow(time.Second, 0)
-		_, _ = retry.Do(t.Context(), retry.Chain(retry.Observe(rec.Add)), policies.Hedge(call, 50*ms, 2, nil))
+		_, _ = retry.Do(t.Context(), retry.Chain(retry.Observe(rec.Add)),
+			policies.Hedge(call, 50*ms, 2, nil))
 		if got, want := rec.String(), "hedge: retry: no answer in 50ms: one more call beside"; !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwithout %q", got, want)
 		}
@@ -155,7 +159,8 @@ func TestHedgeDiscardsEachLosingValueOnce(t *testing.T) {
 			var fate [most + 1]atomic.Int32 // how often each value was returned or discarded
 			v, err := policies.Hedge(func(context.Context) (int, error) {
 				n := int(made.Add(1))
-				time.Sleep(10*ms - time.Duration(n-1)*ms) // all of them end after 10 ms, whatever their contexts say
+				// all of them end after 10 ms, whatever their contexts say
+				time.Sleep(10*ms - time.Duration(n-1)*ms)
 				return n, nil
 			}, ms, most, func(v int) { fate[v].Add(1) })(t.Context())
 			if err != nil {
@@ -239,7 +244,8 @@ func TestHedgeSettlesWhatHasArrivedTogether(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			slices.Sort(discarded)
-			if want := map[string]any{"panic": "bang"}[name]; returned != (name == "success") || recovered != want {
+			if want := map[string]any{"panic": "bang"}[name]; returned != (name == "success") ||
+				recovered != want {
 				t.Errorf("returned %v, recovered %v", returned, recovered)
 			}
 			if !slices.Equal(discarded, c.want) {

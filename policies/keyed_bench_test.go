@@ -26,7 +26,9 @@ func BenchmarkKeyed(b *testing.B) {
 		benchmarkKeyed(b, func(n int) string { return "host-" + strconv.Itoa(n) + ".example:443" })
 	})
 	b.Run("long string", func(b *testing.B) {
-		benchmarkKeyed(b, func(n int) string { return "/catalogue.v1.Catalogue/GetItem-" + strconv.Itoa(n) })
+		benchmarkKeyed(b, func(n int) string {
+			return "/catalogue.v1.Catalogue/GetItem-" + strconv.Itoa(n)
+		})
 	})
 	b.Run("uint64", func(b *testing.B) {
 		benchmarkKeyed(b, func(n int) uint64 { return uint64(n) * 0x9e3779b97f4a7c15 })
@@ -77,7 +79,8 @@ func benchmarkKeyed[K comparable](b *testing.B, name func(int) K) {
 		runtime.KeepAlive(sum)
 	})
 	b.Run("hot", func(b *testing.B) {
-		hot := policies.Keyed(func(context.Context) K { return asked[0] }, func(K) retry.Policy { return one })
+		hot := policies.Keyed(func(context.Context) K { return asked[0] },
+			func(K) retry.Policy { return one })
 		for i := range n {
 			_ = hot.For(name(i)).Do(ctx, next)
 		}

@@ -68,7 +68,8 @@ func TestKeyed(t *testing.T) {
 		for _, k := range []string{"!1", "!2"} {
 			_ = retry.Run(t.Context(), keys.For(k), succeed)
 		}
-		wantIs(t, retry.Run(t.Context(), keys.For("c"), succeed), policies.ErrKeys, retry.ErrRejected)
+		wantIs(t, retry.Run(t.Context(), keys.For("c"), succeed), policies.ErrKeys,
+			retry.ErrRejected)
 		if err := retry.Run(t.Context(), keys.For("!1"), succeed); err != nil || keys.Len() != 2 {
 			t.Errorf("%v, %d keys", err, keys.Len())
 		}
@@ -83,7 +84,9 @@ func TestKeyed(t *testing.T) {
 			t.Error(err)
 		}
 		silent := policies.Keyed(keyIn, func(string) retry.Policy {
-			return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+			return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				return next.Do(ctx)
+			})
 		}, policies.MaxKeys(1))
 		_ = retry.Run(t.Context(), silent.For("a"), succeed)
 		wantIs(t, retry.Run(t.Context(), silent.For("b"), succeed), policies.ErrKeys)
@@ -174,7 +177,8 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 						call() // a hit takes no lock
 						return true
 					}
-					all.Go(call) // it does not find the key, and waits for the sweep with a new policy
+					// it does not find the key, and waits for the sweep with a new policy
+					all.Go(call)
 					<-second
 				}
 				return questions < 2
@@ -183,8 +187,10 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 			policies.Sweep(keys)
 			all.Wait()
 			call()
-			if keys.Len() != 1 || first.calls.Load() != 3 || made != from { // who waits for the sweep has made a policy in vain
-				t.Errorf("%d keys, %d calls under the first policy, %d policies", keys.Len(), first.calls.Load(), made)
+			// who waits for the sweep has made a policy in vain
+			if keys.Len() != 1 || first.calls.Load() != 3 || made != from {
+				t.Errorf("%d keys, %d calls under the first policy, %d policies", keys.Len(),
+					first.calls.Load(), made)
 			}
 		})
 	}
@@ -231,8 +237,10 @@ func TestKeyedIdleMayPanic(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := use("bug"); err != nil || made != 1000-known || keys.Len() != 1000 || !keys.Idle() {
-				t.Errorf("%v; %d made, %d keys were known, %d are, idle %v", err, made, known, keys.Len(), keys.Idle())
+			if err := use("bug"); err != nil || made != 1000-known || keys.Len() != 1000 ||
+				!keys.Idle() {
+				t.Errorf("%v; %d made, %d keys were known, %d are, idle %v", err, made, known,
+					keys.Len(), keys.Idle())
 			}
 			policies.Sweep(keys)
 			policies.Sweep(keys)
@@ -247,7 +255,8 @@ func TestKeyedIdleMayPanic(t *testing.T) {
 // where the key is then.
 func TestKeyedMovesKeysInUse(t *testing.T) {
 	made := 0
-	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { made++; return &plain{idle: true} })
+	keys := policies.Keyed(func(context.Context) int { return 0 },
+		func(int) retry.Policy { made++; return &plain{idle: true} })
 	var in func(int) error
 	in = func(key int) error {
 		return retry.Run(t.Context(), keys.For(key), func(context.Context) error {
@@ -280,9 +289,11 @@ func TestKeyedMovesKeysInUse(t *testing.T) {
 
 // A key may move just when it has been found.
 func TestKeyedMovesAKeyThatWasFound(t *testing.T) {
-	for name, at := range map[string]int{"to leave the first call": 1, "to enter the second": 2, "to leave the second": 3} {
+	for name, at := range map[string]int{"to leave the first call": 1, "to enter the second": 2,
+		"to leave the second": 3} {
 		t.Run(name, func(t *testing.T) {
-			keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return &plain{idle: true} })
+			keys := policies.Keyed(func(context.Context) int { return 0 },
+				func(int) retry.Policy { return &plain{idle: true} })
 			found := 0
 			policies.WhenFound(keys, func() {
 				if found++; found != at {
@@ -340,7 +351,10 @@ func TestKeyedNeverHasTwoPoliciesOfAKey(t *testing.T) {
 	for g := range 100 {
 		all.Go(func() {
 			for i := range 100 {
-				_ = retry.Run(t.Context(), keys.For((g*31+i*i)%names), func(context.Context) error { runtime.Gosched(); return nil })
+				_ = retry.Run(t.Context(), keys.For((g*31+i*i)%names), func(context.Context) error {
+					runtime.Gosched()
+					return nil
+				})
 			}
 		})
 	}
@@ -356,7 +370,10 @@ func TestKeyedNeverHasTwoPoliciesOfAKey(t *testing.T) {
 
 func TestKeyedYieldsAllKeys(t *testing.T) {
 	made := map[string]retry.Policy{}
-	keys := policies.Keyed(nil, func(k string) retry.Policy { made[k] = &plain{idle: true}; return made[k] })
+	keys := policies.Keyed(nil, func(k string) retry.Policy {
+		made[k] = &plain{idle: true}
+		return made[k]
+	})
 	want := []string{"", "a", strings.Repeat("long", 20)}
 	for i := range 1000 {
 		want = append(want, "k"+strconv.Itoa(i))
@@ -406,7 +423,8 @@ func TestKeyedYieldsAllKeys(t *testing.T) {
 }
 
 func TestKeyedYieldsBesideCalls(t *testing.T) {
-	keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(100))
+	keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} },
+		policies.MaxKeys(100))
 	var all sync.WaitGroup
 	for g := range 4 {
 		all.Go(func() {
@@ -430,7 +448,8 @@ func TestKeyedYieldsBesideCalls(t *testing.T) {
 func TestKeyedWithoutAKeyFunction(t *testing.T) {
 	create := func(string) retry.Policy { return &plain{} }
 	keys := policies.Keyed(nil, create)
-	if err := retry.Run(t.Context(), keys.For("a"), succeed); err != nil || retry.Validate(keys.For("a")) != nil {
+	if err := retry.Run(t.Context(), keys.For("a"), succeed); err != nil ||
+		retry.Validate(keys.For("a")) != nil {
 		t.Errorf("For: %v", err)
 	}
 	for want, p := range map[string]retry.Policy{
@@ -456,7 +475,8 @@ func TestKeyedWithoutAKeyFunction(t *testing.T) {
 
 func TestKeyedSearchesAgainWhenTheClockWentBack(t *testing.T) {
 	idle := false
-	keys := policies.Keyed(nil, func(k int) retry.Policy { return &asked{idle: func() bool { return idle && k == 0 }} }, policies.MaxKeys(2000))
+	keys := policies.Keyed(nil,
+		func(k int) retry.Policy { return &asked{idle: func() bool { return idle && k == 0 }} }, policies.MaxKeys(2000))
 	for i := range 2001 { // the last one finds no room
 		_ = retry.Run(t.Context(), keys.For(i), succeed)
 	}
@@ -474,7 +494,8 @@ func TestKeyedFindsTheRoomThatManyIdleKeysMake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Second)
 		idle := false
-		keys := policies.Keyed(nil, func(int) retry.Policy { return &asked{idle: func() bool { return idle }} }, policies.MaxKeys(2000))
+		keys := policies.Keyed(nil,
+			func(int) retry.Policy { return &asked{idle: func() bool { return idle }} }, policies.MaxKeys(2000))
 		for i := range 2000 {
 			_ = retry.Run(t.Context(), keys.For(i), succeed)
 		}
@@ -494,7 +515,8 @@ func TestKeyedFindsTheRoomThatManyIdleKeysMake(t *testing.T) {
 
 func TestKeyedTellsTextsApart(t *testing.T) {
 	long := strings.Repeat("x", 22)
-	texts := []string{"", "\x00", "a", "a\x00", long, long + "y", long + "\x00", long + "yy", long + "yz", long + long}
+	texts := []string{"", "\x00", "a", "a\x00", long, long + "y", long + "\x00", long + "yy", long +
+		"yz", long + long}
 	keys := policies.Keyed(keyIn, func(string) retry.Policy { return &plain{} })
 	for range 2 {
 		for _, k := range texts {
@@ -507,8 +529,10 @@ func TestKeyedTellsTextsApart(t *testing.T) {
 }
 
 func TestKeyedTellsFloatsApart(t *testing.T) {
-	floats := policies.Keyed(func(context.Context) float64 { return 0 }, func(float64) retry.Policy { return &plain{} })
-	for _, k := range []float64{0, math.Copysign(0, -1), math.NaN(), math.NaN()} { // a NaN is never found again
+	floats := policies.Keyed(func(context.Context) float64 { return 0 },
+		func(float64) retry.Policy { return &plain{} })
+	// a NaN is never found again
+	for _, k := range []float64{0, math.Copysign(0, -1), math.NaN(), math.NaN()} {
 		if err := retry.Run(t.Context(), floats.For(k), succeed); err != nil {
 			t.Error(err)
 		}
@@ -522,7 +546,8 @@ func TestKeyedTellsFloatsApart(t *testing.T) {
 // every call through.
 func TestKeyedServesAKeyInUseUnderAFloodOfNewOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(1000))
+		keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} },
+			policies.MaxKeys(1000))
 		var flood sync.WaitGroup
 		var refused atomic.Int32
 		for g := range 3000 {
@@ -557,7 +582,8 @@ func TestKeyedWaitsForRoomNoLongerThanItsContext(t *testing.T) {
 		}, policies.MaxKeys(1))
 		_ = retry.Run(t.Context(), keys.For(0), succeed)
 		var all sync.WaitGroup
-		all.Go(func() { _ = retry.Run(t.Context(), keys.For(1), succeed) }) // asks whether 0 is idle
+		// asks whether 0 is idle
+		all.Go(func() { _ = retry.Run(t.Context(), keys.For(1), succeed) })
 		synctest.Wait()
 		if !begun {
 			t.Fatal("nobody makes room")
@@ -574,7 +600,8 @@ func TestKeyedWaitsForRoomNoLongerThanItsContext(t *testing.T) {
 }
 
 func TestKeyedShowsItsKeys(t *testing.T) {
-	keys := policies.Keyed(keyIn, func(string) retry.Policy { return policies.NewBulkhead(1, 0) }, policies.Named("hosts"))
+	keys := policies.Keyed(keyIn, func(string) retry.Policy { return policies.NewBulkhead(1, 0) },
+		policies.Named("hosts"))
 	_ = retry.Run(t.Context(), keys.For("a"), succeed)
 	p, ok := keys.Get("a")
 	if b, is := p.(*policies.Bulkhead); !ok || !is || !b.Idle() {
@@ -584,11 +611,15 @@ func TestKeyedShowsItsKeys(t *testing.T) {
 		t.Errorf("got %v, %v: looking makes no key", p, ok)
 	}
 	var paths []string
-	retry.Walk(retry.Chain(policies.Constant(0), keys), func(path string, _ retry.Policy) bool { paths = append(paths, path); return true })
+	retry.Walk(retry.Chain(policies.Constant(0), keys), func(path string, _ retry.Policy) bool {
+		paths = append(paths, path)
+		return true
+	})
 	if want := []string{"constant", "keyed hosts", "keyed hosts/a"}; !slices.Equal(paths, want) {
 		t.Errorf("walked %q, want %q", paths, want)
 	}
-	for p, want := range map[retry.Policy]string{keys: "keyed hosts(1 keys)", keys.For("a"): "keyed hosts(key a)", keys.For("b"): "keyed hosts(key b)"} {
+	for p, want := range map[retry.Policy]string{keys: "keyed hosts(1 keys)",
+		keys.For("a"): "keyed hosts(key a)", keys.For("b"): "keyed hosts(key b)"} {
 		if got := retry.Describe(p); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
@@ -604,7 +635,9 @@ func TestKeyedShowsItsKeys(t *testing.T) {
 
 func TestZeroKeysAnswer(t *testing.T) {
 	for _, k := range []*policies.Keys[string]{nil, {}, policies.Keyed[string](nil, nil), policies.Keyed(keyIn, func(string) retry.Policy { return nil }, policies.MaxKeys(0))} {
-		if _, ok := k.Get("a"); ok || k.Len() != 0 || k.Name() != "" || !k.Idle() || k.String() != "keyed(misconfigured)" || k.For("a").(fmt.Stringer).String() != "keyed(misconfigured)" {
+		if _, ok := k.Get("a"); ok || k.Len() != 0 || k.Name() != "" || !k.Idle() ||
+			k.String() != "keyed(misconfigured)" ||
+			k.For("a").(fmt.Stringer).String() != "keyed(misconfigured)" {
 			t.Errorf("%v", k)
 		}
 		for range k.All() {
@@ -630,7 +663,8 @@ func TestReportStaysWithItsKey(t *testing.T) {
 		})
 	}
 	var outside, inside bool
-	keys := policies.Keyed(func(context.Context) string { return "a" }, func(string) retry.Policy { return hears(&inside) })
+	keys := policies.Keyed(func(context.Context) string { return "a" },
+		func(string) retry.Policy { return hears(&inside) })
 	for name, p := range map[string]retry.Policy{"by the context": keys, "by hand": keys.For("b")} {
 		err := retry.Run(t.Context(), retry.Chain(hears(&outside), p), func(ctx context.Context) error {
 			retry.Report(ctx, retry.Quota{Limit: 10, Reset: time.Minute})

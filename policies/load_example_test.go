@@ -29,7 +29,8 @@ func ExampleNewAdaptive() {
 
 // Batch jobs are shed before people wait.
 func ExampleNewAdaptive_priorities() {
-	limit := policies.NewAdaptive(policies.Named("catalog"), policies.QueueOf(100), policies.MaxWait(50*time.Millisecond))
+	limit := policies.NewAdaptive(policies.Named("catalog"), policies.QueueOf(100),
+		policies.MaxWait(50*time.Millisecond))
 
 	batch := retry.WithPriority(context.Background(), retry.Sheddable)
 	err := retry.Run(batch, limit, func(context.Context) error { return nil })

@@ -131,7 +131,8 @@ func TestLoopOutcomes(t *testing.T) {
 				t.Errorf("got %v, want %v as it is", err, c.as)
 			}
 			wantIs(t, err, c.is...)
-			if e, ok := errors.AsType[*retry.Error](err); ok && (e.Attempts != c.calls || e.Last == nil) {
+			if e, ok := errors.AsType[*retry.Error](err); ok &&
+				(e.Attempts != c.calls || e.Last == nil) {
 				t.Errorf("%+v", e)
 			}
 		})
@@ -146,7 +147,8 @@ func TestLoopTellsOfRetries(t *testing.T) {
 				told = append(told, fmt.Sprint(who, attempt, wait, err))
 			})
 		}
-		_ = outcomes(errBoom).run(within(t, time.Second), policies.Delays([]time.Duration{ms, time.Minute}, tell("a"), tell("b")))
+		_ = outcomes(errBoom).run(within(t, time.Second),
+			policies.Delays([]time.Duration{ms, time.Minute}, tell("a"), tell("b")))
 		if want := []string{"a1 1ms boom", "b1 1ms boom"}; !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q: the wait that does not fit is not told", told, want)
 		}
@@ -166,7 +168,8 @@ func TestLoopTellsWhichAttemptItWaitsAfter(t *testing.T) {
 		bubble(t, tc.name, func(t *testing.T) {
 			var told []string
 			watch := retry.Observe(func(_ context.Context, e retry.Event) {
-				if e.Kind == retry.KindWait || e.Kind == retry.KindRetry || e.Kind == retry.KindGiveUp {
+				if e.Kind == retry.KindWait || e.Kind == retry.KindRetry ||
+					e.Kind == retry.KindGiveUp {
 					told = append(told, fmt.Sprint(e.Kind, " ", e.Attempt, " ", e.Wait))
 					if e.Depth != tc.depth || e.Policy != "constant" {
 						t.Errorf("%v at depth %d by %s", e.Kind, e.Depth, e.Policy)
@@ -174,8 +177,11 @@ func TestLoopTellsWhichAttemptItWaitsAfter(t *testing.T) {
 				}
 			})
 			s := outcomes(refused, errBoom, errBoom, refused, errBoom)
-			_ = s.run(t.Context(), retry.Chain(watch, tc.around, policies.Constant(ms, policies.Patience(time.Second))))
-			want := []string{"wait 1 2ms", "retry 1 1ms", "wait 1 1ms", "retry 2 1ms", "wait 2 1ms", "wait 3 2ms", "give up 3 0s"}
+			_ = s.run(t.Context(),
+				retry.Chain(watch, tc.around,
+					policies.Constant(ms, policies.Patience(time.Second))))
+			want := []string{"wait 1 2ms", "retry 1 1ms", "wait 1 1ms", "retry 2 1ms", "wait 2 1ms",
+				"wait 3 2ms", "give up 3 0s"}
 			if !slices.Equal(told, want) {
 				t.Errorf("told %q, want %q", told, want)
 			}
@@ -185,12 +191,15 @@ func TestLoopTellsWhichAttemptItWaitsAfter(t *testing.T) {
 
 // again makes nothing but the n-th attempt of a loop.
 func again(n int) retry.Policy {
-	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Try(ctx, n) })
+	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Try(ctx, n)
+	})
 }
 
 func TestLoopHeedsHints(t *testing.T) {
 	bubble(t, "a lower bound", func(t *testing.T) {
-		s := outcomes(retry.After(errBoom, 2*time.Second), retry.After(errBoom, 0), retry.After(errBoom, 10*ms), nil)
+		s := outcomes(retry.After(errBoom, 2*time.Second), retry.After(errBoom, 0),
+			retry.After(errBoom, 10*ms), nil)
 		if err := s.run(t.Context(), policies.Constant(100*ms, policies.Attempts(4))); err != nil {
 			t.Error(err)
 		}
@@ -217,7 +226,8 @@ func TestLoopHeedsHints(t *testing.T) {
 		bubble(t, name, func(t *testing.T) {
 			for range 200 {
 				s := outcomes(retry.After(errBoom, 950*ms), nil)
-				if err := s.run(within(t, c.within), policies.Exponential(c.opt)); err != nil || s.at[1] < 950*ms {
+				if err := s.run(within(t, c.within), policies.Exponential(c.opt)); err != nil ||
+					s.at[1] < 950*ms {
 					t.Fatalf("called at %v: %v", s.at, err)
 				}
 			}
@@ -283,7 +293,8 @@ func TestLoopFailsFastOnRejections(t *testing.T) {
 				}
 			default:
 				wantIs(t, err, errOpen, retry.ErrRejected, errBoom)
-				if e := wantError(t, err); e.Attempts != c.attempts || e.Last != errBoom || e.Wait != 0 {
+				if e := wantError(t, err); e.Attempts != c.attempts || e.Last != errBoom ||
+					e.Wait != 0 {
 					t.Errorf("%#v", e)
 				}
 			}
@@ -333,7 +344,8 @@ func TestLoopWithPatience(t *testing.T) {
 func TestLoopWaitsForRejections(t *testing.T) {
 	bubble(t, "unknown time beside a failure's hint", func(t *testing.T) {
 		s := outcomes(retry.After(errBoom, time.Second))
-		inner := policies.Constant(0, policies.Attempts(5), policies.WithBudget(policies.NewCostBudget(1, 1, 1)))
+		inner := policies.Constant(0, policies.Attempts(5),
+			policies.WithBudget(policies.NewCostBudget(1, 1, 1)))
 		err := s.run(t.Context(), retry.Chain(policies.Constant(0, policies.Attempts(4)), inner))
 		wantIs(t, err, policies.ErrBudget, errBoom)
 		s.wantAt(t, 0, 1000)
@@ -356,18 +368,21 @@ func TestLoopWaitsForRejections(t *testing.T) {
 		})
 	}
 	bubble(t, "a time that would be waited for but for the deadline", func(t *testing.T) {
-		err := outcomes(errBoom, refuse(time.Minute)).run(within(t, time.Second), policies.Constant(0, policies.Patience(time.Hour)))
+		err := outcomes(errBoom, refuse(time.Minute)).run(within(t, time.Second),
+			policies.Constant(0, policies.Patience(time.Hour)))
 		wantIs(t, err, errOpen, errBoom, context.DeadlineExceeded)
 		if e := wantError(t, err); e.Wait != time.Minute {
 			t.Errorf("wait %v", e.Wait)
 		}
 		p := retry.Chain(policies.Timeout(time.Second), policies.Constant(time.Minute))
-		wantIs(t, outcomes(refuse(time.Minute)).run(t.Context(), p), errOpen, context.DeadlineExceeded, policies.ErrTimeout)
+		wantIs(t, outcomes(refuse(time.Minute)).run(t.Context(), p), errOpen,
+			context.DeadlineExceeded, policies.ErrTimeout)
 	})
 	bubble(t, "cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(ms, cancel)
-		wantIs(t, outcomes(refuse(time.Second)).run(ctx, policies.Constant(time.Second)), errOpen, context.Canceled)
+		wantIs(t, outcomes(refuse(time.Second)).run(ctx, policies.Constant(time.Second)), errOpen,
+			context.Canceled)
 	})
 }
 
@@ -439,12 +454,14 @@ func TestLoopResetAfter(t *testing.T) {
 		{"MaxElapsed counts anew", []policies.Option{policies.MaxElapsed(time.Minute)}, []time.Duration{time.Hour, time.Hour, 0, 0}, []int{0, 3601, 7202, 7204}, []int{1, 2, 2, 3}},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
-			p := policies.Exponential(append(c.opts, policies.Initial(time.Second), policies.WithJitter(policies.NoJitter), policies.ResetAfter(10*time.Second))...)
+			p := policies.Exponential(append(c.opts, policies.Initial(time.Second),
+				policies.WithJitter(policies.NoJitter), policies.ResetAfter(10*time.Second))...)
 			start := time.Now()
 			var at, attempts []int
 			err := retry.Run(t.Context(), p, func(ctx context.Context) error {
 				n := len(at)
-				at, attempts = append(at, int((time.Since(start)+ms).Seconds())), append(attempts, retry.Attempt(ctx))
+				at, attempts = append(at, int((time.Since(start)+ms).Seconds())),
+					append(attempts, retry.Attempt(ctx))
 				time.Sleep(c.ran[min(n, len(c.ran)-1)])
 				return errBoom
 			})
@@ -475,12 +492,14 @@ func TestLoopStopOn(t *testing.T) {
 			t.Error("the attempt that was made has succeeded")
 		}
 	})
-	for name, outcome := range map[string]error{"in a wait": errBoom, "in a wait for a refusal": refuse(time.Minute)} {
+	for name, outcome := range map[string]error{"in a wait": errBoom,
+		"in a wait for a refusal": refuse(time.Minute)} {
 		bubble(t, name, func(t *testing.T) {
 			done := make(chan struct{})
 			time.AfterFunc(50*ms, func() { close(done) })
 			start := time.Now()
-			err := outcomes(outcome).run(t.Context(), policies.Constant(time.Minute, policies.StopOn(done)))
+			err := outcomes(outcome).run(t.Context(),
+				policies.Constant(time.Minute, policies.StopOn(done)))
 			wantIs(t, err, retry.ErrStopped, outcome)
 			wantNot(t, err, context.Canceled, retry.ErrExhausted)
 			if d := time.Since(start); d != 50*ms {
@@ -488,7 +507,8 @@ func TestLoopStopOn(t *testing.T) {
 			}
 		})
 	}
-	for name, outcome := range map[string]error{"what runs may succeed": nil, "what runs may fail": errBoom} {
+	for name, outcome := range map[string]error{"what runs may succeed": nil,
+		"what runs may fail": errBoom} {
 		bubble(t, name, func(t *testing.T) {
 			done := make(chan struct{})
 			time.AfterFunc(ms, func() { close(done) })
@@ -549,7 +569,8 @@ func TestLoopIsSharedWithoutSharingState(t *testing.T) {
 
 func TestLoopLetsPanicsAndGoexitThrough(t *testing.T) {
 	budget := policies.NewCostBudget(5, 5, 1)
-	p := policies.Constant(0, policies.WithBudget(budget), policies.OnRetry(func(context.Context, int, time.Duration, error) { panic("listener") }))
+	p := policies.Constant(0, policies.WithBudget(budget),
+		policies.OnRetry(func(context.Context, int, time.Duration, error) { panic("listener") }))
 	func() {
 		defer func() {
 			if v := recover(); v != "listener" {
@@ -606,8 +627,10 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations on success", name, n-base)
 		}
 	}
-	few, many := policies.Exponential(policies.Initial(0), policies.Attempts(2)), policies.Exponential(policies.Initial(0), policies.Attempts(102))
-	n := testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, many, fail) }) - testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, few, fail) })
+	few, many := policies.Exponential(policies.Initial(0), policies.Attempts(2)),
+		policies.Exponential(policies.Initial(0), policies.Attempts(102))
+	n := testing.AllocsPerRun(100,
+		func() { _ = retry.Run(ctx, many, fail) }) - testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, few, fail) })
 	if n/100 > 3 {
 		t.Errorf("%v allocations per retry", n/100)
 	}

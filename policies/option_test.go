@@ -13,7 +13,8 @@ import (
 func TestOptionMistakesNameTheOptionItsValueAndWhatItMustBe(t *testing.T) {
 	E := policies.Exponential
 	keyed := func(opts ...policies.Option) retry.Policy {
-		return policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return nil }, opts...)
+		return policies.Keyed(func(context.Context) int { return 0 },
+			func(int) retry.Policy { return nil }, opts...)
 	}
 	budget := func(opts ...policies.Option) retry.Policy {
 		return E(policies.WithBudget(policies.NewTokenBudget(10, 0.1, opts...)))
@@ -48,7 +49,9 @@ func TestOptionMistakesNameTheOptionItsValueAndWhatItMustBe(t *testing.T) {
 func TestMaxDelayDefaultsToTheLongerOf30sAndInitial(t *testing.T) {
 	bubble(t, "an Initial of a minute", func(t *testing.T) {
 		s := outcomes(errBoom)
-		_ = s.run(t.Context(), policies.Exponential(policies.Initial(time.Minute), policies.WithJitter(policies.NoJitter)))
+		_ = s.run(t.Context(),
+			policies.Exponential(policies.Initial(time.Minute),
+				policies.WithJitter(policies.NoJitter)))
 		s.wantAt(t, 0, 60_000, 120_000)
 	})
 }

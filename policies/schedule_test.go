@@ -16,7 +16,9 @@ import (
 func TestSchedules(t *testing.T) {
 	none := policies.WithJitter(policies.NoJitter)
 	six := policies.Attempts(7)
-	cenkalti := func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(ms), 2) }
+	cenkalti := func() backoff.BackOff {
+		return backoff.WithMaxRetries(backoff.NewConstantBackOff(ms), 2)
+	}
 	for _, c := range []struct {
 		name string
 		p    retry.Policy
@@ -47,10 +49,12 @@ func TestSchedules(t *testing.T) {
 func TestJitterStaysInItsRange(t *testing.T) {
 	const d, limit = 10 * ms, 12 * ms
 	for j, want := range map[policies.Jitter][2]time.Duration{
-		policies.NoJitter: {d, d}, policies.Proportional: {5 * ms, limit}, policies.Equal: {5 * ms, d},
+		policies.NoJitter: {d, d}, policies.Proportional: {5 * ms, limit}, policies.Equal: {5 * ms,
+			d},
 		policies.Full: {0, d}, policies.Decorrelated: {d, limit},
 	} {
-		next := policies.Waits(policies.Exponential(policies.Initial(d), policies.Factor(1), policies.MaxDelay(limit), policies.WithJitter(j), policies.Unlimited()))
+		next := policies.Waits(policies.Exponential(policies.Initial(d), policies.Factor(1),
+			policies.MaxDelay(limit), policies.WithJitter(j), policies.Unlimited()))
 		low, high, atCap := time.Duration(math.MaxInt64), time.Duration(0), 0
 		for range 50_000 {
 			x, _ := next()
@@ -59,7 +63,8 @@ func TestJitterStaysInItsRange(t *testing.T) {
 				atCap++
 			}
 		}
-		if spread := (want[1] - want[0]) / 100; low < want[0] || high > want[1] || low > want[0]+spread || high < want[1]-spread {
+		if spread := (want[1] - want[0]) / 100; low < want[0] || high > want[1] ||
+			low > want[0]+spread || high < want[1]-spread {
 			t.Errorf("%v: drawn within [%v, %v], want all of %v", j, low, high, want)
 		}
 		if atCap > 50 {
@@ -90,7 +95,8 @@ func TestNoJitterExceedsTheCap(t *testing.T) {
 			previous = min(previous, limit)
 			x := policies.Spread(j, d, previous, limit)
 			if x < low || x > high {
-				t.Fatalf("%v of %v after %v: %v, want within [%v, %v], cap %v", j, d, previous, x, low, high, limit)
+				t.Fatalf("%v of %v after %v: %v, want within [%v, %v], cap %v", j, d, previous, x,
+					low, high, limit)
 			}
 			previous = x
 		}
@@ -132,10 +138,12 @@ func FuzzSchedules(f *testing.F) {
 	f.Add(int64(-1), int64(0), math.Inf(1), uint8(3))
 	f.Fuzz(func(t *testing.T, initial, limit int64, factor float64, jitter uint8) {
 		d, top := time.Duration(initial), time.Duration(limit)
-		opts := []policies.Option{policies.MaxDelay(top), policies.WithJitter(policies.Jitter(jitter)), policies.Unlimited()}
+		opts := []policies.Option{policies.MaxDelay(top),
+			policies.WithJitter(policies.Jitter(jitter)), policies.Unlimited()}
 		growing := append([]policies.Option{policies.Initial(d)}, opts...)
 		raw := func() backoff.BackOff {
-			return &backoff.ExponentialBackOff{InitialInterval: d, MaxInterval: top, Multiplier: 2, RandomizationFactor: 0.5, Clock: backoff.SystemClock}
+			return &backoff.ExponentialBackOff{InitialInterval: d, MaxInterval: top, Multiplier: 2,
+				RandomizationFactor: 0.5, Clock: backoff.SystemClock}
 		}
 		for name, p := range map[string]retry.Policy{
 			"exponential": policies.Exponential(append(growing, policies.Factor(factor))...),
@@ -162,8 +170,10 @@ func FuzzSchedules(f *testing.F) {
 
 func TestSchedulesSaturate(t *testing.T) {
 	for _, p := range []retry.Policy{
-		policies.Exponential(policies.Initial(1), policies.Factor(1.5), policies.MaxDelay(math.MaxInt64), policies.WithJitter(policies.NoJitter), policies.Unlimited()),
-		policies.Fibonacci(policies.Initial(1), policies.MaxDelay(math.MaxInt64), policies.WithJitter(policies.NoJitter), policies.Unlimited()),
+		policies.Exponential(policies.Initial(1), policies.Factor(1.5),
+			policies.MaxDelay(math.MaxInt64), policies.WithJitter(policies.NoJitter), policies.Unlimited()),
+		policies.Fibonacci(policies.Initial(1), policies.MaxDelay(math.MaxInt64),
+			policies.WithJitter(policies.NoJitter), policies.Unlimited()),
 	} {
 		next := policies.Waits(p)
 		var last time.Duration

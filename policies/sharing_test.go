@@ -107,8 +107,11 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 	}
 	loop := func(b *policies.Budget) func(func()) policy {
 		return func(listener func()) policy {
-			heard := policies.OnRetry(func(context.Context, int, time.Duration, error) { listener() })
-			return policies.Constant(0, policies.Unlimited(), policies.WithBudget(b), heard).(policy)
+			heard := policies.OnRetry(func(context.Context, int, time.Duration, error) {
+				listener()
+			})
+			return policies.Constant(0, policies.Unlimited(), policies.WithBudget(b),
+				heard).(policy)
 		}
 	}
 	keyed := func(k string, p func() retry.Policy) func(func()) policy {
@@ -128,7 +131,8 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 		"cost budget":  {loop(policies.NewCostBudget(5, 5, 1)), true},
 		"ratio budget": {loop(policies.NewRatioBudget(0, 0.1)), true},
 		"budget in a chain": {func(f func()) policy {
-			return retry.Chain(policies.NewBulkhead(1, 0), loop(policies.NewCostBudget(5, 5, 1))(f)).(policy)
+			return retry.Chain(policies.NewBulkhead(1, 0),
+				loop(policies.NewCostBudget(5, 5, 1))(f)).(policy)
 		}, true},
 	} {
 		for how, end := range map[string]func(){"panic": func() { panic(errBoom) }, "Goexit": runtime.Goexit} {
@@ -136,10 +140,14 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 			settled := func(where string, call func(context.Context) error) {
 				busy := false
 				v, returned := abruptly(func() {
-					_ = retry.Run(t.Context(), p, func(ctx context.Context) error { busy = true; return call(ctx) })
+					_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
+						busy = true
+						return call(ctx)
+					})
 				})
 				if returned || how == "panic" && v != errBoom || !busy {
-					t.Errorf("%s, %s in the %s: returned %v, recovered %v", name, how, where, returned, v)
+					t.Errorf("%s, %s in the %s: returned %v, recovered %v", name, how, where,
+						returned, v)
 				}
 				if !p.Idle() {
 					t.Errorf("%s, %s in the %s: something is still taken", name, how, where)
@@ -173,7 +181,8 @@ func abruptly(f func()) (recovered any, returned bool) {
 // another.
 func TestKeyIsFreeAfterAnAbruptEnd(t *testing.T) {
 	for how, end := range map[string]func(){"panic": func() { panic(1) }, "Goexit": runtime.Goexit} {
-		keys := policies.Keyed(keyIn, func(string) retry.Policy { return &plain{idle: true} }, policies.MaxKeys(1))
+		keys := policies.Keyed(keyIn, func(string) retry.Policy { return &plain{idle: true} },
+			policies.MaxKeys(1))
 		_, _ = abruptly(func() {
 			_ = retry.Run(t.Context(), keys.For("a"), func(context.Context) error {
 				if err := retry.Run(t.Context(), keys.For("b"), succeed); !errors.Is(err, policies.ErrKeys) {

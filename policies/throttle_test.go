@@ -29,7 +29,8 @@ func TestThrottleOptions(t *testing.T) {
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}
-		wantIs(t, retry.Run(t.Context(), p, func(context.Context) error { t.Error("called"); return nil }), retry.ErrConfig)
+		wantIs(t, retry.Run(t.Context(), p,
+			func(context.Context) error { t.Error("called"); return nil }), retry.ErrConfig)
 		_ = p.String()
 	}
 	var zero policies.Throttle
@@ -81,7 +82,10 @@ func TestThrottleOutcomes(t *testing.T) {
 				var one sync.WaitGroup
 				one.Go(func() {
 					defer func() { _ = recover() }()
-					_ = retry.Run(t.Context(), p, func(ctx context.Context) error { made++; return c.call(ctx) })
+					_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
+						made++
+						return c.call(ctx)
+					})
 				})
 				one.Wait()
 				time.Sleep(ms)
@@ -171,7 +175,10 @@ func TestThrottleRejects(t *testing.T) {
 		})
 		for range 1000 {
 			called := false
-			err := retry.Run(t.Context(), retry.Chain(seen, p), func(context.Context) error { called = true; return errBoom })
+			err := retry.Run(t.Context(), retry.Chain(seen, p), func(context.Context) error {
+				called = true
+				return errBoom
+			})
 			if !called {
 				rejected = err
 			}
@@ -184,10 +191,12 @@ func TestThrottleRejects(t *testing.T) {
 		if len(told) == 0 || told[0].Policy != "throttle catalog" {
 			t.Errorf("events %v", told)
 		}
-		if got := p.String(); got != "throttle catalog(rejects 95 %)" || p.Name() != "catalog" || p.Idle() {
+		if got := p.String(); got != "throttle catalog(rejects 95 %)" || p.Name() != "catalog" ||
+			p.Idle() {
 			t.Error(got)
 		}
-		pass(t, p, 4000, succeed) // beyond a third of the window, and beyond bad luck with the few let through
+		// beyond a third of the window, and beyond bad luck with the few let through
+		pass(t, p, 4000, succeed)
 		if made := pass(t, p, 500, succeed); made < 495 {
 			t.Errorf("%d of 500 calls are made after the callee is well", made)
 		}
@@ -263,7 +272,8 @@ func TestThrottleRejects(t *testing.T) {
 			time.Sleep(ms)
 		}
 		if made[retry.Critical] < 2950 || made[retry.Sheddable] > 15_000 {
-			t.Errorf("made %d of 3000 critical calls and %d of 27000 sheddable ones", made[retry.Critical], made[retry.Sheddable])
+			t.Errorf("made %d of 3000 critical calls and %d of 27000 sheddable ones",
+				made[retry.Critical], made[retry.Sheddable])
 		}
 	})
 	bubble(t, "from many goroutines", func(t *testing.T) {

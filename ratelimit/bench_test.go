@@ -85,7 +85,8 @@ func heldBy(p retry.Policy, n int) (heap, stack float64) {
 	for range n {
 		wg.Go(func() { _ = retry.Run(ctx, p, nop) })
 	}
-	for runtime.Gosched(); ; time.Sleep(10 * ms) { // until they all wait; a few that do not are lost in the mean
+	// until they all wait; a few that do not are lost in the mean
+	for runtime.Gosched(); ; time.Sleep(10 * ms) {
 		runtime.GC()
 		last := after.HeapAlloc
 		if runtime.ReadMemStats(&after); after.HeapAlloc <= last {
@@ -125,7 +126,9 @@ func TestAWaiterCostsNoMoreThanATimer(t *testing.T) {
 
 // A pacer's calls find the call around them by a context of their own, which is an allocation.
 func TestAdmissionAllocatesNothing(t *testing.T) {
-	bare := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+	bare := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Do(ctx)
+	})
 	allocs := func(p retry.Policy) float64 {
 		return testing.AllocsPerRun(100, func() { _ = retry.Run(bg, p, nop) })
 	}
@@ -136,7 +139,8 @@ func TestAdmissionAllocatesNothing(t *testing.T) {
 		extra float64
 	}{{"limiter", ratelimit.New(1e12, 1e9), 0}, {"pacer", ratelimit.NewPacer(), 1}} {
 		if with := allocs(c.p); with != without+c.extra {
-			t.Errorf("%v allocations with the %s, %v without, want %v more", with, c.name, without, c.extra)
+			t.Errorf("%v allocations with the %s, %v without, want %v more", with, c.name, without,
+				c.extra)
 		}
 	}
 }

@@ -98,7 +98,8 @@ func TestAClockThatGoesBackIsNoTime(t *testing.T) {
 		t.Run(name+"/a bubble, then real time, then a bubble", func(t *testing.T) {
 			before, after := make()
 			bubble(t, 0, func(t *testing.T) { spend(t, before) })
-			spend(t, after)                                                 // years have passed, as far as it can know
+			// years have passed, as far as it can know
+			spend(t, after)
 			if took, n := wakes(t, after); took > 10*time.Second || n > 3 { // a machine may be slow
 				t.Errorf("waited %v and woke %d times in real time", took, n)
 			}
@@ -121,7 +122,8 @@ func TestABucketThatIsALittleAhead(t *testing.T) {
 func TestAPauseKeepsItsLengthWhenTheClockGoesBack(t *testing.T) {
 	within := func(t *testing.T, p retry.Policy) {
 		t.Helper()
-		if took, n := wakes(t, p); took > time.Hour+2*time.Minute || took < time.Hour-time.Second || n > 3 {
+		if took, n := wakes(t, p); took > time.Hour+2*time.Minute || took < time.Hour-time.Second ||
+			n > 3 {
 			t.Errorf("paused for %v more with %d wakes, want an hour", took, n)
 		}
 	}
@@ -155,7 +157,8 @@ func TestAPauseKeepsItsLengthWhenTheClockGoesBack(t *testing.T) {
 
 func TestAShadowAndIdleFollowAClockThatGoesBack(t *testing.T) {
 	bucket := rate.NewLimiter(10, 1)
-	shadow, other, limiter, pacer := New(10, 1, Shadow(), MaxWait(0)), From(bucket), New(10, 1), NewPacer(MaxRate(10))
+	shadow, other, limiter, pacer := New(10, 1, Shadow(), MaxWait(0)), From(bucket), New(10, 1),
+		NewPacer(MaxRate(10))
 	for _, p := range []retry.Policy{shadow, From(bucket), limiter, pacer} {
 		_ = retry.Run(t.Context(), p, pass1)
 	}
@@ -202,7 +205,8 @@ func TestACallThatCameToTheLockLateIsNoClockThatGoesBack(t *testing.T) {
 
 // A line that looks at its bucket every second begins to when it begins.
 func TestALineThatIsServedWithinASecondWakesOnce(t *testing.T) {
-	for name, l := range map[string]*Limiter{"From": From(rate.NewLimiter(10, 1)), "All": All(New(10, 1))} {
+	for name, l := range map[string]*Limiter{"From": From(rate.NewLimiter(10, 1)),
+		"All": All(New(10, 1))} {
 		bubble(t, time.Hour, func(t *testing.T) {
 			_ = retry.Run(t.Context(), l, pass1)
 			if took, n := wakes(t, l); took != 100*time.Millisecond || n != 1 {

@@ -17,7 +17,8 @@ func ExampleNew() {
 	for range 2 {
 		err := retry.Run(context.Background(), limit, call)
 		if r, ok := retry.Rejected(err); ok {
-			fmt.Println(errors.Is(err, ratelimit.ErrLimited), "come back in", r.RetryAfter.Round(time.Minute))
+			fmt.Println(errors.Is(err, ratelimit.ErrLimited), "come back in",
+				r.RetryAfter.Round(time.Minute))
 		}
 	}
 	// Output:
@@ -27,7 +28,8 @@ func ExampleNew() {
 
 // Several limits hold at once: a call takes from all of them or waits and takes from none.
 func ExampleAll() {
-	fmt.Println(ratelimit.All(ratelimit.New(10, 10), ratelimit.New(rate.Every(time.Minute/270), 30)))
+	fmt.Println(ratelimit.All(ratelimit.New(10, 10),
+		ratelimit.New(rate.Every(time.Minute/270), 30)))
 	// Output: limiter(10/s, burst 10; 4.5/s, burst 30)
 }
 

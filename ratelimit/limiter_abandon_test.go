@@ -79,7 +79,8 @@ func TestAnAbandonedWaitIsARejectionAndCostsTheLimiterOutsideNothing(t *testing.
 				}
 				for _, err := range errs {
 					r, ok := retry.Rejected(err)
-					if !ok || r.RetryAfter != 0 || !errors.Is(err, ratelimit.ErrLimited) || !retry.VerdictOf(err).Unreached {
+					if !ok || r.RetryAfter != 0 || !errors.Is(err, ratelimit.ErrLimited) ||
+						!retry.VerdictOf(err).Unreached {
 						t.Errorf("%v is not a rejection", err)
 					}
 					for _, target := range c.is {
@@ -104,7 +105,9 @@ func TestAnAbandonedWaitIsARejectionAndCostsTheLimiterOutsideNothing(t *testing.
 func TestObserversHearOfAnAbandonedWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var kinds []retry.Kind
-		watch := retry.Observe(func(_ context.Context, e retry.Event) { kinds = append(kinds, e.Kind) })
+		watch := retry.Observe(func(_ context.Context, e retry.Event) {
+			kinds = append(kinds, e.Kind)
+		})
 		l := ratelimit.New(1, 1, ratelimit.Named("catalog"))
 		_ = retry.Run(bg, l, nop)
 		ctx, cancel := context.WithCancel(bg)
@@ -113,7 +116,8 @@ func TestObserversHearOfAnAbandonedWait(t *testing.T) {
 		if want := "limiter catalog: rate limited: the wait was given up: context canceled"; err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
-		if len(kinds) != 3 || kinds[0] != retry.KindReject || kinds[1] != retry.KindWait || kinds[2] != retry.KindDone {
+		if len(kinds) != 3 || kinds[0] != retry.KindReject || kinds[1] != retry.KindWait ||
+			kinds[2] != retry.KindDone {
 			t.Errorf("heard of %v", kinds)
 		}
 	})

@@ -78,7 +78,8 @@ func TestAllHasTheLeastOfItsMembers(t *testing.T) {
 		return ratelimit.New(10, 5, ratelimit.MaxWait(time.Second), ratelimit.HintCap(time.Second))
 	}
 	plain := func() *ratelimit.Limiter { return ratelimit.New(30, 7) }
-	for i, members := range []of{{long(), short(), plain()}, {short(), plain(), long()}, {plain(), long(), short()}} {
+	for i, members := range []of{{long(), short(), plain()}, {short(), plain(), long()},
+		{plain(), long(), short()}} {
 		synctest.Test(t, func(t *testing.T) {
 			all := ratelimit.All(members...)
 			if all.Limit() != 10 || all.Burst() != 5 {
@@ -90,7 +91,8 @@ func TestAllHasTheLeastOfItsMembers(t *testing.T) {
 			s.expect(0, time.Second)
 			members[0].Pause(time.Second + 1)
 			err := retry.Run(bg, all, nop)
-			if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) || wait != time.Second+1 {
+			if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) ||
+				wait != time.Second+1 {
 				t.Errorf("order %d: MaxWait: %v", i, err)
 			}
 		})
@@ -136,7 +138,8 @@ func TestAllHasNoLimitOfItsOwnToSet(t *testing.T) {
 	} {
 		all := ratelimit.All(ratelimit.New(5, 5))
 		set(all)
-		if err := all.Validate(); !errors.Is(err, retry.ErrConfig) || all.Limit() != 5 || all.Burst() != 5 {
+		if err := all.Validate(); !errors.Is(err, retry.ErrConfig) || all.Limit() != 5 ||
+			all.Burst() != 5 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -146,8 +149,12 @@ func TestAllHasNoLimitOfItsOwnToSet(t *testing.T) {
 func TestAMembersOwnLineLearnsOfATokenThatAllGaveBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, host := newScript(t), ratelimit.New(.001, 1)
-		both, other := ratelimit.All(host, ratelimit.New(rate.Inf, 1)), ratelimit.All(ratelimit.New(rate.Inf, 1), host)
-		refused := func(context.Context) error { time.Sleep(1200 * ms); return &retry.Rejection{Policy: "breaker"} }
+		both, other := ratelimit.All(host, ratelimit.New(rate.Inf, 1)),
+			ratelimit.All(ratelimit.New(rate.Inf, 1), host)
+		refused := func(context.Context) error {
+			time.Sleep(1200 * ms)
+			return &retry.Rejection{Policy: "breaker"}
+		}
 		s.call(bg, both, 0, refused)
 		s.call(bg, host, 1, refused)
 		s.call(bg, other, 2, nil)

@@ -103,7 +103,8 @@ func TestAChargeIsFeltByThoseInLine(t *testing.T) {
 		s.call(bg, l, 3, nil)
 		l.Charge(1)
 		synctest.Wait()
-		if wait, _ := retry.RetryAfter(*err); !errors.Is(*err, ratelimit.ErrLimited) || !errors.Is(*err, context.DeadlineExceeded) || wait != 3*time.Second {
+		if wait, _ := retry.RetryAfter(*err); !errors.Is(*err, ratelimit.ErrLimited) ||
+			!errors.Is(*err, context.DeadlineExceeded) || wait != 3*time.Second {
 			t.Errorf("who does not fit any more: %v", *err)
 		}
 		time.Sleep(1500 * ms)
@@ -114,13 +115,16 @@ func TestAChargeIsFeltByThoseInLine(t *testing.T) {
 
 func TestMoreThanTheBurstIsRefusedForGoodAndSaysWhy(t *testing.T) {
 	l := ratelimit.New(10, 60, ratelimit.Named("catalog"))
-	for name, p := range map[string]retry.Policy{"N": l.N(5000), "All": ratelimit.All(l, ratelimit.New(1, 6000)).N(5000)} {
+	for name, p := range map[string]retry.Policy{"N": l.N(5000),
+		"All": ratelimit.All(l, ratelimit.New(1, 6000)).N(5000)} {
 		err := retry.Run(bg, p, nop)
-		if want := "limiter catalog: 5000 tokens are more than the burst of 60"; err == nil || err.Error() != want {
+		if want := "limiter catalog: 5000 tokens are more than the burst of 60"; err == nil ||
+			err.Error() != want {
 			t.Errorf("%s: got  %v\nwant %s", name, err, want)
 		}
 		v := retry.VerdictOf(err)
-		if !v.Permanent || v.Rejection == nil || !v.Unreached || !errors.Is(err, ratelimit.ErrLimited) || v.Rejection.Quota.Limit != 60 {
+		if !v.Permanent || v.Rejection == nil || !v.Unreached ||
+			!errors.Is(err, ratelimit.ErrLimited) || v.Rejection.Quota.Limit != 60 {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
@@ -130,7 +134,8 @@ func TestMoreThanTheBurstIsRefusedForGoodAndSaysWhy(t *testing.T) {
 		err := s.call(bg, l.N(3), 1, nil)
 		l.SetBurst(2)
 		s.expect(0, never)
-		if !retry.IsPermanent(*err) || (*err).Error() != "limiter: 3 tokens are more than the burst of 2" {
+		if !retry.IsPermanent(*err) ||
+			(*err).Error() != "limiter: 3 tokens are more than the burst of 2" {
 			t.Errorf("got %v", *err)
 		}
 	})
@@ -142,7 +147,10 @@ func TestAChargeGivesBackNoMoreThanThisLimiterTook(t *testing.T) {
 	bucket.AllowN(time.Now(), 7)
 	l := ratelimit.From(bucket)
 	_ = retry.Run(bg, l.N(2), nop)
-	_ = retry.Run(bg, l.N(1), func(context.Context) error { return &retry.Rejection{Policy: "breaker"} }) // gives its own back
+	// gives its own back
+	_ = retry.Run(bg, l.N(1), func(context.Context) error {
+		return &retry.Rejection{Policy: "breaker"}
+	})
 	l.Charge(-100)
 	if left := bucket.Tokens(); left != 3 {
 		t.Errorf("%v tokens are left, want 3", left)

@@ -77,13 +77,16 @@ func TestHintPausesEveryCaller(t *testing.T) {
 		{"a quota not used up", quota(retry.Quota{Remaining: 1, Reset: 3 * time.Second}), nil, 0},
 		{"a rejection is no hint", func(context.Context) error { return rejection }, nil, 0},
 		{"the callee's mark beside a rejection", func(context.Context) error {
-			return &retry.Error{Reason: rejection, Attempts: 1, Last: retry.After(errBusy, time.Second)}
+			return &retry.Error{Reason: rejection, Attempts: 1,
+				Last: retry.After(errBusy, time.Second)}
 		}, nil, time.Second},
 		{"the callee's mark, then a rejection on a second way", func(context.Context) error {
-			return fmt.Errorf("second: %w, after: %w", rejection, fmt.Errorf("first: %w", retry.After(errBusy, time.Second)))
+			return fmt.Errorf("second: %w, after: %w", rejection,
+				fmt.Errorf("first: %w", retry.After(errBusy, time.Second)))
 		}, nil, time.Second},
 		{"the callee's mark in a loop's last failure", func(context.Context) error {
-			return &retry.Error{Reason: rejection, Attempts: 1, Last: errors.Join(retry.After(errBusy, time.Second), rejection)}
+			return &retry.Error{Reason: rejection, Attempts: 1,
+				Last: errors.Join(retry.After(errBusy, time.Second), rejection)}
 		}, nil, time.Second},
 		{"an inner service's mark", func(context.Context) error { return retry.Unmark(retry.After(errBusy, time.Second)) }, nil, 0},
 	} {
@@ -139,7 +142,8 @@ func TestRefusedProbePausesAnewAndLonger(t *testing.T) {
 func TestARestIsNoLongerThanHalfAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t), ratelimit.New(rate.Inf, 1)
-		want, rests := []time.Duration{0}, []time.Duration{500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000}
+		want, rests := []time.Duration{0},
+			[]time.Duration{500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000}
 		for i, rest := range rests {
 			s.call(bg, l, i, says(0, 0))
 			want = append(want, want[i]+rest*ms)
@@ -163,7 +167,10 @@ func TestTheAnswerOfAnEarlierProbeDoesNotOpen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, l := newScript(t), ratelimit.New(rate.Inf, 1)
 				l.Pause(time.Second)
-				s.call(bg, l, 0, func(ctx context.Context) error { time.Sleep(1800 * ms); return answer(ctx) })
+				s.call(bg, l, 0, func(ctx context.Context) error {
+					time.Sleep(1800 * ms)
+					return answer(ctx)
+				})
 				time.Sleep(1500 * ms)
 				l.Pause(time.Second)
 				s.call(bg, l, 1, takes(900*ms))
@@ -197,7 +204,8 @@ func TestAProbeWhoseHintIsIgnoredOpens(t *testing.T) {
 
 // Of two calls that come long after, none is a probe.
 func TestAPauseThatPassedWithNobodyInLineIsForgotten(t *testing.T) {
-	for late, second := range map[time.Duration]time.Duration{999 * ms: 1999*ms + 700*ms, 1000 * ms: 2000 * ms, time.Hour: time.Hour + time.Second} {
+	for late, second := range map[time.Duration]time.Duration{999 * ms: 1999*ms + 700*ms,
+		1000 * ms: 2000 * ms, time.Hour: time.Hour + time.Second} {
 		t.Run(fmt.Sprint(late, " after its end"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, l := newScript(t), ratelimit.New(rate.Inf, 1)
@@ -241,7 +249,10 @@ func TestProbeThatIsLostGivesItsPlaceToTheNext(t *testing.T) {
 				l.Pause(time.Second)
 				ctx, cancel := context.WithCancel(bg)
 				defer cancel()
-				s.call(ctx, l, 0, func(ctx context.Context) error { time.Sleep(100 * ms); return c.lose(ctx, cancel) })
+				s.call(ctx, l, 0, func(ctx context.Context) error {
+					time.Sleep(100 * ms)
+					return c.lose(ctx, cancel)
+				})
 				s.call(bg, l, 1, takes(300*ms)) // the next probe: nobody goes with it
 				s.call(bg, l, 2, nil)
 				s.expect(1000*ms, 1100*ms, 1400*ms)
@@ -258,7 +269,10 @@ func TestProbeThatIsLostGivesItsPlaceToTheNext(t *testing.T) {
 						t.Errorf("recovered %v", r)
 					}
 				}()
-				_ = retry.Run(bg, l, func(context.Context) error { time.Sleep(100 * ms); panic("boom") })
+				_ = retry.Run(bg, l, func(context.Context) error {
+					time.Sleep(100 * ms)
+					panic("boom")
+				})
 			})
 			synctest.Wait()
 			s.call(bg, l, 0, nil)
@@ -288,7 +302,8 @@ func TestPauseRefusesWhoCannotWaitThatLong(t *testing.T) {
 		l.Pause(10 * time.Second)
 		synctest.Wait()
 		r, ok := retry.Rejected(*err)
-		if !ok || !errors.Is(*err, context.DeadlineExceeded) || r.RetryAfter != 10*time.Second || s.now() != 0 {
+		if !ok || !errors.Is(*err, context.DeadlineExceeded) || r.RetryAfter != 10*time.Second ||
+			s.now() != 0 {
 			t.Errorf("got %v at %v", *err, s.now())
 		}
 	})
@@ -303,7 +318,8 @@ func TestMaxWaitEndsAWaitForALateProbe(t *testing.T) {
 		var at time.Duration
 		s.wg.Go(func() { err = retry.Run(bg, l, nop); at = s.now() })
 		s.expect(1000 * ms)
-		if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) || at != 1500*ms || wait != 500*ms {
+		if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) ||
+			at != 1500*ms || wait != 500*ms {
 			t.Errorf("got %v at %v", err, at)
 		}
 	})
@@ -315,8 +331,10 @@ func TestMaxWaitEndsAWaitForALateProbe(t *testing.T) {
 			s.call(bg, l, 0, takes(900*ms))
 			time.Sleep(100 * ms)
 			err := retry.Run(bg, l, nop)
-			if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) || wait != 900*ms || s.now() != 1100*ms {
-				t.Errorf("got %v at %v, want 900ms until nobody waits for the probe any more", err, s.now())
+			if wait, _ := retry.RetryAfter(err); !errors.Is(err, ratelimit.ErrLimited) ||
+				wait != 900*ms || s.now() != 1100*ms {
+				t.Errorf("got %v at %v, want 900ms until nobody waits for the probe any more", err,
+					s.now())
 			}
 			s.wg.Wait()
 		})

@@ -24,10 +24,12 @@ func TestTheHigherPriorityGoesFirstAndWithinOneTheFirst(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScript(t)
 				s.call(bg, p, 0, nil)
-				for i, priority := range []retry.Priority{retry.Normal, retry.Sheddable, retry.Critical, 50, retry.Normal, retry.Critical, retry.Sheddable} {
+				for i, priority := range []retry.Priority{retry.Normal, retry.Sheddable,
+					retry.Critical, 50, retry.Normal, retry.Critical, retry.Sheddable} {
 					s.call(with(priority), p, 1+i, nil)
 				}
-				s.expect(0, 4*time.Second, 6*time.Second, 1*time.Second, 3*time.Second, 5*time.Second, 2*time.Second, 7*time.Second)
+				s.expect(0, 4*time.Second, 6*time.Second, 1*time.Second, 3*time.Second,
+					5*time.Second, 2*time.Second, 7*time.Second)
 			})
 		})
 	}
@@ -100,7 +102,8 @@ func TestWhoIsOvertakenAndNoLongerFitsIsRejectedAtThatMoment(t *testing.T) {
 					return
 				}
 				r, ok := retry.Rejected(*err)
-				if !ok || r.RetryAfter != c.wait || !errors.Is(*err, ratelimit.ErrLimited) || errors.Is(*err, context.DeadlineExceeded) != c.byDeadline {
+				if !ok || r.RetryAfter != c.wait || !errors.Is(*err, ratelimit.ErrLimited) ||
+					errors.Is(*err, context.DeadlineExceeded) != c.byDeadline {
 					t.Errorf("at %v: %v, want a rejection of %v", s.now(), *err, c.wait)
 				}
 				if c.byDeadline {

@@ -24,7 +24,8 @@ func TestNeverMoreCallsThanTheLimitPermits(t *testing.T) {
 			l := ratelimit.New(limit, burst)
 			start := time.Now()
 			var mu sync.Mutex
-			var made []float64         // how many tokens the limits had filled in when each call was made
+			// how many tokens the limits had filled in when each call was made
+			var made []float64
 			filled, since := 0., start // tokens filled in since the start
 			fill := func() float64 {
 				now := time.Now()
@@ -42,7 +43,8 @@ func TestNeverMoreCallsThanTheLimitPermits(t *testing.T) {
 					l.SetLimit(limit)
 					mu.Unlock()
 				}
-				patience, refused := time.Duration(rng.ExpFloat64()*float64(500*ms)), rng.IntN(10) == 0
+				patience, refused := time.Duration(rng.ExpFloat64()*float64(500*ms)),
+					rng.IntN(10) == 0
 				cancels := rng.IntN(2) == 0
 				wg.Go(func() {
 					ctx, cancel := context.WithCancel(bg)
@@ -69,12 +71,14 @@ func TestNeverMoreCallsThanTheLimitPermits(t *testing.T) {
 			for i := range made {
 				for j := i; j < len(made); j++ {
 					if n := float64(j - i + 1); n > float64(burst)+made[j]-made[i]+1e-6 {
-						t.Fatalf("seed %d: %v calls where %v were permitted", seed, n, float64(burst)+made[j]-made[i])
+						t.Fatalf("seed %d: %v calls where %v were permitted", seed, n,
+							float64(burst)+made[j]-made[i])
 					}
 				}
 			}
 			if len(made) < 20 {
-				t.Fatalf("seed %d: only %d calls were made: the test shows nothing", seed, len(made))
+				t.Fatalf("seed %d: only %d calls were made: the test shows nothing", seed,
+					len(made))
 			}
 		})
 	}
@@ -124,14 +128,17 @@ func TestNobodyGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
 	for _, policy := range []func() *ratelimit.Limiter{
 		func() *ratelimit.Limiter { return ratelimit.New(rate.Inf, 1) },
 		func() *ratelimit.Limiter { return ratelimit.New(20, 10, ratelimit.HintCap(time.Hour)) },
-		func() *ratelimit.Limiter { return ratelimit.All(ratelimit.New(rate.Inf, 1), ratelimit.New(50, 30)) },
+		func() *ratelimit.Limiter {
+			return ratelimit.All(ratelimit.New(rate.Inf, 1), ratelimit.New(50, 30))
+		},
 	} {
 		for seed := range uint64(6) {
 			synctest.Test(t, func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, 3))
 				l := policy()
-				var mu sync.Mutex                                // of all below, also of rng
-				var latest, newest struct{ at, until time.Time } // named until now, and at this very moment
+				var mu sync.Mutex // of all below, also of rng
+				// named until now, and at this very moment
+				var latest, newest struct{ at, until time.Time }
 				early, made, named := time.Duration(0), 0, 0
 				call := func(ctx context.Context) error {
 					mu.Lock()
@@ -140,7 +147,8 @@ func TestNobodyGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
 						latest = newest
 					}
 					early = max(early, time.Until(latest.until))
-					took, wait := time.Duration(rng.IntN(3000))*ms, time.Duration(rng.IntN(30_000))*ms
+					took, wait := time.Duration(rng.IntN(3000))*ms,
+						time.Duration(rng.IntN(30_000))*ms
 					kind := rng.IntN(8)
 					mu.Unlock()
 					time.Sleep(took)
@@ -194,7 +202,8 @@ func TestNobodyGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
 					t.Errorf("seed %d: a call went %v too early", seed, early)
 				}
 				if named < 20 {
-					t.Errorf("seed %d: %d of %d answers named a time: the test shows nothing", seed, named, made)
+					t.Errorf("seed %d: %d of %d answers named a time: the test shows nothing", seed,
+						named, made)
 				}
 			})
 		}

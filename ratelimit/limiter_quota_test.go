@@ -92,7 +92,8 @@ func TestAdmissionsAreToldWithWhatIsLeft(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	catalog, crawl := ratelimit.New(10, 5, ratelimit.Named("catalog")), ratelimit.New(100, 50, ratelimit.Named("crawl"))
+	catalog, crawl := ratelimit.New(10, 5, ratelimit.Named("catalog")),
+		ratelimit.New(100, 50, ratelimit.Named("crawl"))
 	named := func(p retry.Policy) string { return p.(interface{ Name() string }).Name() }
 	for _, c := range []struct {
 		policy     retry.Policy
@@ -106,11 +107,15 @@ func TestNames(t *testing.T) {
 		{ratelimit.New(rate.Inf, 1, ratelimit.Named("x")), "x", "limiter x(no limit)"},
 	} {
 		if named(c.policy) != c.name || retry.Describe(c.policy) != c.text {
-			t.Errorf("got %q, %q, want %q, %q", named(c.policy), retry.Describe(c.policy), c.name, c.text)
+			t.Errorf("got %q, %q, want %q, %q", named(c.policy), retry.Describe(c.policy), c.name,
+				c.text)
 		}
 	}
 	var paths []string
-	retry.Walk(retry.Chain(catalog.N(3)), func(path string, _ retry.Policy) bool { paths = append(paths, path); return true })
+	retry.Walk(retry.Chain(catalog.N(3)), func(path string, _ retry.Policy) bool {
+		paths = append(paths, path)
+		return true
+	})
 	if got := strings.Join(paths, " "); got != "limiter catalog limiter catalog/limiter catalog" {
 		t.Errorf("a walk finds %s", got)
 	}
@@ -169,11 +174,14 @@ func TestEveryMethodOfANilAndAZeroLimiterIsSafe(t *testing.T) {
 		l.Pause(time.Second)
 		l.Charge(5)
 		l.Charge(-5)
-		if l.Limit() != 0 || l.Burst() != 0 || l.Counts() != (ratelimit.Counts{}) || l.Stats() != nil || l.Name() != "" {
-			t.Errorf("%s: %v, %v, %v, %v, %q", name, l.Limit(), l.Burst(), l.Counts(), l.Stats(), l.Name())
+		if l.Limit() != 0 || l.Burst() != 0 || l.Counts() != (ratelimit.Counts{}) ||
+			l.Stats() != nil || l.Name() != "" {
+			t.Errorf("%s: %v, %v, %v, %v, %q", name, l.Limit(), l.Burst(), l.Counts(), l.Stats(),
+				l.Name())
 		}
 		for _, p := range []retry.Policy{l, l.N(2), ratelimit.All(l)} {
-			if err := retry.Run(bg, p, nop); !errors.Is(err, retry.ErrConfig) || !errors.Is(retry.Validate(p), retry.ErrConfig) {
+			if err := retry.Run(bg, p, nop); !errors.Is(err, retry.ErrConfig) ||
+				!errors.Is(retry.Validate(p), retry.ErrConfig) {
 				t.Errorf("%s: %v", name, err)
 			}
 			p.(retry.Idler).Idle()

@@ -84,7 +84,9 @@ func TestWhoIsCancelledAtTheMomentOfHisTurnHoldsNothing(t *testing.T) {
 
 func TestTheTokensOfALargeCallComeBackTogether(t *testing.T) {
 	l := ratelimit.New(0, 5)
-	_ = retry.Run(bg, l.N(5), func(context.Context) error { return &retry.Rejection{Policy: "breaker"} })
+	_ = retry.Run(bg, l.N(5), func(context.Context) error {
+		return &retry.Rejection{Policy: "breaker"}
+	})
 	if err := retry.Run(bg, l.N(5), nop); err != nil {
 		t.Error(err)
 	}
@@ -104,9 +106,15 @@ func TestATokenThatWasNeverTakenDoesNotComeBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScript(t)
-				s.call(bg, c.through, 0, func(context.Context) error { time.Sleep(ms); return &retry.Rejection{Policy: "breaker"} })
+				s.call(bg, c.through, 0, func(context.Context) error {
+					time.Sleep(ms)
+					return &retry.Rejection{Policy: "breaker"}
+				})
 				c.set.SetLimit(.001)
-				s.call(bg, c.through, 1, func(context.Context) error { return &retry.Rejection{Policy: "breaker"} }) // took one
+				// took one
+				s.call(bg, c.through, 1, func(context.Context) error {
+					return &retry.Rejection{Policy: "breaker"}
+				})
 				s.call(bg, c.through, 2, nil)
 				s.expect(0, 0, 0)
 				ctx, cancel := context.WithTimeout(bg, time.Second)

@@ -38,7 +38,8 @@ func TestShadowRefuses(t *testing.T) {
 		short, cancel := context.WithTimeout(bg, 50*ms)
 		defer cancel()
 		s.call(bg, l, 0, nil)
-		s.call(short, l, 1, rejected) // as it does not fit its deadline it has no token to give back
+		// as it does not fit its deadline it has no token to give back
+		s.call(short, l, 1, rejected)
 		s.call(short, l, 2, nil)
 		s.call(bg, l, 3, rejected) // this one has
 		s.call(bg, l, 4, nil)
@@ -58,7 +59,9 @@ func TestShadowTellsOfNoPause(t *testing.T) {
 			told++
 		}
 	}), ratelimit.New(10, 1, ratelimit.Shadow()))
-	_ = retry.Run(bg, chain, func(context.Context) error { return retry.After(errRefused, time.Second) })
+	_ = retry.Run(bg, chain, func(context.Context) error {
+		return retry.After(errRefused, time.Second)
+	})
 	if told != 0 {
 		t.Errorf("told of %d pauses", told)
 	}

@@ -25,7 +25,8 @@ func TestStatsTellWhatBecameOfEachCall(t *testing.T) {
 		s.call(short, l, 3, nil)
 		cancel()
 		s.expect(0, 100*ms, never, never)
-		want := ratelimit.Counts{Immediate: 1, Delayed: 1, Refused: 1, Abandoned: 1, Waited: 100 * ms}
+		want := ratelimit.Counts{Immediate: 1, Delayed: 1, Refused: 1, Abandoned: 1,
+			Waited: 100 * ms}
 		if got := l.Counts(); got != want {
 			t.Errorf("got %v, want %v", got, want)
 		}
@@ -74,7 +75,8 @@ func TestObserversHearOfWaitsRefusalsAndPauses(t *testing.T) {
 		if err := retry.Run(bg, p, nop); !errors.Is(err, ratelimit.ErrLimited) {
 			t.Errorf("got %v", err)
 		}
-		want := []retry.Kind{retry.KindAdmit, retry.KindWait, retry.KindAdmit, retry.KindChange, retry.KindReject}
+		want := []retry.Kind{retry.KindAdmit, retry.KindWait, retry.KindAdmit, retry.KindChange,
+			retry.KindReject}
 		if !slices.Equal(kinds, want) {
 			t.Errorf("heard of %v", kinds)
 		}

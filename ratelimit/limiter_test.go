@@ -117,7 +117,8 @@ func TestWaitThatCannotFitIsRefusedAtOnceAndTakesNothing(t *testing.T) {
 					t.Errorf("refused after %v, want at once", s.now())
 				}
 				r, ok := retry.Rejected(err)
-				if !ok || r.RetryAfter != 200*ms || !errors.Is(err, ratelimit.ErrLimited) || !errors.Is(err, retry.ErrRejected) {
+				if !ok || r.RetryAfter != 200*ms || !errors.Is(err, ratelimit.ErrLimited) ||
+					!errors.Is(err, retry.ErrRejected) {
 					t.Errorf("got %v, want a rejection that tells of 200ms", err)
 				}
 				if byDeadline := c.deadline < time.Hour; errors.Is(err, context.DeadlineExceeded) != byDeadline {
@@ -151,7 +152,8 @@ func TestLimitsAtTheEdge(t *testing.T) {
 					if got, want := err == nil, i < c.goes; got != want {
 						t.Errorf("call %d went: %v, want %v", i, got, want)
 					}
-					if r, ok := retry.Rejected(err); err != nil && (!ok || r.RetryAfter != 0 || !errors.Is(err, ratelimit.ErrLimited)) {
+					if r, ok := retry.Rejected(err); err != nil &&
+						(!ok || r.RetryAfter != 0 || !errors.Is(err, ratelimit.ErrLimited)) {
 						t.Errorf("got %v, want a rejection that knows no time", err)
 					}
 				}
@@ -164,7 +166,8 @@ func TestLimitsAtTheEdge(t *testing.T) {
 }
 
 func TestAbandonedWaitsLeaveNoTraceInAnyOrder(t *testing.T) {
-	for _, order := range [][]int{{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {9, 8, 7, 6, 5, 4, 3, 2, 1, 0}, {3, 7, 0, 9, 5, 1, 8, 2, 6, 4}} {
+	for _, order := range [][]int{{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {9, 8, 7, 6, 5, 4, 3, 2, 1, 0},
+		{3, 7, 0, 9, 5, 1, 8, 2, 6, 4}} {
 		synctest.Test(t, func(t *testing.T) {
 			s, l := newScript(t), ratelimit.New(10, 1)
 			s.call(bg, l, 0, nil)
@@ -281,7 +284,10 @@ func TestBadConfigurationFailsEveryCall(t *testing.T) {
 		if err := retry.Validate(p); !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: Validate says %v", name, err)
 		}
-		err := retry.Run(bg, p, func(context.Context) error { t.Errorf("%s: the call was made", name); return nil })
+		err := retry.Run(bg, p, func(context.Context) error {
+			t.Errorf("%s: the call was made", name)
+			return nil
+		})
 		if !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -306,7 +312,8 @@ func TestAZeroLimiterSaysThatItIsZero(t *testing.T) {
 	l.SetLimit(1)
 	l.SetBurst(1)
 	l.Pause(time.Second)
-	if err := retry.Run(bg, &l, nop); !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), "zero Limiter") {
+	if err := retry.Run(bg, &l, nop); !errors.Is(err, retry.ErrConfig) ||
+		!strings.Contains(err.Error(), "zero Limiter") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -323,7 +330,8 @@ func TestAWaitCountsTheTokensOfThoseBefore(t *testing.T) {
 			errs = append(errs, s.call(ctx, l, 2+i, nil))
 		}
 		s.expect(0, 300*ms, never, 400*ms)
-		if wait, _ := retry.RetryAfter(*errs[0]); !errors.Is(*errs[0], ratelimit.ErrLimited) || wait != 400*ms {
+		if wait, _ := retry.RetryAfter(*errs[0]); !errors.Is(*errs[0], ratelimit.ErrLimited) ||
+			wait != 400*ms {
 			t.Errorf("got %v, want to be told of 400ms", *errs[0])
 		}
 	})

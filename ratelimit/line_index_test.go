@@ -72,10 +72,12 @@ func TestALineOfPrioritiesTurnsAwayExactlyThoseWhoNoLongerFit(t *testing.T) {
 		for step := range 2500 {
 			switch op := rng.IntN(20); {
 			case op < 9:
-				w := &waiter[int]{n: 1 + rng.IntN(4), priority: retry.Priority(rng.IntN(priorities))}
+				w := &waiter[int]{n: 1 + rng.IntN(4),
+					priority: retry.Priority(rng.IntN(priorities))}
 				k, before := model.place(w)
 				if gotK, gotBefore := q.ahead(w, model); gotK != k || gotBefore != before {
-					t.Fatalf("seed %d, step %d: %d ahead with %d tokens, want %d with %d", seed, step, gotK, gotBefore, k, before)
+					t.Fatalf("seed %d, step %d: %d ahead with %d tokens, want %d with %d", seed,
+						step, gotK, gotBefore, k, before)
 				}
 				model.most[w] = room{before + w.n + rng.IntN(60), k + rng.IntN(30)}
 				if rng.IntN(4) == 0 {
@@ -142,10 +144,13 @@ func check(t *testing.T, q *line[int], want []*waiter[int]) {
 		back = append(back, w)
 	}
 	slices.Reverse(back)
-	if !slices.Equal(got, want) || !slices.Equal(back, want) || q.len != len(want) || q.tokens != tokens {
-		t.Fatalf("%d in line, %d backwards, len %d, %d of %d tokens, want %d", len(got), len(back), q.len, q.tokens, tokens, len(want))
+	if !slices.Equal(got, want) || !slices.Equal(back, want) || q.len != len(want) ||
+		q.tokens != tokens {
+		t.Fatalf("%d in line, %d backwards, len %d, %d of %d tokens, want %d", len(got), len(back),
+			q.len, q.tokens, tokens, len(want))
 	}
-	if q.index != nil && (q.index.root == nil || q.index.root.len != len(want) || q.index.root.tokens != tokens) {
+	if q.index != nil &&
+		(q.index.root == nil || q.index.root.len != len(want) || q.index.root.tokens != tokens) {
 		t.Fatal("the index has lost count")
 	}
 }
@@ -187,7 +192,8 @@ func TestWhoeverIsInLineCanBeServedInTime(t *testing.T) {
 				k, before := 0, 0
 				for w := l.line.head; w != nil; w = w.next {
 					if _, reason := l.turn(w, k, before); reason != nil {
-						t.Errorf("seed %d, step %d: waiter %d of %d: %v", seed, step, k, l.line.len, reason)
+						t.Errorf("seed %d, step %d: waiter %d of %d: %v", seed, step, k, l.line.len,
+							reason)
 					}
 					k, before = k+1, before+w.n
 				}

@@ -66,7 +66,8 @@ func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
 				case 0:
 					time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
 				case 1, 2:
-					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+rng.IntN(40_000))*time.Millisecond)
+					ctx, cancel := context.WithTimeout(t.Context(),
+						time.Duration(1+rng.IntN(40_000))*time.Millisecond)
 					n := 1 + rng.IntN(l.Burst())
 					go func() { defer cancel(); _ = retry.Run(ctx, l.N(n), pass1) }()
 					synctest.Wait()
@@ -82,7 +83,8 @@ func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
 						k, before = k+1, before+w.n
 					}
 					if gone := l.Counts().Refused - refused; gone != waiting-k {
-						t.Fatalf("seed %d, step %d: %d are gone, %d were refused", seed, step, waiting-k, gone)
+						t.Fatalf("seed %d, step %d: %d are gone, %d were refused", seed, step,
+							waiting-k, gone)
 					}
 				}
 			}

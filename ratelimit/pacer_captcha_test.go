@@ -18,7 +18,8 @@ func (captchaPage) StatusCode() int { return 200 }
 
 func TestACaptchaThatComesAsAPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, opts := range map[string][]ratelimit.Option{"careless": nil, "careful": {ratelimit.Careful()}} {
+		for name, opts := range map[string][]ratelimit.Option{"careless": nil,
+			"careful": {ratelimit.Careful()}} {
 			p := ratelimit.NewPacer(opts...)
 			ask := func(page uint64, refused bool) {
 				_ = retry.Run(retry.WithPage(t.Context(), page), p, func(context.Context) error {

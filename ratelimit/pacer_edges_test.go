@@ -28,7 +28,8 @@ func TestPacerDoesNotSpinWhereItsBoundIsReached(t *testing.T) {
 		_ = run(ctx, p, 0, nil)
 		close(hang)
 	})
-	if took := time.Since(began); took > 2*time.Second { // asking every microsecond for a minute takes longer
+	// asking every microsecond for a minute takes longer
+	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("a minute of the bubble took %v", took)
 	}
 }
@@ -44,7 +45,9 @@ func TestPacerIsNotHeldByARoundingError(t *testing.T) {
 			hang := make(chan struct{})
 			go retry.Run(t.Context(), p, func(context.Context) error { <-hang; return nil })
 			time.Sleep(time.Second)
-			_ = run(t.Context(), p, 0, nil) // after half a minute, in place of the one that hangs: a pacer that spins never comes so far
+			// after half a minute, in place of the one that hangs: a pacer that spins never comes
+			// so far
+			_ = run(t.Context(), p, 0, nil)
 			close(hang)
 		})
 	}
@@ -88,7 +91,9 @@ func TestPacerKeepsToTheLatestTimeThatWasNamed(t *testing.T) {
 				}
 				var wg sync.WaitGroup
 				for i, err := range c.answers {
-					wg.Go(func() { _ = run(t.Context(), p, time.Duration(10+i)*time.Millisecond, err) })
+					wg.Go(func() {
+						_ = run(t.Context(), p, time.Duration(10+i)*time.Millisecond, err)
+					})
 				}
 				wg.Wait()
 				last := time.Now()
@@ -163,7 +168,8 @@ func TestPacerClampsAHostileSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := p.Snapshot()
-		if s.Rate > 1e6 || s.Safe > 1e6 || s.MaxInFlight > 10_000 || s.Park > 5*time.Minute || s.Probe > 24*time.Hour || s.Hold > time.Minute {
+		if s.Rate > 1e6 || s.Safe > 1e6 || s.MaxInFlight > 10_000 || s.Park > 5*time.Minute ||
+			s.Probe > 24*time.Hour || s.Hold > time.Minute {
 			t.Errorf("it believes %+v", s)
 		}
 		time.Sleep(time.Second)
@@ -190,7 +196,9 @@ func TestPacerSurvivesForeignCodeThatPanics(t *testing.T) {
 		for name, try := range map[string]func(*Pacer){
 			"a context's Deadline": func(p *Pacer) { _ = retry.Run(badContext{t.Context()}, p, ok) }, // asked only if it has to wait
 			"an error's text": func(p *Pacer) {
-				_ = retry.Run(t.Context(), p, func(context.Context) error { return retry.After(badError{errPage}, 0) })
+				_ = retry.Run(t.Context(), p, func(context.Context) error {
+					return retry.After(badError{errPage}, 0)
+				})
 			},
 		} {
 			p := steady(MaxRate(1))
@@ -217,7 +225,8 @@ func TestPacerSurvivesForeignCodeThatPanics(t *testing.T) {
 
 func TestPacerNilAndZeroValues(t *testing.T) {
 	for name, p := range map[string]*Pacer{"nil": nil, "zero": {}} {
-		if p.Rate() != rate.Inf || !p.Idle() || p.Snapshot() != (Snapshot{}) || p.String() == "" || p.Validate() == nil || p.Restore(Snapshot{}) == nil {
+		if p.Rate() != rate.Inf || !p.Idle() || p.Snapshot() != (Snapshot{}) || p.String() == "" ||
+			p.Validate() == nil || p.Restore(Snapshot{}) == nil {
 			t.Errorf("%s: %v", name, p)
 		}
 		if err := retry.Run(t.Context(), p, ok); err == nil {

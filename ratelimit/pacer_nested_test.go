@@ -70,7 +70,9 @@ func TestPacerNestedInTheSingleCallAfterAPark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t, time.Second)
 		start := time.Now()
-		err := retry.Run(t.Context(), p, func(ctx context.Context) error { return retry.Run(ctx, p, ok) })
+		err := retry.Run(t.Context(), p, func(ctx context.Context) error {
+			return retry.Run(ctx, p, ok)
+		})
 		if d := time.Since(start); err != nil || d > 3*time.Second {
 			t.Errorf("%v after %v", err, d)
 		}
@@ -93,25 +95,34 @@ func TestPacerNestedCallsArePaced(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 				short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 				defer cancel()
-				if err := retry.Run(short, p, ok); !errors.Is(err, ErrLimited) || !errors.Is(err, context.DeadlineExceeded) {
+				if err := retry.Run(short, p, ok); !errors.Is(err, ErrLimited) ||
+					!errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("a turn after its deadline: %v", err)
 				}
 				gone, leave := context.WithCancel(ctx)
 				time.AfterFunc(100*time.Millisecond, leave)
-				if err := retry.Run(gone, p, ok); !errors.Is(err, retry.ErrRejected) || !errors.Is(err, context.Canceled) {
+				if err := retry.Run(gone, p, ok); !errors.Is(err, retry.ErrRejected) ||
+					!errors.Is(err, context.Canceled) {
 					t.Errorf("given up in the line: %v", err)
 				}
-				err := retry.Run(ctx, p, func(context.Context) error { inner = time.Since(start); return nil })
+				err := retry.Run(ctx, p, func(context.Context) error {
+					inner = time.Since(start)
+					return nil
+				})
 				time.Sleep(100 * time.Millisecond)
 				return err
 			})
 		})
 		time.Sleep(5 * time.Millisecond)
 		wg.Go(func() {
-			_ = retry.Run(t.Context(), p, func(context.Context) error { next = time.Since(start); return nil })
+			_ = retry.Run(t.Context(), p, func(context.Context) error {
+				next = time.Since(start)
+				return nil
+			})
 		})
 		wg.Wait()
-		if inner < time.Second || inner > 1100*time.Millisecond || next < 2*time.Second || next > 2200*time.Millisecond {
+		if inner < time.Second || inner > 1100*time.Millisecond || next < 2*time.Second ||
+			next > 2200*time.Millisecond {
 			t.Errorf("the nested call went after %v, the next in line after %v", inner, next)
 		}
 	})
@@ -128,7 +139,10 @@ func TestPacerNestedCallsAtOnce(t *testing.T) {
 				var wg sync.WaitGroup
 				for range 4 {
 					wg.Go(func() {
-						err := retry.Run(ctx, p, func(context.Context) error { time.Sleep(time.Second); return nil })
+						err := retry.Run(ctx, p, func(context.Context) error {
+							time.Sleep(time.Second)
+							return nil
+						})
 						if errors.Is(err, ErrLimited) {
 							refused.Add(1)
 						} else if err != nil {
@@ -170,7 +184,9 @@ func TestPacerNestedInAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, q := steady(MaxInFlight(1)), steady(MaxInFlight(1))
 		err := retry.Run(t.Context(), retry.Chain(p, q), func(ctx context.Context) error {
-			return retry.Run(ctx, q, func(ctx context.Context) error { return retry.Run(ctx, p, ok) })
+			return retry.Run(ctx, q, func(ctx context.Context) error {
+				return retry.Run(ctx, p, ok)
+			})
 		})
 		if err != nil {
 			t.Error(err)

@@ -52,10 +52,14 @@ func TestPacerConfiguration(t *testing.T) {
 		{"Shadow", NewPacer(Shadow())},
 		{"zero", new(Pacer)},
 	} {
-		if err := c.p.Validate(); !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), c.name) {
+		if err := c.p.Validate(); !errors.Is(err, retry.ErrConfig) ||
+			!strings.Contains(err.Error(), c.name) {
 			t.Errorf("%s: Validate: %v", c.name, err)
 		}
-		err := retry.Run(t.Context(), c.p, func(context.Context) error { t.Errorf("%s: called", c.name); return nil })
+		err := retry.Run(t.Context(), c.p, func(context.Context) error {
+			t.Errorf("%s: called", c.name)
+			return nil
+		})
 		if !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: Run: %v", c.name, err)
 		}
@@ -69,7 +73,8 @@ func TestPacerConfiguration(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, p := range []*Pacer{NewPacer(StartRate(5), MaxRate(1)), NewPacer(MaxRate(1), StartRate(5))} {
+	for _, p := range []*Pacer{NewPacer(StartRate(5), MaxRate(1)),
+		NewPacer(MaxRate(1), StartRate(5))} {
 		const want = "ratelimit.NewPacer: StartRate(5): must be at most MaxRate (1)"
 		if err := p.Validate(); !errors.Is(err, retry.ErrConfig) || err.Error() != want {
 			t.Errorf("Validate: %v, want %s", err, want)

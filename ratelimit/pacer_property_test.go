@@ -101,7 +101,9 @@ func TestPacerKeepsItsWordWhateverBecomesOfTheCalls(t *testing.T) {
 			if rng.IntN(3) == 0 {
 				opts = append(opts, StartRate(rate.Limit(min(w.maxRate, 1+rng.Float64()*30))))
 			}
-			rules := []limitertest.Rule{limitertest.Bucket(10, 5), limitertest.Sliding(20, 2*time.Second, true), limitertest.LimitReq(10, 5, true), limitertest.Open{}}
+			rules := []limitertest.Rule{limitertest.Bucket(10, 5),
+				limitertest.Sliding(20, 2*time.Second, true), limitertest.LimitReq(10, 5,
+					true), limitertest.Open{}}
 			server := &limitertest.Server{
 				Rule: rules[rng.IntN(len(rules))], Latency: 30 * time.Millisecond, Spread: .3, Seed: seed,
 				RetryAfter: rng.IntN(2) == 0, Headers: rng.IntN(2) == 0, ErrorRate: .02,
@@ -159,7 +161,9 @@ func askOnce(ctx context.Context, rng *rand.Rand, w *watched, policy retry.Polic
 			return ctx.Err()
 		}
 		if q := a.Quota; q != (limitertest.Quota{}) {
-			retry.Report(ctx, retry.Quota{Limit: q.Limit, Remaining: q.Remaining, Window: q.Window, Reset: q.Reset})
+			retry.Report(ctx,
+				retry.Quota{Limit: q.Limit, Remaining: q.Remaining, Window: q.Window,
+					Reset: q.Reset})
 		}
 		if a.Status == 429 && a.RetryAfter > 0 {
 			return retry.After(statusError(429), a.RetryAfter)

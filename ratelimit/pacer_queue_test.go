@@ -29,7 +29,9 @@ func TestPacerAbandonedWaitsLeaveNoTrace(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		rng.Shuffle(len(cancels), func(i, j int) { cancels[i], cancels[j] = cancels[j], cancels[i] })
+		rng.Shuffle(len(cancels), func(i, j int) {
+			cancels[i], cancels[j] = cancels[j], cancels[i]
+		})
 		for _, cancel := range cancels {
 			cancel()
 		}
@@ -104,7 +106,8 @@ func TestPacerDismissesThoseWhoseWaitHasBecomeHopeless(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		err := run(t.Context(), p, 0, nil)
-		if !errors.Is(err, ErrLimited) || errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
+		if !errors.Is(err, ErrLimited) || errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != 5*time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		if d, _ := retry.RetryAfter(err); d < time.Minute {
@@ -118,15 +121,18 @@ func TestPacerMaxWait(t *testing.T) {
 		for _, patience := range []time.Duration{0, time.Second} {
 			p := parked(t, time.Minute, MaxWait(patience))
 			start := time.Now()
-			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) || time.Since(start) > 0 {
+			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) ||
+				time.Since(start) > 0 {
 				t.Errorf("parked, MaxWait %v: %v after %v", patience, err, time.Since(start))
 			}
 			p = steady(MaxInFlight(1), MaxWait(patience))
 			go run(t.Context(), p, time.Minute, nil)
 			synctest.Wait()
 			start = time.Now()
-			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) || time.Since(start) != patience {
-				t.Errorf("behind another, MaxWait %v: %v after %v", patience, err, time.Since(start))
+			if err := run(t.Context(), p, 0, nil); !errors.Is(err, ErrLimited) ||
+				time.Since(start) != patience {
+				t.Errorf("behind another, MaxWait %v: %v after %v", patience, err,
+					time.Since(start))
 			}
 			time.Sleep(time.Minute)
 		}
@@ -208,12 +214,14 @@ func TestTenThousandAtOnePacer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				at, most := thousands(t, steady(c.opts...), n, c.took, nobody)
-				for i := 1; i < len(at); i++ { // never above the rate, and never more than its jitter below
+				// never above the rate, and never more than its jitter below
+				for i := 1; i < len(at); i++ {
 					if d := at[i] - at[i-1]; d < gap || d > gap*1006/1000+time.Nanosecond {
 						t.Fatalf("call %d went %v after the one before", i, d)
 					}
 				}
-				if total := at[n-1]; total < (n-1)*gap*10025/10000 || total > (n-1)*gap*10035/10000 {
+				if total := at[n-1]; total < (n-1)*gap*10025/10000 ||
+					total > (n-1)*gap*10035/10000 {
 					t.Errorf("took %v, want 0.3 %% more than %v", total, (n-1)*gap)
 				}
 				if most > c.cap {
@@ -231,7 +239,8 @@ func TestTenThousandNeverExceedTheCallsInFlight(t *testing.T) {
 		if got != most {
 			t.Errorf("%d in flight, want %d", got, most)
 		}
-		if least := n / most * took; at[n-1] < least-took || at[n-1] > least*3/2 { // it begins with fewer
+		// it begins with fewer
+		if least := n / most * took; at[n-1] < least-took || at[n-1] > least*3/2 {
 			t.Errorf("took %v, want %v and what the start takes", at[n-1], least)
 		}
 	})
@@ -255,7 +264,10 @@ func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
 		p := steady(MaxInFlight(1))
 		go retry.Run(t.Context(), p, func(ctx context.Context) error {
 			time.Sleep(time.Second)
-			retry.Report(ctx, retry.Quota{Limit: 120, Remaining: 100, Window: 20 * time.Minute, Reset: 1000 * time.Second}) // one in 10 s
+			// one in 10 s
+			retry.Report(ctx,
+				retry.Quota{Limit: 120, Remaining: 100, Window: 20 * time.Minute,
+					Reset: 1000 * time.Second})
 			return nil
 		})
 		synctest.Wait()
@@ -264,13 +276,16 @@ func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
 		for i, want := range []struct {
 			at time.Duration
 			is error
-		}{{10 * time.Second, nil}, {20 * time.Second, nil}, {time.Second, context.DeadlineExceeded}} {
+		}{{10 * time.Second, nil}, {20 * time.Second, nil}, {time.Second,
+			context.DeadlineExceeded}} {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 				defer cancel()
 				err := run(ctx, p, 0, nil)
-				if at := time.Since(start); !errors.Is(err, want.is) || at < want.at || at > want.at*105/100 {
-					t.Errorf("waiter %d: %v after %v, want %v after %v", i, err, at, want.is, want.at)
+				if at := time.Since(start); !errors.Is(err, want.is) || at < want.at ||
+					at > want.at*105/100 {
+					t.Errorf("waiter %d: %v after %v, want %v after %v", i, err, at, want.is,
+						want.at)
 				}
 				if want.is != nil && !errors.Is(err, ErrLimited) {
 					t.Errorf("waiter %d: %v is not ErrLimited", i, err)
@@ -289,7 +304,8 @@ func TestPacerTellsOfEveryRefusalInLine(t *testing.T) {
 		synctest.Wait()
 		var rec retry.Record
 		err := run(t.Context(), p, 0, nil)
-		err2 := retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), p), func(context.Context) error { return nil })
+		err2 := retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), p),
+			func(context.Context) error { return nil })
 		if !errors.Is(err, ErrLimited) || !errors.Is(err2, ErrLimited) {
 			t.Errorf("got %v, %v", err, err2)
 		}
@@ -314,7 +330,8 @@ func TestPacerMaxWaitJustEnough(t *testing.T) {
 			start := time.Now()
 			err := run(t.Context(), p, 0, nil)
 			if (err == nil) != c.goes || c.goes && time.Since(start) != c.patience {
-				t.Errorf("MaxWait %v for a park of 500ms: %v after %v", c.patience, err, time.Since(start))
+				t.Errorf("MaxWait %v for a park of 500ms: %v after %v", c.patience, err,
+					time.Since(start))
 			}
 		}
 	})
@@ -330,7 +347,10 @@ func TestPacerIsNotOvertakenByWhoComesAtTheMomentOfATurn(t *testing.T) {
 		var wg sync.WaitGroup
 		one := func(i int) {
 			wg.Go(func() {
-				_ = retry.Run(t.Context(), p, func(context.Context) error { went[i] = time.Since(start); return nil })
+				_ = retry.Run(t.Context(), p, func(context.Context) error {
+					went[i] = time.Since(start)
+					return nil
+				})
 			})
 			synctest.Wait()
 		}
@@ -363,7 +383,10 @@ func TestPacerCountsThoseBefore(t *testing.T) {
 		}{{3500 * time.Millisecond, ErrLimited}, {4500 * time.Millisecond, nil}} {
 			ctx, cancel := context.WithTimeout(t.Context(), c.deadline)
 			err := run(ctx, p, 0, nil)
-			if wait, _ := retry.RetryAfter(err); !errors.Is(err, c.is) || err != nil && (time.Since(start) > 0 || wait < 4*time.Second || wait > 4100*time.Millisecond) {
+			if wait, _ := retry.RetryAfter(err); !errors.Is(err, c.is) ||
+				err != nil &&
+					(time.Since(start) > 0 || wait < 4*time.Second ||
+						wait > 4100*time.Millisecond) {
 				t.Errorf("deadline %v: %v after %v", c.deadline, err, time.Since(start))
 			}
 			cancel()
@@ -400,8 +423,11 @@ func TestPacerRefusalTellsWhoAndWhy(t *testing.T) {
 		if !ok || r.Policy != "pacer" || !errors.Is(r.Cause, errPage) {
 			t.Errorf("got %+v", r)
 		}
-		i := slices.IndexFunc(rec.Events(), func(e retry.Event) bool { return e.Kind == retry.KindReject })
-		if i < 0 || rec.Events()[i].Err != err || rec.Events()[i].Wait != r.RetryAfter || rec.Events()[i].Policy != "pacer" {
+		i := slices.IndexFunc(rec.Events(), func(e retry.Event) bool {
+			return e.Kind == retry.KindReject
+		})
+		if i < 0 || rec.Events()[i].Err != err || rec.Events()[i].Wait != r.RetryAfter ||
+			rec.Events()[i].Policy != "pacer" {
 			t.Errorf("heard of %v", rec.Events())
 		}
 	})

@@ -64,9 +64,11 @@ func TestRealServersAgreeWithTheirModels(t *testing.T) {
 			want := model.points(learning) / runs
 			thrice(t, func() string {
 				got := crawl(t, learning, ratelimit.NewPacer(), fetched(url))
-				t.Logf("real %.0f %% with %d refused, model %.0f %% with %d refused", got.points(learning), got.refused, want, model.refused/runs)
+				t.Logf("real %.0f %% with %d refused, model %.0f %% with %d refused",
+					got.points(learning), got.refused, want, model.refused/runs)
 				if d := got.points(learning) - want; d < -10 || d > 10 {
-					return fmt.Sprintf("real %.1f %%, model %.1f %%: more than 10 points apart", got.points(learning), want)
+					return fmt.Sprintf("real %.1f %%, model %.1f %%: more than 10 points apart",
+						got.points(learning), want)
 				}
 				return ""
 			})
@@ -260,7 +262,8 @@ func launch(t *testing.T, program, conf string, args ...string) (url string) {
 		path, err = exec.LookPath("/usr/sbin/" + program) // not in everybody's PATH
 	}
 	if err != nil {
-		t.Skipf("%s is not installed: the real server is not tested (Debian: apt-get install %s)", program, program)
+		t.Skipf("%s is not installed: the real server is not tested (Debian: apt-get install %s)",
+			program, program)
 	}
 	var said string
 	for range 5 { // somebody else may be given the port before the server has it

@@ -18,7 +18,8 @@ import (
 func TestRestoredInTheMiddleOfTheSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := func() func(context.Context) error {
-			return modelled(&limitertest.Server{Rule: limitertest.Bucket(40, 5), RetryAfter: true, Latency: 30 * time.Millisecond, Spread: .2})
+			return modelled(&limitertest.Server{Rule: limitertest.Bucket(40, 5), RetryAfter: true,
+				Latency: 30 * time.Millisecond, Spread: .2})
 		}
 		after := func(p *ratelimit.Pacer, d time.Duration) int {
 			ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -50,7 +51,8 @@ func TestRestoredInTheMiddleOfTheSearch(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := after(q, time.Minute); got < fresh*9/10 {
-				t.Errorf("stopped after %v: %d in the next minute, %d without a past", stopped, got, fresh)
+				t.Errorf("stopped after %v: %d in the next minute, %d without a past", stopped, got,
+					fresh)
 			}
 		}
 	})

@@ -205,11 +205,13 @@ func TestFleetOfPacersAtRealServers(t *testing.T) {
 					g.wg.Wait()
 					cancel()
 				}
-				t.Logf("one: %d served, %d refused; eight: %d, %d, by member %v", one.ok, one.refused, eight.ok, eight.refused, eight.by)
+				t.Logf("one: %d served, %d refused; eight: %d, %d, by member %v", one.ok,
+					one.refused, eight.ok, eight.refused, eight.by)
 				least := one.ok * 9 / 10
 				if s.name == "nginx without burst" {
-					// It admits no two calls within 20 ms. One pacer counts the distance from its own last
-					// call; those of several are as far apart as the network and timers leave them.
+					// It admits no two calls within 20 ms. One pacer counts the distance from its
+					// own last call; those of several are as far apart as the network and timers
+					// leave them.
 					least = 1
 				}
 				if eight.ok < least || eight.refused > one.refused+10 {
@@ -275,7 +277,8 @@ func TestFleetOfPacersWithoutItsStore(t *testing.T) {
 				n := newWire(ratelimit.NewStore(), 2*ms)
 				ctx, cancel := context.WithCancel(bg)
 				for i := range 4 {
-					g.crawl(ctx, 8, seeded(i, ratelimit.Shared(n, "host", ratelimit.OnLoss(c.loss))))
+					g.crawl(ctx, 8,
+						seeded(i, ratelimit.Shared(n, "host", ratelimit.OnLoss(c.loss))))
 				}
 				time.Sleep(3 * time.Minute)
 				n.set(func() { n.down = true })
@@ -285,13 +288,15 @@ func TestFleetOfPacersWithoutItsStore(t *testing.T) {
 				if got := g.served() - before; got < c.least || got > c.most {
 					t.Errorf("%d calls served while the store was away", got)
 				}
-				if s := g.pacers[0].String(); !strings.Contains(s, "alone, ") || !strings.Contains(s, errWire.Error()) {
+				if s := g.pacers[0].String(); !strings.Contains(s, "alone, ") ||
+					!strings.Contains(s, errWire.Error()) {
 					t.Errorf("it says %s", s)
 				}
 				if c.loss == ratelimit.Closed {
 					err := retry.Run(bg, g.pacers[0], nop)
 					var r *retry.Rejection
-					if !errors.As(err, &r) || !errors.Is(err, ratelimit.ErrLimited) || !errors.Is(r.Cause, errWire) || r.RetryAfter > time.Second {
+					if !errors.As(err, &r) || !errors.Is(err, ratelimit.ErrLimited) ||
+						!errors.Is(r.Cause, errWire) || r.RetryAfter > time.Second {
 						t.Errorf("got %#v", err)
 					}
 				}
@@ -318,7 +323,8 @@ func TestPacerWithoutAStoreFromTheStart(t *testing.T) {
 		p := seeded(1, ratelimit.Shared(n, "host"))
 		err := retry.Run(bg, p, nop)
 		var r *retry.Rejection
-		if !errors.As(err, &r) || !errors.Is(err, ratelimit.ErrLimited) || !errors.Is(r.Cause, errWire) {
+		if !errors.As(err, &r) || !errors.Is(err, ratelimit.ErrLimited) ||
+			!errors.Is(r.Cause, errWire) {
 			t.Errorf("got %#v", err)
 		}
 		n.set(func() { n.down = false })
@@ -381,7 +387,8 @@ func TestSharedPacerConfiguration(t *testing.T) {
 		"Lease(1ms): must be from 20ms to 1m0s":              ratelimit.Shared(store, "x", ratelimit.Lease(ms)),
 		"a SharedOption must be made by a function of this ": ratelimit.Shared(store, "x", ratelimit.SharedOption{}),
 	} {
-		if err := ratelimit.NewPacer(o).Validate(); !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), want) {
+		if err := ratelimit.NewPacer(o).Validate(); !errors.Is(err, retry.ErrConfig) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

@@ -73,8 +73,10 @@ func TestSnapshotThatMakesNoSenseChangesNothing(t *testing.T) {
 // Whatever was written into a file, what Restore takes does no harm: no panic, and a call goes
 // within the bounds of a park.
 func FuzzRestore(f *testing.F) {
-	f.Add(5.0, 4.0, 3, int64(time.Second), int64(time.Second), int64(time.Second), int64(time.Minute), true)
-	f.Add(1e308, 0.0, math.MaxInt, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), false)
+	f.Add(5.0, 4.0, 3, int64(time.Second), int64(time.Second), int64(time.Second),
+		int64(time.Minute), true)
+	f.Add(1e308, 0.0, math.MaxInt, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64),
+		int64(math.MaxInt64), false)
 	f.Add(5e-324, 5e-324, 0, int64(1), int64(0), int64(0), int64(-1), false)
 	f.Fuzz(func(t *testing.T, r, safe float64, slots int, park, probe, hold, left int64, plain bool) {
 		synctest.Test(t, func(t *testing.T) {
@@ -94,7 +96,8 @@ func FuzzRestore(f *testing.F) {
 				}
 				run(t.Context(), p, time.Millisecond, err)
 			}
-			if d := time.Since(start); d > defaultHintCap+4*time.Minute+10*time.Minute { // the park, four calls at the slowest, another park
+			// the park, four calls at the slowest, another park
+			if d := time.Since(start); d > defaultHintCap+4*time.Minute+10*time.Minute {
 				t.Errorf("%+v: five calls took %v", s, d)
 			}
 			if err := steady().Restore(p.Snapshot()); err != nil {
@@ -114,7 +117,8 @@ func TestTheZeroSnapshotKnowsNothing(t *testing.T) {
 			t.Errorf("restored %v, fresh %v", p, fresh)
 		}
 		run(t.Context(), p, 0, nil)
-		if s := p.State(); s.Rate != 5 || s.Mode != "climb" || s.MaxInFlight != fresh.State().MaxInFlight {
+		if s := p.State(); s.Rate != 5 || s.Mode != "climb" ||
+			s.MaxInFlight != fresh.State().MaxInFlight {
 			t.Errorf("StartRate is lost: %v", p)
 		}
 	})
@@ -127,12 +131,14 @@ func TestAPartOfASnapshot(t *testing.T) {
 		if err := p.Restore(Snapshot{ParkedUntil: time.Now().Add(time.Minute)}); err != nil {
 			t.Fatal(err)
 		}
-		if s := p.State(); !s.Parked || s.Wait != time.Minute || s.MaxInFlight != steady().State().MaxInFlight {
+		if s := p.State(); !s.Parked || s.Wait != time.Minute ||
+			s.MaxInFlight != steady().State().MaxInFlight {
 			t.Errorf("ParkedUntil: %v", p)
 		}
 		p = steady()
 		p.Restore(Snapshot{Rate: 7})
-		if s := p.State(); s.Parked || s.Rate != 7 || s.MaxInFlight != steady().State().MaxInFlight {
+		if s := p.State(); s.Parked || s.Rate != 7 ||
+			s.MaxInFlight != steady().State().MaxInFlight {
 			t.Errorf("Rate: %v", p)
 		}
 		p = steady(MaxRate(3), MaxInFlight(2))
@@ -163,7 +169,8 @@ func TestSnapshotRoundTrip(t *testing.T) {
 				case 1:
 					err = statusError(503)
 				}
-				run(t.Context(), p, time.Duration(rng.IntN(20))*time.Millisecond, err) // also answers at once
+				// also answers at once
+				run(t.Context(), p, time.Duration(rng.IntN(20))*time.Millisecond, err)
 			}
 			want := p.Snapshot()
 			text, err := json.Marshal(want)
@@ -180,7 +187,8 @@ func TestSnapshotRoundTrip(t *testing.T) {
 			}
 			got := q.Snapshot()
 			if !got.ParkedUntil.Equal(want.ParkedUntil) || !got.Taken.Equal(want.Taken) {
-				t.Errorf("seed %d: parked until %v, want %v", seed, got.ParkedUntil, want.ParkedUntil)
+				t.Errorf("seed %d: parked until %v, want %v", seed, got.ParkedUntil,
+					want.ParkedUntil)
 			}
 			got.Taken, got.ParkedUntil = want.Taken, want.ParkedUntil
 			if got != want {

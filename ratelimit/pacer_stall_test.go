@@ -57,8 +57,10 @@ func TestPacerGivesUpASingleRequestThatHangs(t *testing.T) {
 				short, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				start := time.Now()
-				if err := run(short, p, 0, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) < 10*time.Second {
-					t.Errorf("%v after %v: the answer might have come in time", err, time.Since(start))
+				if err := run(short, p, 0, nil); !errors.Is(err, context.DeadlineExceeded) ||
+					time.Since(start) < 10*time.Second {
+					t.Errorf("%v after %v: the answer might have come in time", err,
+						time.Since(start))
 				}
 				time.Sleep(20 * time.Second)
 				close(hang)
@@ -96,8 +98,10 @@ func TestPacerParksNoLongerThanHintCap(t *testing.T) {
 			if err := run(t.Context(), p, 0, nil); err != nil {
 				t.Fatal(err)
 			}
-			if took := time.Since(start); took > c.want+time.Microsecond || took < c.want-time.Microsecond {
-				t.Errorf("a hint of %v under a cap of %v parked for %v, want %v", c.hint, c.hintCap, took, c.want)
+			if took := time.Since(start); took > c.want+time.Microsecond ||
+				took < c.want-time.Microsecond {
+				t.Errorf("a hint of %v under a cap of %v parked for %v, want %v", c.hint, c.hintCap,
+					took, c.want)
 			}
 		})
 	}

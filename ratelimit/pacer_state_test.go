@@ -65,7 +65,9 @@ func TestPacerTellsWhyItMoved(t *testing.T) {
 				}
 			}
 		}
-		if len(notes) != 2 || !strings.HasPrefix(notes[0], "start without a rate -> parked for 1.") || !strings.HasPrefix(notes[1], "parked -> climb at") {
+		if len(notes) != 2 ||
+			!strings.HasPrefix(notes[0], "start without a rate -> parked for 1.") ||
+			!strings.HasPrefix(notes[1], "parked -> climb at") {
 			t.Errorf("notes %q", notes)
 		}
 		if s := p.String(); !strings.HasPrefix(s, "pacer(climb at ") {
@@ -90,7 +92,9 @@ func TestPacerIdleKeepsWhatMatters(t *testing.T) {
 		{"a stated quota", func(t *testing.T) *Pacer {
 			p := steady()
 			retry.Run(t.Context(), p, func(ctx context.Context) error {
-				retry.Report(ctx, retry.Quota{Limit: 100, Remaining: 100, Window: time.Minute, Reset: time.Minute})
+				retry.Report(ctx,
+					retry.Quota{Limit: 100, Remaining: 100, Window: time.Minute,
+						Reset: time.Minute})
 				return nil
 			})
 			return p

@@ -131,7 +131,11 @@ func TestPacerCancelledCallIsNoAnswer(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		var went []time.Time
 		for range 2 {
-			go retry.Run(t.Context(), p, func(context.Context) error { went = append(went, time.Now()); time.Sleep(3 * time.Second); return nil })
+			go retry.Run(t.Context(), p, func(context.Context) error {
+				went = append(went, time.Now())
+				time.Sleep(3 * time.Second)
+				return nil
+			})
 		}
 		synctest.Wait()
 		cancel()
@@ -168,7 +172,8 @@ func TestPacerSettlesOnPanicAndGoexit(t *testing.T) {
 			t.Errorf("left behind: %v", p)
 		}
 		start := time.Now()
-		if err := run(t.Context(), p, 0, nil); err != nil || time.Since(start) > 100*time.Millisecond {
+		if err := run(t.Context(), p, 0, nil); err != nil ||
+			time.Since(start) > 100*time.Millisecond {
 			t.Errorf("the next call: %v after %v", err, time.Since(start))
 		}
 	})
@@ -278,7 +283,8 @@ func TestPacerSingleRequestThatIsLostFreesItsPlace(t *testing.T) {
 				if err := run(t.Context(), p, 0, nil); err != nil {
 					t.Fatal(err)
 				}
-				if d := time.Since(ended); ended.IsZero() || d > 100*time.Millisecond { // the pace holds
+				// the pace holds
+				if d := time.Since(ended); ended.IsZero() || d > 100*time.Millisecond {
 					t.Errorf("the next went %v after it ended", d)
 				}
 				if s := p.State(); s.InFlight != 0 || s.Parked {
@@ -304,7 +310,9 @@ func TestPacerObserverThatPanicsLeavesNothingBehind(t *testing.T) {
 					t.Errorf("recovered %v", v)
 				}
 			}()
-			retry.Run(t.Context(), retry.Chain(watch, p), func(context.Context) error { return nil })
+			retry.Run(t.Context(), retry.Chain(watch, p), func(context.Context) error {
+				return nil
+			})
 		}()
 		if s := p.State(); s.InFlight != 0 {
 			t.Errorf("left behind: %v", p)
@@ -329,7 +337,8 @@ func TestPacerIsSafeForConcurrentUse(t *testing.T) {
 		time.Sleep(time.Duration(i%7) * 10 * time.Microsecond)
 		switch i % 5 {
 		case 1:
-			retry.Report(ctx, retry.Quota{Limit: 1e6, Remaining: 1e6, Window: time.Second, Reset: time.Second})
+			retry.Report(ctx,
+				retry.Quota{Limit: 1e6, Remaining: 1e6, Window: time.Second, Reset: time.Second})
 		case 2:
 			return statusError(500)
 		}
@@ -345,13 +354,20 @@ func TestPacerIsSafeForConcurrentUse(t *testing.T) {
 				var err error
 				switch i % 3 {
 				case 0:
-					_, err = retry.Do(ctx, p, func(ctx context.Context) (int, error) { return i, work(ctx, j) })
+					_, err = retry.Do(ctx, p, func(ctx context.Context) (int, error) {
+						return i, work(ctx, j)
+					})
 				case 1:
-					_, err = retry.Do(ctx, p, func(ctx context.Context) (string, error) { return "x", work(ctx, j) })
+					_, err = retry.Do(ctx, p, func(ctx context.Context) (string, error) {
+						return "x", work(ctx, j)
+					})
 				default:
-					_, err = retry.Do(ctx, p, func(ctx context.Context) ([]error, error) { return nil, work(ctx, j) })
+					_, err = retry.Do(ctx, p, func(ctx context.Context) ([]error, error) {
+						return nil, work(ctx, j)
+					})
 				}
-				if err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, new(statusError)) {
+				if err != nil && !errors.Is(err, context.Canceled) &&
+					!errors.As(err, new(statusError)) {
 					t.Errorf("got %v", err)
 				}
 				_, _, _ = p.State(), p.Idle(), p.String()

@@ -78,7 +78,9 @@ func TestPacerKeepsToAStatedQuota(t *testing.T) {
 		for range 50 {
 			retry.Run(t.Context(), p, func(ctx context.Context) error {
 				left--
-				retry.Report(ctx, retry.Quota{Limit: 100, Remaining: left, Window: 2000 * time.Second, Reset: 2000*time.Second - time.Since(start)})
+				retry.Report(ctx,
+					retry.Quota{Limit: 100, Remaining: left, Window: 2000 * time.Second,
+						Reset: 2000*time.Second - time.Since(start)})
 				return nil
 			})
 		}
@@ -105,7 +107,9 @@ func TestPacerUsesAShortQuotaAtOnce(t *testing.T) {
 			_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
 				went = append(went, time.Since(start))
 				left--
-				retry.Report(ctx, retry.Quota{Limit: 20, Remaining: max(left, 0), Reset: time.Minute - time.Since(start)})
+				retry.Report(ctx,
+					retry.Quota{Limit: 20, Remaining: max(left, 0),
+						Reset: time.Minute - time.Since(start)})
 				return nil
 			})
 		}
@@ -140,7 +144,8 @@ func TestARefusalWithoutATimeWaitsForTheStatedReset(t *testing.T) {
 					})
 					start := time.Now()
 					retry.Run(t.Context(), p, func(context.Context) error { return nil })
-					if d := time.Since(start); d < c.want || d > c.want*103/100+100*time.Millisecond {
+					if d := time.Since(start); d < c.want ||
+						d > c.want*103/100+100*time.Millisecond {
 						t.Errorf("the next went after %v, want %v", d, c.want)
 					}
 				})
@@ -164,7 +169,10 @@ func TestPacerPacesByAResetBeyondTheCap(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := steady()
-			retry.Run(t.Context(), p, func(ctx context.Context) error { retry.Report(ctx, c.q); return nil })
+			retry.Run(t.Context(), p, func(ctx context.Context) error {
+				retry.Report(ctx, c.q)
+				return nil
+			})
 			for range 2 {
 				if got := p.machine.Pace(p.now().Seconds()); math.Abs(got/c.want-1) > 1e-9 {
 					t.Errorf("%s: %v a second after %v, want %v", c.name, got, p.now(), c.want)
@@ -180,7 +188,8 @@ func TestPacerHearsASuccessThatStatesNothingIsLeft(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := steady()
 			retry.Run(t.Context(), p, func(ctx context.Context) error {
-				retry.Report(ctx, retry.Quota{Limit: 9, Remaining: remaining, Reset: 10 * time.Hour})
+				retry.Report(ctx,
+					retry.Quota{Limit: 9, Remaining: remaining, Reset: 10 * time.Hour})
 				return nil
 			})
 			if s := p.State(); !s.Parked || s.Wait < time.Hour || s.Wait > 62*time.Minute {
@@ -205,7 +214,10 @@ func TestPacerIsNotHeldBeyondTheCapByAnyQuota(t *testing.T) {
 			p := steady(HintCap(time.Hour))
 			for range 3 {
 				start := time.Now()
-				retry.Run(t.Context(), p, func(ctx context.Context) error { retry.Report(ctx, q); return nil })
+				retry.Run(t.Context(), p, func(ctx context.Context) error {
+					retry.Report(ctx, q)
+					return nil
+				})
 				if d := time.Since(start); d > 62*time.Minute {
 					t.Errorf("%+v: a call waited %v", q, d)
 				}

@@ -184,7 +184,8 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 				ctx, cancel := context.WithCancel(bg)
 				time.AfterFunc(took, cancel)
 				for i := range c.members {
-					all.greedy(ctx, i, c.callers[i%len(c.callers)], ratelimit.New(c.limit, c.burst, ratelimit.Shared(n, "catalog")))
+					all.greedy(ctx, i, c.callers[i%len(c.callers)],
+						ratelimit.New(c.limit, c.burst, ratelimit.Shared(n, "catalog")))
 				}
 				all.wg.Wait()
 				time.Sleep(time.Second) // the last question is answered
@@ -196,7 +197,8 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 				for i := range c.members {
 					low, high = min(low, all.of(i)), max(high, all.of(i))
 				}
-				t.Logf("use %.1f %%, needed %.0f, trips per call %.3f, shares %d to %d", use*100, need, trips, low, high)
+				t.Logf("use %.1f %%, needed %.0f, trips per call %.3f, shares %d to %d", use*100,
+					need, trips, low, high)
 				if use < 0.95 {
 					t.Errorf("use %.1f %%", use*100)
 				}
@@ -206,7 +208,8 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 				if most := 2 * float64(c.members) / (c.lease.Seconds() * float64(c.limit)); trips > most {
 					t.Errorf("%.3f trips per call, at most %.3f are right", trips, most)
 				}
-				if mean := float64(calls) / float64(c.members); float64(low) < 0.8*mean || float64(high) > 1.2*mean {
+				if mean := float64(calls) / float64(c.members); float64(low) < 0.8*mean ||
+					float64(high) > 1.2*mean {
 					t.Errorf("shares from %d to %d", low, high)
 				}
 			})
@@ -280,7 +283,8 @@ func storm(t *testing.T, seed uint64) {
 	var stops []context.CancelFunc
 	begin := func(i int) context.CancelFunc {
 		ctx, cancel := context.WithCancel(bg)
-		all.greedy(ctx, i, 1+rnd.IntN(callers), ratelimit.New(rate.Limit(limit), burst, ratelimit.Shared(n, "catalog")))
+		all.greedy(ctx, i, 1+rnd.IntN(callers),
+			ratelimit.New(rate.Limit(limit), burst, ratelimit.Shared(n, "catalog")))
 		return cancel
 	}
 	for i := range members {
@@ -308,8 +312,8 @@ func storm(t *testing.T, seed uint64) {
 			n.set(func() { n.down = true })
 			time.Sleep(time.Duration(rnd.Float64() * 10 * float64(lease)))
 			n.set(func() { n.down = false })
-			// Of members some notice later than others that it is back: twice what a lease gives, and
-			// once in some thousand storms, at a latency of half a lease, nearly three times.
+			// Of members some notice later than others that it is back: twice what a lease gives,
+			// and once in some thousand storms, at a latency of half a lease, nearly three times.
 			bound += 3 * late
 		case "rest": // nobody calls
 			for _, stop := range stops {
@@ -370,7 +374,8 @@ func punctual(t *testing.T, seed uint64) {
 	watch := retry.Observe(func(_ context.Context, e retry.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		if time.Since(begin) < 3*time.Second+3*lease { // a member that never heard of the limit cannot know
+		// a member that never heard of the limit cannot know
+		if time.Since(begin) < 3*time.Second+3*lease {
 			return
 		}
 		if e.Kind != retry.KindWait {

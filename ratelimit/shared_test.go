@@ -53,7 +53,8 @@ func TestSharedConfiguration(t *testing.T) {
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%v, %d: %v", c.limit, c.burst, err)
-		case c.want != "" && (!errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), c.want)):
+		case c.want != "" &&
+			(!errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%v, %d: got %v, want %s", c.limit, c.burst, err, c.want)
 		}
 	}
@@ -104,7 +105,8 @@ func TestSharedRejectsWhatDoesNotFit(t *testing.T) {
 		begin := time.Now()
 		err := retry.Run(ctx, l, nop)
 		var r *retry.Rejection
-		if !errors.As(err, &r) || !errors.Is(err, ratelimit.ErrLimited) || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.As(err, &r) || !errors.Is(err, ratelimit.ErrLimited) ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("got %v", err)
 		}
 		if took := time.Since(begin); took > 20*ms {
@@ -193,7 +195,8 @@ func TestSharedWithAStoreThatHangs(t *testing.T) {
 		if c.atOnce() > 2 {
 			t.Errorf("%d questions at once", c.atOnce())
 		}
-		if s := l.String(); !strings.Contains(s, "store away for") || !strings.Contains(s, "(Share): no answer in time") {
+		if s := l.String(); !strings.Contains(s, "store away for") ||
+			!strings.Contains(s, "(Share): no answer in time") {
 			t.Errorf("it says %s", s)
 		}
 		hang.Store(false)
@@ -273,17 +276,21 @@ func TestSharedOnLoss(t *testing.T) {
 					last := last
 					mu.Unlock()
 					var r *retry.Rejection
-					if !errors.As(last, &r) || !errors.Is(last, ratelimit.ErrLimited) || r.RetryAfter <= 0 || r.RetryAfter > time.Second || !errors.Is(r.Cause, errWire) {
+					if !errors.As(last, &r) || !errors.Is(last, ratelimit.ErrLimited) ||
+						r.RetryAfter <= 0 || r.RetryAfter > time.Second ||
+						!errors.Is(r.Cause, errWire) {
 						t.Errorf("rejected with %#v", last)
 					}
 				}
 				n.set(func() { n.down = false })
-				if up := during(5 * time.Second); c.loss != ratelimit.Open { // whose callers may be a lease late to notice
+				// whose callers may be a lease late to notice
+				if up := during(5 * time.Second); c.loss != ratelimit.Open {
 					about("up", up, 500)
 				}
 				n.set(func() { n.down = true })
 				about("down in the middle", during(5*time.Second), c.middle)
-				if s := l.String(); !strings.Contains(s, "store away for") || !strings.Contains(s, errWire.Error()) {
+				if s := l.String(); !strings.Contains(s, "store away for") ||
+					!strings.Contains(s, errWire.Error()) {
 					t.Errorf("it says %s", s)
 				}
 				n.set(func() { n.down = false })
@@ -359,7 +366,8 @@ func TestSharedWithAStoreThatPanics(t *testing.T) {
 		}), "x", ratelimit.OnLoss(ratelimit.Closed)))
 		err := retry.Run(bg, l, nop)
 		var r *retry.Rejection
-		if !errors.As(err, &r) || r.Cause == nil || !strings.Contains(r.Cause.Error(), "out of order") {
+		if !errors.As(err, &r) || r.Cause == nil ||
+			!strings.Contains(r.Cause.Error(), "out of order") {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -380,7 +388,9 @@ func TestPauseTravels(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		said := time.Now()
-		_ = retry.Run(bg, limiters[0], func(context.Context) error { return retry.After(errors.New("429"), 3*time.Second) })
+		_ = retry.Run(bg, limiters[0], func(context.Context) error {
+			return retry.After(errors.New("429"), 3*time.Second)
+		})
 		heard := time.Now()
 		time.Sleep(10 * time.Second)
 		cancel()
@@ -438,7 +448,8 @@ func TestSharedSetLimit(t *testing.T) {
 			}
 		}
 		limiters[1].SetBurst(30)
-		late := ratelimit.New(50, 10, ratelimit.Shared(n, "x")) // an old configuration that starts late is the newest
+		// an old configuration that starts late is the newest
+		late := ratelimit.New(50, 10, ratelimit.Shared(n, "x"))
 		time.Sleep(5 * time.Second)
 		_ = retry.Run(bg, late, nop)
 		time.Sleep(5 * time.Second)
@@ -552,7 +563,8 @@ func TestSharedStrict(t *testing.T) {
 		for range 6 {
 			ctx, cancel := context.WithCancel(bg)
 			for i := range 5 {
-				all.greedy(ctx, i, 1+i, ratelimit.New(1000, 120, ratelimit.Shared(n, "x", ratelimit.Strict())))
+				all.greedy(ctx, i, 1+i,
+					ratelimit.New(1000, 120, ratelimit.Shared(n, "x", ratelimit.Strict())))
 			}
 			time.Sleep(2 * time.Second)
 			cancel()
@@ -569,7 +581,8 @@ func TestSharedStrict(t *testing.T) {
 // MaxWait(0) takes what is in stock, and a call that is refused makes the next one find something.
 func TestSharedMaxWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := ratelimit.New(100, 10, ratelimit.Shared(ratelimit.NewStore(), "x"), ratelimit.MaxWait(0))
+		l := ratelimit.New(100, 10, ratelimit.Shared(ratelimit.NewStore(), "x"),
+			ratelimit.MaxWait(0))
 		went := 0
 		for range 10_000 { // ten seconds
 			if retry.Run(bg, l, nop) == nil {
@@ -588,7 +601,8 @@ func TestSharedMaxWait(t *testing.T) {
 func TestSharedStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newWire(ratelimit.NewStore(), 0)
-		a, b := ratelimit.New(10, 5, ratelimit.Shared(n, "x")), ratelimit.New(10, 5, ratelimit.Shared(n, "x"))
+		a, b := ratelimit.New(10, 5, ratelimit.Shared(n, "x")),
+			ratelimit.New(10, 5, ratelimit.Shared(n, "x"))
 		_, _ = retry.Run(bg, a, nop), retry.Run(bg, b, nop)
 		n.set(func() { n.down = true })
 		for range 5 {
@@ -598,7 +612,8 @@ func TestSharedStats(t *testing.T) {
 		for _, s := range b.Stats() {
 			got[s.Name] = s
 		}
-		if got["members"].Value != 2 || got["trips"].Value < 1 || got["losses"].Value < 1 || got["store"].Text != "away" {
+		if got["members"].Value != 2 || got["trips"].Value < 1 || got["losses"].Value < 1 ||
+			got["store"].Text != "away" {
 			t.Errorf("got %v", got)
 		}
 		if s := a.String(); s != "limiter x(10/s, burst 5, shared by 1)" {

@@ -218,7 +218,8 @@ func TestStoreGrantsNoMoreThanItsLimit(t *testing.T) {
 		}
 		for i, at := range due { // sorted by now
 			if most := at.Sub(start.Add(2*lease)).Seconds()*limit + rounding; float64(i+1) > most {
-				t.Fatalf("seed %d: token %d is due %v after the start: at most %.1f are by then", seed, i+1, at.Sub(start), most)
+				t.Fatalf("seed %d: token %d is due %v after the start: at most %.1f are by then",
+					seed, i+1, at.Sub(start), most)
 			}
 		}
 	}

@@ -40,7 +40,8 @@ func TestBriefKeepsTheTextOfWhatIsLarge(t *testing.T) {
 		if got == nil {
 			continue
 		}
-		if tc.text != "" && got.Error() != tc.text || len(got.Error()) > 8<<10 || errors.As(got, new(*response)) {
+		if tc.text != "" && got.Error() != tc.text || len(got.Error()) > 8<<10 ||
+			errors.As(got, new(*response)) {
 			t.Errorf("%s: %d bytes: %.60q", name, len(got.Error()), got.Error())
 		}
 	}

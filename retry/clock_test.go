@@ -28,7 +28,9 @@ func TestReadingOfTheClock(t *testing.T) {
 			time.Sleep(time.Second)
 			return next.At(at).Do(ctx)
 		})
-		_ = retry.Run(t.Context(), retry.Chain(hands, reads, reads, hands, retry.Chain(reads), reads), func(context.Context) error { return nil })
+		_ = retry.Run(t.Context(),
+			retry.Chain(hands, reads, reads, hands, retry.Chain(reads),
+				reads), func(context.Context) error { return nil })
 		want := []time.Duration{0, 2 * time.Second, 3 * time.Second, 5 * time.Second}
 		if len(read) != len(want) {
 			t.Fatal(read)

@@ -15,8 +15,11 @@ func (b broken) Do(context.Context, retry.Next) error { return b.err }
 func (b broken) Validate() error                      { return b.err }
 
 func TestConfigurationMistakesAreReported(t *testing.T) {
-	one, two := retry.ConfigErrorf("one", "attempts must be at least 1, not %d", 0), retry.ConfigErrorf("two", "nil key")
-	fine := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+	one, two := retry.ConfigErrorf("one", "attempts must be at least 1, not %d", 0),
+		retry.ConfigErrorf("two", "nil key")
+	fine := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Do(ctx)
+	})
 	for _, tc := range []struct {
 		name   string
 		policy retry.Policy
@@ -40,16 +43,21 @@ func TestConfigurationMistakesAreReported(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, retry.ErrConfig) || err.Error() != tc.want || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, retry.ErrConfig) || err.Error() != tc.want ||
+				strings.Contains(err.Error(), "\n") {
 				t.Fatalf("got %v, want %s", err, tc.want)
 			}
 			called := false
-			_, err = retry.Do(t.Context(), retry.Chain(fine, tc.policy), func(context.Context) (int, error) { called = true; return 0, nil })
+			_, err = retry.Do(t.Context(), retry.Chain(fine, tc.policy),
+				func(context.Context) (int, error) { called = true; return 0, nil })
 			if called || !errors.Is(err, retry.ErrConfig) {
 				t.Errorf("first use: called %v, got %v", called, err)
 			}
 			if tc.name != "an error of another family" {
-				_, err = retry.Do(t.Context(), tc.policy, func(context.Context) (int, error) { called = true; return 0, nil })
+				_, err = retry.Do(t.Context(), tc.policy, func(context.Context) (int, error) {
+					called = true
+					return 0, nil
+				})
 				if called || !errors.Is(err, retry.ErrConfig) {
 					t.Errorf("alone: called %v, got %v", called, err)
 				}

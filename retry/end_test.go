@@ -13,7 +13,9 @@ import (
 // error tells both.
 func TestAFailureAtTheEndOfItsContextIsBoth(t *testing.T) {
 	shutdown := errors.New("shutdown")
-	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Do(ctx)
+	})
 	for name, c := range map[string]struct {
 		says error
 		ends error
@@ -26,13 +28,19 @@ func TestAFailureAtTheEndOfItsContextIsBoth(t *testing.T) {
 		for _, run := range []func(context.Context, func(context.Context) error) error{
 			func(ctx context.Context, f func(context.Context) error) error { return retry.Run(ctx, pass, f) },
 			func(ctx context.Context, f func(context.Context) error) error {
-				_, err := retry.Do(ctx, retry.Policy(pass), func(ctx context.Context) (int, error) { return 0, f(ctx) })
+				_, err := retry.Do(ctx, retry.Policy(pass), func(ctx context.Context) (int, error) {
+					return 0, f(ctx)
+				})
 				return err
 			},
 		} {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			err := run(ctx, func(context.Context) error { cancel(c.ends); return retry.Neutral(c.says) })
-			if !errors.Is(err, c.says) || !errors.Is(err, c.ends) || !errors.Is(err, context.Canceled) || !retry.IsNeutral(err) {
+			err := run(ctx, func(context.Context) error {
+				cancel(c.ends)
+				return retry.Neutral(c.says)
+			})
+			if !errors.Is(err, c.says) || !errors.Is(err, c.ends) ||
+				!errors.Is(err, context.Canceled) || !retry.IsNeutral(err) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -53,7 +53,9 @@ func ExamplePolicyFunc() {
 		fmt.Println("the call returned:", err)
 		return err
 	})
-	_ = retry.Run(context.Background(), report, func(context.Context) error { return errors.New("no route") })
+	_ = retry.Run(context.Background(), report, func(context.Context) error {
+		return errors.New("no route")
+	})
 	// Output: the call returned: no route
 }
 

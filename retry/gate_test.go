@@ -41,7 +41,8 @@ func TestGate(t *testing.T) {
 				err = retry.Run(context.Background(), gate, tc.call)
 			}()
 			<-finished
-			if len(told) != 1 || tc.done == io.EOF && told[0] == nil || tc.done != io.EOF && told[0] != tc.done {
+			if len(told) != 1 || tc.done == io.EOF && told[0] == nil ||
+				tc.done != io.EOF && told[0] != tc.done {
 				t.Errorf("done was told %v, want %v", told, tc.done)
 			}
 			if !errors.Is(err, tc.err) || caught != tc.panic {
@@ -66,7 +67,8 @@ func TestGateRefuses(t *testing.T) {
 	cancel(errBoom)
 	asked := false
 	gate := retry.Gate(func(context.Context) (func(error), error) { asked = true; return nil, nil })
-	if err := retry.Run(ctx, gate, call); !errors.Is(err, errBoom) || !errors.Is(err, context.Canceled) || asked || calls != 1 {
+	if err := retry.Run(ctx, gate, call); !errors.Is(err, errBoom) ||
+		!errors.Is(err, context.Canceled) || asked || calls != 1 {
 		t.Errorf("ended context: got %v, asked %v, %d calls", err, asked, calls)
 	}
 }

@@ -23,7 +23,8 @@ func TestHeld(t *testing.T) {
 		t.Helper()
 		is, unshare := retry.Inside(ctx, who)
 		if is != inside || (unshare != nil) != shares {
-			t.Errorf("%s: inside %v, may share %v; want %v, %v", who.name, is, unshare != nil, inside, shares)
+			t.Errorf("%s: inside %v, may share %v; want %v, %v", who.name, is, unshare != nil,
+				inside, shares)
 		}
 		return unshare
 	}
@@ -45,7 +46,10 @@ func TestHeld(t *testing.T) {
 	t.Run("a nested call that shares lends its share on", func(t *testing.T) {
 		in(t.Context(), a, func(ctx context.Context) {
 			want(t, ctx, a, true, true)
-			in(ctx, a, func(ctx context.Context) { want(t, ctx, a, true, true); want(t, ctx, a, true, false) })
+			in(ctx, a, func(ctx context.Context) {
+				want(t, ctx, a, true, true)
+				want(t, ctx, a, true, false)
+			})
 		})
 	})
 	t.Run("policies of one Do are told apart", func(t *testing.T) {

@@ -94,16 +94,19 @@ func TestLogKeysAreStable(t *testing.T) {
 func TestLogToKeepsAHandlersRules(t *testing.T) {
 	var buf bytes.Buffer
 	h := slog.NewJSONHandler(&buf, nil)
-	retry.LogTo(slog.New(h.WithGroup("ignored")))(t.Context(), retry.Event{}) // the zero event does no harm
+	// the zero event does no harm
+	retry.LogTo(slog.New(h.WithGroup("ignored")))(t.Context(), retry.Event{})
 	buf.Reset()
 	if err := slogtest.TestHandler(h, func() []map[string]any { return lines(t, &buf) }); err != nil {
 		t.Error(err)
 	}
 	buf.Reset()
-	retry.LogTo(slog.New(h.WithAttrs([]slog.Attr{slog.String("service", "shop")}).WithGroup("call")))(
+	retry.LogTo(slog.New(h.WithAttrs([]slog.Attr{slog.String("service",
+		"shop")}).WithGroup("call")))(
 		t.Context(), retry.Event{Kind: retry.KindRetry, Policy: "exponential", Attempt: 1})
 	got := lines(t, &buf)[0]
-	if call, ok := got["call"].(map[string]any); got["service"] != "shop" || !ok || call["policy"] != "exponential" {
+	if call, ok := got["call"].(map[string]any); got["service"] != "shop" || !ok ||
+		call["policy"] != "exponential" {
 		t.Errorf("attributes and groups of the logger: %v", got)
 	}
 }

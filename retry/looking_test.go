@@ -25,11 +25,14 @@ func everyPolicy() retry.Policy {
 	}, named)
 	return retry.Chain(
 		policies.Timeout(time.Minute),
-		policies.Exponential(policies.Initial(0), policies.WithBudget(policies.NewRatioBudget(1, 1000))),
+		policies.Exponential(policies.Initial(0),
+			policies.WithBudget(policies.NewRatioBudget(1, 1000))),
 		policies.Constant(0), policies.Fibonacci(policies.Initial(1)), policies.Random(0, 1),
 		policies.Delays([]time.Duration{0}),
-		policies.NewAdaptive(named), policies.NewThrottle(named), policies.NewBulkhead(64, 64, named),
-		ratelimit.New(1e6, 1e6, ratelimit.Named("catalog")), ratelimit.NewPacer(ratelimit.Named("catalog")),
+		policies.NewAdaptive(named), policies.NewThrottle(named), policies.NewBulkhead(64, 64,
+			named),
+		ratelimit.New(1e6, 1e6,
+			ratelimit.Named("catalog")), ratelimit.NewPacer(ratelimit.Named("catalog")),
 		breaker.New("catalog", breaker.OpenFor(time.Millisecond)), keys,
 		policies.Chaos(1, policies.Fault(.3, errBoom), always),
 		policies.Classify(policies.On(policies.Is(errBoom))),
@@ -65,7 +68,8 @@ func TestLookingWhileCallsRun(t *testing.T) {
 		if n := events.Add(1); n%16 == 0 {
 			look(t, p)
 		}
-		if kind, name, _ := strings.Cut(e.Policy, " "); (kind == "limiter" || kind == "pacer" || kind == "bulkhead") && name != "catalog" {
+		if kind, name, _ := strings.Cut(e.Policy, " "); (kind == "limiter" || kind == "pacer" ||
+			kind == "bulkhead") && name != "catalog" {
 			t.Errorf("an event of %q", e.Policy)
 		}
 		if e.Kind == retry.KindChange && (e.From == "" || e.To == "") {
@@ -110,7 +114,10 @@ func TestAnObserverMayCallTheGuard(t *testing.T) {
 		if !inside { // in one goroutine
 			inside = true
 			_ = retry.Run(ctx, guard, func(context.Context) error { calls++; return nil })
-			_ = retry.Run(context.Background(), guard, func(context.Context) error { calls++; return nil })
+			_ = retry.Run(context.Background(), guard, func(context.Context) error {
+				calls++
+				return nil
+			})
 			inside = false
 		}
 	}), everyPolicy())

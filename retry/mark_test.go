@@ -13,7 +13,8 @@ import (
 
 func TestMarks(t *testing.T) {
 	const s = time.Second
-	rejection := &retry.Rejection{Policy: "p", Reason: errBoom, RetryAfter: 3 * s, Cause: retry.Permanent(retry.After(fs.ErrClosed, 9*s))}
+	rejection := &retry.Rejection{Policy: "p", Reason: errBoom, RetryAfter: 3 * s,
+		Cause: retry.Permanent(retry.After(fs.ErrClosed, 9*s))}
 	for _, tc := range []struct {
 		name               string
 		err                error
@@ -48,7 +49,8 @@ func TestMarks(t *testing.T) {
 			if got := retry.IsNeutral(tc.err); got != tc.neutral {
 				t.Errorf("IsNeutral = %v", got)
 			}
-			if after, refused := retry.RetryAfter(tc.err); after != tc.after || refused != tc.refused {
+			if after, refused := retry.RetryAfter(tc.err); after != tc.after ||
+				refused != tc.refused {
 				t.Errorf("RetryAfter = %v, %v", after, refused)
 			}
 		})
@@ -79,7 +81,8 @@ func TestRejectionTellsTheTimeOfTheMarksAroundIt(t *testing.T) {
 }
 
 func TestMarksOfNilAreNil(t *testing.T) {
-	for i, err := range []error{retry.Permanent(nil), retry.Neutral(nil), retry.After(nil, time.Second), retry.Unmark(nil)} {
+	for i, err := range []error{retry.Permanent(nil), retry.Neutral(nil),
+		retry.After(nil, time.Second), retry.Unmark(nil)} {
 		if err != nil {
 			t.Errorf("mark %d of nil is %v", i, err)
 		}
@@ -92,7 +95,8 @@ func TestMarksAreNotSeen(t *testing.T) {
 		"permanent": retry.Permanent(cause), "neutral": retry.Neutral(cause), "after": retry.After(cause, 1), "unmarked": retry.Unmark(retry.Permanent(cause)),
 	} {
 		var path *fs.PathError
-		if err.Error() != cause.Error() || !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &path) || path != cause {
+		if err.Error() != cause.Error() || !errors.Is(err, fs.ErrNotExist) ||
+			!errors.As(err, &path) || path != cause {
 			t.Errorf("%s: %v does not pass for %v", name, err, cause)
 		}
 	}
@@ -116,7 +120,8 @@ func TestRejectedLooksNotBehindUnmark(t *testing.T) {
 
 func TestErrorTexts(t *testing.T) {
 	const ms = time.Millisecond
-	rejection := &retry.Rejection{Policy: "breaker catalog", Reason: errors.New("circuit open"), RetryAfter: 2*time.Second + 3*ms, Cause: errBoom}
+	rejection := &retry.Rejection{Policy: "breaker catalog", Reason: errors.New("circuit open"),
+		RetryAfter: 2*time.Second + 3*ms, Cause: errBoom}
 	for want, err := range map[string]error{
 		"retries exhausted after 4 attempts in 1.43s: boom":                                                         &retry.Error{Reason: retry.ErrExhausted, Attempts: 4, Elapsed: 1430 * ms, Last: errBoom},
 		"context deadline exceeded after 1 attempt in 20ms, the next wait of 1h0m0s does not fit: boom":             &retry.Error{Reason: context.DeadlineExceeded, Attempts: 1, Elapsed: 20 * ms, Wait: time.Hour, Last: errBoom},
@@ -133,8 +138,11 @@ func TestErrorTexts(t *testing.T) {
 }
 
 func TestErrorMatchesReasonAndLast(t *testing.T) {
-	err := fmt.Errorf("loading: %w", &retry.Error{Reason: &retry.Rejection{Policy: "p", Reason: fs.ErrClosed, Cause: fs.ErrExist}, Last: errBoom})
-	for target, want := range map[error]bool{errBoom: true, retry.ErrRejected: true, fs.ErrClosed: true, fs.ErrExist: false, retry.ErrExhausted: false} {
+	err := fmt.Errorf("loading: %w",
+		&retry.Error{Reason: &retry.Rejection{Policy: "p", Reason: fs.ErrClosed,
+			Cause: fs.ErrExist}, Last: errBoom})
+	for target, want := range map[error]bool{errBoom: true, retry.ErrRejected: true,
+		fs.ErrClosed: true, fs.ErrExist: false, retry.ErrExhausted: false} {
 		if got := errors.Is(err, target); got != want {
 			t.Errorf("Is %v = %v", target, got)
 		}

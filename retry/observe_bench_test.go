@@ -39,7 +39,9 @@ func BenchmarkUnobserved(b *testing.B) {
 		without := make([]retry.Policy, n)
 		with := make([]retry.Policy, n)
 		for i := range n {
-			without[i] = retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+			without[i] = retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				return next.Do(ctx)
+			})
 			with[i] = retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 				if retry.Observed(ctx) {
 					retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: "test"})
@@ -86,8 +88,10 @@ func TestObserversThatCountAllocateNothing(t *testing.T) {
 			})
 		}
 		without := max(1, allocs()) // the context of the call; an empty chain makes none
-		if one, three := allocs(count), allocs(count, count, count); one > without || three > without {
-			t.Errorf("%s: %v allocations, %v with an observer, %v with three", name, without, one, three)
+		if one, three := allocs(count), allocs(count, count, count); one > without ||
+			three > without {
+			t.Errorf("%s: %v allocations, %v with an observer, %v with three", name, without, one,
+				three)
 		}
 	}
 	if events == 0 {

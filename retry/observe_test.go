@@ -108,10 +108,12 @@ func TestAnObserverThatPanicsTakesNothingFromTheOthers(t *testing.T) {
 					t.Errorf("%v: recovered %v", kind, got)
 				}
 			}()
-			_ = retry.Run(t.Context(), retry.Chain(count, bad, count, bulkhead, limiter), func(context.Context) error { return nil })
+			_ = retry.Run(t.Context(), retry.Chain(count, bad, count, bulkhead, limiter),
+				func(context.Context) error { return nil })
 		}()
 		if told != 2 || bulkhead.Running() != 0 {
-			t.Errorf("%v: %d of 2 others were told of the end, %d running", kind, told, bulkhead.Running())
+			t.Errorf("%v: %d of 2 others were told of the end, %d running", kind, told,
+				bulkhead.Running())
 		}
 	}
 }
@@ -119,13 +121,16 @@ func TestAnObserverThatPanicsTakesNothingFromTheOthers(t *testing.T) {
 // TestEventsTellTheTime: by the clock of the bubble in one, whatever was read before outside.
 func TestEventsTellTheTime(t *testing.T) {
 	var last retry.Event
-	guard := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) { last = e }), ratelimit.New(1, 1))
+	guard := retry.Chain(retry.Observe(func(_ context.Context, e retry.Event) { last = e }),
+		ratelimit.New(1, 1))
 	run := func(t *testing.T) {
 		for range 2 { // the second one waits a second
 			before := time.Now()
 			_ = retry.Run(t.Context(), guard, func(context.Context) error { return nil })
-			if after := time.Now(); last.Time.Before(before) || last.Time.After(after) || last.Time.Round(0).Before(before.Round(0).Add(-time.Second)) ||
-				last.Time.Round(0).After(after.Round(0).Add(time.Second)) || last.Took > after.Sub(before) {
+			if after := time.Now(); last.Time.Before(before) || last.Time.After(after) ||
+				last.Time.Round(0).Before(before.Round(0).Add(-time.Second)) ||
+				last.Time.Round(0).After(after.Round(0).Add(time.Second)) ||
+				last.Took > after.Sub(before) {
 				t.Errorf("%v in %v, not between %v and %v", last.Time, last.Took, before, after)
 			}
 		}
@@ -133,7 +138,8 @@ func TestEventsTellTheTime(t *testing.T) {
 	run(t)
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
-			if now := time.Now(); now.Year() != 2000 || !retry.TimeOf(retry.Next{}.Clock()).Equal(now) {
+			if now := time.Now(); now.Year() != 2000 ||
+				!retry.TimeOf(retry.Next{}.Clock()).Equal(now) {
 				t.Errorf("it is %v, not %v", retry.TimeOf(retry.Next{}.Clock()), now)
 			}
 			run(t)

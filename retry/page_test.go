@@ -60,7 +60,9 @@ func (h hearer) Value(key any) any {
 func TestAnsweredReachesEveryHearerAround(t *testing.T) {
 	var outer, inner int
 	hears := func(times *int) retry.Policy {
-		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(hearer{ctx, times}) })
+		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			return next.Do(hearer{ctx, times})
+		})
 	}
 	err := retry.Run(t.Context(), retry.Chain(hears(&outer), hears(&inner)), func(ctx context.Context) error {
 		retry.Answered(ctx)

@@ -100,7 +100,8 @@ func TestDerivingAChainLeavesTheFirstAlone(t *testing.T) {
 func TestLastValueComesBackInEveryMode(t *testing.T) {
 	f := func(ctx context.Context) (int, error) { return retry.Attempt(ctx), errBoom }
 	for n := range 4 {
-		if v, err := retry.Do(t.Context(), again(n), f); v != n || (n > 0) != errors.Is(err, errBoom) {
+		if v, err := retry.Do(t.Context(), again(n), f); v != n ||
+			(n > 0) != errors.Is(err, errBoom) {
 			t.Errorf("%d calls: got (%d, %v)", n, v, err)
 		}
 	}
@@ -108,20 +109,28 @@ func TestLastValueComesBackInEveryMode(t *testing.T) {
 		_ = next.Do(ctx)
 		return &retry.Rejection{Policy: "test", Reason: errBoom}
 	})
-	if v, err := retry.Do(t.Context(), refuse, succeed); v != 7 || !errors.Is(err, retry.ErrRejected) {
+	if v, err := retry.Do(t.Context(), refuse, succeed); v != 7 ||
+		!errors.Is(err, retry.ErrRejected) {
 		t.Errorf("got (%d, %v), want the value and the rejection", v, err)
 	}
 }
 
 func TestOneChainServesManyTypesAtOnce(t *testing.T) {
-	chain := retry.Chain(again(2), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) }), again(3))
+	chain := retry.Chain(again(2),
+		retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) }), again(3))
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			n, _ := retry.Do(t.Context(), chain, func(ctx context.Context) (int, error) { return i*10 + retry.Attempt(ctx), nil })
-			s, _ := retry.Do(t.Context(), chain, func(ctx context.Context) (string, error) { return fmt.Sprint(i), nil })
+			n, _ := retry.Do(t.Context(), chain, func(ctx context.Context) (int, error) {
+				return i*10 + retry.Attempt(ctx), nil
+			})
+			s, _ := retry.Do(t.Context(), chain, func(ctx context.Context) (string, error) {
+				return fmt.Sprint(i), nil
+			})
 			type pair struct{ a, b int }
-			p, _ := retry.Do(t.Context(), chain, func(ctx context.Context) (pair, error) { return pair{i, retry.Depth(ctx)}, nil })
+			p, _ := retry.Do(t.Context(), chain, func(ctx context.Context) (pair, error) {
+				return pair{i, retry.Depth(ctx)}, nil
+			})
 			if n != i*10+3 || s != fmt.Sprint(i) || p != (pair{i, 2}) {
 				t.Errorf("call %d: got %d %q %v", i, n, s, p)
 			}
@@ -171,7 +180,8 @@ func TestAttemptAndDepth(t *testing.T) {
 			}
 		})
 	}
-	if a, d := retry.Attempt(context.Background()), retry.Depth(context.Background()); a != 1 || d != 0 {
+	if a, d := retry.Attempt(context.Background()), retry.Depth(context.Background()); a != 1 ||
+		d != 0 {
 		t.Errorf("outside: %d/%d", a, d)
 	}
 }
@@ -189,7 +199,10 @@ type forget struct{}
 func (forget) Do(_ context.Context, next retry.Next) error { return next.Do(context.Background()) }
 
 func TestSecondLoopAfterTheFirstIsNotNested(t *testing.T) {
-	twice := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); return next.Do(ctx) })
+	twice := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		_ = next.Do(ctx)
+		return next.Do(ctx)
+	})
 	panicky := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		func() {
 			defer func() { _ = recover() }()
@@ -239,7 +252,9 @@ func TestContextOfACallIsAFullContext(t *testing.T) {
 func TestCostOfSuccess(t *testing.T) {
 	ctx := context.Background()
 	call := func(context.Context) (int, error) { return 7, nil }
-	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Do(ctx)
+	})
 	for _, tc := range []struct {
 		name  string
 		chain retry.Policy
@@ -278,7 +293,8 @@ func TestCheckJudgesTheValue(t *testing.T) {
 		v         int
 		err, want error
 	}{{2, nil, nil}, {3, nil, errBoom}, {3, context.Canceled, context.Canceled}} {
-		v, err := retry.Check(func(context.Context) (int, error) { return tc.v, tc.err }, odd)(t.Context())
+		v, err := retry.Check(func(context.Context) (int, error) { return tc.v, tc.err },
+			odd)(t.Context())
 		if v != tc.v || err != tc.want {
 			t.Errorf("%d: got (%d, %v), want %v", tc.v, v, err, tc.want)
 		}

@@ -39,7 +39,8 @@ func TestReportsReachEveryPolicyOfTheirDo(t *testing.T) {
 				derived, cancel := context.WithTimeout(ctx, time.Minute)
 				defer cancel()
 				if retry.Attempt(ctx) == 2 {
-					retry.Report(derived, retry.Quota{Limit: 10, Remaining: 2, Reset: 5 * time.Second})
+					retry.Report(derived,
+						retry.Quota{Limit: 10, Remaining: 2, Reset: 5 * time.Second})
 					time.Sleep(time.Second)
 				}
 				return nil
@@ -136,7 +137,8 @@ func TestWhichReportHolds(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var got []retry.Quota
-			err := retry.Run(t.Context(), retry.Chain(hears{got: &got}, tc.inside), func(ctx context.Context) error { tc.call(ctx); return nil })
+			err := retry.Run(t.Context(), retry.Chain(hears{got: &got}, tc.inside),
+				func(ctx context.Context) error { tc.call(ctx); return nil })
 			if err != nil || len(got) != 1 || got[0] != tc.want {
 				t.Errorf("%s: heard %v, want %v", name, got, tc.want)
 			}

@@ -30,13 +30,16 @@ func patient(n int, wait time.Duration) retry.Policy {
 			}
 			if i+1 < n {
 				time.Sleep(thinking)
-				retry.Emit(ctx, retry.Event{Kind: retry.KindRetry, Policy: "patient", Attempt: i + 1, Wait: wait, Err: err})
+				retry.Emit(ctx,
+					retry.Event{Kind: retry.KindRetry, Policy: "patient", Attempt: i + 1,
+						Wait: wait, Err: err})
 				if slept := retry.Sleep(ctx, retry.Event{Policy: "patient", Wait: wait}); slept != nil {
 					return slept
 				}
 			}
 		}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindGiveUp, Policy: "patient", Attempt: n, Err: err})
+		retry.Emit(ctx,
+			retry.Event{Kind: retry.KindGiveUp, Policy: "patient", Attempt: n, Err: err})
 		return err
 	})
 }
@@ -76,11 +79,16 @@ func TestSharesAddUpToTheWallTime(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			pause := func() { time.Sleep(time.Duration(rnd.IntN(50)) * time.Millisecond) }
 			var rec retry.Record
-			strange := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { pause(); defer pause(); return next.Do(ctx) })
+			strange := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				pause()
+				defer pause()
+				return next.Do(ctx)
+			})
 			start := time.Now()
 			_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), strange, patient(1+rnd.IntN(4), 7*time.Millisecond), strange), func(ctx context.Context) error {
 				pause()
-				_ = retry.Run(ctx, patient(rnd.IntN(3), 3*time.Millisecond), func(context.Context) error { pause(); return errBoom })
+				_ = retry.Run(ctx, patient(rnd.IntN(3), 3*time.Millisecond),
+					func(context.Context) error { pause(); return errBoom })
 				pause()
 				return errBoom
 			})
@@ -145,14 +153,16 @@ func TestARecordOfManyEventsIsBounded(t *testing.T) {
 		if len(events) != 256 || got.Calls != calls || got.LeftOut != 3*calls-256 {
 			t.Errorf("%d events kept, %d calls, %d left out", len(events), got.Calls, got.LeftOut)
 		}
-		if events[0].Attempt != 1 || events[255].Kind != retry.KindDone || events[254].Kind != retry.KindGiveUp {
+		if events[0].Attempt != 1 || events[255].Kind != retry.KindDone ||
+			events[254].Kind != retry.KindGiveUp {
 			t.Errorf("first %v, last %v %v", events[0], events[254], events[255])
 		}
 		if wall := (calls - 1) * (time.Second + thinking); seconds(got.Took) != wall {
 			t.Errorf("took %v of %v", got.Took, wall)
 		}
 		text := rec.String()
-		if !strings.Contains(text, "100000 calls in") || strings.Count(text, "(299744 events left out)") != 1 || len(text) > 20_000 {
+		if !strings.Contains(text, "100000 calls in") ||
+			strings.Count(text, "(299744 events left out)") != 1 || len(text) > 20_000 {
 			t.Errorf("%d bytes: %.300s", len(text), text)
 		}
 		if errors.As(events[0].Err, new(*response)) {
@@ -170,9 +180,12 @@ func TestEveryObserverAroundIsTold(t *testing.T) {
 	}
 	chain := retry.Chain(tell("outer"), again(1), tell("inner"))
 	_ = retry.Run(t.Context(), chain, func(ctx context.Context) error {
-		return retry.Run(ctx, retry.Chain(tell("nested")), func(context.Context) error { return nil })
+		return retry.Run(ctx, retry.Chain(tell("nested")), func(context.Context) error {
+			return nil
+		})
 	})
-	want := []string{"nested call", "inner call", "outer call", "nested done", "inner call", "outer call", "inner done", "outer done"}
+	want := []string{"nested call", "inner call", "outer call", "nested done", "inner call",
+		"outer call", "inner done", "outer done"}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
@@ -209,7 +222,9 @@ func TestLogTo(t *testing.T) {
 		return a
 	}}))
 	synctest.Test(t, func(t *testing.T) {
-		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(retry.LogTo(l)), patient(2, time.Second)), func(context.Context) error { return errBoom })
+		_ = retry.Run(t.Context(),
+			retry.Chain(retry.Observe(retry.LogTo(l)),
+				patient(2, time.Second)), func(context.Context) error { return errBoom })
 	})
 	want := "level=INFO msg=retry policy=patient attempt=1 wait=1s error=boom\nlevel=WARN msg=\"give up\" policy=patient attempt=2 error=boom\n"
 	if buf.String() != want {
@@ -224,5 +239,6 @@ func TestLogTo(t *testing.T) {
 	if want := ""; buf.String() != want { // nobody has to know of a loser
 		t.Errorf("cancelled: got\n%swant\n%s", buf.String(), want)
 	}
-	retry.LogTo(nil)(t.Context(), retry.Event{Kind: retry.KindCall, Err: errors.New("to the default logger")})
+	retry.LogTo(nil)(t.Context(),
+		retry.Event{Kind: retry.KindCall, Err: errors.New("to the default logger")})
 }

@@ -14,11 +14,13 @@ func TestARemoteAttemptIsInsideALoop(t *testing.T) {
 	}
 	for _, tc := range []struct{ n, want int }{{3, 3}, {1, 1}, {0, 1}, {-5, 1}} {
 		ctx := retry.WithRemoteAttempt(t.Context(), tc.n)
-		if a, d := retry.Attempt(ctx), retry.Depth(ctx); a != tc.want || d != 1 || !retry.RemoteLoop(ctx) {
+		if a, d := retry.Attempt(ctx), retry.Depth(ctx); a != tc.want || d != 1 ||
+			!retry.RemoteLoop(ctx) {
 			t.Errorf("%d: attempt %d, depth %d", tc.n, a, d)
 		}
 		_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
-			if a, d := retry.Attempt(ctx), retry.Depth(ctx); a != 1 || d != 2 || !retry.RemoteLoop(ctx) {
+			if a, d := retry.Attempt(ctx), retry.Depth(ctx); a != 1 || d != 2 ||
+				!retry.RemoteLoop(ctx) {
 				t.Errorf("in a loop inside: attempt %d, depth %d", a, d)
 			}
 			return nil
@@ -29,7 +31,8 @@ func TestARemoteAttemptIsInsideALoop(t *testing.T) {
 func TestObserversStayAroundARemoteAttempt(t *testing.T) {
 	var rec retry.Record
 	_ = retry.Run(t.Context(), retry.Observe(rec.Add), func(ctx context.Context) error {
-		retry.Emit(retry.WithRemoteAttempt(ctx, 2), retry.Event{Kind: retry.KindReject, Policy: "p"})
+		retry.Emit(retry.WithRemoteAttempt(ctx, 2),
+			retry.Event{Kind: retry.KindReject, Policy: "p"})
 		return nil
 	})
 	for _, e := range rec.Events() {

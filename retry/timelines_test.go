@@ -55,7 +55,8 @@ func TestTimelines(t *testing.T) {
 		"retry_after":   {func() retry.Policy { return exponential(3) }, call(20*ms, retry.After(errors.New("429"), 2*time.Second), nil), 0},
 		"does_not_fit":  {func() retry.Policy { return exponential(5) }, call(20*ms, errBoom), 500 * ms},
 		"breaker_opens": {func() retry.Policy {
-			return retry.Chain(exponential(5), breaker.New("catalog", breaker.ConsecutiveFailures(2)))
+			return retry.Chain(exponential(5),
+				breaker.New("catalog", breaker.ConsecutiveFailures(2)))
 		}, call(20*ms, errBoom), 0},
 		"waits_for_limit": {func() retry.Policy {
 			return retry.Chain(exponential(3), ratelimit.New(2, 1, ratelimit.Named("catalog")))
@@ -76,7 +77,8 @@ func TestTimelines(t *testing.T) {
 		}(), 0},
 		"a_call_with_a_loop_inside": {func() retry.Policy { return exponential(2) }, func(ctx context.Context) error {
 			time.Sleep(5 * ms)
-			return retry.Run(ctx, policies.Constant(10*ms, policies.Attempts(2)), call(20*ms, errBoom))
+			return retry.Run(ctx, policies.Constant(10*ms, policies.Attempts(2)),
+				call(20*ms, errBoom))
 		}, 0},
 		"many_attempts": {func() retry.Policy { return policies.Constant(time.Second, policies.Attempts(1000)) }, call(20*ms, errBoom), 0},
 	} {

@@ -11,7 +11,8 @@ import (
 )
 
 func TestVerdictOf(t *testing.T) {
-	refused := &retry.Rejection{Policy: "p", Reason: errBoom, RetryAfter: time.Second, Cause: retry.Permanent(errBoom)}
+	refused := &retry.Rejection{Policy: "p", Reason: errBoom, RetryAfter: time.Second,
+		Cause: retry.Permanent(errBoom)}
 	wait := func(err error, s int) error { return retry.After(err, time.Duration(s)*time.Second) }
 	loop := func(attempts int, reason, last error) error {
 		return &retry.Error{Reason: reason, Attempts: attempts, Last: last}
@@ -50,13 +51,15 @@ func TestARejectionCarriesTheLongerWaitOfAMarkAroundIt(t *testing.T) {
 	if v.Rejection == refused || v.Rejection.RetryAfter != time.Minute || v.Hinted || !v.Unreached {
 		t.Errorf("%+v", v)
 	}
-	if v := retry.VerdictOf(fmt.Errorf("x: %w", retry.ErrRejected)); v.Rejection == nil || v.Rejection.RetryAfter != 0 {
+	if v := retry.VerdictOf(fmt.Errorf("x: %w", retry.ErrRejected)); v.Rejection == nil ||
+		v.Rejection.RetryAfter != 0 {
 		t.Errorf("a bare ErrRejected: %+v", v)
 	}
 }
 
 func TestOneWalkReadsAnErrorWithoutAllocating(t *testing.T) {
-	err := error(&retry.Error{Reason: retry.ErrExhausted, Attempts: 3, Last: fmt.Errorf("x: %w", retry.Neutral(errBoom))})
+	err := error(&retry.Error{Reason: retry.ErrExhausted, Attempts: 3,
+		Last: fmt.Errorf("x: %w", retry.Neutral(errBoom))})
 	if n := testing.AllocsPerRun(100, func() { _ = retry.VerdictOf(err) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -66,7 +66,8 @@ func TestSleepThatDoesNotFitNamesThePolicy(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := retry.Sleep(ctx, retry.Event{Policy: "queue", Wait: 2 * time.Second})
-		if want := "context deadline exceeded: queue: a wait of 2s does not fit"; err == nil || err.Error() != want {
+		if want := "context deadline exceeded: queue: a wait of 2s does not fit"; err == nil ||
+			err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	})

@@ -85,12 +85,18 @@ func TestWalkStopsAndIsBounded(t *testing.T) {
 		many[i] = part{name: "p"}
 	}
 	visited := 0
-	left := retry.Walk(retry.Chain(many, part{name: "last"}), func(string, retry.Policy) bool { visited++; return true })
+	left := retry.Walk(retry.Chain(many, part{name: "last"}), func(string, retry.Policy) bool {
+		visited++
+		return true
+	})
 	if visited != 1+1000+1 || left != 500 {
 		t.Errorf("%d visited, %d left out", visited, left)
 	}
 	visited = 0
-	retry.Walk(retry.Chain(many, part{name: "last"}), func(string, retry.Policy) bool { visited++; return visited < 5 })
+	retry.Walk(retry.Chain(many, part{name: "last"}), func(string, retry.Policy) bool {
+		visited++
+		return visited < 5
+	})
 	if visited != 5 {
 		t.Errorf("went on: %d", visited)
 	}
@@ -108,20 +114,26 @@ func TestValidateAndIdleLookThroughWrappers(t *testing.T) {
 		}
 	}
 	called := false
-	err := retry.Run(t.Context(), retry.Chain(part{}, Guard{bad}), func(context.Context) error { called = true; return nil })
+	err := retry.Run(t.Context(), retry.Chain(part{}, Guard{bad}), func(context.Context) error {
+		called = true
+		return nil
+	})
 	if called || !errors.Is(err, retry.ErrConfig) {
 		t.Errorf("a chain with such a member: called %v, %v", called, err)
 	}
 	if err := retry.Validate((*Guard)(nil)); err != nil {
 		t.Error(err)
 	}
-	if retry.Idle(Guard{part{}}) || !retry.Idle(Guard{part{idle: true}}) || retry.Idle(retry.PolicyFunc(nil)) {
+	if retry.Idle(Guard{part{}}) || !retry.Idle(Guard{part{idle: true}}) ||
+		retry.Idle(retry.PolicyFunc(nil)) {
 		t.Error("Idle does not look through")
 	}
 }
 
 func TestDescribe(t *testing.T) {
-	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Do(ctx)
+	})
 	for want, p := range map[string]retry.Policy{
 		"no policy":                  nil,
 		"empty chain":                retry.Chain(),

@@ -51,7 +51,9 @@ func TestCluster(t *testing.T) {
 	for i := range 100 {
 		name := fmt.Sprintf("%d}{\n", i)
 		for m := range 2 {
-			mine = append(mine, breaker.Report{Name: name, Member: fmt.Sprint(m), Vote: breaker.Open, OpenFor: time.Minute})
+			mine = append(mine,
+				breaker.Report{Name: name, Member: fmt.Sprint(m), Vote: breaker.Open,
+					OpenFor: time.Minute})
 		}
 	}
 	all, err := s.Exchange(bg, mine)

@@ -154,7 +154,9 @@ func eventually(t *testing.T, what string, is func() bool) {
 func goesOnAlone(t *testing.T, c *redis.Client, reason string, broken, mended func()) {
 	t.Helper()
 	n := newNode(t, c)
-	eventually(t, "part of the fleet", func() bool { return strings.Contains(n.String(), "0 of 1 members voted") })
+	eventually(t, "part of the fleet", func() bool {
+		return strings.Contains(n.String(), "0 of 1 members voted")
+	})
 	broken()
 	eventually(t, "the store is away", n.away)
 	n.set(errDown)
@@ -164,7 +166,9 @@ func goesOnAlone(t *testing.T, c *redis.Client, reason string, broken, mended fu
 	mended()
 	eventually(t, "part of the fleet again", func() bool { return !n.away() })
 	other := newNode(t, c)
-	eventually(t, "the other one is there", func() bool { return strings.Contains(other.String(), "of 2 members") })
+	eventually(t, "the other one is there", func() bool {
+		return strings.Contains(other.String(), "of 2 members")
+	})
 	other.Isolate()
 	eventually(t, "isolated by the other one", func() bool { return n.State() == breaker.Isolated })
 	n.mu.Lock()
@@ -176,7 +180,8 @@ func goesOnAlone(t *testing.T, c *redis.Client, reason string, broken, mended fu
 		t.Fatalf("%q: no event says that it is alone", n.events)
 	}
 	// A machine that stalls for a second is told first, and is no fault.
-	if first := n.events[0]; !strings.Contains(first, reason) && !strings.Contains(first, "has not answered within") {
+	if first := n.events[0]; !strings.Contains(first, reason) &&
+		!strings.Contains(first, "has not answered within") {
 		t.Errorf("%q does not say %q", n.events, reason)
 	}
 }
@@ -193,7 +198,8 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 			t.Run(word, func(t *testing.T) {
 				t.Parallel()
 				m := miniredis.RunT(t)
-				goesOnAlone(t, plain(t, m.Addr()), word, func() { m.SetError(text) }, func() { m.SetError("") })
+				goesOnAlone(t, plain(t, m.Addr()), word, func() { m.SetError(text) },
+					func() { m.SetError("") })
 			})
 		}
 		t.Run("killed and back, empty", func(t *testing.T) {
@@ -209,12 +215,14 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 		t.Run("cut off", func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t, miniredis.RunT(t).Addr())
-			goesOnAlone(t, client(t, p.Addr().String()), "", func() { p.set(true, false) }, func() { p.set(false, false) })
+			goesOnAlone(t, client(t, p.Addr().String()), "", func() { p.set(true, false) },
+				func() { p.set(false, false) })
 		})
 		t.Run("silent", func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t, miniredis.RunT(t).Addr())
-			goesOnAlone(t, plain(t, p.Addr().String()), "", func() { p.set(false, true) }, func() { p.set(false, false) })
+			goesOnAlone(t, plain(t, p.Addr().String()), "", func() { p.set(false, true) },
+				func() { p.set(false, false) })
 		})
 	})
 	t.Run("redis-server", func(t *testing.T) {
@@ -226,12 +234,14 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 		t.Run("OOM", func(t *testing.T) {
 			t.Parallel()
 			c := plain(t, start(t).addr)
-			goesOnAlone(t, c, "OOM", func() { config(t, c, "maxmemory", "1") }, func() { config(t, c, "maxmemory", "0") })
+			goesOnAlone(t, c, "OOM", func() { config(t, c, "maxmemory", "1") },
+				func() { config(t, c, "maxmemory", "0") })
 		})
 		t.Run("read-only replica", func(t *testing.T) {
 			t.Parallel()
 			c := plain(t, start(t).addr)
-			goesOnAlone(t, c, "READONLY", func() { c.SlaveOf(bg, "127.0.0.1", "1") }, func() { c.SlaveOf(bg, "NO", "ONE") })
+			goesOnAlone(t, c, "READONLY", func() { c.SlaveOf(bg, "127.0.0.1", "1") },
+				func() { c.SlaveOf(bg, "NO", "ONE") })
 		})
 		t.Run("AUTH", func(t *testing.T) {
 			t.Parallel()
@@ -271,7 +281,8 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 			t.Parallel()
 			c := client(t, start(t).addr)
 			key := redisbreaker.Keys("catalog")[0]
-			goesOnAlone(t, c, "WRONGTYPE", func() { c.Del(bg, key); c.LPush(bg, key, "x") }, func() { c.Del(bg, key) })
+			goesOnAlone(t, c, "WRONGTYPE", func() { c.Del(bg, key); c.LPush(bg, key, "x") },
+				func() { c.Del(bg, key) })
 		})
 		t.Run("silent", func(t *testing.T) {
 			t.Parallel()
@@ -298,9 +309,12 @@ func TestServerThatIsNotThereAtTheStart(t *testing.T) {
 func TestPartitionOfSomeMembersConcernsNoOthers(t *testing.T) {
 	both(t, func(t *testing.T, c *redis.Client) {
 		p := newProxy(t, c.Options().Addr)
-		cut := []*node{newNode(t, client(t, p.Addr().String())), newNode(t, client(t, p.Addr().String()))}
+		cut := []*node{newNode(t, client(t, p.Addr().String())),
+			newNode(t, client(t, p.Addr().String()))}
 		rest := []*node{newNode(t, c), newNode(t, c), newNode(t, c)}
-		eventually(t, "five members", func() bool { return strings.Contains(rest[0].String(), "of 5 members") })
+		eventually(t, "five members", func() bool {
+			return strings.Contains(rest[0].String(), "of 5 members")
+		})
 		p.set(true, false)
 		eventually(t, "the store is away", func() bool { return cut[0].away() && cut[1].away() })
 		rest[0].Isolate()

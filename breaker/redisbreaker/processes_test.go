@@ -45,9 +45,12 @@ const (
 // member calls the callee until its standard input ends, and writes a line for each state.
 func member() {
 	threshold, _ := strconv.Atoi(os.Getenv("FLEET_THRESHOLD"))
-	c := redis.NewClient(&redis.Options{Addr: os.Getenv("FLEET_REDIS"), MaxRetries: -1, ContextTimeoutEnabled: true})
+	c := redis.NewClient(&redis.Options{Addr: os.Getenv("FLEET_REDIS"), MaxRetries: -1,
+		ContextTimeoutEnabled: true})
 	b := breaker.New("catalog", breaker.ConsecutiveFailures(threshold), breaker.OpenFor(openFor),
-		breaker.Shared(redisbreaker.New(c)), breaker.OnChange(func(c breaker.Change) { fmt.Println(c.To) }))
+		breaker.Shared(redisbreaker.New(c)), breaker.OnChange(func(c breaker.Change) {
+			fmt.Println(c.To)
+		}))
 	var over atomic.Bool
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); over.Store(true) }()
 	for !over.Load() {
@@ -74,11 +77,16 @@ type process struct {
 	state string
 }
 
-func (p *process) is(state string) bool { p.mu.Lock(); defer p.mu.Unlock(); return p.state == state }
+func (p *process) is(state string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == state
+}
 
 func startMember(t *testing.T, redis, callee string, threshold int) *process {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "FLEET_REDIS="+redis, "FLEET_CALLEE="+callee, fmt.Sprint("FLEET_THRESHOLD=", threshold))
+	cmd.Env = append(os.Environ(), "FLEET_REDIS="+redis, "FLEET_CALLEE="+callee,
+		fmt.Sprint("FLEET_THRESHOLD=", threshold))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -144,7 +152,8 @@ func TestFleetOfProcesses(t *testing.T) {
 	var voters, followers []*process
 	for range 4 {
 		voters = append(voters, startMember(t, s.addr, c.URL, 5))
-		followers = append(followers, startMember(t, s.addr, c.URL, 1e9)) // these open by the fleet alone
+		// these open by the fleet alone
+		followers = append(followers, startMember(t, s.addr, c.URL, 1e9))
 	}
 	fleet := append(append([]*process{}, voters...), followers...)
 	time.Sleep(2 * time.Second)
@@ -169,7 +178,8 @@ func TestFleetOfProcesses(t *testing.T) {
 	if took > 500*time.Millisecond || float64(after) > 0.5*rate {
 		t.Errorf("all know after %v, %d calls", took, after)
 	}
-	t.Logf("callee dead: quorum after %v, all know %v later, %d calls reached it meanwhile", quorum, took, after)
+	t.Logf("callee dead: quorum after %v, all know %v later, %d calls reached it meanwhile", quorum,
+		took, after)
 
 	time.Sleep(300 * time.Millisecond) // what is under way
 	before = c.calls.Load()

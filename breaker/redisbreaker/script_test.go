@@ -26,7 +26,8 @@ type twin struct {
 func newTwin(t *testing.T, c *redis.Client) *twin {
 	w := &twin{c: c, now: time.Unix(1_700_000_000, 0)}
 	w.mem = breaker.NewStoreAt(func() time.Time { return w.now })
-	by := strings.Replace(redisbreaker.Source, "redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}", 1)
+	by := strings.Replace(redisbreaker.Source, "redis.call('TIME')",
+		"{ARGV[#ARGV - 1], ARGV[#ARGV]}", 1)
 	var err error
 	if w.sha, err = c.ScriptLoad(bg, by).Result(); err != nil {
 		t.Fatal(err)
@@ -60,7 +61,8 @@ func TestScriptAnswersAsTheStoreInMemory(t *testing.T) {
 	both(t, func(t *testing.T, c *redis.Client) {
 		sameAnswers(t, c, rand.Uint64(), n/2)
 		states := sameAnswers(t, c, 1, n) // one seed that is known to see every state
-		for _, s := range []breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open, breaker.Isolated} {
+		for _, s := range []breaker.State{breaker.Closed, breaker.HalfOpen, breaker.Open,
+			breaker.Isolated} {
 			if states[s] < n/200 {
 				t.Errorf("%v was answered %d times", s, states[s])
 			}
@@ -101,17 +103,22 @@ func sameAnswers(t *testing.T, c *redis.Client, seed uint64, n int) map[breaker.
 			d := time.Duration(rng.Int64N(int64(10*time.Second))) - time.Second
 			script, err = w.eval(name, redisbreaker.ProbeArgs(member, era, d)).Bool()
 			mem, _ = w.mem.Probe(bg, name, member, era, d)
-			log = append(log, fmt.Sprintf("%v: probe %s %s %d %v: %v", w.now.UnixMicro(), name, member, era, d, mem))
+			log = append(log,
+				fmt.Sprintf("%v: probe %s %s %d %v: %v", w.now.UnixMicro(), name, member, era, d,
+					mem))
 		default:
 			healthy := rng.IntN(2) == 0
 			err = w.eval(name, redisbreaker.DoneArgs(member, era, healthy)).Err()
 			_ = w.mem.Done(bg, name, member, era, healthy)
-			log = append(log, fmt.Sprintf("%v: done %s %s %d %v", w.now.UnixMicro(), name, member, era, healthy))
+			log = append(log,
+				fmt.Sprintf("%v: done %s %s %d %v", w.now.UnixMicro(), name, member, era, healthy))
 		}
 		if err != nil || !reflect.DeepEqual(script, mem) {
-			t.Fatalf("seed %d: %v\nscript %+v\nmemory %+v\n%s", seed, err, script, mem, strings.Join(log[max(0, len(log)-12):], "\n"))
+			t.Fatalf("seed %d: %v\nscript %+v\nmemory %+v\n%s", seed, err, script, mem,
+				strings.Join(log[max(0, len(log)-12):], "\n"))
 		}
-		step := time.Duration(rng.Int64N(int64([]time.Duration{1, time.Millisecond, time.Second, 20 * time.Second}[rng.IntN(4)]) + 1))
+		step := time.Duration(rng.Int64N(int64([]time.Duration{1, time.Millisecond, time.Second,
+			20 * time.Second}[rng.IntN(4)]) + 1))
 		if rng.IntN(100) == 0 {
 			step = -step // the clock is set back
 		}
@@ -121,14 +128,17 @@ func sameAnswers(t *testing.T, c *redis.Client, seed uint64, n int) map[breaker.
 }
 
 func TestNameOfAnyBytes(t *testing.T) {
-	names := []string{"", "catalog", "}", "{", "}{", "{}", "a}b{c}", "\x00", "\xff\xfe", "пример", "a b\r\nc", strings.Repeat("x", 1<<16)}
+	names := []string{"", "catalog", "}", "{", "}{", "{}", "a}b{c}", "\x00", "\xff\xfe", "пример",
+		"a b\r\nc", strings.Repeat("x", 1<<16)}
 	both(t, func(t *testing.T, c *redis.Client) {
 		s := redisbreaker.New(c)
 		for range 2 {
 			var mine []breaker.Report
 			for i, name := range names {
 				for m := range 2 {
-					mine = append(mine, breaker.Report{Name: name, Member: fmt.Sprint("m\n} ", m), Vote: breaker.Open, OpenFor: time.Minute, Calls: i + 1})
+					mine = append(mine,
+						breaker.Report{Name: name, Member: fmt.Sprint("m\n} ", m),
+							Vote: breaker.Open, OpenFor: time.Minute, Calls: i + 1})
 				}
 			}
 			all, err := s.Exchange(bg, mine)
@@ -136,7 +146,8 @@ func TestNameOfAnyBytes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, f := range all {
-				if f.Name != names[i/2] || i%2 == 1 && (f.State != breaker.Open || f.Votes != 2 || f.Era != 1) {
+				if f.Name != names[i/2] ||
+					i%2 == 1 && (f.State != breaker.Open || f.Votes != 2 || f.Era != 1) {
 					t.Errorf("%.20q: %+.100v", names[i/2], f)
 				}
 			}
@@ -175,10 +186,12 @@ func TestKeysOfANameAreInOneSlot(t *testing.T) {
 func TestForgottenScriptIsSentAgain(t *testing.T) {
 	both(t, func(t *testing.T, c *redis.Client) {
 		s := redisbreaker.New(c)
-		mine := []breaker.Report{{Name: "a", Member: "m", Calls: 1}, {Name: "b", Member: "m", Calls: 1}}
+		mine := []breaker.Report{{Name: "a", Member: "m", Calls: 1},
+			{Name: "b", Member: "m", Calls: 1}}
 		for range 3 {
 			all, err := s.Exchange(bg, mine)
-			if err != nil || len(all) != 2 || all[1].Name != "b" || all[1].State != breaker.Closed || all[1].Members != 1 {
+			if err != nil || len(all) != 2 || all[1].Name != "b" ||
+				all[1].State != breaker.Closed || all[1].Members != 1 {
 				t.Fatal(all, err)
 			}
 			_ = c.ScriptFlush(bg)
@@ -221,7 +234,8 @@ func TestBrokenKeysOfOneBreakerDoNotConcernTheOthers(t *testing.T) {
 			}
 		}
 		// Values that are no numbers.
-		c.HSet(bg, redisbreaker.Keys("junk")[0], "era", "nan", "state", "-1", "until", "1e300", "open_for", "", "last", "x")
+		c.HSet(bg, redisbreaker.Keys("junk")[0], "era", "nan", "state", "-1", "until", "1e300",
+			"open_for", "", "last", "x")
 		all, err := s.Exchange(bg, []breaker.Report{{Name: "junk", Member: "m", Calls: 1}})
 		if err != nil || all[0].State != breaker.Closed || all[0].Era != 0 {
 			t.Errorf("%+v, %v", all, err)
@@ -231,7 +245,8 @@ func TestBrokenKeysOfOneBreakerDoNotConcernTheOthers(t *testing.T) {
 
 func TestNoClientAndNoMemberAreConfigurationErrors(t *testing.T) {
 	s := redisbreaker.New(nil)
-	if _, err := s.Exchange(bg, []breaker.Report{{Member: "m"}}); err == nil || err.Error() != "redisbreaker.New: client(nil): must not be nil" {
+	if _, err := s.Exchange(bg, []breaker.Report{{Member: "m"}}); err == nil ||
+		err.Error() != "redisbreaker.New: client(nil): must not be nil" {
 		t.Error(err)
 	}
 	if _, err := s.Probe(bg, "x", "m", 1, time.Second); err == nil {

@@ -58,7 +58,8 @@ func free(t testing.TB) string {
 func (s *server) run(t testing.TB, args ...string) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
-	all := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}, args...)
+	all := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly",
+		"no", "--dir", t.TempDir()}, args...)
 	cmd := exec.Command("redis-server", all...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -32,7 +32,8 @@ func TestThePageTellsTheSameStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	orders := debug.Page().Guards[0]
-	if orders.Name != "orders" || orders.Calls != 9 || orders.Failed != 3 { // 6 stored, 3 of a number that exists
+	// 6 stored, 3 of a number that exists
+	if orders.Name != "orders" || orders.Calls != 9 || orders.Failed != 3 {
 		t.Errorf("%d calls, %d failed", orders.Calls, orders.Failed)
 	}
 	// What is printed is the record of the order with the most calls; it is among the slowest.
@@ -78,7 +79,8 @@ func TestThePageIsServedUntilInterrupted(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	for _, args := range [][]string{{"-writers", "0"}, {"-orders", "x"}, {"stray"}, {"-nonsense"}} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), args, &out, &errs); code != 2 || strings.Count(errs.String(), "\n") != 1 || out.Len() > 0 {
+		if code := run(t.Context(), args, &out, &errs); code != 2 ||
+			strings.Count(errs.String(), "\n") != 1 || out.Len() > 0 {
 			t.Errorf("%q: exit code %d, %q %q", args, code, out.String(), errs.String())
 		}
 	}

@@ -45,7 +45,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, "anycall has several writers store orders in one SQLite database that locks.\n\n")
+		fmt.Fprint(stdout,
+			"anycall has several writers store orders in one SQLite database that locks.\n\n")
 		fs.SetOutput(stdout)
 		fs.PrintDefaults()
 		return 0
@@ -92,10 +93,12 @@ func guard() retry.Policy {
 		policies.Exponential(policies.Attempts(20), policies.Initial(2*time.Millisecond),
 			policies.MaxDelay(50*time.Millisecond),
 			policies.WithJitter(policies.Full),
-			policies.WithBudget(policies.NewTokenBudget(200, 0.5))), // all writers together: no storm of retries
+			// all writers together: no storm of retries
+			policies.WithBudget(policies.NewTokenBudget(200, 0.5))),
 		breaker.New("orders"),
 		policies.Classify(
-			policies.Neutral(policies.Func(locked)), // busy is alive: retried, and not the breaker's business
+			// busy is alive: retried, and not the breaker's business
+			policies.Neutral(policies.Func(locked)),
 			policies.Final(policies.Func(conflict)), // trying again cannot help
 		),
 	)
@@ -143,7 +146,8 @@ func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out
 		return err
 	}
 
-	fmt.Fprintf(out, "%d writers store %d orders each in one SQLite database, which a slow transaction has locked for 40 ms\n", writers, orders)
+	fmt.Fprintf(out,
+		"%d writers store %d orders each in one SQLite database, which a slow transaction has locked for 40 ms\n", writers, orders)
 	unlock, err := lock(ctx, db)
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ func TestTheFleetStaysBelowItsBound(t *testing.T) {
 		t.Fatalf("exit code %d\n%s%s", code, out.String(), errs.String())
 	}
 	text := out.String()
-	for _, want := range []string{"3 processes of 8 callers share 150", "use of the limit", "most in any second", "questions per request", "workers killed"} {
+	for _, want := range []string{"3 processes of 8 callers share 150", "use of the limit",
+		"most in any second", "questions per request", "workers killed"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -53,7 +54,8 @@ func TestBadInput(t *testing.T) {
 		{"-redis", "127.0.0.1:1"}, {"-redis", "nonsense"},
 	} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), args, &out, &errs); code != exitUsage || strings.Count(errs.String(), "\n") != 1 || out.Len() > 0 {
+		if code := run(t.Context(), args, &out, &errs); code != exitUsage ||
+			strings.Count(errs.String(), "\n") != 1 || out.Len() > 0 {
 			t.Errorf("%q: exit code %d, %q %q", args, code, out.String(), errs.String())
 		}
 	}
@@ -61,7 +63,8 @@ func TestBadInput(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"-h"}, &out, &errs); code != exitOK || !strings.Contains(out.String(), "-redis ADDR") || errs.Len() > 0 {
+	if code := run(t.Context(), []string{"-h"}, &out, &errs); code != exitOK ||
+		!strings.Contains(out.String(), "-redis ADDR") || errs.Len() > 0 {
 		t.Errorf("exit code %d, %q %q", code, out.String(), errs.String())
 	}
 }

@@ -62,7 +62,8 @@ func TestWaits(t *testing.T) {
 					t.Errorf("got %q, want %q", got, tc.want)
 				}
 				slices.Sort(lines[:len(lines)-1])
-				want := []string{"http://site.test/:200", "http://site.test/about:200", "http://site.test/contact:200", "http://site.test/gone:404", "http://site.test/missing:404"}
+				want := []string{"http://site.test/:200", "http://site.test/about:200",
+					"http://site.test/contact:200", "http://site.test/gone:404", "http://site.test/missing:404"}
 				if !slices.Equal(lines[:len(lines)-1], want) {
 					t.Errorf("got %q, want %q", lines, want)
 				}
@@ -79,7 +80,9 @@ func TestInterruptEndsItWithWhatIsDone(t *testing.T) {
 		time.AfterFunc(500*time.Millisecond, cancel)
 		var out, errs bytes.Buffer
 		code := fetch(ctx, cfg, cfg.guard(), urls, wire{}, &out, &errs)
-		if code != exitInterrupted || errs.Len() > 0 || !strings.Contains(out.String(), "interrupted, 3 of 5 links done\n0.50 s, 7 requests\n") {
+		if code != exitInterrupted || errs.Len() > 0 ||
+			!strings.Contains(out.String(),
+				"interrupted, 3 of 5 links done\n0.50 s, 7 requests\n") {
 			t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
 		}
 	})
@@ -103,7 +106,9 @@ func TestBadInputGivesOneLine(t *testing.T) {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), args, &out, &errs)
 		text := errs.String()
-		if code != exitUsage || strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "links: ") || out.Len() > 0 || strings.Contains(text, "secret") {
+		if code != exitUsage || strings.Count(text, "\n") != 1 ||
+			!strings.HasPrefix(text, "links: ") || out.Len() > 0 ||
+			strings.Contains(text, "secret") {
 			t.Errorf("%q: exit code %d, stdout %q, stderr %q", args, code, out.String(), text)
 		}
 	}
@@ -114,7 +119,8 @@ func TestHelpReadsWell(t *testing.T) {
 	if code := run(t.Context(), []string{"-h"}, &out, &errs); code != exitOK || errs.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, errs.String())
 	}
-	for _, knob := range []string{"-attempts", "-statuses", "-initial", "-factor", "-max", "-rate", "-raise", "-base", "-links", "Exit code"} {
+	for _, knob := range []string{"-attempts", "-statuses", "-initial", "-factor", "-max", "-rate",
+		"-raise", "-base", "-links", "Exit code"} {
 		if !strings.Contains(out.String(), knob) {
 			t.Errorf("help does not mention %s", knob)
 		}
@@ -125,8 +131,11 @@ func TestServerThatIsDown(t *testing.T) {
 	srv := httptest.NewServer(nil)
 	srv.Close()
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"-base", strings.Replace(srv.URL, "//", "//user:secret@", 1), "-initial", "1ms"}, &out, &errs)
-	if code != exitFailed || strings.Contains(out.String()+errs.String(), "secret") || strings.Count(errs.String(), "\n") != len(builtin) {
+	code := run(t.Context(),
+		[]string{"-base", strings.Replace(srv.URL, "//", "//user:secret@", 1), "-initial",
+			"1ms"}, &out, &errs)
+	if code != exitFailed || strings.Contains(out.String()+errs.String(), "secret") ||
+		strings.Count(errs.String(), "\n") != len(builtin) {
 		t.Errorf("exit code %d\n%s", code, errs.String())
 	}
 	for _, link := range builtin {
@@ -139,7 +148,8 @@ func TestServerThatIsDown(t *testing.T) {
 func TestRaiseMakesAStatusAFailure(t *testing.T) {
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"-raise", "-initial", "1ms"}, &out, &errs)
-	if code != exitFailed || strings.Count(errs.String(), "404") < 2 || strings.Count(out.String(), ":200") != 3 {
+	if code != exitFailed || strings.Count(errs.String(), "404") < 2 ||
+		strings.Count(out.String(), ":200") != 3 {
 		t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
 	}
 }

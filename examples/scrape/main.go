@@ -91,7 +91,8 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 	fs.BoolVar(&c.quick, "quick", false, "a smaller site, in half a minute")
 	err = fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, "scrape has three scrapers fetch a site that limits and bans, and draws what it saw.\n\n")
+		fmt.Fprint(stdout,
+			"scrape has three scrapers fetch a site that limits and bans, and draws what it saw.\n\n")
 		fs.SetOutput(stdout)
 		fs.PrintDefaults()
 		return c, err
@@ -128,7 +129,8 @@ func (c config) check() error {
 		return errors.New("-base is for reprise only: the others would get you banned")
 	}
 	if c.base != "" {
-		if u, err := url.Parse(c.base); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		if u, err := url.Parse(c.base); err != nil || u.Host == "" ||
+			u.Scheme != "http" && u.Scheme != "https" {
 			return fmt.Errorf("-base %s: must be an address such as https://example.com/", c.base)
 		}
 	}

@@ -20,7 +20,8 @@ func try(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 func TestBadUsageIsOneClearLine(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "pages.jsonl"), []byte(`{"url":"/page/1","file":"x"}`+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "pages.jsonl"), []byte(`{"url":"/page/1","file":"x"}`+
+		"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	empty := filepath.Join(dir, "empty")
@@ -44,7 +45,8 @@ func TestBadUsageIsOneClearLine(t *testing.T) {
 		"no such file":              {"-base", "http://127.0.0.1:1/", "-links", filepath.Join(dir, "missing")},
 	} {
 		code, _, stderr := try(t, args...)
-		if code != exitUsage || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		if code != exitUsage || !strings.Contains(stderr, want) ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%v: exit code %d, %q", args, code, stderr)
 		}
 	}
@@ -56,7 +58,8 @@ func TestBadUsageIsOneClearLine(t *testing.T) {
 func TestReprisesPagesAreWholeAndPictured(t *testing.T) {
 	dir := t.TempDir()
 	picture := filepath.Join(dir, "scrape.png")
-	code, stdout, stderr := try(t, "-pages", "30", "-only", "reprise", "-out", filepath.Join(dir, "out"), "-picture", picture)
+	code, stdout, stderr := try(t, "-pages", "30", "-only", "reprise", "-out",
+		filepath.Join(dir, "out"), "-picture", picture)
 	if code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
 	}
@@ -66,7 +69,8 @@ func TestReprisesPagesAreWholeAndPictured(t *testing.T) {
 	}
 	for _, p := range pages {
 		text, err := os.ReadFile(p)
-		if err != nil || !strings.Contains(string(text), "Страница") || !strings.HasSuffix(string(text), "</html>\n") {
+		if err != nil || !strings.Contains(string(text), "Страница") ||
+			!strings.HasSuffix(string(text), "</html>\n") {
 			t.Errorf("%s: %v, %.200q", p, err, text)
 		}
 	}
@@ -99,7 +103,8 @@ func TestResumeFetchesNothingTwice(t *testing.T) {
 		}
 		defer keep.close()
 		bar := newProgress(&bytes.Buffer{}, "reprise", c.pages)
-		return reprise(ctx, job{seeds: s.seeds(), workers: c.workers, store: keep, progress: bar, agent: "bot"})
+		return reprise(ctx,
+			job{seeds: s.seeds(), workers: c.workers, store: keep, progress: bar, agent: "bot"})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { // when it is in the middle
@@ -155,7 +160,8 @@ func TestEveryRuleIsASite(t *testing.T) {
 
 func TestTheTableIsOfWhatTheSiteSaw(t *testing.T) {
 	var out bytes.Buffer
-	saw := []hit{{0, "/", admitted}, {time.Second, "/", violated}, {2 * time.Second, "/", beganBan}, {10 * time.Second, "/", banned}}
+	saw := []hit{{0, "/", admitted}, {time.Second, "/", violated}, {2 * time.Second, "/", beganBan},
+		{10 * time.Second, "/", banned}}
 	r := result{name: "x", pages: 1, want: 2, lost: 1, saw: saw}
 	table(&out, []result{r}, limit{rate: 1, burst: 10})
 	fields := strings.Fields(strings.Split(out.String(), "\n")[2])

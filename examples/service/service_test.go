@@ -71,10 +71,12 @@ func TestWhatIsOrderedIsFoundAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if code, body := get(t, base+"/orders/1"); resp.StatusCode != 200 || code != 200 || body != "{\"product\":\"7\"}\n" {
+	if code, body := get(t, base+"/orders/1"); resp.StatusCode != 200 || code != 200 ||
+		body != "{\"product\":\"7\"}\n" {
 		t.Errorf("%d, then %d %s", resp.StatusCode, code, body)
 	}
-	for path, want := range map[string]int{"/orders/2": 404, "/orders/x": 400, "/products/": 404, "/healthz": 200, "/guards": 200} {
+	for path, want := range map[string]int{"/orders/2": 404, "/orders/x": 400, "/products/": 404,
+		"/healthz": 200, "/guards": 200} {
 		if code, body := get(t, base+path); code != want {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
@@ -105,7 +107,8 @@ func TestADeadCatalogCostsNoOrders(t *testing.T) {
 	if len(s.guards.broken()) != 1 {
 		t.Errorf("open breakers: %v", s.guards.broken())
 	}
-	if code, body := get(t, base+"/healthz"); code != 200 || !strings.Contains(body, "degraded: breaker catalog(open") {
+	if code, body := get(t, base+"/healthz"); code != 200 ||
+		!strings.Contains(body, "degraded: breaker catalog(open") {
 		t.Errorf("health: %d %s", code, body)
 	}
 }
@@ -178,7 +181,8 @@ func TestABadStartIsOneLineAndExitCode2(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		code := command(t.Context(), tc.args, &stdout, &stderr)
-		if text := stderr.String(); code != exitUsage || !strings.HasPrefix(text, "service: ") || !strings.Contains(text, tc.text) || strings.Count(text, "\n") != 1 {
+		if text := stderr.String(); code != exitUsage || !strings.HasPrefix(text, "service: ") ||
+			!strings.Contains(text, tc.text) || strings.Count(text, "\n") != 1 {
 			t.Errorf("%s: exit code %d, %q", name, code, text)
 		}
 	}
@@ -188,14 +192,16 @@ func TestAllMistakesAreTold(t *testing.T) {
 	c, _ := load("")
 	c.Catalog.Rate, c.Payments.Attempts = -1, 0
 	_, err := newGuards(c, nil)
-	if !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), "catalog: ") || !strings.Contains(err.Error(), "payments: ") {
+	if !errors.Is(err, retry.ErrConfig) || !strings.Contains(err.Error(), "catalog: ") ||
+		!strings.Contains(err.Error(), "payments: ") {
 		t.Error(err)
 	}
 }
 
 func TestTheTour(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := command(t.Context(), nil, &stdout, &stderr); code != exitOK || !strings.Contains(stdout.String(), `{"order":1}`) {
+	if code := command(t.Context(), nil, &stdout, &stderr); code != exitOK ||
+		!strings.Contains(stdout.String(), `{"order":1}`) {
 		t.Errorf("%d\n%s%s", code, &stdout, &stderr)
 	}
 }
@@ -217,7 +223,8 @@ func TestTheLoadRunIsTableAndPicture(t *testing.T) {
 	}
 	all := func(sample) bool { return true }
 	for _, r := range runs {
-		if v, o := r.figures(visit, all), r.figures(order, all); v.sent < 20 || o.sent < 5 || v.good == 0 || o.good == 0 {
+		if v, o := r.figures(visit, all), r.figures(order, all); v.sent < 20 || o.sent < 5 ||
+			v.good == 0 || o.good == 0 {
 			t.Errorf("%s: visits %+v, orders %+v", r.name, v, o)
 		}
 	}
@@ -235,7 +242,8 @@ func TestTheLoadRunIsTableAndPicture(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(file)
-	if err != nil || xml.Unmarshal(text, new(struct{ XMLName xml.Name })) != nil || !bytes.Contains(text, []byte("orders (critical)")) {
+	if err != nil || xml.Unmarshal(text, new(struct{ XMLName xml.Name })) != nil ||
+		!bytes.Contains(text, []byte("orders (critical)")) {
 		t.Errorf("no picture: %v, %.200s", err, text)
 	}
 }

@@ -57,7 +57,8 @@ func ExampleLinks() {
 	links := func(r httpx.Result[*html.Node]) []string {
 		return htmlpage.Links(r.Value, r.Final, htmlpage.SkipNofollow())
 	}
-	for r := range httpx.Crawl(context.Background(), httpx.New(), []string{server.URL}, htmlpage.Document, links) {
+	for r := range httpx.Crawl(context.Background(), httpx.New(), []string{server.URL},
+		htmlpage.Document, links) {
 		if r.Err != nil {
 			fmt.Println(r.Err)
 			continue
@@ -82,7 +83,8 @@ func ExampleSitemap() {
 	defer server.Close()
 
 	next := func(r httpx.Result[htmlpage.Map]) []string { return r.Value.Next() }
-	for r := range httpx.Crawl(context.Background(), httpx.New(), []string{server.URL + "/sitemap.xml"}, htmlpage.Sitemap, next) {
+	for r := range httpx.Crawl(context.Background(), httpx.New(),
+		[]string{server.URL + "/sitemap.xml"}, htmlpage.Sitemap, next) {
 		for _, page := range r.Value.Pages {
 			fmt.Println(page.URL[len(server.URL):])
 		}

@@ -31,7 +31,8 @@ func find(doc *html.Node, name atom.Atom) *html.Node {
 
 func TestDocument(t *testing.T) {
 	doc := parse(t, "<title>Tea</title><p>one<p>two")
-	if n := find(doc, atom.Title); n == nil || n.FirstChild.Data != "Tea" || find(doc, atom.Body) == nil {
+	if n := find(doc, atom.Title); n == nil || n.FirstChild.Data != "Tea" ||
+		find(doc, atom.Body) == nil {
 		t.Error("no title, or no body")
 	}
 	doc, err := Document(response("text/html", "<meta charset=windows-1251><h1>\xd7\xe0\xe9</h1>"))
@@ -103,7 +104,8 @@ func FuzzLinks(f *testing.F) {
 		start := time.Now()
 		for _, link := range Links(parse(t, page), base, SkipNofollow()) {
 			u, err := url.Parse(link)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+				u.Fragment != "" {
 				t.Fatalf("%q, %v", link, err)
 			}
 		}

@@ -61,7 +61,8 @@ func TestSitemap(t *testing.T) {
 		{name: "empty", body: ""},
 	} {
 		m, err := sitemapOf(c.body)
-		if pages, maps := locs(m.Pages), strings.Join(m.Next(), " "); err != nil || pages != c.pages || maps != c.maps {
+		if pages, maps := locs(m.Pages), strings.Join(m.Next(), " "); err != nil ||
+			pages != c.pages || maps != c.maps {
 			t.Errorf("%s: pages %q, maps %q, %v", c.name, pages, maps, err)
 		}
 	}
@@ -81,10 +82,12 @@ func TestSitemap_what_it_says_of_a_page(t *testing.T) {
 		t.Fatal(m, err)
 	}
 	a, b := m.Pages[0], m.Pages[1]
-	if a.Changes != "weekly" || a.Priority != 0.8 || !a.Modified.Equal(time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC)) {
+	if a.Changes != "weekly" || a.Priority != 0.8 ||
+		!a.Modified.Equal(time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("got %+v", a)
 	}
-	if b.Changes != "" || b.Priority != 0.5 || !b.Modified.Equal(time.Date(2025, 1, 2, 1, 4, 5, 0, time.UTC)) {
+	if b.Changes != "" || b.Priority != 0.5 ||
+		!b.Modified.Equal(time.Date(2025, 1, 2, 1, 4, 5, 0, time.UTC)) {
 		t.Errorf("got %+v", b)
 	}
 }
@@ -98,7 +101,8 @@ func TestSitemap_bounds(t *testing.T) {
 	for i := range maxEntries + 10 {
 		fmt.Fprintf(many, "<url><loc>/%d</loc></url>", i)
 	}
-	many.WriteString("<url><loc>/" + strings.Repeat("x", maxURL) + "</loc></url><url/><url><loc>mailto:a@b</loc></url></urlset>")
+	many.WriteString("<url><loc>/" + strings.Repeat("x", maxURL) +
+		"</loc></url><url/><url><loc>mailto:a@b</loc></url></urlset>")
 	m, err := sitemapOf(many.String())
 	if err != nil || len(m.Pages) != maxEntries || m.LeftOut != 13 {
 		t.Errorf("%d pages, %d left out, %v", len(m.Pages), m.LeftOut, err)
@@ -117,7 +121,8 @@ func TestSitemap_bounds(t *testing.T) {
 		{"packed_and_cut", packed(urlset)[:120], false, 0},
 	} {
 		m, err := sitemapOf(c.body)
-		if err == nil || retry.IsPermanent(err) != c.final || retry.IsNeutral(err) != c.final || len(m.Pages) != c.pages {
+		if err == nil || retry.IsPermanent(err) != c.final || retry.IsNeutral(err) != c.final ||
+			len(m.Pages) != c.pages {
 			t.Errorf("%s: %d pages, %v", c.name, len(m.Pages), err)
 		}
 	}
@@ -137,7 +142,8 @@ func FuzzSitemap(f *testing.F) {
 		start := time.Now()
 		m, _ := sitemapOf(string(body))
 		for _, e := range append(m.Pages, m.Maps...) {
-			if u, err := url.Parse(e.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || len(e.URL) > maxURL {
+			if u, err := url.Parse(e.URL); err != nil ||
+				u.Scheme != "http" && u.Scheme != "https" || len(e.URL) > maxURL {
 				t.Fatalf("%q, %v", e.URL, err)
 			}
 		}

@@ -15,7 +15,8 @@ import (
 )
 
 func response(contentType, body string) *http.Response {
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body))}
+	return &http.Response{StatusCode: http.StatusOK,
+		Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
 func encoded(t testing.TB, e encoding.Encoding, text string) string {
@@ -81,7 +82,8 @@ func TestText_finds_the_charset(t *testing.T) {
 
 func TestText_order_of_what_counts(t *testing.T) {
 	const text = "Чай ☕"
-	le, be := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	le, be := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM),
+		unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
 	cp1251 := encoded(t, charmap.Windows1251, "Чай")
 	for _, c := range []struct{ name, contentType, body, want string }{
 		{"a_mark_beats_the_header", "text/html; charset=koi8-r", "\ufeff" + text, text},
@@ -111,7 +113,8 @@ func TestText_order_of_what_counts(t *testing.T) {
 
 func TestText_gives_what_it_read_with_the_error(t *testing.T) {
 	r := response("text/html; charset=koi8-r", "")
-	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(encoded(t, charmap.KOI8R, "Чай")), errReader{}))
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(encoded(t, charmap.KOI8R, "Чай")),
+		errReader{}))
 	if got, err := Text(r); got != "Чай" || err != io.ErrUnexpectedEOF {
 		t.Errorf("got %q, %v", got, err)
 	}

@@ -9,8 +9,10 @@ import (
 var avast5 = library{
 	name: "avast/retry-go v5.1.1",
 	loop: func(p plan) run {
-		return func(ctx context.Context, f call) (int, error) { // the context is an option of the retrier
-			opts := []avast.Option{avast.Context(ctx), avast.Attempts(uint(p.attempts)), avast.Delay(p.first), avast.MaxDelay(p.most)}
+		// the context is an option of the retrier
+		return func(ctx context.Context, f call) (int, error) {
+			opts := []avast.Option{avast.Context(ctx), avast.Attempts(uint(p.attempts)),
+				avast.Delay(p.first), avast.MaxDelay(p.most)}
 			if p.first == 0 {
 				opts = append(opts, avast.DelayType(avast.FixedDelay))
 			}

@@ -12,9 +12,11 @@ var backoff4 = library{
 		return func(ctx context.Context, f call) (int, error) {
 			var schedule backoff.BackOff = &backoff.ZeroBackOff{}
 			if p.first > 0 {
-				schedule = backoff.NewExponentialBackOff(backoff.WithInitialInterval(p.first), backoff.WithMaxInterval(p.most))
+				schedule = backoff.NewExponentialBackOff(backoff.WithInitialInterval(p.first),
+					backoff.WithMaxInterval(p.most))
 			}
-			schedule = backoff.WithContext(backoff.WithMaxRetries(schedule, uint64(p.attempts-1)), ctx)
+			schedule = backoff.WithContext(backoff.WithMaxRetries(schedule, uint64(p.attempts-1)),
+				ctx)
 			return backoff.RetryWithData(func() (int, error) { return f(ctx) }, schedule)
 		}
 	},

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// byHand is what a careful user writes with the standard library, gobreaker and x/time. The others are measured by it.
+// byHand is what a careful user writes with the standard library, gobreaker and x/time. The others
+// are measured by it.
 var byHand = library{
 	name: "by hand",
 	loop: func(p plan) run {

@@ -8,7 +8,8 @@ import (
 	"github.com/eapache/go-resiliency/retrier"
 )
 
-// Its breaker has no context, and its policies no common type: a loop around a breaker is written by hand.
+// Its breaker has no context, and its policies no common type: a loop around a breaker is written
+// by hand.
 var eapache = library{
 	name: "eapache/go-resiliency v1.7.0",
 	loop: func(p plan) run {
@@ -26,7 +27,9 @@ var eapache = library{
 		}
 	},
 	inLoop: func(failures int, open time.Duration) run {
-		b, r := breaker.New(failures, 1, open), retrier.New(retrier.ConstantBackoff(2, 0), retrier.BlacklistClassifier{breaker.ErrBreakerOpen})
+		b, r := breaker.New(failures, 1, open),
+			retrier.New(retrier.ConstantBackoff(2, 0),
+				retrier.BlacklistClassifier{breaker.ErrBreakerOpen})
 		return func(ctx context.Context, f call) (v int, err error) {
 			err = r.RunCtx(ctx, func(ctx context.Context) error {
 				return b.Run(func() error { v, err = f(ctx); return err })

@@ -31,7 +31,8 @@ type fact[S any] struct {
 	seen    []string
 }
 
-// prove observes every fact of every peer, each in virtual time, prints what it saw, and holds the README to it.
+// prove observes every fact of every peer, each in virtual time, prints what it saw, and holds the
+// README to it.
 func prove[S any](t *testing.T, what string, peers []peer[S], facts []fact[S]) {
 	head := []string{what}
 	for _, p := range peers {

@@ -13,22 +13,29 @@ import (
 )
 
 var failsafeGo = library{
-	name:    "failsafe-go v0.9.8",
-	loop:    func(p plan) run { return failsafely(failsafeLoop(p)) },
-	breaker: func(failures int, open time.Duration) run { return failsafely(failsafeBreaker(failures, open)) },
+	name: "failsafe-go v0.9.8",
+	loop: func(p plan) run { return failsafely(failsafeLoop(p)) },
+	breaker: func(failures int, open time.Duration) run {
+		return failsafely(failsafeBreaker(failures, open))
+	},
 	inLoop: func(failures int, open time.Duration) run {
 		return failsafely(failsafeLoop(plan{attempts: 3}), failsafeBreaker(failures, open))
 	},
-	limiter: func(interval time.Duration, burst int) run { return failsafely(failsafeLimiter(interval, burst)) },
+	limiter: func(interval time.Duration, burst int) run {
+		return failsafely(failsafeLimiter(interval, burst))
+	},
 	chain: func(interval time.Duration, burst, failures int, open time.Duration) run {
-		return failsafely(failsafeLoop(plan{attempts: 3}), failsafeLimiter(interval, burst), failsafeBreaker(failures, open))
+		return failsafely(failsafeLoop(plan{attempts: 3}), failsafeLimiter(interval, burst),
+			failsafeBreaker(failures, open))
 	},
 	client: func(base http.RoundTripper, first time.Duration) send {
 		builder := failsafehttp.NewRetryPolicyBuilder() // three attempts
 		if first > 0 {
-			builder = builder.WithBackoff(first, 30*time.Second) // without jitter, which would shorten a Retry-After too
+			// without jitter, which would shorten a Retry-After too
+			builder = builder.WithBackoff(first, 30*time.Second)
 		}
-		return requesting((&http.Client{Transport: failsafehttp.NewRoundTripper(base, builder.Build())}).Do)
+		return requesting((&http.Client{Transport: failsafehttp.NewRoundTripper(base,
+			builder.Build())}).Do)
 	},
 }
 
@@ -51,10 +58,12 @@ func failsafeBreaker(failures int, open time.Duration) failsafe.Policy[int] {
 	return circuitbreaker.NewBuilder[int]().WithFailureThreshold(uint(failures)).WithDelay(open).WithSuccessThreshold(1).Build()
 }
 
-// failsafeLimiter is its smooth limiter, which has no burst, or the bursty one, which counts in periods.
+// failsafeLimiter is its smooth limiter, which has no burst, or the bursty one, which counts in
+// periods.
 func failsafeLimiter(interval time.Duration, burst int) failsafe.Policy[int] {
 	if burst == 1 {
 		return ratelimiter.NewSmoothBuilderWithMaxRate[int](interval).WithMaxWaitTime(24 * time.Hour).Build()
 	}
-	return ratelimiter.NewBurstyBuilder[int](uint(burst), time.Duration(burst)*interval).WithMaxWaitTime(24 * time.Hour).Build()
+	return ratelimiter.NewBurstyBuilder[int](uint(burst),
+		time.Duration(burst)*interval).WithMaxWaitTime(24 * time.Hour).Build()
 }

@@ -18,5 +18,7 @@ var sony = library{
 }
 
 func sonySettings(failures int, open time.Duration) gobreaker.Settings {
-	return gobreaker.Settings{Timeout: open, ReadyToTrip: func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= failures }}
+	return gobreaker.Settings{Timeout: open, ReadyToTrip: func(c gobreaker.Counts) bool {
+		return int(c.ConsecutiveFailures) >= failures
+	}}
 }

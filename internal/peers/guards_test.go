@@ -19,7 +19,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-var breakers = of(func(l library) func(int, time.Duration) run { return l.breaker }, reprise, sony, failsafeGo)
+var breakers = of(func(l library) func(int, time.Duration) run { return l.breaker }, reprise, sony,
+	failsafeGo)
 
 func TestTableBreakers(t *testing.T) {
 	type guard = func(int, time.Duration) run
@@ -42,7 +43,10 @@ func TestTableBreakers(t *testing.T) {
 			do := g(5, time.Minute)
 			for range 5 {
 				ctx, cancel := context.WithCancel(t.Context())
-				_, _ = do(ctx, func(ctx context.Context) (int, error) { cancel(); return 0, ctx.Err() })
+				_, _ = do(ctx, func(ctx context.Context) (int, error) {
+					cancel()
+					return 0, ctx.Err()
+				})
 			}
 			_, err := do(t.Context(), succeed)
 			return yes(err == nil)
@@ -51,7 +55,10 @@ func TestTableBreakers(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			calls := 0
-			_, _ = g(5, time.Minute)(ctx, func(context.Context) (int, error) { calls++; return 0, nil })
+			_, _ = g(5, time.Minute)(ctx, func(context.Context) (int, error) {
+				calls++
+				return 0, nil
+			})
 			return fmt.Sprint(calls)
 		}, []string{"0", "1", "1"}},
 		{"5 panics: opens", func(t *testing.T, g guard) string {
@@ -124,18 +131,21 @@ func TestTableLimiters(t *testing.T) {
 	})
 }
 
-// chain is a retry loop of three attempts without waits, around a limiter of 3 calls a minute, around a breaker that opens for
-// the given time after so many failures. limited goes through the limiter alone.
+// chain is a retry loop of three attempts without waits, around a limiter of 3 calls a minute,
+// around a breaker that opens for the given time after so many failures. limited goes through the
+// limiter alone.
 type chain struct{ guarded, limited run }
 
 var chains = []peer[func(failures int, open time.Duration) chain]{
 	{"reprise", func(failures int, open time.Duration) chain {
 		l := ratelimit.New(rate.Every(20*time.Second), 3)
-		return chain{through(retry.Chain(policies.Constant(0), l, repriseBreaker(failures, open))), through(l)}
+		return chain{through(retry.Chain(policies.Constant(0), l, repriseBreaker(failures, open))),
+			through(l)}
 	}},
 	{"failsafe-go v0.9.8", func(failures int, open time.Duration) chain {
 		l := failsafeLimiter(20*time.Second, 3)
-		return chain{failsafely(failsafeLoop(plan{attempts: 3}), l, failsafeBreaker(failures, open)), failsafely(l)}
+		return chain{failsafely(failsafeLoop(plan{attempts: 3}), l,
+			failsafeBreaker(failures, open)), failsafely(l)}
 	}},
 }
 
@@ -150,7 +160,8 @@ func TestTableChains(t *testing.T) {
 	prove(t, "loop, limiter, breaker", chains, []fact[make]{
 		{"the 2nd failure opens the breaker: the error matches", func(t *testing.T, m make) string {
 			_, err := m(2, time.Hour).guarded(t.Context(), fail)
-			return those("open", errors.Is(err, breaker.ErrOpen) || errors.Is(err, circuitbreaker.ErrOpen), "failure", errors.Is(err, errBoom))
+			return those("open", errors.Is(err, breaker.ErrOpen) ||
+				errors.Is(err, circuitbreaker.ErrOpen), "failure", errors.Is(err, errBoom))
 		}, []string{"open, failure", "open"}},
 		{"open for 1 h: of 3 tokens, a refused call leaves", func(t *testing.T, m make) string {
 			c := opened(t, m, time.Hour)

@@ -11,7 +11,8 @@ import (
 
 const url = "http://server.test/"
 
-var clients = of(func(l library) func(http.RoundTripper, time.Duration) send { return l.client }, reprise, retryable, failsafeGo)
+var clients = of(func(l library) func(http.RoundTripper, time.Duration) send { return l.client },
+	reprise, retryable, failsafeGo)
 
 // server answers in memory: with its statuses in turn, the last one for ever.
 type server struct {
@@ -54,7 +55,8 @@ func TestTableHTTP(t *testing.T) {
 		return c(s, 100*time.Millisecond)(ctx, "GET", url, nil)
 	}
 	asked := func(status int, retryAfter string) *server {
-		return &server{statuses: []int{status, 200}, header: http.Header{"Retry-After": {retryAfter}}}
+		return &server{statuses: []int{status, 200},
+			header: http.Header{"Retry-After": {retryAfter}}}
 	}
 	prove(t, "HTTP clients", clients, []fact[client]{
 		{"503 with Retry-After: 60 and 300 ms left: returns", func(t *testing.T, c client) string {

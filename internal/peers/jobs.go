@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// job is one thing to do, and those who do it, by the index of libraries; the first is the measure of the others.
+// job is one thing to do, and those who do it, by the index of libraries; the first is the measure
+// of the others.
 type job struct {
 	kind     string // jobs of one kind share a table
 	name     string
@@ -59,7 +60,8 @@ func jobs(ctx context.Context, keys int) (all []job, stop func(), err error) {
 		return l.chain(endless, burst, 5, time.Hour)
 	}
 	usual := plan{3, 100 * time.Millisecond, 30 * time.Second}
-	parallel := guarded("chains of loop, limiter and breaker", "success, in parallel", always(succeed), nil, chain)
+	parallel := guarded("chains of loop, limiter and breaker", "success, in parallel",
+		always(succeed), nil, chain)
 	parallel.parallel = true
 	all = []job{
 		guarded("loops", "success", always(succeed), nil, loop(usual)),
@@ -73,9 +75,15 @@ func jobs(ctx context.Context, keys int) (all []job, stop func(), err error) {
 			}
 			return l.limiter(endless, burst)
 		}),
-		guarded("guards", "breaker, closed", always(succeed), nil, func(l library) run { return opened(ctx, l.breaker, 0) }),
-		guarded("guards", "breaker, open", always(succeed), errAny, func(l library) run { return opened(ctx, l.breaker, 5) }),
-		guarded("guards", "breaker, open, in a loop", always(succeed), errAny, func(l library) run { return opened(ctx, l.inLoop, 5) }),
+		guarded("guards", "breaker, closed", always(succeed), nil, func(l library) run {
+			return opened(ctx, l.breaker, 0)
+		}),
+		guarded("guards", "breaker, open", always(succeed), errAny, func(l library) run {
+			return opened(ctx, l.breaker, 5)
+		}),
+		guarded("guards", "breaker, open, in a loop", always(succeed), errAny, func(l library) run {
+			return opened(ctx, l.inLoop, 5)
+		}),
 		fetching(ctx, "GET over loopback", url+"/200", 100*time.Millisecond),
 		fetching(ctx, "503, then 200", url+"/503", 0),
 		amongMany("a key among a million", keys),

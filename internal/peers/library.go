@@ -21,18 +21,23 @@ type plan struct {
 	first, most time.Duration
 }
 
-// library is one way to do the jobs; what it cannot do is nil. What a library lets its users build once is built once; what it
-// says is for one call, or holds the call's context, is built for each. Jitter is the library's own if it has one by default,
-// else 50 %.
+// library is one way to do the jobs; what it cannot do is nil. What a library lets its users build
+// once is built once; what it says is for one call, or holds the call's context, is built for each.
+// Jitter is the library's own if it has one by default, else 50 %.
 type library struct {
-	name    string
-	loop    func(plan) run
-	breaker func(failures int, open time.Duration) run // opens after so many in a row; closes after one success
+	name string
+	loop func(plan) run
+	// opens after so many in a row; closes after one success
+	breaker func(failures int, open time.Duration) run
 	limiter func(interval time.Duration, burst int) run
-	chain   func(interval time.Duration, burst, failures int, open time.Duration) run // loop, limiter, breaker; no waits
-	inLoop  func(failures int, open time.Duration) run                                // a breaker inside a loop
-	client  func(base http.RoundTripper, first time.Duration) send                    // three attempts, waits from first
-	keyed   func(keys []string) func(key string) error                                // a guard for each key
+	// loop, limiter, breaker; no waits
+	chain func(interval time.Duration, burst, failures int, open time.Duration) run
+	// a breaker inside a loop
+	inLoop func(failures int, open time.Duration) run
+	// three attempts, waits from first
+	client func(base http.RoundTripper, first time.Duration) send
+	// a guard for each key
+	keyed func(keys []string) func(key string) error
 }
 
 var libraries = []library{

@@ -29,9 +29,10 @@ func main() {
 	}
 }
 
-// measure has all who do a job take turns, so that whatever else the machine does disturbs all alike. A time is the least of
-// the rounds, which is what the job costs if nothing disturbs it; a ratio is to the first who does that job. Jobs of one kind
-// share a table, of those who do any of them.
+// measure has all who do a job take turns, so that whatever else the machine does disturbs all
+// alike. A time is the least of the rounds, which is what the job costs if nothing disturbs it; a
+// ratio is to the first who does that job. Jobs of one kind share a table, of those who do any of
+// them.
 func measure(all []job, rounds int) (tables [][][]string, err error) {
 	for len(all) > 0 {
 		n := 1
@@ -137,8 +138,8 @@ func (j job) spend(i, n int) (time.Duration, error) {
 	return took, nil
 }
 
-// allocated is what one operation allocates in the steady state: the least of some rounds, since whatever the runtime allocates
-// meanwhile only adds.
+// allocated is what one operation allocates in the steady state: the least of some rounds, since
+// whatever the runtime allocates meanwhile only adds.
 func allocated(do func() error) (allocs, bytes uint64) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const rounds, n = 10, 60

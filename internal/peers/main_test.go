@@ -35,7 +35,8 @@ func TestEveryJobIsDone(t *testing.T) {
 			}
 		}
 		if libraries[j.ways[0].library].name != byHand.name || ours != 1 {
-			t.Errorf("%s: done first by %s, and %d times by reprise", j.name, libraries[j.ways[0].library].name, ours)
+			t.Errorf("%s: done first by %s, and %d times by reprise", j.name,
+				libraries[j.ways[0].library].name, ours)
 		}
 	}
 }

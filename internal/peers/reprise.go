@@ -20,9 +20,12 @@ var reprise = library{
 		if p.first == 0 {
 			return through(policies.Constant(0, policies.Attempts(p.attempts)))
 		}
-		return through(policies.Exponential(policies.Attempts(p.attempts), policies.Initial(p.first), policies.MaxDelay(p.most)))
+		return through(policies.Exponential(policies.Attempts(p.attempts),
+			policies.Initial(p.first), policies.MaxDelay(p.most)))
 	},
-	breaker: func(failures int, open time.Duration) run { return through(repriseBreaker(failures, open)) },
+	breaker: func(failures int, open time.Duration) run {
+		return through(repriseBreaker(failures, open))
+	},
 	inLoop: func(failures int, open time.Duration) run {
 		return through(retry.Chain(policies.Exponential(), repriseBreaker(failures, open)))
 	},
@@ -30,18 +33,22 @@ var reprise = library{
 		return through(ratelimit.New(rate.Every(interval), burst))
 	},
 	chain: func(interval time.Duration, burst, failures int, open time.Duration) run {
-		return through(retry.Chain(policies.Constant(0), ratelimit.New(rate.Every(interval), burst), repriseBreaker(failures, open)))
+		return through(retry.Chain(policies.Constant(0), ratelimit.New(rate.Every(interval), burst),
+			repriseBreaker(failures, open)))
 	},
 	client: func(base http.RoundTripper, first time.Duration) send {
 		policy := policies.Exponential(policies.Initial(first))
 		if first == 0 {
 			policy = policies.Constant(0)
 		}
-		return requesting(httpx.New(httpx.WithClient(&http.Client{Transport: base}), httpx.WithPolicy(policy)).Do)
+		return requesting(httpx.New(httpx.WithClient(&http.Client{Transport: base}),
+			httpx.WithPolicy(policy)).Do)
 	},
 	keyed: func(keys []string) func(string) error {
 		guards := policies.Keyed(keyOf, func(string) retry.Policy { return nil })
-		ctx, none := &keyContext{Context: context.Background()}, func(context.Context) error { return nil }
+		ctx, none := &keyContext{Context: context.Background()}, func(context.Context) error {
+			return nil
+		}
 		do := func(key string) error { ctx.key = key; return retry.Run(ctx, guards, none) }
 		for _, k := range keys {
 			_ = do(k)
@@ -57,7 +64,9 @@ var nothing = library{
 		if p.first < time.Millisecond {
 			return nil // a job with failures, and it repeats nothing
 		}
-		return through(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) }))
+		return through(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			return next.Do(ctx)
+		}))
 	},
 }
 

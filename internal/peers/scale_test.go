@@ -22,7 +22,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-var full = flag.Bool("scale", false, "TestTableScale: a million keys and an hour of outage, not a thousandth of it")
+var full = flag.Bool("scale", false,
+	"TestTableScale: a million keys and an hour of outage, not a thousandth of it")
 
 // used is what a piece of work took.
 type used struct {
@@ -38,9 +39,12 @@ type used struct {
 // wait, each behind all the others, so a call's wait grows with their number whatever the lock is.
 // What is left after the division is for how long one call keeps the next.
 func (u used) row(name string) []string {
-	perCall := func(d time.Duration) string { return fmt.Sprintf("%.0f ns", float64(d)/float64(u.calls)) }
+	perCall := func(d time.Duration) string {
+		return fmt.Sprintf("%.0f ns", float64(d)/float64(u.calls))
+	}
 	return []string{
-		name, perCall(u.took), perCall(u.cpu), perCall(u.held / time.Duration(max(1, u.goroutines))),
+		name, perCall(u.took), perCall(u.cpu), perCall(u.held / time.Duration(max(1,
+			u.goroutines))),
 		fmt.Sprintf("%.1f MB", float64(u.heap)/1e6),
 	}
 }
@@ -82,31 +86,38 @@ func lockTime() time.Duration {
 }
 
 func shared() retry.Policy {
-	return retry.Chain(policies.Exponential(), ratelimit.New(rate.Limit(1e9), 1e9), breaker.New("shared"))
+	return retry.Chain(policies.Exponential(), ratelimit.New(rate.Limit(1e9), 1e9),
+		breaker.New("shared"))
 }
 
-// TestTableScale prints how the cost of a call grows with goroutines, policies and keys, and in an outage. What does not depend
-// on the machine is asserted.
+// TestTableScale prints how the cost of a call grows with goroutines, policies and keys, and in an
+// outage. What does not depend on the machine is asserted.
 func TestTableScale(t *testing.T) {
 	n, keys, hour := 20_000, 1000, 4*time.Second
 	if *full {
 		n, keys, hour = 4_000_000, 1_000_000, time.Hour
 	}
-	rows := [][]string{{"scale", "time per call", "CPU per call", "waiting for locks per call and goroutine", "memory"}}
+	rows := [][]string{{"scale", "time per call", "CPU per call",
+		"waiting for locks per call and goroutine", "memory"}}
 	for _, g := range []int{1, 100, 10_000} {
-		rows = append(rows, goroutines(t.Context(), g, n).row(fmt.Sprintf("loop, limiter, breaker: %d goroutine(s)", g)))
+		rows = append(rows,
+			goroutines(t.Context(), g,
+				n).row(fmt.Sprintf("loop, limiter, breaker: %d goroutine(s)", g)))
 	}
 	for _, p := range []int{1, 10, 100} {
-		rows = append(rows, deep(t.Context(), p, n/10).row(fmt.Sprintf("breakers around each other: %d", p)))
+		rows = append(rows,
+			deep(t.Context(), p, n/10).row(fmt.Sprintf("breakers around each other: %d", p)))
 	}
 	for k := keys / 100; k <= keys; k *= 10 {
-		rows = append(rows, many(k, n/4).row(fmt.Sprintf("a breaker for each key, which fails: %d keys", k)))
+		rows = append(rows,
+			many(k, n/4).row(fmt.Sprintf("a breaker for each key, which fails: %d keys", k)))
 	}
 	for _, healthy := range []bool{true, false} {
 		u, reached := outage(t, hour, healthy)
 		name := fmt.Sprintf("%v at 10,000 calls a second, healthy", hour)
 		if !healthy {
-			name = fmt.Sprintf("the same, an outage: %d of %d calls reach the callee", reached, u.calls)
+			name = fmt.Sprintf("the same, an outage: %d of %d calls reach the callee", reached,
+				u.calls)
 			if most := 5 + int(hour/(30*time.Second)); reached > most {
 				t.Errorf("%d calls reached a callee that is down, want at most %d", reached, most)
 			}
@@ -117,7 +128,8 @@ func TestTableScale(t *testing.T) {
 		rows = append(rows, u.row(name))
 	}
 	show(rows)
-	if readme, err := os.ReadFile("README.md"); err != nil || !strings.Contains(string(readme), "| "+strings.Join(rows[0], " | ")+" |") {
+	if readme, err := os.ReadFile("README.md"); err != nil ||
+		!strings.Contains(string(readme), "| "+strings.Join(rows[0], " | ")+" |") {
 		t.Errorf("README.md does not have this table: %v", err)
 	}
 }
@@ -161,14 +173,17 @@ func deep(ctx context.Context, depth, n int) used {
 	})
 }
 
-// many is a breaker for each key. Each key is asked at least once, in turn, and none is forgotten, as each has a failure.
+// many is a breaker for each key. Each key is asked at least once, in turn, and none is forgotten,
+// as each has a failure.
 func many(keys, n int) used {
 	names := make([]string, keys)
 	for i := range names {
 		names[i] = fmt.Sprint("key ", i)
 	}
 	return measured(func() (int, func()) {
-		p := policies.Keyed(keyOf, func(key string) retry.Policy { return breaker.New(key, breaker.ConsecutiveFailures(1<<30)) })
+		p := policies.Keyed(keyOf, func(key string) retry.Policy {
+			return breaker.New(key, breaker.ConsecutiveFailures(1<<30))
+		})
 		ctx, n := &keyContext{Context: context.Background()}, max(n, keys)
 		for i := range n {
 			ctx.key = names[i%keys]
@@ -178,7 +193,8 @@ func many(keys, n int) used {
 	})
 }
 
-// outage is 10,000 calls a second for that long, in virtual time, of a callee that is well or down all the while.
+// outage is 10,000 calls a second for that long, in virtual time, of a callee that is well or down
+// all the while.
 func outage(t *testing.T, during time.Duration, healthy bool) (u used, reached int) {
 	const perSecond, tick = 10_000, 10 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {

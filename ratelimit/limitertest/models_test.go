@@ -61,7 +61,8 @@ func TestModelsAnswerAsTheirServersDo(t *testing.T) {
 		for _, at := range []time.Duration{1, 2, 5, 12} {
 			var round runs
 			for i := range 20 {
-				round.add(describe(c.server, c.server.Serve(at*time.Second+time.Duration(i)*100*time.Microsecond)))
+				round.add(describe(c.server,
+					c.server.Serve(at*time.Second+time.Duration(i)*100*time.Microsecond)))
 			}
 			rounds = append(rounds, round.String())
 		}

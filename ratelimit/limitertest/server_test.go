@@ -13,7 +13,8 @@ import (
 
 func TestTheSameSeedGivesTheSameAnswers(t *testing.T) {
 	run := func(seed uint64) (all []Answer) {
-		s := Server{Rule: Bucket(20, 10), Seed: seed, Latency: 30 * time.Millisecond, Spread: .2, ErrorRate: .2, CutRate: .1, StallRate: .1, Stall: time.Second}
+		s := Server{Rule: Bucket(20, 10), Seed: seed, Latency: 30 * time.Millisecond, Spread: .2,
+			ErrorRate: .2, CutRate: .1, StallRate: .1, Stall: time.Second}
 		for i := range 200 {
 			all = append(all, s.Serve(time.Duration(i)*60*time.Millisecond))
 		}
@@ -43,7 +44,8 @@ func TestNextIsWhenItAdmits(t *testing.T) {
 			next := rule.Next(now)
 			for tries := 0; next > now; next = rule.Next(now) {
 				if tries++; tries > 5 {
-					t.Fatalf("%s: request %d at %v: not admitted at the time it named", name, i, now)
+					t.Fatalf("%s: request %d at %v: not admitted at the time it named", name, i,
+						now)
 				}
 				now = next
 			}
@@ -94,14 +96,17 @@ func TestTransportAndHandler(t *testing.T) {
 	}
 	check := func(t *testing.T, over func(*Server) (*http.Client, string)) {
 		c, url := over(&Server{Rule: Sliding(1, time.Hour, false), RetryAfter: true, Headers: true})
-		if st, body, h, err := one(t, c, url); st != 200 || body != page || err != nil || h.Get("X-RateLimit-Remaining") != "0" {
+		if st, body, h, err := one(t, c, url); st != 200 || body != page || err != nil ||
+			h.Get("X-RateLimit-Remaining") != "0" {
 			t.Errorf("first: %d %q %v %v", st, body, h, err)
 		}
-		if st, _, h, err := one(t, c, url); st != 429 || err != nil || h.Get("Retry-After") != "3600" {
+		if st, _, h, err := one(t, c, url); st != 429 || err != nil ||
+			h.Get("Retry-After") != "3600" {
 			t.Errorf("second: %d %v %v", st, h, err)
 		}
 		c, url = over(&Server{Rule: Open{}, CutRate: 1, Cuts: Cut})
-		if _, _, _, err := one(t, c, url); !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+		if _, _, _, err := one(t, c, url); !errors.Is(err, io.ErrUnexpectedEOF) &&
+			!errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("cut: %v", err)
 		}
 		c, url = over(&Server{Rule: Open{}, CutRate: 1})

@@ -117,9 +117,11 @@ func troubles() []trouble {
 		{name: "down", text: "", begin: cut, end: joined},
 		{name: "cut off without a word", text: "no answer in time", begin: func(t *testing.T, r *rig) { r.port.hold(true) }, end: func(t *testing.T, r *rig) { r.port.hold(false) }},
 		{name: "slow", text: "no answer in time", begin: func(t *testing.T, r *rig) { r.port.slow.Store(int64(400 * ms)) }, end: func(t *testing.T, r *rig) { r.port.slow.Store(0) }},
-		with("full", "OOM command not allowed", "OOM command not allowed when used memory > 'maxmemory'."),
+		with("full", "OOM command not allowed",
+			"OOM command not allowed when used memory > 'maxmemory'."),
 		loading,
-		with("script killed", "Script killed", "ERR Error running script: Script killed by user with SCRIPT KILL"),
+		with("script killed", "Script killed",
+			"ERR Error running script: Script killed by user with SCRIPT KILL"),
 		{
 			name: "AUTH fails", text: "NOAUTH",
 			begin: func(t *testing.T, r *rig) { r.mini.RequireAuth("secret") },
@@ -141,7 +143,8 @@ func troubles() []trouble {
 				r.admin.ConfigSet(bg, "lua-time-limit", "20")
 				ctx, cancel := context.WithCancel(bg)
 				r.busy = cancel
-				go redis.NewClient(&redis.Options{Addr: r.server.addr, ReadTimeout: time.Minute}).Eval(ctx, "while true do end", nil)
+				go redis.NewClient(&redis.Options{Addr: r.server.addr,
+					ReadTimeout: time.Minute}).Eval(ctx, "while true do end", nil)
 			},
 			end: func(t *testing.T, r *rig) { r.busy(); r.admin.Do(bg, "SCRIPT", "KILL") },
 		},
@@ -195,7 +198,8 @@ const (
 func fails(t *testing.T, tr trouble) {
 	r, c := newRig(t, tr.real) // a default client, which tries again and does not heed contexts
 	if tr.once {
-		c = redis.NewClient(&redis.Options{Addr: r.port.addr(), MaxRetries: -1, ContextTimeoutEnabled: true})
+		c = redis.NewClient(&redis.Options{Addr: r.port.addr(), MaxRetries: -1,
+			ContextTimeoutEnabled: true})
 		t.Cleanup(func() { c.Close() })
 	}
 	both := []*subject{{loss: ratelimit.Share}, {loss: ratelimit.Closed}}
@@ -204,7 +208,8 @@ func fails(t *testing.T, tr trouble) {
 	defer wg.Wait()
 	defer cancel()
 	for _, s := range both {
-		s.l = ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name, ratelimit.OnLoss(s.loss)))
+		s.l = ratelimit.New(200, 20,
+			ratelimit.Shared(redislimit.New(c), name, ratelimit.OnLoss(s.loss)))
 		s.greedy(ctx, &wg, 4, s.l)
 	}
 	// A machine that does other things too may be late now and then, so what should be so is waited
@@ -222,7 +227,8 @@ func fails(t *testing.T, tr trouble) {
 			}
 			for _, s := range check {
 				if s.n < 25 {
-					slow += fmt.Sprintf("%v: %d calls %s, at 100 a second; it says %s ", s.loss, s.n, when, s.l)
+					slow += fmt.Sprintf("%v: %d calls %s, at 100 a second; it says %s ", s.loss,
+						s.n, when, s.l)
 				}
 			}
 			if slow == "" {
@@ -236,14 +242,16 @@ func fails(t *testing.T, tr trouble) {
 	tr.begin(t, r)
 	going("on its own", 400*ms, both[0])
 	for _, s := range both {
-		if text := s.l.String(); !strings.Contains(text, "store away") || !strings.Contains(text, tr.text) {
+		if text := s.l.String(); !strings.Contains(text, "store away") ||
+			!strings.Contains(text, tr.text) {
 			t.Errorf("it says %s, want %q", text, tr.text)
 		}
 	}
 	tr.end(t, r)
 	closed := both[1]
 	closed.mu.Lock()
-	if last := closed.last; closed.n > 5 || last == nil || !errors.Is(last, ratelimit.ErrLimited) || last.Cause == nil {
+	if last := closed.last; closed.n > 5 || last == nil || !errors.Is(last, ratelimit.ErrLimited) ||
+		last.Cause == nil {
 		t.Errorf("%d calls of a closed one, whose rejections are %+v", closed.n, last)
 	}
 	closed.mu.Unlock()
@@ -312,7 +320,8 @@ func TestSomeMembersAreCutOff(t *testing.T) {
 	ctx, cancel := context.WithCancel(bg)
 	var wg sync.WaitGroup
 	for range 3 {
-		to.greedy(ctx, &wg, 3, ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(r.admin), name)))
+		to.greedy(ctx, &wg, 3,
+			ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(r.admin), name)))
 	}
 	far.greedy(ctx, &wg, 3, ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(cut), name)))
 	defer wg.Wait()
@@ -326,21 +335,24 @@ func TestSomeMembersAreCutOff(t *testing.T) {
 		t.Errorf("%d calls of those that reach the server in %.1f s, at 200 a second", n, took)
 	}
 	if n, most := far.calls.Load()-before, 50*took*1.3+30; float64(n) > most || n < 25 {
-		t.Errorf("%d calls of the one that does not in %.1f s, with a quarter of 200 a second", n, took)
+		t.Errorf("%d calls of the one that does not in %.1f s, with a quarter of 200 a second", n,
+			took)
 	}
 	r.port.hold(false)
 }
 
 func TestNames(t *testing.T) {
 	both(t, func(t *testing.T, c *redis.Client) {
-		for _, n := range []string{"", "a}b", "}", "{", "{}", "\x00\xff\r\n", strings.Repeat("x", 10_000), "ж {reprise:y}:b"} {
+		for _, n := range []string{"", "a}b", "}", "{", "{}", "\x00\xff\r\n",
+			strings.Repeat("x", 10_000), "ж {reprise:y}:b"} {
 			a := ratelimit.Ask{Member: "m\x00}", Limit: 10, Burst: 5, Lease: time.Second, Need: 2}
 			g, err := redislimit.New(c).Take(bg, n, a)
 			if err != nil || g.Tokens != 2 {
 				t.Errorf("%.20q: %+v, %v", n, g, err)
 			}
 			for _, key := range redislimit.Keys(n) {
-				if tag := strings.SplitN(key[1:], "}", 2)[0]; tag == "" || !strings.HasPrefix(key, "{") {
+				if tag := strings.SplitN(key[1:], "}", 2)[0]; tag == "" ||
+					!strings.HasPrefix(key, "{") {
 					t.Errorf("%.20q: no hash tag in %.20q", n, key)
 				}
 				if ttl := c.PTTL(bg, key).Val(); ttl < 23*time.Hour || ttl > 24*time.Hour {

@@ -24,7 +24,8 @@ func TestTheScriptAnswersAsItsTwin(t *testing.T) {
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
 		m, c := fake(t)
-		compare(t, asks, redislimit.New(c), func(now time.Time) { m.SetTime(now) }, func() { flush(t, c) })
+		compare(t, asks, redislimit.New(c), func(now time.Time) { m.SetTime(now) },
+			func() { flush(t, c) })
 	})
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
@@ -40,7 +41,8 @@ type clocked struct {
 	now time.Time
 }
 
-var atTime = redis.NewScript(strings.Replace(redislimit.Source, "redis.call('TIME')", "{ ARGV[15], ARGV[16] }", 1))
+var atTime = redis.NewScript(strings.Replace(redislimit.Source, "redis.call('TIME')",
+	"{ ARGV[15], ARGV[16] }", 1))
 
 func (s *clocked) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
 	us := s.now.UnixMicro()

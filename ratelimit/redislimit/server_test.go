@@ -52,7 +52,8 @@ func start(t testing.TB, args ...string) *server {
 func (s *server) run(t testing.TB, args ...string) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
-	all := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}, args...)
+	all := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly",
+		"no", "--dir", t.TempDir()}, args...)
 	s.cmd = exec.Command("redis-server", all...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {

@@ -122,7 +122,10 @@ func connect(t *testing.T, s *server, serve []grpc.ServerOption, dial ...grpc.Di
 func connectTo(t *testing.T, s pb.TestServiceServer, serve []grpc.ServerOption, dial ...grpc.DialOption) pb.TestServiceClient {
 	t.Helper()
 	l := bufconn.Listen(1 << 16)
-	dial = append(dial, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+	dial = append(dial,
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return l.DialContext(ctx)
+		}))
 	return start(t, s, l, "passthrough:///bufconn", serve, dial)
 }
 
@@ -132,7 +135,9 @@ func start(t *testing.T, s pb.TestServiceServer, l net.Listener, target string, 
 	pb.RegisterTestServiceServer(srv, s)
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(srv.Stop)
-	conn, err := grpc.NewClient(target, append(dial, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())...)
+	conn, err := grpc.NewClient(target,
+		append(dial, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDisableRetry())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +148,8 @@ func start(t *testing.T, s pb.TestServiceServer, l net.Listener, target string, 
 func everyMethod(string) bool { return true }
 
 func client(p retry.Policy, opts ...grpcretry.Option) []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(grpcretry.UnaryClient(p, opts...)), grpc.WithChainStreamInterceptor(grpcretry.StreamClient(p, opts...))}
+	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(grpcretry.UnaryClient(p, opts...)),
+		grpc.WithChainStreamInterceptor(grpcretry.StreamClient(p, opts...))}
 }
 
 var fail = codes.Unavailable
@@ -174,8 +180,10 @@ func TestWhatIsRetried(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &server{steps: []step{tc.first, {}}}
 			loop := policies.Constant(0, policies.Attempts(3))
-			c := connect(t, s, nil, client(loop, grpcretry.Idempotent(func(string) bool { return tc.idempotent }))...)
-			resp, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("x")}})
+			c := connect(t, s, nil,
+				client(loop, grpcretry.Idempotent(func(string) bool { return tc.idempotent }))...)
+			resp, err := c.UnaryCall(t.Context(),
+				&pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("x")}})
 			if status.Code(err) != tc.code || s.calls() != tc.calls {
 				t.Errorf("%v after %d calls", err, s.calls())
 			}
@@ -196,7 +204,9 @@ func TestWaitsThatAServerAsksFor(t *testing.T) {
 		"pushback beats info": {code: fail, pushback: "3600000", info: time.Millisecond},
 	} {
 		s := &server{steps: []step{st}}
-		c := connect(t, s, nil, client(policies.Constant(0, policies.Attempts(3)), grpcretry.Idempotent(everyMethod))...)
+		c := connect(t, s, nil,
+			client(policies.Constant(0, policies.Attempts(3)),
+				grpcretry.Idempotent(everyMethod))...)
 		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
 		var gaveUp *retry.Error
 		if !errors.As(err, &gaveUp) || gaveUp.Wait != time.Hour || s.calls() != 1 {
@@ -208,8 +218,11 @@ func TestWaitsThatAServerAsksFor(t *testing.T) {
 func TestAttemptsAndPriorityTravel(t *testing.T) {
 	for _, trusted := range []bool{false, true} {
 		s := &server{steps: []step{{code: fail}, {code: fail}, {}}}
-		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil, grpcretry.Trust(func(context.Context) bool { return trusted })))}
-		c := connect(t, s, serve, client(policies.Constant(0, policies.Attempts(3)), grpcretry.Idempotent(everyMethod))...)
+		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil,
+			grpcretry.Trust(func(context.Context) bool { return trusted })))}
+		c := connect(t, s, serve,
+			client(policies.Constant(0, policies.Attempts(3)),
+				grpcretry.Idempotent(everyMethod))...)
 		if _, err := c.UnaryCall(retry.WithPriority(t.Context(), retry.Critical), &pb.SimpleRequest{}); err != nil {
 			t.Fatal(err)
 		}
@@ -222,8 +235,10 @@ func TestAttemptsAndPriorityTravel(t *testing.T) {
 			if trusted {
 				priority = retry.Critical
 			}
-			if got != want || s.priority[i] != priority || s.methods[i] != pb.TestService_UnaryCall_FullMethodName {
-				t.Errorf("call %d: attempts %q, priority %d, method %q", i, got, s.priority[i], s.methods[i])
+			if got != want || s.priority[i] != priority ||
+				s.methods[i] != pb.TestService_UnaryCall_FullMethodName {
+				t.Errorf("call %d: attempts %q, priority %d, method %q", i, got, s.priority[i],
+					s.methods[i])
 			}
 		}
 	}
@@ -242,10 +257,12 @@ func (r *relay) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.Simple
 func TestThreeHopsOfThreeAttemptsDoNotMultiply(t *testing.T) {
 	loop := client(policies.Constant(0, policies.Attempts(3)), grpcretry.Idempotent(everyMethod))
 	for trust, most := range map[bool]int{true: 4, false: 4} {
-		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil, grpcretry.Trust(func(context.Context) bool { return trust })))}
+		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil,
+			grpcretry.Trust(func(context.Context) bool { return trust })))}
 		dead := &server{steps: []step{{code: fail}}}
 		leaf := connect(t, dead, nil, loop...)
-		c := connectTo(t, &relay{next: connectTo(t, &relay{next: leaf}, serve, loop...)}, serve, loop...)
+		c := connectTo(t, &relay{next: connectTo(t, &relay{next: leaf}, serve, loop...)}, serve,
+			loop...)
 		if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); status.Code(err) != fail {
 			t.Error(err)
 		}
@@ -258,8 +275,11 @@ func TestThreeHopsOfThreeAttemptsDoNotMultiply(t *testing.T) {
 func TestAFurtherAttemptOfATrustedCallerIsNotRepeated(t *testing.T) {
 	for attempts, want := range map[string]int{"": 3, "0": 1, "2": 1, "junk": 3, "-1": 3} {
 		dead := &server{steps: []step{{code: fail}}}
-		leaf := connect(t, dead, nil, client(policies.Constant(0, policies.Attempts(3)), grpcretry.Idempotent(everyMethod))...)
-		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil, grpcretry.Trust(func(context.Context) bool { return true })))}
+		leaf := connect(t, dead, nil,
+			client(policies.Constant(0, policies.Attempts(3)),
+				grpcretry.Idempotent(everyMethod))...)
+		serve := []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(nil,
+			grpcretry.Trust(func(context.Context) bool { return true })))}
 		c := connectTo(t, &relay{next: leaf}, serve)
 		ctx := t.Context()
 		if attempts != "" {
@@ -298,8 +318,10 @@ func TestABreakerIsNotOpenedByAnswers(t *testing.T) {
 
 func TestHedge(t *testing.T) {
 	s := &server{steps: []step{{wait: time.Minute}, {}}}
-	c := connect(t, s, nil, client(nil, grpcretry.Idempotent(everyMethod), grpcretry.Hedge(10*time.Millisecond, 2))...)
-	resp, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("won")}})
+	c := connect(t, s, nil,
+		client(nil, grpcretry.Idempotent(everyMethod), grpcretry.Hedge(10*time.Millisecond, 2))...)
+	resp, err := c.UnaryCall(t.Context(),
+		&pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("won")}})
 	if err != nil || string(resp.Payload.GetBody()) != "won" || s.calls() != 2 {
 		t.Errorf("%v, %v after %d calls", resp, err, s.calls())
 	}
@@ -311,7 +333,8 @@ func TestHedge(t *testing.T) {
 }
 
 func TestAServersStreamIsGuardedUpToItsFirstResponse(t *testing.T) {
-	three := &pb.StreamingOutputCallRequest{Payload: &pb.Payload{Body: []byte("x")}, ResponseParameters: make([]*pb.ResponseParameters, 3)}
+	three := &pb.StreamingOutputCallRequest{Payload: &pb.Payload{Body: []byte("x")},
+		ResponseParameters: make([]*pb.ResponseParameters, 3)}
 	for i := range three.ResponseParameters {
 		three.ResponseParameters[i] = &pb.ResponseParameters{}
 	}
@@ -330,7 +353,8 @@ func TestAServersStreamIsGuardedUpToItsFirstResponse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &server{steps: tc.steps}
-			guard := retry.Chain(policies.Constant(0, policies.Attempts(3)), policies.Timeout(time.Minute))
+			guard := retry.Chain(policies.Constant(0, policies.Attempts(3)),
+				policies.Timeout(time.Minute))
 			c := connect(t, s, nil, client(guard, grpcretry.Idempotent(everyMethod))...)
 			stream, err := c.StreamingOutputCall(t.Context(), tc.request)
 			if err != nil {
@@ -378,7 +402,8 @@ func TestAClientsStream(t *testing.T) {
 	open := breaker.New("b")
 	open.Isolate()
 	c = connect(t, s, nil, client(open)...)
-	if _, err := c.StreamingInputCall(t.Context()); !errors.Is(err, breaker.ErrOpen) || status.Code(err) != codes.Unavailable {
+	if _, err := c.StreamingInputCall(t.Context()); !errors.Is(err, breaker.ErrOpen) ||
+		status.Code(err) != codes.Unavailable {
 		t.Errorf("%v", err)
 	}
 }
@@ -410,7 +435,8 @@ func TestServerRejects(t *testing.T) {
 			for range 2 {
 				_, err = c.UnaryCall(t.Context(), &pb.SimpleRequest{}, grpc.Trailer(&trailer))
 			}
-			if status.Code(err) != tc.code || (len(trailer.Get("grpc-retry-pushback-ms")) > 0) != tc.waits {
+			if status.Code(err) != tc.code ||
+				(len(trailer.Get("grpc-retry-pushback-ms")) > 0) != tc.waits {
 				t.Errorf("%v, trailer %v", err, trailer)
 			}
 			stream, err := c.StreamingOutputCall(t.Context(), &pb.StreamingOutputCallRequest{})
@@ -456,7 +482,8 @@ func TestOverARealConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &server{steps: []step{{code: fail}, {}}}
-	c := start(t, s, l, l.Addr().String(), nil, client(policies.Constant(0), grpcretry.Idempotent(everyMethod)))
+	c := start(t, s, l, l.Addr().String(), nil,
+		client(policies.Constant(0), grpcretry.Idempotent(everyMethod)))
 	if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); err != nil || s.calls() != 2 {
 		t.Errorf("%v after %d calls", err, s.calls())
 	}
@@ -466,7 +493,9 @@ func TestOverARealConnection(t *testing.T) {
 	}
 	address := gone.Addr().String()
 	gone.Close()
-	conn, err := grpc.NewClient(address, append(client(policies.Constant(0, policies.Attempts(2)), grpcretry.Idempotent(everyMethod)), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	conn, err := grpc.NewClient(address,
+		append(client(policies.Constant(0, policies.Attempts(2)),
+			grpcretry.Idempotent(everyMethod)), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

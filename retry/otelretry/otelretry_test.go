@@ -43,7 +43,8 @@ func collect() *collector {
 }
 
 func (c *collector) options(more ...otelretry.Option) []otelretry.Option {
-	return append([]otelretry.Option{otelretry.WithMeterProvider(c.meters), otelretry.WithTracerProvider(c.traces)}, more...)
+	return append([]otelretry.Option{otelretry.WithMeterProvider(c.meters),
+		otelretry.WithTracerProvider(c.traces)}, more...)
 }
 
 // metrics returns each time series as "name{key=value,...}" with its value, or count and sum.
@@ -59,7 +60,8 @@ func (c *collector) metrics(t *testing.T) map[string]string {
 			switch d := m.Data.(type) {
 			case metricdata.Histogram[float64]:
 				for _, p := range d.DataPoints {
-					got[m.Name+series(p.Attributes)] = fmt.Sprintf("%d, %v %s", p.Count, p.Sum, m.Unit)
+					got[m.Name+series(p.Attributes)] = fmt.Sprintf("%d, %v %s", p.Count, p.Sum,
+						m.Unit)
 				}
 			case metricdata.Sum[int64]:
 				for _, p := range d.DataPoints {
@@ -98,7 +100,8 @@ func expect(t *testing.T, got map[string]string, want map[string]string) {
 func TestMetricsOfACall(t *testing.T) {
 	c := collect()
 	b := breaker.New("catalog", breaker.ConsecutiveFailures(2))
-	guard := retry.Chain(retry.Observe(otelretry.Observer(c.options()...)), policies.Constant(0, policies.Attempts(2)), b)
+	guard := retry.Chain(retry.Observe(otelretry.Observer(c.options()...)),
+		policies.Constant(0, policies.Attempts(2)), b)
 	for range 2 {
 		_ = retry.Run(t.Context(), guard, func(context.Context) error { return errDown })
 	}
@@ -126,8 +129,10 @@ func TestErrorTypesAreFew(t *testing.T) {
 		"*http.ProtocolError": retry.Permanent(&http.ProtocolError{ErrorString: "x"}),
 	} {
 		c := collect()
-		_ = retry.Run(t.Context(), retry.Observe(otelretry.Observer(c.options()...)), func(context.Context) error { return err })
-		if got := c.metrics(t); got["resilience.call.attempts{error.type="+name+"}"] != "1, 1 {attempt}" {
+		_ = retry.Run(t.Context(), retry.Observe(otelretry.Observer(c.options()...)),
+			func(context.Context) error { return err })
+		if got := c.metrics(t); got["resilience.call.attempts{error.type="+name+
+			"}"] != "1, 1 {attempt}" {
 			t.Errorf("%v: %q", err, got)
 		}
 	}
@@ -138,7 +143,8 @@ func TestNamesAreBounded(t *testing.T) {
 		c := collect()
 		o := otelretry.Observer(c.options(otelretry.Names(most))...)
 		for i := range 1000 {
-			o(t.Context(), retry.Event{Kind: retry.KindReject, Policy: fmt.Sprint("breaker host", i%500)})
+			o(t.Context(),
+				retry.Event{Kind: retry.KindReject, Policy: fmt.Sprint("breaker host", i%500)})
 		}
 		if got := c.metrics(t); len(got) != want {
 			t.Errorf("%d names: %q", most, got)
@@ -154,8 +160,10 @@ func TestSpans(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := collect()
 			ctx, operation := c.traces.Tracer("test").Start(t.Context(), "operation")
-			callee := retrytest.NewScript(retrytest.Step[int]{Err: errDown}, retrytest.Step[int]{Value: 1, Took: 10 * time.Millisecond})
-			guard := retry.Chain(retry.Observe(otelretry.Observer(c.options()...)), policies.Constant(0), innermost(c))
+			callee := retrytest.NewScript(retrytest.Step[int]{Err: errDown},
+				retrytest.Step[int]{Value: 1, Took: 10 * time.Millisecond})
+			guard := retry.Chain(retry.Observe(otelretry.Observer(c.options()...)),
+				policies.Constant(0), innermost(c))
 			if _, err := retry.Do(ctx, guard, callee.Call); err != nil {
 				t.Fatal(err)
 			}
@@ -165,15 +173,19 @@ func TestSpans(t *testing.T) {
 				t.Fatalf("%d spans", len(spans))
 			}
 			first, second, whole := spans[0], spans[1], spans[2]
-			if first.Status.Code != codes.Error || second.Status.Code != codes.Unset || whole.Status.Code != codes.Unset {
-				t.Errorf("a failure that was retried marks its attempt only: %v, %v, %v", first.Status, second.Status, whole.Status)
+			if first.Status.Code != codes.Error || second.Status.Code != codes.Unset ||
+				whole.Status.Code != codes.Unset {
+				t.Errorf("a failure that was retried marks its attempt only: %v, %v, %v",
+					first.Status, second.Status, whole.Status)
 			}
 			for _, s := range spans[:2] {
-				if s.Parent.SpanID() != whole.SpanContext.SpanID() || s.Name != "resilience.attempt" {
+				if s.Parent.SpanID() != whole.SpanContext.SpanID() ||
+					s.Name != "resilience.attempt" {
 					t.Errorf("%s below %v", s.Name, s.Parent.SpanID())
 				}
 			}
-			if took := second.EndTime.Sub(second.StartTime); took < 10*time.Millisecond || took > 5*time.Second {
+			if took := second.EndTime.Sub(second.StartTime); took < 10*time.Millisecond ||
+				took > 5*time.Second {
 				t.Errorf("the second took %v", took)
 			}
 			if len(whole.Events) != 1 || whole.Events[0].Name != "resilience.retry" {
@@ -193,7 +205,8 @@ func TestAttemptSpansUnderHTTP(t *testing.T) {
 	}))
 	defer server.Close()
 	client := httpx.New(httpx.WithPolicy(retry.Chain(
-		retry.Observe(otelretry.Observer(c.options()...)), policies.Constant(0, policies.Attempts(3)))))
+		retry.Observe(otelretry.Observer(c.options()...)), policies.Constant(0,
+			policies.Attempts(3)))))
 	ctx, operation := c.traces.Tracer("test").Start(t.Context(), "operation")
 	resp, err := client.Get(ctx, server.URL+"/?secret=1")
 	if err != nil {
@@ -228,7 +241,9 @@ func TestAPanicEndsTheSpan(t *testing.T) {
 	c := collect()
 	func() {
 		defer func() { _ = recover() }()
-		_ = retry.Run(t.Context(), otelretry.Spans(c.options()...), func(context.Context) error { panic("ouch") })
+		_ = retry.Run(t.Context(), otelretry.Spans(c.options()...), func(context.Context) error {
+			panic("ouch")
+		})
 	}()
 	if spans := c.spans.GetSpans(); len(spans) != 1 || spans[0].Status.Code != codes.Error {
 		t.Errorf("%v", spans)
@@ -238,7 +253,8 @@ func TestAPanicEndsTheSpan(t *testing.T) {
 func TestWithoutSpans(t *testing.T) {
 	c := collect()
 	ctx, operation := c.traces.Tracer("test").Start(t.Context(), "operation")
-	guard := retry.Chain(retry.Observe(otelretry.Observer(c.options(otelretry.WithoutSpans())...)), policies.Constant(0))
+	guard := retry.Chain(retry.Observe(otelretry.Observer(c.options(otelretry.WithoutSpans())...)),
+		policies.Constant(0))
 	_ = retry.Run(ctx, guard, func(context.Context) error { return errDown })
 	operation.End()
 	if spans := c.spans.GetSpans(); len(spans) != 1 || len(spans[0].Events) != 0 {
@@ -249,7 +265,8 @@ func TestWithoutSpans(t *testing.T) {
 func TestWatch(t *testing.T) {
 	c := collect()
 	b := breaker.New("catalog")
-	keys := policies.Keyed(func(context.Context) int { return 0 }, func(k int) retry.Policy { return breaker.New(fmt.Sprint("host", k)) })
+	keys := policies.Keyed(func(context.Context) int { return 0 },
+		func(k int) retry.Policy { return breaker.New(fmt.Sprint("host", k)) })
 	for k := range 3 {
 		_ = retry.Run(t.Context(), keys.For(k), func(context.Context) error { return nil })
 	}

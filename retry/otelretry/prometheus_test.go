@@ -34,8 +34,10 @@ func scrape(t *testing.T) string {
 	}
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
 	with := otelretry.WithMeterProvider(meters)
-	guard := retry.Chain(retry.Observe(otelretry.Observer(with)), policies.Constant(time.Millisecond, policies.Attempts(2)),
-		policies.NewBulkhead(8, 8), ratelimit.NewPacer(), ratelimit.New(1000, 5), breaker.New("catalog", breaker.ConsecutiveFailures(2)))
+	guard := retry.Chain(retry.Observe(otelretry.Observer(with)),
+		policies.Constant(time.Millisecond, policies.Attempts(2)),
+		policies.NewBulkhead(8, 8), ratelimit.NewPacer(), ratelimit.New(1000,
+			5), breaker.New("catalog", breaker.ConsecutiveFailures(2)))
 	stop, err := otelretry.Watch("shop", guard, with)
 	if err != nil {
 		t.Fatal(err)

@@ -34,9 +34,11 @@ func TestInABrowser(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	file := filepath.Join(t.TempDir(), "page.png")
-	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
+		"--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-		"--user-data-dir="+t.TempDir(), "--window-size=1120,1180", "--screenshot="+file, server.URL+"/?refresh=0")
+		"--user-data-dir="+t.TempDir(), "--window-size=1120,1180", "--screenshot="+file, server.URL+
+			"/?refresh=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -57,7 +59,8 @@ func TestInABrowser(t *testing.T) {
 		}
 	}
 	if img.Bounds().Dx() != 1120 || len(colors) < 50 || !colors[[3]uint32{0xcc, 0x33, 0x33}] {
-		t.Errorf("%v, %d colors: an open breaker is not red, or nothing is there", img.Bounds(), len(colors))
+		t.Errorf("%v, %d colors: an open breaker is not red, or nothing is there", img.Bounds(),
+			len(colors))
 	}
 	if *screenshot != "" {
 		shot, err := os.ReadFile(file)
@@ -76,10 +79,12 @@ func busy(t *testing.T) *retrydebug.Debug {
 	debug := retrydebug.New()
 	catalog := debug.Watch("catalog", retry.Chain(
 		policies.Exponential(policies.Attempts(4), policies.Initial(2*time.Millisecond)),
-		ratelimit.New(100, 50, ratelimit.Named("catalog")), breaker.New("catalog"), policies.Timeout(time.Second)))
+		ratelimit.New(100, 50,
+			ratelimit.Named("catalog")), breaker.New("catalog"), policies.Timeout(time.Second)))
 	payments := debug.Watch("payments", retry.Chain(
 		policies.Exponential(policies.Attempts(3), policies.Initial(time.Millisecond)),
-		policies.NewBulkhead(8, 16, policies.Named("payments")), breaker.New("payments", breaker.ConsecutiveFailures(4))))
+		policies.NewBulkhead(8, 16, policies.Named("payments")), breaker.New("payments",
+			breaker.ConsecutiveFailures(4))))
 	slow := 0
 	for range 20 {
 		_ = retry.Run(t.Context(), catalog, func(ctx context.Context) error {
@@ -96,7 +101,8 @@ func busy(t *testing.T) *retrydebug.Debug {
 
 func TestThePageOfABusyServiceIsSmall(t *testing.T) {
 	w := get(t, busy(t), "GET", "/")
-	if n := w.Body.Len(); n < 3000 || n > 200_000 || !strings.HasSuffix(strings.TrimSpace(w.Body.String()), "</html>") {
+	if n := w.Body.Len(); n < 3000 || n > 200_000 ||
+		!strings.HasSuffix(strings.TrimSpace(w.Body.String()), "</html>") {
 		t.Errorf("%d bytes", n)
 	}
 }

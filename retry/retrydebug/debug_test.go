@@ -27,7 +27,8 @@ type gauge struct{ text string }
 func (g gauge) Do(ctx context.Context, next retry.Next) error { return next.Do(ctx) }
 func (g gauge) String() string                                { return g.text }
 func (g gauge) Stats() []retry.Stat {
-	return []retry.Stat{{Name: "rate", Value: 12.345678, Unit: "1/s"}, {Name: "state", Value: 3, Text: "open"}}
+	return []retry.Stat{{Name: "rate", Value: 12.345678, Unit: "1/s"},
+		{Name: "state", Value: 3, Text: "open"}}
 }
 
 func get(t *testing.T, h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
@@ -62,7 +63,8 @@ func TestThePageShowsWhatGuardsDo(t *testing.T) {
 				t.Errorf("the page lacks %q", want)
 			}
 		}
-		if strings.Contains(html, "<down>") || strings.Index(html, ">broken<") > strings.Index(html, ">catalog<") {
+		if strings.Contains(html, "<down>") ||
+			strings.Index(html, ">broken<") > strings.Index(html, ">catalog<") {
 			t.Error("not escaped, or not sorted")
 		}
 		if html := get(t, debug, "GET", "/?refresh=0").Body.String(); strings.Contains(html, "http-equiv") {
@@ -71,7 +73,8 @@ func TestThePageShowsWhatGuardsDo(t *testing.T) {
 		if html := get(t, debug, "GET", "/?refresh=10").Body.String(); !strings.Contains(html, `content="10"`) {
 			t.Error("refresh=10 is not kept")
 		}
-		for _, w := range []*httptest.ResponseRecorder{get(t, debug, "GET", "/?format=json"), get(t, debug, "GET", "/", "Accept: application/json")} {
+		for _, w := range []*httptest.ResponseRecorder{get(t, debug, "GET", "/?format=json"),
+			get(t, debug, "GET", "/", "Accept: application/json")} {
 			var p struct {
 				Guards []struct {
 					Name    string
@@ -91,7 +94,9 @@ func TestThePageShowsWhatGuardsDo(t *testing.T) {
 				t.Fatalf("%v in %s", err, w.Body)
 			}
 			catalog := p.Guards[1]
-			if catalog.Calls != 1 || catalog.Slowest[0].Took != 2 || catalog.Slowest[0].Record.Calls != 3 || catalog.Members[1].Stats[0].Value != 12.345678 {
+			if catalog.Calls != 1 || catalog.Slowest[0].Took != 2 ||
+				catalog.Slowest[0].Record.Calls != 3 ||
+				catalog.Members[1].Stats[0].Value != 12.345678 {
 				t.Errorf("%s", w.Body)
 			}
 			if p.Events[0].Kind != "give up" { // the newest first
@@ -106,10 +111,14 @@ func TestOnlyTheSlowestOfLateAreKept(t *testing.T) {
 		debug := retrydebug.New()
 		guard := debug.Watch("g", retry.Chain())
 		for i := range 1000 {
-			_ = retry.Run(t.Context(), guard, func(context.Context) error { time.Sleep(time.Duration(i%100) * time.Millisecond); return errDown })
+			_ = retry.Run(t.Context(), guard, func(context.Context) error {
+				time.Sleep(time.Duration(i%100) * time.Millisecond)
+				return errDown
+			})
 		}
 		p := debug.Page()
-		if s := p.Guards[0].Slowest; len(s) != 8 || s[0].Took != .099 || s[7].Took < .098 || len(p.Events) != 100 {
+		if s := p.Guards[0].Slowest; len(s) != 8 || s[0].Took != .099 || s[7].Took < .098 ||
+			len(p.Events) != 100 {
 			t.Errorf("%d flights, %d events: %v", len(s), len(p.Events), s)
 		}
 		time.Sleep(time.Hour)
@@ -127,7 +136,10 @@ func TestAWatchedGuardIsStillItself(t *testing.T) {
 		t.Errorf("Validate: %v", err)
 	}
 	var paths []string
-	retry.Walk(guard, func(path string, _ retry.Policy) bool { paths = append(paths, path); return true })
+	retry.Walk(guard, func(path string, _ retry.Policy) bool {
+		paths = append(paths, path)
+		return true
+	})
 	if len(paths) != 3 {
 		t.Errorf("Walk: %q", paths)
 	}
@@ -148,7 +160,9 @@ func TestAWatchedGuardIsStillItself(t *testing.T) {
 
 func TestLookingWhileCallsRun(t *testing.T) {
 	debug := retrydebug.New()
-	guard := debug.Watch("g", retry.Chain(policies.Constant(0, policies.Attempts(3)), breaker.New("b", breaker.OpenFor(time.Millisecond))))
+	guard := debug.Watch("g",
+		retry.Chain(policies.Constant(0, policies.Attempts(3)),
+			breaker.New("b", breaker.OpenFor(time.Millisecond))))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -172,10 +186,12 @@ func TestLookingWhileCallsRun(t *testing.T) {
 func TestNamesAreText(t *testing.T) {
 	const name = "a\"b'c\n<script>alert(1)</script>\x00\xff&amp;"
 	debug := retrydebug.New()
-	guard := debug.Watch(name, retry.Chain(policies.Constant(0), breaker.New(name, breaker.ConsecutiveFailures(1))))
+	guard := debug.Watch(name,
+		retry.Chain(policies.Constant(0), breaker.New(name, breaker.ConsecutiveFailures(1))))
 	_ = retry.Run(t.Context(), guard, func(context.Context) error { return errors.New(name) })
 	html := get(t, debug, "GET", "/").Body.String()
-	if strings.Contains(html, "<script") || !strings.Contains(html, "&lt;script&gt;alert(1)") || strings.Contains(html, `id="a"`) {
+	if strings.Contains(html, "<script") || !strings.Contains(html, "&lt;script&gt;alert(1)") ||
+		strings.Contains(html, `id="a"`) {
 		t.Errorf("not escaped:\n%s", html)
 	}
 	w := get(t, debug, "GET", "/?format=json")
@@ -187,7 +203,8 @@ func TestNamesAreText(t *testing.T) {
 func TestManyMembersAreNotShown(t *testing.T) {
 	debug := retrydebug.New()
 	many := policies.MaxKeys(200_000)
-	keys := policies.Keyed(func(context.Context) int { return 0 }, func(int) retry.Policy { return breaker.New("b") }, many)
+	keys := policies.Keyed(func(context.Context) int { return 0 },
+		func(int) retry.Policy { return breaker.New("b") }, many)
 	for i := range 100_000 {
 		_ = retry.Run(t.Context(), keys.For(i), fail)
 	}

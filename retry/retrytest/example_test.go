@@ -42,13 +42,15 @@ func TestCatalog(t *testing.T) {
 			retrytest.Step[string]{Value: "Dune"},
 		)
 		rec := retrytest.Observe(t)
-		loop := policies.Exponential(policies.Initial(time.Second), policies.WithJitter(policies.NoJitter))
+		loop := policies.Exponential(policies.Initial(time.Second),
+			policies.WithJitter(policies.NoJitter))
 		catalog := &Catalog{guard: retry.Chain(rec, loop), lookup: callee.Call}
 		title, err := catalog.Title(t.Context())
 		if title != "Dune" || err != nil {
 			t.Errorf("%q, %v", title, err)
 		}
-		if waits := rec.Waits(); len(waits) != 2 || waits[0] != time.Second || waits[1] != 2*time.Second {
+		if waits := rec.Waits(); len(waits) != 2 || waits[0] != time.Second ||
+			waits[1] != 2*time.Second {
 			t.Errorf("waits %v", waits)
 		}
 	})
@@ -57,7 +59,8 @@ func TestCatalog(t *testing.T) {
 func TestCatalogWhileTheBreakerIsOpen(t *testing.T) {
 	catalog := &Catalog{guard: retrytest.Refuse(breaker.ErrOpen, time.Minute), lookup: nil}
 	catalog.lookup = func(context.Context) (string, error) { t.Error("called"); return "", nil }
-	if title, err := catalog.Title(t.Context()); title != "cached title" || !errors.Is(err, errStale) {
+	if title, err := catalog.Title(t.Context()); title != "cached title" ||
+		!errors.Is(err, errStale) {
 		t.Errorf("%q, %v", title, err)
 	}
 }
@@ -69,7 +72,8 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func TestHTTPInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		callee := retrytest.NewScript(retrytest.Step[int]{Value: 503}, retrytest.Step[int]{Value: 200, Took: time.Second})
+		callee := retrytest.NewScript(retrytest.Step[int]{Value: 503},
+			retrytest.Step[int]{Value: 200, Took: time.Second})
 		client := httpx.New(httpx.WithClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			status, err := callee.Call(r.Context())
 			if err != nil {
@@ -79,7 +83,8 @@ func TestHTTPInABubble(t *testing.T) {
 			if status == 503 {
 				header.Set("Retry-After", "60")
 			}
-			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("page")), Request: r, ProtoMajor: 1}, nil
+			return &http.Response{StatusCode: status, Header: header,
+				Body: io.NopCloser(strings.NewReader("page")), Request: r, ProtoMajor: 1}, nil
 		})}))
 		start := time.Now()
 		resp, err := client.Get(t.Context(), "http://shop.example/")

@@ -90,9 +90,11 @@ func TestScriptPanics(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	rec := retrytest.Observe(nil)
 	called := false
-	err := retry.Run(t.Context(), retry.Chain(rec, retrytest.Refuse(errDown, time.Second)), func(context.Context) error { called = true; return nil })
+	err := retry.Run(t.Context(), retry.Chain(rec, retrytest.Refuse(errDown, time.Second)),
+		func(context.Context) error { called = true; return nil })
 	r, ok := retry.Rejected(err)
-	if called || !ok || r.RetryAfter != time.Second || !errors.Is(err, errDown) || !errors.Is(err, retry.ErrRejected) {
+	if called || !ok || r.RetryAfter != time.Second || !errors.Is(err, errDown) ||
+		!errors.Is(err, retry.ErrRejected) {
 		t.Errorf("called %v, %v", called, err)
 	}
 	if got := rec.Refusals(); !slices.Equal(got, []string{"retrytest"}) {
@@ -118,12 +120,15 @@ func TestRecorder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &failing{}
 		rec := retrytest.Observe(f)
-		callee := retrytest.NewScript(retrytest.Step[int]{Err: errDown, Times: 2}, retrytest.Step[int]{Value: 7})
+		callee := retrytest.NewScript(retrytest.Step[int]{Err: errDown, Times: 2},
+			retrytest.Step[int]{Value: 7})
 		v, err := retry.Do(t.Context(), retry.Chain(rec, patient(3, time.Second)), callee.Call)
-		if v != 7 || err != nil || !slices.Equal(rec.Waits(), []time.Duration{time.Second, time.Second}) {
+		if v != 7 || err != nil ||
+			!slices.Equal(rec.Waits(), []time.Duration{time.Second, time.Second}) {
 			t.Errorf("%d, %v, waits %v", v, err, rec.Waits())
 		}
-		if calls := rec.Calls(); !slices.Equal(calls, []error{errDown, errDown, nil}) || rec.Count(retry.KindDone) != 1 {
+		if calls := rec.Calls(); !slices.Equal(calls, []error{errDown, errDown, nil}) ||
+			rec.Count(retry.KindDone) != 1 {
 			t.Errorf("calls %v, %v", calls, rec.Events())
 		}
 		if f.cleanup(); len(f.logged) < 100 {
@@ -135,18 +140,28 @@ func TestRecorder(t *testing.T) {
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var outage retry.Record
-		callee := retrytest.NewScript(retrytest.Step[int]{Err: errDown, Took: time.Second, Times: 2}, retrytest.Step[int]{Value: 1, Took: time.Minute})
-		_, err := retry.Do(t.Context(), retry.Chain(retry.Observe(outage.Add), patient(3, time.Hour)), callee.Call)
+		callee := retrytest.NewScript(retrytest.Step[int]{Err: errDown, Took: time.Second,
+			Times: 2}, retrytest.Step[int]{Value: 1, Took: time.Minute})
+		_, err := retry.Do(t.Context(),
+			retry.Chain(retry.Observe(outage.Add), patient(3, time.Hour)), callee.Call)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, attempts := range []int{2, 3, 4} {
 			start, called := time.Now(), 0
 			rec := retrytest.Observe(t)
-			err := retry.Run(t.Context(), retry.Chain(rec, patient(attempts, 0), retrytest.Replay(&outage)), func(context.Context) error { called++; return nil })
-			want := time.Duration(min(attempts, 2))*time.Second + time.Duration(max(0, min(1, attempts-2)))*time.Minute
-			if took := time.Since(start); took != want || (err != nil) != (attempts < 3) || called != max(0, min(1, attempts-2)) {
-				t.Errorf("%d attempts: %v in %v, want %v; called %d times", attempts, err, took, want, called)
+			err := retry.Run(t.Context(),
+				retry.Chain(rec, patient(attempts, 0),
+					retrytest.Replay(&outage)), func(context.Context) error {
+					called++
+					return nil
+				})
+			want := time.Duration(min(attempts, 2))*time.Second + time.Duration(max(0,
+				min(1, attempts-2)))*time.Minute
+			if took := time.Since(start); took != want || (err != nil) != (attempts < 3) ||
+				called != max(0, min(1, attempts-2)) {
+				t.Errorf("%d attempts: %v in %v, want %v; called %d times", attempts, err, took,
+					want, called)
 			}
 			if n := len(rec.Calls()); n != min(attempts, 3) {
 				t.Errorf("%d attempts: observers saw %d calls", attempts, n)

@@ -107,7 +107,8 @@ func TestQuotaIsReadInEveryForm(t *testing.T) {
 // tightest is the quota with the least left, of equal ones the one that is restored last.
 func tightest(quotas []retry.Quota) (tightest retry.Quota, found bool) {
 	for _, q := range quotas {
-		if !found || q.Remaining < tightest.Remaining || q.Remaining == tightest.Remaining && q.Reset > tightest.Reset {
+		if !found || q.Remaining < tightest.Remaining ||
+			q.Remaining == tightest.Remaining && q.Reset > tightest.Reset {
 			tightest, found = q, true
 		}
 	}
@@ -115,7 +116,8 @@ func tightest(quotas []retry.Quota) (tightest retry.Quota, found bool) {
 }
 
 func TestEachQuotaIsHeard(t *testing.T) {
-	h := fields("RateLimit", `"day";r=900;t=9000, "minute";r=5;t=30`, "X-RateLimit-Remaining-Requests", "1", "X-RateLimit-Reset-Requests", "1s",
+	h := fields("RateLimit", `"day";r=900;t=9000, "minute";r=5;t=30`,
+		"X-RateLimit-Remaining-Requests", "1", "X-RateLimit-Reset-Requests", "1s",
 		"X-RateLimit-Remaining-Tokens", "2", "X-RateLimit-Reset-Tokens", "1s")
 	if got := Quotas(h, noon); len(got) != 4 {
 		t.Errorf("%+v", got)
@@ -169,14 +171,17 @@ func FuzzQuotas(f *testing.F) {
 	f.Add(`"a\"`, ";;", ",", "99999999999999999999999", "1e400")
 	f.Add("", "", "32/40", "0.0", "6m0s")
 	f.Fuzz(func(t *testing.T, all, policy, limit, remaining, reset string) {
-		for _, c := range [][3]string{{"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}, {"X-A-Call-Limit", "X-Rate-Limit-Remaining-B", "X-Rate-Limit-Reset-B"}} {
+		for _, c := range [][3]string{{"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"},
+			{"X-A-Call-Limit", "X-Rate-Limit-Remaining-B", "X-Rate-Limit-Reset-B"}} {
 			start := time.Now()
-			quotas := Quotas(fields("RateLimit", all, "RateLimit-Policy", policy, c[0], limit, c[1], remaining, c[2], reset), noon)
+			quotas := Quotas(fields("RateLimit", all, "RateLimit-Policy", policy, c[0], limit, c[1],
+				remaining, c[2], reset), noon)
 			if took := time.Since(start); took > fuzzTime {
 				t.Errorf("took %v", took)
 			}
 			for _, q := range quotas {
-				if q.Limit < 0 || q.Remaining < 0 || q.Window < 0 || q.Reset < 0 || q == (retry.Quota{}) {
+				if q.Limit < 0 || q.Remaining < 0 || q.Window < 0 || q.Reset < 0 ||
+					q == (retry.Quota{}) {
 					t.Errorf("%+v", q)
 				}
 			}

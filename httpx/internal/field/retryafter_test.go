@@ -140,14 +140,16 @@ func TestRetryAfterInMilliseconds(t *testing.T) {
 }
 
 func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"120", "0", "-1", "1.5", "Mon, 02 Mar 2026 12:01:00 GMT", "Monday, 02-Mar-26 12:01:00 GMT",
+	for _, s := range []string{"120", "0", "-1", "1.5", "Mon, 02 Mar 2026 12:01:00 GMT",
+		"Monday, 02-Mar-26 12:01:00 GMT",
 		"Mon Mar  2 12:01:00 2026", "99999999999999999999", "Mon, 02 Mar 0000 12:01:00 GMT"} {
 		f.Add(s, "", int64(0))
 		f.Add(s, s, int64(1)<<40)
 	}
 	f.Fuzz(func(t *testing.T, value, date string, unix int64) {
 		start := time.Now()
-		d, ok := RetryAfter(http.Header{"Retry-After": {value}, "Date": {date}, "Retry-After-Ms": {value}}, time.Unix(unix, 0))
+		d, ok := RetryAfter(http.Header{"Retry-After": {value}, "Date": {date},
+			"Retry-After-Ms": {value}}, time.Unix(unix, 0))
 		if took := time.Since(start); took > fuzzTime {
 			t.Errorf("%d and %d bytes: took %v", len(value), len(date), took)
 		}

@@ -74,7 +74,8 @@ func FuzzShareNeverExceedsTheWhole(f *testing.F) {
 	f.Add(50, int64(time.Second), 8)
 	f.Add(1, int64(time.Millisecond), 100000)
 	f.Fuzz(func(t *testing.T, limit int, window int64, n int) {
-		if limit < 1 || limit > 1e9 || window < 1e3 || window > int64(1000*24*time.Hour) || n < 1 || n > 1e6 {
+		if limit < 1 || limit > 1e9 || window < 1e3 || window > int64(1000*24*time.Hour) || n < 1 ||
+			n > 1e6 {
 			return
 		}
 		q := Share(retry.Quota{Limit: limit, Window: time.Duration(window)}, n)

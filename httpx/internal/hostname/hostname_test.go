@@ -40,7 +40,8 @@ func TestOneHostHasOneSpelling(t *testing.T) {
 }
 
 func FuzzOf(f *testing.F) {
-	for _, s := range []string{"h", "H.", "ü", "[::1]", "192.0.2.1", "a:b:c", "..", strings.Repeat("ü", 2000), strings.Repeat("ü.", 400)} {
+	for _, s := range []string{"h", "H.", "ü", "[::1]", "192.0.2.1", "a:b:c", "..",
+		strings.Repeat("ü", 2000), strings.Repeat("ü.", 400)} {
 		f.Add(s, "080")
 	}
 	f.Fuzz(func(t *testing.T, name, port string) {

@@ -91,7 +91,8 @@ func TestRedactedErrorKeepsItsMeaningAndNoSecret(t *testing.T) {
 				}
 			})
 			var u *url.Error
-			if !errors.As(got, &u) || strings.Contains(u.URL, "SECRET") || strings.Contains(u.Error(), "SECRET") {
+			if !errors.As(got, &u) || strings.Contains(u.URL, "SECRET") ||
+				strings.Contains(u.Error(), "SECRET") {
 				t.Errorf("As: %+v", u)
 			}
 			if !errors.Is(got, errBoom) {
@@ -110,7 +111,8 @@ func TestRedactedErrorKeepsItsMeaningAndNoSecret(t *testing.T) {
 func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
 	inner := &url.Error{Op: "Get", URL: "http://h/?k=SECRET", Err: context.DeadlineExceeded}
 	var c *custom
-	if err := Error(&custom{inner}); !errors.As(err, &c) || !errors.Is(err, context.DeadlineExceeded) {
+	if err := Error(&custom{inner}); !errors.As(err, &c) ||
+		!errors.Is(err, context.DeadlineExceeded) {
 		t.Error("custom type or deadline lost")
 	}
 	var timeout interface{ Timeout() bool }
@@ -119,7 +121,8 @@ func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
 	}
 	marked := retry.Neutral(retry.Permanent(retry.After(inner, time.Second)))
 	got := Error(fmt.Errorf("x: %w", marked))
-	if d, ok := retry.RetryAfter(got); !ok || d != time.Second || !retry.IsPermanent(got) || !retry.IsNeutral(got) {
+	if d, ok := retry.RetryAfter(got); !ok || d != time.Second || !retry.IsPermanent(got) ||
+		!retry.IsNeutral(got) {
 		t.Error("marks lost:", got)
 	}
 	if got := Error(retry.Unmark(marked)); retry.IsPermanent(got) || retry.IsNeutral(got) {
@@ -132,7 +135,8 @@ func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
 
 func TestErrorWithoutSecretsComesBackAsItIs(t *testing.T) {
 	for _, err := range []error{
-		nil, errBoom, &custom{errBoom}, &url.Error{Op: "Get", URL: "https://h.example/a", Err: errBoom},
+		nil, errBoom, &custom{errBoom}, &url.Error{Op: "Get", URL: "https://h.example/a",
+			Err: errBoom},
 		errors.New("GET http://h.example/?k=xxxxx: 503"), errors.New("(see http://h.example/?k=xxxxx), again"), errors.New("at http://h.example/?xxxxx."),
 		errors.New(`malformed MIME header line: "Set-Cookie:xxxxx"`), errors.New(`failed to parse Location header "xxxxx"`),
 	} {
@@ -166,16 +170,19 @@ func TestParseErrorsKeepNoSecret(t *testing.T) {
 		}
 		got := Error(err)
 		var u *url.Error
-		if strings.Contains(got.Error(), "SECRET") || strings.Contains(got.Error(), "SEC RET") || !errors.As(got, &u) || u.Op != "parse" || strings.Contains(u.URL, "SECRET") {
+		if strings.Contains(got.Error(), "SECRET") || strings.Contains(got.Error(), "SEC RET") ||
+			!errors.As(got, &u) || u.Op != "parse" || strings.Contains(u.URL, "SECRET") {
 			t.Errorf("%q: %v", raw, got)
 		}
 	}
 }
 
 func TestQuotedLocationKeepsNoSecret(t *testing.T) {
-	for _, location := range []string{"/%zz?token=SECRET", ":foo?token=SECRET", "//user:SECRET@ho st/", "//user:SECRET@h:port/?token=SECRET", "http://[::1/?SECRET"} {
+	for _, location := range []string{"/%zz?token=SECRET", ":foo?token=SECRET",
+		"//user:SECRET@ho st/", "//user:SECRET@h:port/?token=SECRET", "http://[::1/?SECRET"} {
 		_, why := url.Parse(location)
-		err := &url.Error{Op: "Get", URL: "http://h.example/", Err: fmt.Errorf("failed to parse Location header %q: %v", location, why)}
+		err := &url.Error{Op: "Get", URL: "http://h.example/",
+			Err: fmt.Errorf("failed to parse Location header %q: %v", location, why)}
 		if got := Error(err); strings.Contains(got.Error(), "SECRET") || why == nil {
 			t.Error(got)
 		}
@@ -196,13 +203,16 @@ func TestQuotedHeaderKeepsNoSecret(t *testing.T) {
 
 // http.Client makes a text of the error that its Timeout cut off.
 func TestATimeoutIsOneWithoutItsSecrets(t *testing.T) {
-	err := Error(&url.Error{Op: "Get", URL: "http://h.example/", Err: &slowError{"GET http://u:SECRET@h.example/ (Client.Timeout exceeded)"}})
+	err := Error(&url.Error{Op: "Get", URL: "http://h.example/",
+		Err: &slowError{"GET http://u:SECRET@h.example/ (Client.Timeout exceeded)"}})
 	var timeout net.Error
-	if !errors.As(err, &timeout) || !timeout.Timeout() || strings.Contains(err.Error()+timeout.Error(), "SECRET") {
+	if !errors.As(err, &timeout) || !timeout.Timeout() ||
+		strings.Contains(err.Error()+timeout.Error(), "SECRET") {
 		t.Errorf("%v, %v", err, timeout)
 	}
 	err = Error(fmt.Errorf("x: %w", &slowError{"at http://u:SECRET@h.example/"}))
-	if !errors.As(err, &timeout) || !timeout.Timeout() || strings.Contains(timeout.Error(), "SECRET") {
+	if !errors.As(err, &timeout) || !timeout.Timeout() ||
+		strings.Contains(timeout.Error(), "SECRET") {
 		t.Errorf("%v, %v", err, timeout)
 	}
 }
@@ -219,7 +229,8 @@ func FuzzRedact(f *testing.F) {
 	f.Add("//", "@")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		// Only what stands where userinfo, a query value or a fragment is, is a secret.
-		if u, err := url.Parse(before + "S3CR3T" + after); err != nil || strings.Contains(u.Host+u.Path+u.Opaque+u.Scheme, "S3CR3T") {
+		if u, err := url.Parse(before + "S3CR3T" + after); err != nil ||
+			strings.Contains(u.Host+u.Path+u.Opaque+u.Scheme, "S3CR3T") {
 			return
 		} else if key, _, _ := strings.Cut(u.RawQuery, "S3CR3T"); strings.LastIndex(key, "&") >= strings.LastIndex(key, "=") && u.User == nil && u.Fragment == "" {
 			return // a key

@@ -30,8 +30,10 @@ func TestWhatIsKnownOfSitesIsBounded(t *testing.T) {
 		for _, s := range c.sites {
 			size += s.file.size()
 		}
-		if len(c.sites) != tc.most || c.recent.Len() != tc.most || c.size != size || size > mostBytes {
-			t.Errorf("%d sites, %d in order, %d bytes, counted %d", len(c.sites), c.recent.Len(), size, c.size)
+		if len(c.sites) != tc.most || c.recent.Len() != tc.most || c.size != size ||
+			size > mostBytes {
+			t.Errorf("%d sites, %d in order, %d bytes, counted %d", len(c.sites), c.recent.Len(),
+				size, c.size)
 		}
 		if visit(0) != often || visit(1) != flown || visit(2) != awaited || visit(3) == once {
 			t.Error("one that is in use was forgotten, or one that is not was kept")

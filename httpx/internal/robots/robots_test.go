@@ -157,14 +157,16 @@ func TestGroupsAndLines(t *testing.T) {
 			t.Errorf("%s: allowed should be %v", c.name, c.allowed)
 		}
 	}
-	if !may(t, nil, "/x") || !may(t, parse("User-agent: *\nDisallow: /", "x"), "/robots.txt") || may(t, parse("User-agent: *\nDisallow: /", "x"), "") {
+	if !may(t, nil, "/x") || !may(t, parse("User-agent: *\nDisallow: /", "x"), "/robots.txt") ||
+		may(t, parse("User-agent: *\nDisallow: /", "x"), "") {
 		t.Error("nil rules, /robots.txt or an empty path")
 	}
 }
 
 func TestTheRuleIsTold(t *testing.T) {
 	r := parse("User-agent: *\nDisallow: /ツ\nAllow: /ツ/a", "x")
-	for path, want := range map[string]string{"/%E3%83%84": "Disallow: /%E3%83%84", "/%E3%83%84/a": "Allow: /%E3%83%84/a", "/": ""} {
+	for path, want := range map[string]string{"/%E3%83%84": "Disallow: /%E3%83%84",
+		"/%E3%83%84/a": "Allow: /%E3%83%84/a", "/": ""} {
 		u, _ := url.Parse("http://h" + path)
 		if _, got := r.Match(u); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
@@ -182,7 +184,8 @@ func TestCrawlDelay(t *testing.T) {
 		}
 	}
 	const text = "User-agent: a\nUser-agent: b\nCrawl-delay: 1\nDisallow: /x\nCrawl-delay: 3\nUser-agent: *\nCrawl-delay: 2\nUser-agent: c\nDisallow: /"
-	for token, want := range map[string]time.Duration{"a": 3 * time.Second, "b": 3 * time.Second, "c": 0, "d": 2 * time.Second} {
+	for token, want := range map[string]time.Duration{"a": 3 * time.Second, "b": 3 * time.Second,
+		"c": 0, "d": 2 * time.Second} {
 		if got := parse(text, token).Delay; got != want {
 			t.Errorf("%s: %v, want %v", token, got, want)
 		}
@@ -263,13 +266,15 @@ func slowMatch(pattern, path string) bool {
 
 // The largest file and the longest URL cost no time.
 func TestAHostileFileIsMatchedInTime(t *testing.T) {
-	for name, line := range map[string]string{"wildcards": "disallow:*ab\n", "many in one": "disallow:" + strings.Repeat("*a", 2000) + "b\n", "anchored": "disallow:*a$\n", "plain": "disallow:/a\n"} {
+	for name, line := range map[string]string{"wildcards": "disallow:*ab\n",
+		"many in one": "disallow:" + strings.Repeat("*a", 2000) + "b\n", "anchored": "disallow:*a$\n", "plain": "disallow:/a\n"} {
 		r := parse("user-agent:*\n"+strings.Repeat(line, Limit/len(line)), "bot")
 		took := time.Hour
 		const most = 2 * time.Second
 		for tries := 0; tries < 10 && took > most; tries++ { // others use the machine too
 			start := time.Now()
-			r.Match(&url.URL{Scheme: "http", Host: "h", Path: "/" + strings.Repeat("a", 1<<20) + "c"})
+			r.Match(&url.URL{Scheme: "http", Host: "h", Path: "/" + strings.Repeat("a", 1<<20) +
+				"c"})
 			took = min(took, time.Since(start))
 		}
 		if took > most {

@@ -10,8 +10,8 @@ import (
 
 func even(*rand.Rand) time.Duration { return 50 * time.Millisecond }
 
-// figures is for the tests that judge figures of long runs: the race detector makes them last minutes
-// and sees nothing in them that it does not see in the shorter ones.
+// figures is for the tests that judge figures of long runs: the race detector makes them last
+// minutes and sees nothing in them that it does not see in the shorter ones.
 func figures(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -33,15 +33,18 @@ func TestCalleeIsAQueueWithHands(t *testing.T) {
 		{40, 1, 4},
 	} {
 		r := trial.Try(callee.NewFixed(c.slots))
-		good, slow := r.Good(5, 20), float64(r.Quantile(0.5, 5*time.Second, 19*time.Second))/float64(50*time.Millisecond)
+		good, slow := r.Good(5, 20),
+			float64(r.Quantile(0.5, 5*time.Second, 19*time.Second))/float64(50*time.Millisecond)
 		if good < c.good*0.95 || good > c.good*1.01 || slow < c.slow*0.97 || slow > c.slow*1.03 {
-			t.Errorf("%d slots: goodput %.2f, latency %.2f; want %v, %v", c.slots, good, slow, c.good, c.slow)
+			t.Errorf("%d slots: goodput %.2f, latency %.2f; want %v, %v", c.slots, good, slow,
+				c.good, c.slow)
 		}
 	}
 }
 
 func TestATimeoutFreesTheCallerAndNotTheCallee(t *testing.T) {
-	trial := callee.Trial{Hands: 1, Work: even, Demand: 2, For: 10 * time.Second, Timeout: 120 * time.Millisecond, Seed: 1}
+	trial := callee.Trial{Hands: 1, Work: even, Demand: 2, For: 10 * time.Second,
+		Timeout: 120 * time.Millisecond, Seed: 1}
 	r := trial.Try(callee.NewFixed(1000))
 	if good := r.Good(5, 10); good > 0.1 {
 		t.Errorf("goodput %.2f with an endless queue: want none", good)
@@ -55,7 +58,8 @@ func TestAdaptiveUnderOverload(t *testing.T) {
 			trial := callee.Trial{Hands: hands, Work: w.Draw, Demand: 10, For: time.Minute, Seed: 3}
 			r := trial.Try(callee.NewLearned())
 			if good, slow := r.Good(5, 60), r.Slower(5, 60); good < 0.9 || slow > 2 {
-				t.Errorf("%s, %d hands: goodput %.2f, p99 %.2f times unloaded", w.Name, hands, good, slow)
+				t.Errorf("%s, %d hands: goodput %.2f, p99 %.2f times unloaded", w.Name, hands, good,
+					slow)
 			}
 		}
 	}
@@ -63,10 +67,12 @@ func TestAdaptiveUnderOverload(t *testing.T) {
 
 func TestAdaptiveFollowsCapacity(t *testing.T) {
 	for _, w := range callee.Works {
-		trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 170 * time.Second, Change: callee.Halved, Seed: 3}
+		trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 170 * time.Second,
+			Change: callee.Halved, Seed: 3}
 		r := trial.Try(callee.NewLearned())
 		if good, slow := r.Good(70, 120)*2, r.Slower(70, 119); good < 0.9 || slow > 2 {
-			t.Errorf("%s, half of the hands: goodput %.2f of what is left, p99 %.2f times unloaded", w.Name, good, slow)
+			t.Errorf("%s, half of the hands: goodput %.2f of what is left, p99 %.2f times unloaded",
+				w.Name, good, slow)
 		}
 		if good := r.Good(150, 170); good < 0.9 {
 			t.Errorf("%s, 30 s after all hands are back: goodput %.2f", w.Name, good)
@@ -87,11 +93,13 @@ func TestAdaptiveKeepsItsLimitForASlowerCallee(t *testing.T) {
 		for _, w := range callee.Works {
 			good := 0.0
 			for seed := range uint64(3) { // one probe that misjudges costs a tenth for ten seconds
-				trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 120 * time.Second, Change: c.change, Seed: 3 + seed}
+				trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 120 * time.Second,
+					Change: c.change, Seed: 3 + seed}
 				good += trial.Try(callee.NewLearned()).Good(c.from, c.to) / c.expected / 3
 			}
 			if good < 0.9 {
-				t.Errorf("%s, change %d: goodput %.2f of what the callee can do", w.Name, c.change, good)
+				t.Errorf("%s, change %d: goodput %.2f of what the callee can do", w.Name, c.change,
+					good)
 			}
 		}
 	}
@@ -100,7 +108,8 @@ func TestAdaptiveKeepsItsLimitForASlowerCallee(t *testing.T) {
 // What was taken away for a queue that was not ours comes back at once.
 func TestAdaptiveRestoresItsLimitForASlowerCallee(t *testing.T) {
 	for _, w := range callee.Works {
-		trial := callee.Trial{Hands: 100, Work: w.Draw, Demand: 2, For: 70 * time.Second, Change: callee.Brownout, Seed: 3}
+		trial := callee.Trial{Hands: 100, Work: w.Draw, Demand: 2, For: 70 * time.Second,
+			Change: callee.Brownout, Seed: 3}
 		if good := 2 * trial.Try(callee.NewLearned()).Good(62, 65); good < 0.65 {
 			t.Errorf("%s: goodput %.2f of what the callee can do, two seconds after it became slower", w.Name, good)
 		}
@@ -110,10 +119,12 @@ func TestAdaptiveRestoresItsLimitForASlowerCallee(t *testing.T) {
 func TestAdaptiveDoesNotCollapse(t *testing.T) {
 	for _, change := range []callee.Change{callee.Tripled, callee.Slow} {
 		for _, w := range callee.Works {
-			trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 75 * time.Second, Change: change, Seed: 3}
+			trial := callee.Trial{Hands: 20, Work: w.Draw, Demand: 10, For: 75 * time.Second,
+				Change: change, Seed: 3}
 			r := trial.Try(callee.NewLearned())
 			if worst, after := r.Worst(62, 75), r.Good(63, 75); worst < 0.6 || after < 0.9 {
-				t.Errorf("%s, change %d: worst second %.2f, then %.2f", w.Name, change, worst, after)
+				t.Errorf("%s, change %d: worst second %.2f, then %.2f", w.Name, change, worst,
+					after)
 			}
 		}
 	}
@@ -144,9 +155,11 @@ func TestAdaptiveShedsTheLowerFirst(t *testing.T) {
 		{20, 0.08, 0.02, 0.8},
 	} {
 		for _, w := range callee.Works {
-			trial := callee.Trial{Hands: c.hands, Work: w.Draw, Demand: 10, Share: c.share, For: 40 * time.Second, Seed: 3}
+			trial := callee.Trial{Hands: c.hands, Work: w.Draw, Demand: 10, Share: c.share,
+				For: 40 * time.Second, Seed: 3}
 			r := trial.Try(callee.NewLearned())
-			critical, others := r.Lost(true, 5*time.Second, 40*time.Second), r.Lost(false, 5*time.Second, 40*time.Second)
+			critical, others := r.Lost(true, 5*time.Second, 40*time.Second),
+				r.Lost(false, 5*time.Second, 40*time.Second)
 			if critical > c.lost || others < 0.9 || r.Good(5, 40) < c.good {
 				t.Errorf("%s, %d hands, %v critical: lost %.4f of them and %.2f of the others, goodput %.2f",
 					w.Name, c.hands, c.share, critical, others, r.Good(5, 40))
@@ -161,10 +174,12 @@ func TestAdaptiveLearnsUnderACriticalOverload(t *testing.T) {
 	figures(t)
 	for _, hands := range []int{20, 100} {
 		for _, w := range callee.Works {
-			trial := callee.Trial{Hands: hands, Work: w.Draw, Demand: 10, Share: 0.3, For: 60 * time.Second, Seed: 3}
+			trial := callee.Trial{Hands: hands, Work: w.Draw, Demand: 10, Share: 0.3,
+				For: 60 * time.Second, Seed: 3}
 			r := trial.Try(callee.NewLearned())
 			if good, slow := r.Good(10, 60), r.Slower(10, 59); good < 0.9 || slow > 2 {
-				t.Errorf("%s, %d hands: goodput %.2f, p99 %.2f times unloaded", w.Name, hands, good, slow)
+				t.Errorf("%s, %d hands: goodput %.2f, p99 %.2f times unloaded", w.Name, hands, good,
+					slow)
 			}
 		}
 	}

@@ -31,7 +31,8 @@ func TestThrottleSendsWhatIsOfUse(t *testing.T) {
 		{"all fail, K 1.1", 1.1, 0, 0.04, 0.06},
 		{"fewer than one in K are accepted, however few are sent", 2, 0.25, 0.04, 0.06},
 	} {
-		s := callee.Outage{Rate: 100, Accepts: always(c.accepts), For: 10 * time.Minute, Seed: 1}.Run(throttle(c.k))
+		s := callee.Outage{Rate: 100, Accepts: always(c.accepts), For: 10 * time.Minute,
+			Seed: 1}.Run(throttle(c.k))
 		if p := callee.Sum(s, 60, 600).Passing(); p < c.least || p > c.most {
 			t.Errorf("%s: %.4f are sent, want %v to %v", c.name, p, c.least, c.most)
 		}
@@ -48,7 +49,8 @@ func down(now time.Duration) float64 {
 
 func TestThrottleRecovers(t *testing.T) {
 	for _, rate := range []float64{2, 20, 200} {
-		s := callee.Outage{Rate: rate, Accepts: down, For: 15 * time.Minute, Seed: 1}.Run(throttle(2))
+		s := callee.Outage{Rate: rate, Accepts: down, For: 15 * time.Minute,
+			Seed: 1}.Run(throttle(2))
 		for _, c := range []struct {
 			from, to    int
 			least, most float64
@@ -60,7 +62,8 @@ func TestThrottleRecovers(t *testing.T) {
 			{640, 900, 0.99, 1}, // two thirds of a window after
 		} {
 			if p := callee.Sum(s, c.from, c.to).Passing(); p < c.least || p > c.most {
-				t.Errorf("%v calls a second, seconds %d to %d: %.3f are sent, want %v to %v", rate, c.from, c.to, p, c.least, c.most)
+				t.Errorf("%v calls a second, seconds %d to %d: %.3f are sent, want %v to %v", rate,
+					c.from, c.to, p, c.least, c.most)
 			}
 		}
 	}
@@ -99,7 +102,8 @@ func TestThrottleFindsTheCalleesShare(t *testing.T) {
 	}
 	sent, accepted := (all.Sent+critical.Sent)/180, (all.Accepted+critical.Accepted)/180
 	if accepted < 95 || sent > 220 {
-		t.Errorf("%d a second are sent and %d accepted: want at most about 200 and 100", sent, accepted)
+		t.Errorf("%d a second are sent and %d accepted: want at most about 200 and 100", sent,
+			accepted)
 	}
 	if p := critical.Passing(); p < 0.99 {
 		t.Errorf("%.3f of the critical calls are sent, %.3f of the others", p, all.Passing())

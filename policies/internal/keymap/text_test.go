@@ -7,7 +7,8 @@ import (
 
 func TestTextIsComparedByAllOfIt(t *testing.T) {
 	long := strings.Repeat("x", 22)
-	texts := []string{"", "\x00", "a", "a\x00", long, long + "y", long + "\x00", long + "yy", long + "yz", long + long}
+	texts := []string{"", "\x00", "a", "a\x00", long, long + "y", long + "\x00", long + "yy", long +
+		"yz", long + long}
 	for _, a := range texts {
 		kept := keepText(a)
 		if kept.String() != a {

@@ -26,7 +26,8 @@ type watched struct {
 }
 
 func watch(t testing.TB, cfg pacing.Config, rng *rand.Rand) *watched {
-	return &watched{Machine: pacing.New(cfg, rng), t: t, cfg: cfg, last: math.Inf(-1), unproved: map[float64]bool{}}
+	return &watched{Machine: pacing.New(cfg, rng), t: t, cfg: cfg, last: math.Inf(-1),
+		unproved: map[float64]bool{}}
 }
 
 func (w *watched) OnSend(now float64) pacing.Ticket {
@@ -66,22 +67,27 @@ func (w *watched) OnDone(now float64, t pacing.Ticket, a pacing.Answer) {
 
 // server draws one of many.
 func server(rng *rand.Rand) *lt.Server {
-	s := &lt.Server{Latency: time.Duration(1+rng.IntN(200)) * time.Millisecond, Spread: rng.Float64() / 2, Seed: rng.Uint64()}
-	r, n, w := math.Exp(rng.Float64()*5), 1+rng.IntN(100), time.Duration(1+rng.IntN(20000))*time.Millisecond
+	s := &lt.Server{Latency: time.Duration(1+rng.IntN(200)) * time.Millisecond,
+		Spread: rng.Float64() / 2, Seed: rng.Uint64()}
+	r, n, w := math.Exp(rng.Float64()*5), 1+rng.IntN(100),
+		time.Duration(1+rng.IntN(20000))*time.Millisecond
 	s.Rule = []lt.Rule{
 		lt.Open{}, lt.Bucket(r, n), lt.Sliding(n, w, false), lt.Sliding(n, w, true),
-		lt.Fixed(n, w, w/3), lt.StickTable(n, w, w/3), lt.LimitReq(r, n, true), lt.LimitReq(r, n, false),
+		lt.Fixed(n, w, w/3), lt.StickTable(n, w, w/3), lt.LimitReq(r, n, true), lt.LimitReq(r, n,
+			false),
 	}[rng.IntN(8)]
 	s.Refuse = lt.Verdict(rng.IntN(6))
 	s.RetryAfter, s.Headers = rng.IntN(2) == 0, rng.IntN(2) == 0
 	if rng.IntN(2) == 0 {
-		s.Ban = &lt.Ban{After: 1 + rng.IntN(40), Within: 10 * time.Second, For: w, Extend: rng.IntN(2) == 0, Answer: lt.Verdict(1 + rng.IntN(5))}
+		s.Ban = &lt.Ban{After: 1 + rng.IntN(40), Within: 10 * time.Second, For: w,
+			Extend: rng.IntN(2) == 0, Answer: lt.Verdict(1 + rng.IntN(5))}
 	}
 	if rng.IntN(3) == 0 {
 		s.InFlight = 1 + rng.IntN(10)
 	}
 	if rng.IntN(3) == 0 {
-		s.ErrorRate, s.CutRate, s.StallRate, s.Stall = rng.Float64()/3, rng.Float64()/3, rng.Float64()/10, 5*time.Second
+		s.ErrorRate, s.CutRate, s.StallRate, s.Stall = rng.Float64()/3, rng.Float64()/3,
+			rng.Float64()/10, 5*time.Second
 	}
 	return s
 }
@@ -105,7 +111,8 @@ func crawl(t testing.TB, seed uint64) *watched {
 	w := watch(t, config(rng), rand.New(rand.NewPCG(seed, 2)))
 	srv := server(rng)
 	w.fields = srv.Headers
-	sim.Crawl{Server: srv, Clients: []sim.Client{w}, Pages: 500, Workers: 1 + rng.IntN(32), Deadline: 300, Net: rng.Float64() / 10, Seed: seed, Tries: 5}.Run()
+	sim.Crawl{Server: srv, Clients: []sim.Client{w}, Pages: 500, Workers: 1 + rng.IntN(32),
+		Deadline: 300, Net: rng.Float64() / 10, Seed: seed, Tries: 5}.Run()
 	return w
 }
 
@@ -142,7 +149,8 @@ func TestCancelledRequestsFreeTheirPlaces(t *testing.T) {
 		now := 0.0
 		var out []pacing.Ticket
 		for range 300 {
-			if next := m.NextSend(now); !math.IsInf(next, 1) && (len(out) == 0 || rng.IntN(2) == 0) {
+			if next := m.NextSend(now); !math.IsInf(next, 1) &&
+				(len(out) == 0 || rng.IntN(2) == 0) {
 				now = next
 				out = append(out, m.OnSend(now))
 				continue
@@ -158,7 +166,8 @@ func TestCancelledRequestsFreeTheirPlaces(t *testing.T) {
 			if rng.IntN(2) == 0 {
 				m.OnCancel(tk, rng.IntN(2) == 0)
 			} else {
-				m.OnDone(now, tk, pacing.Answer{Kind: pacing.Kind(rng.IntN(4)), RetryAfter: -1, Remaining: -1})
+				m.OnDone(now, tk,
+					pacing.Answer{Kind: pacing.Kind(rng.IntN(4)), RetryAfter: -1, Remaining: -1})
 			}
 		}
 		for _, tk := range out {
@@ -187,7 +196,8 @@ func TestShortCrawls(t *testing.T) {
 	long(t)
 	fs := sim.Families(nil)
 	m := sim.Short(maker, fs, []uint64{1, 2, 3, 4, 5, 6}, 8)
-	least := map[string]float64{"open": .89, "bucket, no burst": .74, "bucket 429": .93, "in-flight 3": .78, "flaky": .85, "cut bodies": .85, "reset": .85}
+	least := map[string]float64{"open": .89, "bucket, no burst": .74, "bucket 429": .93,
+		"in-flight 3": .78, "flaky": .85, "cut bodies": .85, "reset": .85}
 	for name, want := range least {
 		if got := m[name].Score; got < want {
 			t.Errorf("%s: %.2f, want %.2f", name, got, want)
@@ -214,8 +224,10 @@ func TestAnHour(t *testing.T) {
 		{.84, 30, 0}, {.975, 24, 0}, {.99, 2, 0}, {.95, 26, 0}, {.96, 26, 0}, {.83, 14, 4}, {.68, 28, 1}, {.975, 24, 0},
 	} {
 		s := sim.LongServers()[i]
-		if l := sim.Hour(maker, s.Make(), 11, .03, 3600); l.Goodput < want.goodput || l.Refused > want.refused || l.Bans > want.bans {
-			t.Errorf("%s: goodput %.3f, refused %.0f, bans %.0f", s.Name, l.Goodput, l.Refused, l.Bans)
+		if l := sim.Hour(maker, s.Make(), 11, .03, 3600); l.Goodput < want.goodput ||
+			l.Refused > want.refused || l.Bans > want.bans {
+			t.Errorf("%s: goodput %.3f, refused %.0f, bans %.0f", s.Name, l.Goodput, l.Refused,
+				l.Bans)
 		}
 	}
 }
@@ -275,8 +287,11 @@ func TestALimitThatChangesTwice(t *testing.T) {
 	late := 0
 	for seed := range uint64(10) {
 		server := lt.Nginx(10, 20, true)
-		server.Seed, server.Rule = seed, &fickle{Rule: server.Rule, at: []time.Duration{240 * time.Second, 480 * time.Second}, by: []float64{.5, 3}}
-		r := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Workers: 8, Deadline: 480 + 420, Net: .015, Seed: seed}.Run()
+		server.Seed, server.Rule = seed,
+			&fickle{Rule: server.Rule, at: []time.Duration{240 * time.Second, 480 * time.Second},
+				by: []float64{.5, 3}}
+		r := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))},
+			Workers: 8, Deadline: 480 + 420, Net: .015, Seed: seed}.Run()
 		n := 0
 		for _, at := range r.Log[0] {
 			if at > 480+400 {
@@ -327,10 +342,12 @@ func TestSeveralOnOneLimit(t *testing.T) {
 				}
 			}
 			if slices.Sort(least); least[len(least)/2] < .55 {
-				t.Errorf("%s, %d pacers: the poorest got %.2f in the median", server.Name, n, least[len(least)/2])
+				t.Errorf("%s, %d pacers: the poorest got %.2f in the median", server.Name, n,
+					least[len(least)/2])
 			}
 			if poor > most {
-				t.Errorf("%s, %d pacers: one of them got less than half a share in %d of 10 runs", server.Name, n, poor)
+				t.Errorf("%s, %d pacers: one of them got less than half a share in %d of 10 runs",
+					server.Name, n, poor)
 			}
 		}
 	}
@@ -511,7 +528,8 @@ func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
 	now := 1.
 	for range 3 {
 		now = m.NextSend(now)
-		m.OnDone(now, m.OnSend(now), pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1})
+		m.OnDone(now, m.OnSend(now),
+			pacing.Answer{Kind: pacing.Refusal, RetryAfter: -1, Remaining: -1})
 	}
 	now = m.NextSend(now)
 	m.OnDone(now, m.OnSend(now), page)
@@ -532,8 +550,11 @@ func TestNoiseIsNoLimit(t *testing.T) {
 	for _, share := range []float64{.01, .05} {
 		late := 0
 		for seed := range uint64(40) {
-			server := &lt.Server{Rule: lt.Open{}, Latency: 30 * time.Millisecond, Spread: .18, CutRate: share, Seed: seed}
-			r := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Pages: 8000, Workers: 8, Deadline: 1000, Net: .002, Seed: seed, Tries: 8}.Run()
+			server := &lt.Server{Rule: lt.Open{}, Latency: 30 * time.Millisecond, Spread: .18,
+				CutRate: share, Seed: seed}
+			r := sim.Crawl{Server: server,
+				Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed,
+					9)))}, Pages: 8000, Workers: 8, Deadline: 1000, Net: .002, Seed: seed, Tries: 8}.Run()
 			if r.Seconds > 120 { // 35 to a client that knows
 				late++
 			}
@@ -548,8 +569,10 @@ func TestNoiseIsNoLimit(t *testing.T) {
 // exceeded.
 func TestAStatedQuotaIsUsed(t *testing.T) {
 	for seed := range uint64(5) {
-		server := &lt.Server{Rule: lt.Fixed(60, 3*time.Second, time.Duration(seed)*500*time.Millisecond), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
-		c := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Workers: 8, Deadline: 60, Net: .002, Seed: seed}
+		server := &lt.Server{Rule: lt.Fixed(60, 3*time.Second,
+			time.Duration(seed)*500*time.Millisecond), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
+		c := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))},
+			Workers: 8, Deadline: 60, Net: .002, Seed: seed}
 		if r := c.Run(); r.Refused > 1 || r.OK < .95*20*60 {
 			t.Errorf("seed %d: %d pages of 1200, %d refused", seed, r.OK, r.Refused)
 		}
@@ -563,7 +586,8 @@ func TestALowLimit(t *testing.T) {
 		for seed := range uint64(5) {
 			l := sim.Hour(maker, lt.Nginx(rate, 20, true), seed, .05, 3600)
 			if good := l.Goodput * 10 / rate; good < .93 || l.Refused > 60 {
-				t.Errorf("%v/s, seed %d: %.0f refused in an hour, goodput %.2f", rate, seed, l.Refused, good)
+				t.Errorf("%v/s, seed %d: %.0f refused in an hour, goodput %.2f", rate, seed,
+					l.Refused, good)
 			}
 		}
 	}
@@ -574,7 +598,8 @@ func TestALowLimit(t *testing.T) {
 func TestManyInFlightTakePatience(t *testing.T) {
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 1)))
 	server := &lt.Server{Rule: lt.Open{}, Latency: 100 * time.Millisecond, Spread: .18}
-	c := sim.Crawl{Server: server, Clients: []sim.Client{m}, Pages: 590, Workers: 64, Deadline: 1000, Net: .002}
+	c := sim.Crawl{Server: server, Clients: []sim.Client{m}, Pages: 590, Workers: 64,
+		Deadline: 1000, Net: .002}
 	c.Run()
 	if _, limit := m.InFlight(); limit != 8 {
 		t.Errorf("%d in flight after %d pages", limit, c.Pages)

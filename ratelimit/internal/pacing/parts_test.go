@@ -76,7 +76,8 @@ func TestCarefulKeepsToItsBudget(t *testing.T) {
 		}
 	}
 	if refused < 60 || most < 5 {
-		t.Errorf("%d refusals in all, at most %d in a minute: the test shows nothing", refused, most)
+		t.Errorf("%d refusals in all, at most %d in a minute: the test shows nothing", refused,
+			most)
 	}
 }
 
@@ -94,9 +95,11 @@ func TestCarefulEarnsNoJail(t *testing.T) {
 				Ban: &lt.Ban{After: 5, Within: time.Minute, For: 100 * time.Second, Answer: lt.Forbidden},
 			}
 			m := pacing.New(pacing.Config{Careful: true}, rand.New(rand.NewPCG(seed, 9)))
-			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 200, Workers: 8, Deadline: 2000, Net: .002, Seed: seed, Tries: 8}.Run()
+			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 200, Workers: 8,
+				Deadline: 2000, Net: .002, Seed: seed, Tries: 8}.Run()
 			if s.Stats().Bans > 0 || r.OK != 200 {
-				t.Errorf("%v/s burst %d, seed %d: %d bans, %d pages", c.rate, c.burst, seed, s.Stats().Bans, r.OK)
+				t.Errorf("%v/s burst %d, seed %d: %d bans, %d pages", c.rate, c.burst, seed,
+					s.Stats().Bans, r.OK)
 			}
 		}
 	}
@@ -163,9 +166,11 @@ func TestAPageOfItsOwnIsNoNewsOfTheRate(t *testing.T) {
 		var with, without float64
 		for seed := range uint64(10) {
 			for _, blocked := range []func(int) bool{nil, func(p int) bool { return p%c.every == c.every/2 }} {
-				s := &lt.Server{Rule: lt.Bucket(20, 10), Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
+				s := &lt.Server{Rule: lt.Bucket(20, 10), Latency: 30 * time.Millisecond,
+					Spread: .18, Seed: seed}
 				m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(seed, 9)))
-				r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 300, Workers: 8, Deadline: 4000, Net: .002, Seed: seed, Tries: 8, Blocked: blocked}.Run()
+				r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 300, Workers: 8,
+					Deadline: 4000, Net: .002, Seed: seed, Tries: 8, Blocked: blocked}.Run()
 				if blocked == nil {
 					without += r.Seconds
 				} else {
@@ -184,9 +189,11 @@ func TestAPageOfItsOwnIsNoNewsOfTheRate(t *testing.T) {
 func TestAGaugeThatFlowsIsFollowed(t *testing.T) {
 	crawl := func(fields bool, silent sim.Fields) (ok, refused int) {
 		for seed := range uint64(10) {
-			s := &lt.Server{Rule: lt.Bucket(10, 20), Headers: fields, Latency: 50 * time.Millisecond, Spread: .18, Seed: seed}
+			s := &lt.Server{Rule: lt.Bucket(10, 20), Headers: fields,
+				Latency: 50 * time.Millisecond, Spread: .18, Seed: seed}
 			m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(seed, 9)))
-			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Workers: 8, Deadline: 60, Net: .005, Seed: seed, Silent: silent}.Run()
+			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Workers: 8, Deadline: 60, Net: .005,
+				Seed: seed, Silent: silent}.Run()
 			ok, refused = ok+r.OK, refused+r.Refused
 		}
 		return ok, refused
@@ -194,13 +201,15 @@ func TestAGaugeThatFlowsIsFollowed(t *testing.T) {
 	_, without := crawl(false, sim.Fields{})
 	for _, silent := range []sim.Fields{{}, {Window: true}, {Window: true, Reset: true}} {
 		if ok, refused := crawl(true, silent); ok < .95*620*10 || refused > without/2 {
-			t.Errorf("%+v: %d pages of %d, %d refused, in ten runs; %d without fields", silent, ok, 620*10, refused, without)
+			t.Errorf("%+v: %d pages of %d, %d refused, in ten runs; %d without fields", silent, ok,
+				620*10, refused, without)
 		}
 	}
 }
 
-// Resets that are told in whole seconds say nothing where the window is shorter, and where all of it
-// is on its way at once what remains says nothing either: such a quota is learned as any limit is.
+// Resets that are told in whole seconds say nothing where the window is shorter, and where all of
+// it is on its way at once what remains says nothing either: such a quota is learned as any limit
+// is.
 func TestACoarseGaugeDoesNotSlow(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -212,9 +221,11 @@ func TestACoarseGaugeDoesNotSlow(t *testing.T) {
 		{"sliding window", func() lt.Rule { return lt.Sliding(3, 150*time.Millisecond, false) }, 20},
 		{"ten in half a second", func() lt.Rule { return lt.Fixed(10, 500*time.Millisecond, 0) }, 20},
 	} {
-		s := &lt.Server{Rule: c.rule(), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: 1}
+		s := &lt.Server{Rule: c.rule(), Headers: true, Latency: 30 * time.Millisecond, Spread: .18,
+			Seed: 1}
 		m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 9)))
-		r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Workers: 8, Deadline: 120, Net: .005, Seed: 1}.Run()
+		r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Workers: 8, Deadline: 120, Net: .005,
+			Seed: 1}.Run()
 		if got := float64(r.OK) / 120 / c.rate; got < .75 {
 			t.Errorf("%s: %.2f of the rate, %d refused", c.name, got, r.Refused)
 		}
@@ -294,7 +305,8 @@ func TestUntoldAnswers(t *testing.T) {
 		m.OnDone(now+.05, m.OnSend(now), untold(i+1))
 	}
 	now = m.NextSend(now)
-	m.OnDone(now+.05, m.OnSend(now), pacing.Answer{RetryAfter: -1, Remaining: -1, Page: 2}) // it comes after all
+	// it comes after all
+	m.OnDone(now+.05, m.OnSend(now), pacing.Answer{RetryAfter: -1, Remaining: -1, Page: 2})
 	now = pages(m, now, 5)
 	now = m.NextSend(now)
 	m.OnDone(now+.05, m.OnSend(now), untold(9))
@@ -315,7 +327,8 @@ func TestAMachineIsSmall(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		m := pacing.New(config(rng), rng)
-		sim.Crawl{Server: server(rng), Clients: []sim.Client{m}, Pages: 2000, Workers: 16, Deadline: 3000, Net: .01, Seed: seed, Tries: 5}.Run()
+		sim.Crawl{Server: server(rng), Clients: []sim.Client{m}, Pages: 2000, Workers: 16,
+			Deadline: 3000, Net: .01, Seed: seed, Tries: 5}.Run()
 		if n := size(m); n > 16<<10 {
 			t.Errorf("seed %d: %d bytes", seed, n)
 		}
@@ -336,11 +349,13 @@ func TestExplain(t *testing.T) {
 	says(0, "no limit met so far", "0 refusals in 60 s")
 	now := pages(m, 0, 30)
 	m.OnDone(now+.05, m.OnSend(now), refusal)
-	says(now+.05, "one request goes alone in 500ms", "1 refusals in 60 s, 1 in all", "it refuses in plain words")
+	says(now+.05, "one request goes alone in 500ms", "1 refusals in 60 s, 1 in all",
+		"it refuses in plain words")
 	now = pages(m, now, 1)
 	says(now, "/s, searching upward")
 	c := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
-	if text := c.Explain(0); !strings.Contains(text, "10/s, kept; ") || !strings.Contains(text, "next probe in 4m0s") {
+	if text := c.Explain(0); !strings.Contains(text, "10/s, kept; ") ||
+		!strings.Contains(text, "next probe in 4m0s") {
 		t.Error(text)
 	}
 }

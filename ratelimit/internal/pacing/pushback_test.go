@@ -63,7 +63,8 @@ func TestARowOfDoubtsIsLookedIntoAtHalfTheRate(t *testing.T) {
 		if r := m.Rate() / before; r < .4 || r > .52 {
 			t.Errorf("%s: the fifth lowers %v to %v", c.name, before, m.Rate())
 		}
-		if m.row(1, c.then, doubt); (m.Mode() == pacing.Start) != c.noise { // begins anew, without a limit
+		// begins anew, without a limit
+		if m.row(1, c.then, doubt); (m.Mode() == pacing.Start) != c.noise {
 			t.Errorf("%s: it is in %v", c.name, m.Mode())
 		}
 	}

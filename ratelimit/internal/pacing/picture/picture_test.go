@@ -50,7 +50,8 @@ func TestThePictureIsWellFormedAndSmall(t *testing.T) {
 // What stands beside the picture in the README.
 func TestThePictureShowsWhatIsSaidOfIt(t *testing.T) {
 	p, b := crawls()
-	t.Logf("pacer: %d accepted, %d refused, found %.1f, first %.0f %%", len(p.accepted), len(p.refused), p.found, 100*p.share)
+	t.Logf("pacer: %d accepted, %d refused, found %.1f, first %.0f %%", len(p.accepted),
+		len(p.refused), p.found, 100*p.share)
 	t.Logf("backoff: %d accepted, %d refused", len(b.accepted), len(b.refused))
 	if len(p.found) != 1+len(changes) || p.found[0] > 3 || p.found[1] > 10 || p.found[2] > 300 {
 		t.Errorf("the limits were found after %.1f s", p.found)
@@ -67,8 +68,10 @@ func TestThePictureShowsWhatIsSaidOfIt(t *testing.T) {
 	for _, c := range changes {
 		most += limit * c.factor * 1200
 	}
-	if most += limit * 1200; float64(len(b.accepted)) > most+burst+1 || float64(len(p.accepted)) < .9*most {
-		t.Errorf("%d and %d accepted, the limits permit %.0f", len(p.accepted), len(b.accepted), most)
+	if most += limit * 1200; float64(len(b.accepted)) > most+burst+1 ||
+		float64(len(p.accepted)) < .9*most {
+		t.Errorf("%d and %d accepted, the limits permit %.0f", len(p.accepted), len(b.accepted),
+			most)
 	}
 }
 
