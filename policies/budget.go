@@ -29,15 +29,9 @@ type Budget struct {
 	err error
 }
 
-func (b *Budget) setThrottledCost(n int) {
-	if c, ok := b.ledger.(*costs); ok {
-		c.throttled = int64(n)
-	}
-}
-
 func (b *Budget) refuses(option string) bool {
-	_, ok := b.ledger.(*costs)
-	return option == "ThrottledCost" && !ok
+	t, ok := b.ledger.(*tokens)
+	return option == "ThrottledCost" && !(ok && t.cost > 0)
 }
 
 // ledger is how a budget keeps its books. first tells the first attempt of a call from its retries.
@@ -111,48 +105,18 @@ func newBudget(constructor string, m mistakes, l ledger, opts []Option) *Budget 
 // least 1, ratio above 0; gRPC's own example is 10 and 0.1, which holds back from a failure rate of
 // 1 in 11. It fills again by successful calls, not by time.
 func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
-	const finest = 1e-6
-	t := &tokens{}
+	const micro = 1_000_000 // the finest ratio is 1 of them
+	t := &tokens{unit: micro, loss: micro}
 	var m mistakes
 	m.check(max >= 1, "max %d: must be at least 1", max)
-	m.check(ratio >= finest && ratio <= math.MaxInt32, "ratio %v: must be a positive number", ratio)
+	ok := ratio >= 1./micro && ratio <= math.MaxInt32
+	m.check(ok, "ratio %v: must be a positive number", ratio)
 	if m == nil {
 		t.max = int64(min(max, math.MaxInt32)) * micro
-		t.gain = int64(math.Round(ratio * micro))
+		t.gain, t.least = int64(math.Round(ratio*micro)), t.max/2+1
 		t.level.Store(t.max)
 	}
 	return newBudget("NewTokenBudget", m, t, opts)
-}
-
-const micro = 1_000_000
-
-// tokens counts in millionths.
-type tokens struct {
-	max, gain int64
-	level     atomic.Int64
-}
-
-func (t *tokens) succeeded(bool, int64)       { add(&t.level, t.gain, t.max) }
-func (t *tokens) failed(bool)                 { add(&t.level, -micro, t.max) }
-func (t *tokens) withdraw(bool) (int64, bool) { return 0, t.level.Load() > t.max/2 }
-func (t *tokens) giveBack(int64)              {}
-func (t *tokens) Idle() bool                  { return t.level.Load() == t.max }
-
-func (t *tokens) left() (float64, string) {
-	n := float64(t.level.Load()) / micro
-	return n, fmt.Sprintf("%.4g of %d tokens", n, t.max/micro)
-}
-
-// add changes n by delta within [0, limit]. It writes only what is new, so that a full bucket is
-// shared without contention.
-func add(n *atomic.Int64, delta, limit int64) {
-	for {
-		old := n.Load()
-		changed := max(0, old+min(delta, limit-old)) // in this order, as the sum may overflow
-		if changed == old || n.CompareAndSwap(old, changed) {
-			return
-		}
-	}
 }
 
 // NewCostBudget is the retry quota of the AWS SDKs. A retry costs retryCost of capacity, or
@@ -171,13 +135,15 @@ func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	m.check(retryCost <= capacity,
 		"retryCost %d: must not be above capacity, %d", retryCost, capacity)
 	m.check(gain >= 1, "gain %d: must be at least 1", gain)
-	c := &costs{max: int64(capacity), cost: int64(retryCost), gain: int64(min(gain, capacity))}
-	c.throttled = c.cost/14*5 + (c.cost%14*5+13)/14 // 5/14 of it, rounded up
-	c.level.Store(c.max)
-	b := newBudget("NewCostBudget", m, c, opts)
-	if b.err == nil && c.throttled > c.max {
+	t := &tokens{
+		unit: 1, max: int64(capacity), gain: int64(min(gain, capacity)), cost: int64(retryCost),
+	}
+	t.throttled = t.cost/14*5 + (t.cost%14*5+13)/14 // 5/14 of it, rounded up
+	t.level.Store(t.max)
+	b := newBudget("NewCostBudget", m, t, opts)
+	if b.err == nil && t.throttled > t.max {
 		b.err = retry.ConfigErrorf("policies.NewCostBudget",
-			"ThrottledCost(%d): must not be above capacity, %d", c.throttled, c.max)
+			"ThrottledCost(%d): must not be above capacity, %d", t.throttled, t.max)
 	}
 	return b
 }
@@ -186,46 +152,61 @@ func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 // ([retry.After]): a callee that answers is likelier to accept a retry than one that timed out. The
 // default is 5/14 of the cost of others, as in the AWS SDKs.
 func ThrottledCost(n int) Option {
-	set := func(b interface{ setThrottledCost(int) }) { b.setThrottledCost(n) }
+	set := func(b *Budget) { b.ledger.(*tokens).throttled = int64(n) }
 	return option("ThrottledCost", n, n >= 1, "be at least 1", set)
 }
 
-type costs struct {
-	max, cost, throttled, gain int64
-	level                      atomic.Int64
+// tokens is a bucket of them, counted in fractions of a unit: gRPC's and the AWS SDKs' budget.
+type tokens struct {
+	unit, max       int64
+	gain, loss      int64 // by a success and by a failure
+	cost, throttled int64 // of a retry; cost 0: it takes nothing, and a success of one gains too
+	least           int64 // what a retry must leave
+	level           atomic.Int64
 }
 
-func (c *costs) succeeded(first bool, paid int64) {
-	if first {
-		paid = c.gain
+// add changes the level by delta. It writes only what is new, so that a full bucket is shared
+// without contention.
+func (t *tokens) add(delta int64) {
+	for {
+		old := t.level.Load()
+		changed := max(0, old+min(delta, t.max-old)) // in this order, as the sum may overflow
+		if changed == old || t.level.CompareAndSwap(old, changed) {
+			return
+		}
 	}
-	add(&c.level, paid, c.max)
 }
 
-func (c *costs) failed(bool) {}
+func (t *tokens) succeeded(first bool, paid int64) {
+	if first || t.cost == 0 {
+		paid = t.gain
+	}
+	t.add(paid)
+}
 
-func (c *costs) withdraw(throttled bool) (int64, bool) {
-	cost := c.cost
+func (t *tokens) failed(bool)         { t.add(-t.loss) }
+func (t *tokens) giveBack(paid int64) { t.add(paid) }
+func (t *tokens) Idle() bool          { return t.level.Load() == t.max }
+
+func (t *tokens) withdraw(throttled bool) (int64, bool) {
+	cost := t.cost
 	if throttled {
-		cost = c.throttled
+		cost = t.throttled
 	}
 	for {
-		old := c.level.Load()
-		if old < cost {
+		old := t.level.Load()
+		if old-cost < t.least {
 			return 0, false
 		}
-		if c.level.CompareAndSwap(old, old-cost) {
+		if t.level.CompareAndSwap(old, old-cost) {
 			return cost, true
 		}
 	}
 }
 
-func (c *costs) giveBack(paid int64) { add(&c.level, paid, c.max) }
-func (c *costs) Idle() bool          { return c.level.Load() == c.max }
-
-func (c *costs) left() (float64, string) {
-	n := c.level.Load()
-	return float64(n), fmt.Sprintf("%d of %d", n, c.max)
+func (t *tokens) left() (float64, string) {
+	n := float64(t.level.Load()) / float64(t.unit)
+	return n, fmt.Sprintf("%v of %d tokens", n, t.max/t.unit)
 }
 
 // NewRatioBudget is the retry budget of Finagle and tower: over the last 10 seconds there may be

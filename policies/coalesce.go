@@ -26,20 +26,15 @@ func Coalesce[K comparable, T any](
 	key func(context.Context) K, call func(context.Context) (T, error),
 ) func(context.Context) (T, error) {
 	g := &flights[K, T]{call: call, running: map[K]*flight[T]{}}
-	return func(ctx context.Context) (T, error) {
-		var zero T
-		if key == nil || call == nil {
-			return zero, retry.ConfigErrorf("policies.Coalesce", "nil function")
-		}
-		if err := retry.Ended(ctx); err != nil {
-			return zero, err
-		}
+	var m mistakes
+	m.check(key != nil && call != nil, "nil function")
+	return guarded(m.in("Coalesce"), func(ctx context.Context) (T, error) {
 		k := key(ctx)
 		if k != k { // NaN, which nobody else asks for
 			return call(ctx)
 		}
 		return g.ask(ctx, k)
-	}
+	})
 }
 
 type flights[K comparable, T any] struct {

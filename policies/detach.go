@@ -28,23 +28,15 @@ func Detach[T any](
 	var m mistakes
 	m.check(call != nil, "nil function")
 	m.configure(&d, opts)
-	bad := m.in("Detach")
 	var behind atomic.Int64
-	return func(ctx context.Context) (T, error) {
-		var zero T
-		if bad != nil {
-			return zero, bad
-		}
-		if err := retry.Ended(ctx); err != nil {
-			return zero, err
-		}
+	return guarded(m.in("Detach"), func(ctx context.Context) (value T, err error) {
 		if behind.Load() >= d.most {
 			full := &retry.Rejection{Policy: d.who(), Reason: ErrFull}
 			retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
-			return zero, full
+			return value, full
 		}
 		return detached(ctx, call, discard, &behind)
-	}
+	})
 }
 
 type detachConfig struct {

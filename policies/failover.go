@@ -27,14 +27,7 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 	for i, call := range calls {
 		m.check(call != nil, "call %d: must not be nil", i+1)
 	}
-	bad := m.in("Failover")
-	return func(ctx context.Context) (value T, err error) {
-		if bad != nil {
-			return value, bad
-		}
-		if err := retry.Ended(ctx); err != nil {
-			return value, err
-		}
+	return guarded(m.in("Failover"), func(ctx context.Context) (value T, err error) {
 		var failed allFailedError
 		for i, call := range calls {
 			value, err = call(ctx)
@@ -53,7 +46,7 @@ func Failover[T any](calls ...func(context.Context) (T, error)) func(context.Con
 			}
 		}
 		return value, retry.WithEnd(ctx, failed.err())
-	}
+	})
 }
 
 // allFailedError is the failures of several callees, of which one speaks for all.

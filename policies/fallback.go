@@ -24,14 +24,9 @@ import (
 func Fallback[T any](
 	call func(context.Context) (T, error), instead func(context.Context, error) (T, error),
 ) func(context.Context) (T, error) {
-	return func(ctx context.Context) (T, error) {
-		var zero T
-		if call == nil || instead == nil {
-			return zero, retry.ConfigErrorf("policies.Fallback", "nil function")
-		}
-		if err := retry.Ended(ctx); err != nil {
-			return zero, err
-		}
+	var m mistakes
+	m.check(call != nil && instead != nil, "nil function")
+	return guarded(m.in("Fallback"), func(ctx context.Context) (T, error) {
 		value, err := call(ctx)
 		if err == nil || errors.Is(err, retry.ErrConfig) || ctx.Err() == context.Canceled {
 			return value, err
@@ -41,5 +36,5 @@ func Fallback[T any](
 			return value, failed
 		}
 		return value, fmt.Errorf("fallback: %w, after: %w", retry.Unmark(failed), err)
-	}
+	})
 }

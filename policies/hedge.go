@@ -48,17 +48,9 @@ func Hedge[T any](
 	m.check(after >= 0, "after %v: must not be negative", after)
 	m.check(max >= 1, "max %d: must be at least 1", max)
 	m.configure(&c, opts)
-	bad := m.in("Hedge")
-	return func(ctx context.Context) (T, error) {
-		var zero T
-		if bad != nil {
-			return zero, bad
-		}
-		if err := retry.Ended(ctx); err != nil {
-			return zero, err
-		}
+	return guarded(m.in("Hedge"), func(ctx context.Context) (T, error) {
 		return newRace(call, discard).hedge(ctx, after, max, c.budget)
-	}
+	})
 }
 
 type hedgeConfig struct{ budget *Budget }

@@ -374,11 +374,5 @@ func both(err, also error) error {
 	if errors.Is(err, also) {
 		return err
 	}
-	return &pair{err, also}
+	return fmt.Errorf("%w: %w", err, also)
 }
-
-// pair is fmt.Errorf("%w: %w") that formats when it is printed.
-type pair [2]error
-
-func (p *pair) Error() string   { return fmt.Sprintf("%v: %v", p[0], p[1]) }
-func (p *pair) Unwrap() []error { return p[:] }
