@@ -198,13 +198,13 @@ func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 
 // takeAtOnce is the usual case: a free slot, and nobody waits for it. Otherwise it returns nil.
 func (b *Bulkhead) takeAtOnce(n int, around *place) *place {
+	var p *place
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if around != nil || len(b.line.waiters) > 0 || n > b.slots-b.taken {
-		return nil
+	if around == nil && len(b.line.waiters) == 0 && n <= b.slots-b.taken {
+		p = b.place(n)
+		b.take(p, n)
 	}
-	p := b.place(n)
-	b.take(p, n)
+	b.mu.Unlock()
 	return p
 }
 

@@ -59,7 +59,6 @@ func (b *Bulkhead) share(p, around *place) bool {
 func (b *Bulkhead) leave(p *place) {
 	p.Leave()
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	inside := p.inside
 	if p.around != nil {
 		p.around.inside = inside
@@ -72,4 +71,5 @@ func (b *Bulkhead) leave(p *place) {
 		b.admit()
 	}
 	b.recycle(p)
+	b.mu.Unlock()
 }

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"iter"
 	"sync/atomic"
 )
 
@@ -66,11 +67,35 @@ func (h *Held) Leave() {
 // Entry is the number of the present or the next Enter. It changes with each Leave.
 func (h *Held) Entry() uint64 { return h.state.Load() >> 1 }
 
+// furtherOut is the end of a scope's list of Helds if there are scopes around it. The list of a scope
+// without any is nil, so that there is nothing to look for.
+var furtherOut Held
+
+// holders iterates over the places that the calls around ctx have, innermost first.
+func holders(ctx context.Context) iter.Seq[*Held] {
+	return func(yield func(*Held) bool) {
+		for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
+			h := s.held.Load()
+			if h == nil {
+				return
+			}
+			for ; h != nil; h = h.outer.Load() {
+				if h.policy != nil && !yield(h) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Holder returns the innermost policy around ctx that has a place and that is accepts, and the
 // [Held.Entry] of its Held; nil if there is none. It is for a policy that keeps its own books of
 // who shares what: it gives Enter what it must find again, and asks once more for the Entry under
 // its lock, because the call around may be over by then.
 func Holder(ctx context.Context, is func(policy any) bool) (policy any, entry uint64) {
+	if s := scopeOf(ctx); s == nil || s.held.Load() == nil {
+		return nil, 0
+	}
 	for {
 		h := holder(ctx, is)
 		if h == nil {
@@ -84,11 +109,9 @@ func Holder(ctx context.Context, is func(policy any) bool) (policy any, entry ui
 }
 
 func holder(ctx context.Context, is func(policy any) bool) *Held {
-	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
-		for h := s.held.Load(); h != nil; h = h.outer.Load() {
-			if is(h.policy) {
-				return h
-			}
+	for h := range holders(ctx) {
+		if is(h.policy) {
+			return h
 		}
 	}
 	return nil
@@ -98,18 +121,15 @@ func holder(ctx context.Context, is func(policy any) bool) *Held {
 // call shares that place at the moment, how to share it: unshare, to be called once the nested call
 // is over. If the place is shared already unshare is nil.
 func Inside(ctx context.Context, policy any) (inside bool, unshare func()) {
-	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
-		for h := s.held.Load(); h != nil; h = h.outer.Load() {
-			if h.policy != policy {
-				continue
-			}
-			state := h.state.Load()
-			if state&heldShared != 0 || !h.state.CompareAndSwap(state, state|heldShared) {
-				inside = true
-				continue // perhaps a nested call that shares is itself around ctx
-			}
+	for h := range holders(ctx) {
+		if h.policy != policy {
+			continue
+		}
+		state := h.state.Load()
+		if state&heldShared == 0 && h.state.CompareAndSwap(state, state|heldShared) {
 			return true, func() { h.state.CompareAndSwap(state|heldShared, state) }
 		}
+		inside = true // and go on: perhaps a nested call that shares is itself around ctx
 	}
 	return inside, nil
 }

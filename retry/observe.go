@@ -138,6 +138,7 @@ func (p *observe) open(ctx context.Context) (context.Context, *atomic.Int64) {
 	n.watch = watch{by: p, outer: around.watch, calls: &n.calls}
 	n.st.watch, n.st.at, n.st.tries, n.st.under = &n.watch, beside, nil, nil
 	n.Context = ctx
+	n.held.Store(&furtherOut)
 	n.state.Store(&n.st)
 	return &n.inner, &n.calls
 }

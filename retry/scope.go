@@ -13,7 +13,7 @@ import (
 type scope struct {
 	context.Context
 	state atomic.Pointer[state] // nil: no loop, no observer, no report
-	held  atomic.Pointer[Held]  // the innermost policy that the call has a place of
+	held  atomic.Pointer[Held]  // the innermost policy that the call has a place of; see furtherOut
 }
 
 // state is never changed once it can be seen; a new one is swapped in.
@@ -88,6 +88,7 @@ func (n *inner) Value(key any) any {
 func within(ctx context.Context, st state) *inner {
 	n := &inner{st: st}
 	n.Context = ctx
+	n.held.Store(&furtherOut)
 	n.state.Store(&n.st)
 	return n
 }
@@ -140,6 +141,9 @@ func (s *scope) change(edit func(*state)) {
 // is around s, but a report that was made before s was opened is not heard in it.
 func (s *scope) open(ctx context.Context, outer *scope) {
 	s.Context = ctx
+	if outer != nil {
+		s.held.Store(&furtherOut)
+	}
 	around := outer.load()
 	switch {
 	case around == none:
