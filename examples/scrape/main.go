@@ -52,6 +52,7 @@ type config struct {
 	links   string
 	sitemap string
 	agent   string
+	most    int
 	seed    uint64
 	careful bool
 	quick   bool
@@ -85,6 +86,7 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 		"address of a sitemap with the pages to fetch from -base")
 	fs.StringVar(&c.agent, "agent", "examplebot/1.0",
 		"name that -base is told, as robots.txt knows it")
+	fs.IntVar(&c.most, "most", 10_000, "addresses to ask -base for")
 	fs.Uint64Var(&c.seed, "seed", 1, "of what the embedded site does at random")
 	fs.BoolVar(&c.careful, "careful", false,
 		"reprise keeps refusals below five a minute; slower")
@@ -115,6 +117,8 @@ func (c config) check() error {
 		return fmt.Errorf("-pages %d: must be 10 to 100000", c.pages)
 	case c.workers < 1 || c.workers > 256:
 		return fmt.Errorf("-workers %d: must be 1 to 256", c.workers)
+	case c.most < 1:
+		return fmt.Errorf("-most %d: must be at least 1", c.most)
 	case rules[c.rule].make == nil:
 		return fmt.Errorf("-rule %s: must be one of %s", c.rule, strings.Join(ruleNames(), ", "))
 	case c.only != "" && !slices.Contains([]string{"plain", "backoff", "reprise"}, c.only):
@@ -199,7 +203,7 @@ func scrapeEmbedded(ctx context.Context, c config, stdout io.Writer) ([]result, 
 		}
 		r := sc.run(ctx, job{
 			seeds: s.seeds(), workers: c.workers, store: store, progress: bar,
-			agent: sc.name + "bot/1.0", want: len(s.pages), pacer: c.pacer(),
+			agent: sc.name + "bot/1.0", pacer: c.pacer(),
 		})
 		bar.end()
 		r.name, r.want, r.lost = sc.name, len(s.pages), len(s.pages)-r.pages
@@ -222,40 +226,56 @@ func scrapeEmbedded(ctx context.Context, c config, stdout io.Writer) ([]result, 
 
 // scrapeReal fetches from a site that somebody else runs.
 func scrapeReal(ctx context.Context, c config, stdout io.Writer) ([]result, error) {
-	seeds := []string{c.sitemap}
+	seeds, want := []string{c.sitemap}, -1
 	if c.links != "" {
-		text, err := os.ReadFile(filepath.Clean(c.links))
-		if err != nil {
+		var err error
+		if seeds, err = addresses(c.links, c.base); err != nil {
 			return nil, err
 		}
-		if seeds = strings.Fields(string(text)); len(seeds) == 0 {
-			return nil, fmt.Errorf("-links %s: no address in it", c.links)
-		}
-		base, _ := url.Parse(c.base)
-		for i, s := range seeds {
-			u, err := base.Parse(s)
-			if err != nil {
-				return nil, fmt.Errorf("-links %s: line %d: %w", c.links, i+1, err)
-			}
-			seeds[i] = u.String()
-		}
+		want = len(seeds)
 	}
 	keep, err := openStore(c, c.base)
 	if err != nil {
 		return nil, err
 	}
 	defer keep.close()
-	bar := newProgress(stdout, "reprise", -1)
-	start := time.Now()
+	bar := newProgress(stdout, "reprise", want)
 	r := reprise(ctx, job{
-		seeds: seeds, workers: c.workers, store: keep, progress: bar,
-		agent: c.agent, polite: true, listed: c.links != "", pacer: c.pacer(),
+		seeds: seeds, workers: c.workers, store: keep, progress: bar, agent: c.agent, polite: true,
+		listed: c.links != "", pacer: c.pacer(), most: max(c.most, want),
 	})
 	bar.end()
-	fmt.Fprintf(stdout, "%d pages in %v\n", r.pages, time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(stdout, "%d pages in %v\n", r.pages, r.took.Round(time.Millisecond))
+	if r.barred > 0 {
+		fmt.Fprintf(stdout, "%d not asked for: robots.txt disallows them\n", r.barred)
+	}
 	for _, line := range r.failures {
 		fmt.Fprintln(stdout, line)
 	}
 	r.lost = len(r.failures)
 	return []result{r}, nil
+}
+
+// addresses reads a file of links, one a line, each relative to base or absolute.
+func addresses(file, base string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return nil, err
+	}
+	links := strings.Fields(string(text))
+	if len(links) == 0 {
+		return nil, fmt.Errorf("-links %s: no address in it", file)
+	}
+	site, err := url.Parse(base)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range links {
+		u, err := site.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("-links %s: line %d: %w", file, i+1, err)
+		}
+		links[i] = u.String()
+	}
+	return links, nil
 }

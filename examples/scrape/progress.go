@@ -16,14 +16,16 @@ import (
 type progress struct {
 	out  io.Writer
 	name string
-	want int
 	bar  *progressbar.ProgressBar // nil: not a terminal
 
 	mu    sync.Mutex
+	want  int // -1: not known
 	pages int
+	old   int // pages that an earlier run fetched, of pages
 	start time.Time
 	told  time.Time
 	doing func() string // what the pacer does
+	ended bool
 }
 
 const tellEvery = 5 * time.Second
@@ -46,6 +48,27 @@ func (p *progress) explain(what func() string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.doing = what
+}
+
+// had tells of n pages that an earlier run fetched.
+func (p *progress) had(n int) {
+	p.mu.Lock()
+	p.old += n
+	p.mu.Unlock()
+	p.add(n)
+}
+
+// expect tells of n pages to come if it was not known how many there are.
+func (p *progress) expect(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.want >= 0 {
+		return
+	}
+	p.want = n
+	if p.bar != nil {
+		p.bar.ChangeMax(n)
+	}
 }
 
 func (p *progress) add(n int) {
@@ -72,14 +95,16 @@ func (p *progress) describe() string {
 
 // tell requires that p.mu is held.
 func (p *progress) tell() {
-	took := time.Since(p.start)
-	of := ""
+	took := time.Since(p.start).Seconds()
+	rate := float64(p.pages-p.old) / max(.001, took)
+	text := fmt.Sprintf("%-8s %4d", p.name, p.pages)
 	if p.want > 0 {
-		of = fmt.Sprintf(" of %d", p.want)
+		text += fmt.Sprintf(" of %d", p.want)
 	}
-	rate := float64(p.pages) / max(.001, took.Seconds())
-	text := fmt.Sprintf("%-8s %4d%s pages in %5.1f s, %.1f/s",
-		p.name, p.pages, of, took.Seconds(), rate)
+	text += fmt.Sprintf(" pages in %5.1f s, %.1f/s", took, rate)
+	if left := float64(p.want - p.pages); left > 0 && rate > 0 && !p.ended {
+		text += fmt.Sprintf(", %.0f s left", left/rate)
+	}
 	if p.doing != nil {
 		text += "; " + p.doing()
 	}
@@ -89,6 +114,7 @@ func (p *progress) tell() {
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ended = true
 	if p.bar != nil {
 		_ = p.bar.Exit()
 		fmt.Fprintln(p.out)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +41,7 @@ func TestBadUsageIsOneClearLine(t *testing.T) {
 		"would get you banned":      {"-base", "http://127.0.0.1:1/", "-links", "x", "-only", "plain"},
 		"must be plain, backoff":    {"-only", "curl"},
 		"must be 1 to 256":          {"-workers", "0"},
+		"-most 0: must be":          {"-most", "0"},
 		"unexpected argument":       {"fast"},
 		"flag provided but not":     {"-fast"},
 		"-resume goes on with them": {"-pages", "10", "-out", dir},
@@ -88,7 +92,7 @@ func TestReprisesPagesAreWholeAndPictured(t *testing.T) {
 	}
 }
 
-// TestResumeFetchesNothingTwice kills a crawl in the middle, and goes on.
+// TestResumeFetchesNothingTwice stops a crawl in the middle, leaves what a kill leaves, and goes on.
 func TestResumeFetchesNothingTwice(t *testing.T) {
 	c := config{pages: 40, rule: "bucket", workers: 4, out: t.TempDir(), seed: 1}
 	s, err := openSite(c)
@@ -96,57 +100,136 @@ func TestResumeFetchesNothingTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	crawl := func(ctx context.Context) result {
-		keep, err := openStore(c, s.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer keep.close()
-		bar := newProgress(&bytes.Buffer{}, "reprise", c.pages)
-		return reprise(ctx,
-			job{seeds: s.seeds(), workers: c.workers, store: keep, progress: bar, agent: "bot"})
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { // when it is in the middle
-		for {
-			if pages, _ := filepath.Glob(filepath.Join(c.out, "pages", "*.html")); len(pages) >= 12 {
-				cancel()
-				return
-			}
+		for len(filesOf(c.out, "*.html")) < 12 {
 			time.Sleep(5 * time.Millisecond)
 		}
+		cancel()
 	}()
-	first := crawl(ctx)
+	first := crawl(ctx, t, c, s)
 	if first.pages == 0 || first.pages >= c.pages {
 		t.Fatalf("%d pages before it was stopped", first.pages)
 	}
 	before := len(s.saw("bot"))
-	file := filepath.Join(c.out, "pages.jsonl")
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(`{"url":"/page/3","fi`); err != nil { // killed while it wrote
-		t.Fatal(err)
-	}
-	f.Close()
-	kept := map[string]bool{}
-	had, _ := os.ReadFile(file)
-	for l := range strings.Lines(string(had)) {
-		var p line
-		if json.Unmarshal([]byte(l), &p) == nil {
-			kept[p.URL] = true
-		}
-	}
+	kept := linesOf(t, c.out)
+	killed(t, c.out, kept[0])
 	c.resume = true
-	second := crawl(t.Context())
+	second := crawl(t.Context(), t, c, s)
 	if second.pages != c.pages || len(second.failures) > 0 {
 		t.Errorf("%d of %d pages; %v", second.pages, c.pages, second.failures)
 	}
+	again := map[string]bool{}
+	for _, l := range kept {
+		again[l.URL] = true
+	}
 	for _, h := range s.saw("bot")[before:] {
-		if kept[h.path] {
+		if again[h.path] {
 			t.Errorf("%s was fetched again", h.path)
 		}
+	}
+	if lines := linesOf(t, c.out); len(lines) != c.pages {
+		t.Errorf("%d lines", len(lines))
+	}
+	if whole := filesOf(c.out, "*.html"); len(whole) != c.pages {
+		t.Errorf("%d files", len(whole))
+	}
+}
+
+func crawl(ctx context.Context, t *testing.T, c config, s *site) result {
+	t.Helper()
+	keep, err := openStore(c, s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keep.close()
+	bar := newProgress(&bytes.Buffer{}, "reprise", c.pages)
+	return reprise(ctx, job{seeds: s.seeds(), workers: c.workers, store: keep, progress: bar,
+		agent: "bot"})
+}
+
+// killed leaves in dir what a kill leaves: half a line, half a page, and a page with its line that
+// has not got its name yet.
+func killed(t *testing.T, dir string, l line) {
+	t.Helper()
+	name := filepath.Join(dir, l.File)
+	if err := os.Rename(name, name+".part"); err != nil {
+		t.Fatal(err)
+	}
+	half := filepath.Join(dir, "pages", "0123.html.part")
+	if err := os.WriteFile(half, []byte("<html>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "pages.jsonl"), os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(`{"url":"/page/3","fi`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func filesOf(dir, pattern string) []string {
+	files, _ := filepath.Glob(filepath.Join(dir, "pages", pattern)) // the pattern is good
+	return files
+}
+
+func linesOf(t *testing.T, dir string) (lines []line) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "pages.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l := range bytes.Lines(text) {
+		var p line
+		if err := json.Unmarshal(l, &p); err != nil {
+			t.Fatalf("%q: %v", l, err)
+		}
+		lines = append(lines, p)
+	}
+	return lines
+}
+
+func TestALinkThatRobotsTxtDisallowsIsNotLost(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/robots.txt":
+			fmt.Fprint(w, "User-agent: *\nDisallow: /private\n")
+		case "/map": // a sitemap by its type
+			w.Header().Set("Content-Type", "application/xml; charset=utf-8")
+			fmt.Fprintf(w, "<urlset><url><loc>http://%s/a</loc></url></urlset>", r.Host)
+		default:
+			w.Header().Set("Content-Type", "text/html")
+			fmt.Fprint(w, `<a href="/private/x">x</a> <a href="/b">b</a>`)
+		}
+	}))
+	defer s.Close()
+	code, stdout, stderr := try(t, "-base", s.URL, "-sitemap", s.URL+"/map")
+	if code != exitOK || !strings.Contains(stdout, "2 pages in") ||
+		!strings.Contains(stdout, "1 not asked for: robots.txt disallows them") {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+	links := filepath.Join(t.TempDir(), "links")
+	if err := os.WriteFile(links, []byte("/a\n/b\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = try(t, "-base", s.URL, "-links", links, "-most", "1")
+	if code != exitOK || !strings.Contains(stdout, "2 of 2 pages") { // a list is asked for in full
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+func TestALineOfProgressTellsTheTimeLeft(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, "reprise", -1)
+	p.start = time.Now().Add(-10 * time.Second)
+	p.had(100) // by an earlier run: not of this one's rate
+	p.expect(300)
+	p.add(50)
+	p.tell()
+	if got := out.String(); !strings.Contains(got, " 150 of 300 pages in  10.0 s, 5.0/s, 30 s left") {
+		t.Errorf("%q", got)
 	}
 }
 

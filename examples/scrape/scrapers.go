@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,7 +32,7 @@ type job struct {
 	polite   bool // robots.txt is asked
 	listed   bool // the seeds are all there is: no links are followed
 	pacer    []ratelimit.Option
-	want     int
+	most     int // pages that are asked for; 0: httpx's own bound
 }
 
 // result is what a scraper has got, and what the site saw of it.
@@ -40,6 +41,7 @@ type result struct {
 	pages    int
 	want     int
 	lost     int
+	barred   int // pages that robots.txt disallows
 	took     time.Duration
 	failures []string
 	saw      []hit
@@ -58,7 +60,8 @@ var scrapers = []struct {
 type document struct {
 	text  string
 	links []string // where it leads, absolute
-	list  bool     // a sitemap: no page itself
+	list  bool     // a sitemap, not a page
+	pages int      // that a sitemap lists
 }
 
 var errCaptcha = errors.New("a captcha")
@@ -66,9 +69,9 @@ var errCaptcha = errors.New("a captcha")
 // decode reads a page in any charset, or a sitemap. All three scrapers read with it: it is not what
 // makes the difference.
 func decode(r *http.Response) (document, error) {
-	if strings.HasSuffix(r.Request.URL.Path, ".xml") {
+	if isSitemap(r) {
 		m, err := htmlpage.Sitemap(r)
-		d := document{list: true, links: m.Next()}
+		d := document{list: true, links: m.Next(), pages: len(m.Pages)}
 		for _, p := range m.Pages {
 			d.links = append(d.links, p.URL)
 		}
@@ -86,6 +89,12 @@ func decode(r *http.Response) (document, error) {
 		return document{}, errCaptcha
 	}
 	return document{text: text, links: htmlpage.Links(doc, r.Request.URL)}, nil
+}
+
+func isSitemap(r *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	path := strings.TrimSuffix(r.Request.URL.Path, ".gz")
+	return strings.HasSuffix(path, ".xml") || kind == "application/xml" || kind == "text/xml"
 }
 
 func isCaptcha(text string) bool { return strings.Contains(text, `id="captcha"`) }
@@ -116,6 +125,9 @@ func reprise(ctx context.Context, j job) result {
 	if j.polite {
 		opts = append(opts, httpx.Polite(j.agent))
 	}
+	if j.most > 0 {
+		opts = append(opts, httpx.MaxPages(j.most))
+	}
 	links := func(r httpx.Result[document]) []string {
 		if j.listed {
 			return nil
@@ -125,15 +137,18 @@ func reprise(ctx context.Context, j job) result {
 	var r result
 	start := time.Now()
 	r.pages = j.store.done()
-	j.progress.add(r.pages)
+	j.progress.had(r.pages)
 	client, seeds := httpx.New(opts...), j.store.goOn(j.seeds, decode)
 	for page := range httpx.Crawl(ctx, client, seeds, decode, links) {
 		switch {
 		case page.Err == nil && page.Value.list:
+			j.progress.expect(page.Value.pages)
 		case page.Err == nil:
 			r.keep(j, page.URL, page.Value)
+		case errors.Is(page.Err, httpx.ErrDisallowed):
+			r.barred++
 		case !isGone(page.Err) && ctx.Err() == nil:
-			r.failures = append(r.failures, fmt.Sprintf("%s: %v", page.URL, page.Err))
+			r.failures = append(r.failures, strings.TrimPrefix(page.URL+": ", ": ")+page.Err.Error())
 		}
 	}
 	r.took = time.Since(start)

@@ -11,15 +11,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/reprise-go/reprise/httpx"
 )
 
-// store keeps pages in a directory: each in a file of its own, written beside and renamed, so that
-// there is no half of one; and a JSON line for each in pages.jsonl. A page whose file is there is
-// done, whether or not the program lived to write its line. A nil store keeps nothing.
+// store keeps pages in a directory: each in its own file, and a JSON line for each in pages.jsonl.
+// The line is written when the page is whole in a file beside the final one, which is then renamed:
+// a page that has its line is done, even if the program was killed before the renaming, and no page
+// is there in half. A nil store keeps nothing.
 type store struct {
 	dir   string
 	base  *url.URL
@@ -78,7 +78,7 @@ func (s *store) read() error {
 			return fmt.Errorf("byte %d: not a line of this program", whole)
 		}
 		whole += int64(len(text))
-		if _, err := os.Stat(filepath.Join(s.dir, l.File)); err == nil {
+		if s.finish(l) {
 			s.have[s.key(l.URL)] = l.File
 		}
 	}
@@ -87,6 +87,17 @@ func (s *store) read() error {
 	}
 	_, err := s.lines.Seek(whole, io.SeekStart)
 	return err
+}
+
+// finish renames the page of a line if that was not done any more. It says whether the page is
+// there.
+func (s *store) finish(l line) bool {
+	name := filepath.Join(s.dir, l.File)
+	if info, err := os.Stat(name + ".part"); err == nil && info.Size() == int64(l.Bytes) {
+		return os.Rename(name+".part", name) == nil
+	}
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 func (s *store) close() {
@@ -122,18 +133,17 @@ func (s *store) put(page, text string) error {
 	if err := os.WriteFile(name+".part", []byte(text), 0o644); err != nil {
 		return err
 	}
-	if err := os.Rename(name+".part", name); err != nil {
-		return err
-	}
 	l, err := json.Marshal(line{s.key(page), file, len(text)})
 	if err != nil {
+		return err
+	}
+	if _, err := s.lines.Write(append(l, '\n')); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.have[s.key(page)] = file
 	s.mu.Unlock()
-	_, err = s.lines.Write(append(l, '\n'))
-	return err
+	return os.Rename(name+".part", name)
 }
 
 // done is how many pages were there before.
@@ -158,16 +168,11 @@ func (s *store) missing(pages []string) []string {
 	return rest
 }
 
-// has also knows a page whose line was not written any more.
 func (s *store) has(page string) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	_, ok := s.have[s.key(page)]
-	s.mu.Unlock()
-	if ok {
-		return true
-	}
-	_, err := os.Stat(filepath.Join(s.dir, s.file(page)))
-	return err == nil
+	return ok
 }
 
 // goOn are the seeds, and what the pages that are there lead to.
@@ -178,29 +183,38 @@ func (s *store) goOn(seeds []string, decode httpx.Decoder[document]) []string {
 	seen := map[string]bool{}
 	var all []string
 	for _, p := range seeds {
-		if strings.HasSuffix(p, ".xml") || !s.has(p) { // a sitemap is not a page: it is read again
+		if !s.has(p) { // a sitemap is not a page: it is read again
 			all, seen[p] = append(all, p), true
 		}
 	}
 	for key, file := range s.have {
-		from, err := s.base.Parse(key)
-		if err != nil {
-			continue
-		}
-		f, err := os.Open(filepath.Join(s.dir, file))
-		if err != nil {
-			continue
-		}
-		d, err := decode(&http.Response{Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}, Body: f, Request: &http.Request{URL: from}})
-		f.Close()
-		if err != nil {
-			continue
-		}
-		for _, p := range s.missing(d.links) {
+		for _, p := range s.missing(s.linksOf(key, file, decode)) {
 			if !seen[p] {
 				all, seen[p] = append(all, p), true
 			}
 		}
 	}
 	return all
+}
+
+// linksOf are the links of a page that is there.
+func (s *store) linksOf(key, file string, decode httpx.Decoder[document]) []string {
+	from, err := s.base.Parse(key)
+	if err != nil {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(s.dir, file))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	d, err := decode(&http.Response{
+		Header:  http.Header{"Content-Type": {"text/html; charset=utf-8"}},
+		Body:    f,
+		Request: &http.Request{URL: from},
+	})
+	if err != nil {
+		return nil
+	}
+	return d.links
 }
