@@ -128,26 +128,20 @@ func serve(ctx context.Context, address string, page http.Handler, out io.Writer
 	return nil
 }
 
+// shop has writers store orders at the same time.
 func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "anycall")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	// Without SQLite's own busy timeout a locked database answers SQLITE_BUSY at once: the waiting
-	// is the chain's.
-	file := filepath.ToSlash(filepath.Join(dir, "orders.db"))
-	db, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&_pragma=busy_timeout(0)")
+	db, err := open(ctx, filepath.Join(dir, "orders.db"))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(ctx, "CREATE TABLE orders (id INTEGER PRIMARY KEY, writer INTEGER NOT NULL)"); err != nil {
-		return err
-	}
-
-	fmt.Fprintf(out,
-		"%d writers store %d orders each in one SQLite database, which a slow transaction has locked for 40 ms\n", writers, orders)
+	fmt.Fprintf(out, "%d writers store %d orders each in one SQLite database, "+
+		"which a slow transaction has locked for 40 ms\n", writers, orders)
 	unlock, err := lock(ctx, db)
 	if err != nil {
 		return err
@@ -166,9 +160,29 @@ func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out
 		})
 	}
 	go func() { busy.Wait(); close(results) }()
+	return report(out, results)
+}
 
+// open makes the database. It turns SQLite's own busy timeout off: a locked database answers
+// SQLITE_BUSY at once, and the waiting is the chain's.
+func open(ctx context.Context, file string) (*sql.DB, error) {
+	name := "file:" + filepath.ToSlash(file) + "?_txlock=immediate&_pragma=busy_timeout(0)"
+	db, err := sql.Open("sqlite", name)
+	if err != nil {
+		return nil, err
+	}
+	_, err = db.ExecContext(ctx,
+		"CREATE TABLE orders (id INTEGER PRIMARY KEY, writer INTEGER NOT NULL)")
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// report prints each result as it comes, and at the end the flight record of the order that took
+// most calls. It returns the last failure.
+func report(out io.Writer, results <-chan result) (failed error) {
 	var longest result
-	var failed error
 	for r := range results {
 		switch {
 		case r.err == nil:
@@ -194,14 +208,16 @@ func shop(ctx context.Context, writers, orders int, debug *retrydebug.Debug, out
 func store(ctx context.Context, chain retry.Policy, db *sql.DB, writer, order int) result {
 	r := result{writer: writer, order: order, record: new(retry.Record)}
 	start := time.Now()
-	r.err = retry.Run(ctx, retry.Chain(retry.Observe(r.record.Add), chain), func(ctx context.Context) error {
+	recorded := retry.Chain(retry.Observe(r.record.Add), chain)
+	r.err = retry.Run(ctx, recorded, func(ctx context.Context) error {
 		r.calls++
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (id, writer) VALUES (?, ?)", order, writer); err != nil {
+		const insert = "INSERT INTO orders (id, writer) VALUES (?, ?)"
+		if _, err := tx.ExecContext(ctx, insert, order, writer); err != nil {
 			return err
 		}
 		return tx.Commit()

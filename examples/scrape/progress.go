@@ -75,7 +75,13 @@ func (p *progress) add(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pages += n
+	if p.want >= 0 && p.pages > p.want { // a sitemap that does not list them all
+		p.want = -1
+	}
 	if p.bar != nil {
+		if p.want < 0 {
+			p.bar.ChangeMax(-1)
+		}
 		p.bar.Describe(p.describe())
 		_ = p.bar.Add(n) // a terminal that is gone is not a reason to stop
 		return

@@ -35,60 +35,66 @@ func jobs(ctx context.Context, keys int) (all []job, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	guarded := func(kind, name string, f func() call, want error, guard func(library) run) job {
-		j := job{kind: kind, name: name}
-		for i, l := range libraries {
-			if do := guard(l); do != nil {
-				f := f()
-				j.ways = append(j.ways, way{i, func() error { return wanted(do, ctx, f, want) }})
-			}
-		}
-		return j
-	}
-	loop := func(p plan) func(library) run {
-		return func(l library) run {
-			if l.loop == nil {
-				return nil
-			}
-			return l.loop(p)
-		}
-	}
-	chain := func(l library) run {
-		if l.chain == nil {
-			return nil
-		}
-		return l.chain(endless, burst, 5, time.Hour)
-	}
 	usual := plan{3, 100 * time.Millisecond, 30 * time.Second}
-	parallel := guarded("chains of loop, limiter and breaker", "success, in parallel",
-		always(succeed), nil, chain)
+	parallel := guarded(ctx, "chains of loop, limiter and breaker", "success, in parallel",
+		always(succeed), nil, whole)
 	parallel.parallel = true
 	all = []job{
-		guarded("loops", "success", always(succeed), nil, loop(usual)),
-		guarded("loops", "2 failures, waits of 1 ns, success", third, nil, loop(plan{3, 1, 1})),
-		guarded("loops", "2 failures, no waits, success", third, nil, loop(plan{attempts: 3})),
-		guarded("chains of loop, limiter and breaker", "success", always(succeed), nil, chain),
+		guarded(ctx, "loops", "success", always(succeed), nil, loop(usual)),
+		guarded(ctx, "loops", "2 failures, waits of 1 ns, success", third, nil, loop(plan{3, 1, 1})),
+		guarded(ctx, "loops", "2 failures, no waits, success", third, nil, loop(plan{attempts: 3})),
+		guarded(ctx, "chains of loop, limiter and breaker", "success", always(succeed), nil, whole),
 		parallel,
-		guarded("guards", "limiter, nobody waits", always(succeed), nil, func(l library) run {
-			if l.limiter == nil {
-				return nil
-			}
-			return l.limiter(endless, burst)
-		}),
-		guarded("guards", "breaker, closed", always(succeed), nil, func(l library) run {
+		guarded(ctx, "guards", "limiter, nobody waits", always(succeed), nil, limiter),
+		guarded(ctx, "guards", "breaker, closed", always(succeed), nil, func(l library) run {
 			return opened(ctx, l.breaker, 0)
 		}),
-		guarded("guards", "breaker, open", always(succeed), errAny, func(l library) run {
+		guarded(ctx, "guards", "breaker, open", always(succeed), errAny, func(l library) run {
 			return opened(ctx, l.breaker, 5)
 		}),
-		guarded("guards", "breaker, open, in a loop", always(succeed), errAny, func(l library) run {
-			return opened(ctx, l.inLoop, 5)
-		}),
+		guarded(ctx, "guards", "breaker, open, in a loop", always(succeed), errAny,
+			func(l library) run { return opened(ctx, l.inLoop, 5) }),
 		fetching(ctx, "GET over loopback", url+"/200", 100*time.Millisecond),
 		fetching(ctx, "503, then 200", url+"/503", 0),
 		amongMany("a key among a million", keys),
 	}
 	return all, stop, nil
+}
+
+// guarded is a job of calls that f makes, one for each library, in the guard that the library has
+// for it.
+func guarded(ctx context.Context, kind, name string, f func() call, want error, guard func(library) run) job {
+	j := job{kind: kind, name: name}
+	for i, l := range libraries {
+		if do := guard(l); do != nil {
+			f := f()
+			j.ways = append(j.ways, way{i, func() error { return wanted(do, ctx, f, want) }})
+		}
+	}
+	return j
+}
+
+func loop(p plan) func(library) run {
+	return func(l library) run {
+		if l.loop == nil {
+			return nil
+		}
+		return l.loop(p)
+	}
+}
+
+func whole(l library) run {
+	if l.chain == nil {
+		return nil
+	}
+	return l.chain(endless, burst, 5, time.Hour)
+}
+
+func limiter(l library) run {
+	if l.limiter == nil {
+		return nil
+	}
+	return l.limiter(endless, burst)
 }
 
 var errAny = errors.New("any error")
