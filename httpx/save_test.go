@@ -84,6 +84,32 @@ func TestSave_in_one_call(t *testing.T) {
 			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1500-2999/*", `"a"`, whole[1500:]) })},
 		{name: "a_part_with_another_ETag_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
 			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1500-2999/3000", `"b"`, whole[1500:]) })},
+		{name: "a_part_that_says_two_offsets_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				w.Header()["Content-Range"] = []string{"bytes 1500-2999/3000", "bytes 0-1499/3000"}
+				w.Header().Set("ETag", `"a"`)
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write(whole[:1500])
+			})},
+		{name: "more_than_the_part_announced_begins_anew", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole",
+			twist: func(n int, w http.ResponseWriter, _ *http.Request) bool {
+				w.Header().Set("ETag", `"a"`)
+				switch n {
+				case 2:
+					w.Header().Set("Content-Range", "bytes 1500-1999/3000")
+					w.WriteHeader(http.StatusPartialContent)
+					_ = http.NewResponseController(w).Flush() // chunked: HTTP itself sets no bound
+					_, _ = w.Write(append(slices.Clone(whole[1500:2000]), "surplus"...))
+				case 3:
+					_, _ = w.Write(whole)
+				}
+				return n > 1
+			}},
+		{name: "Accept-Ranges_none_begins_anew", etag: `"a"`, cut: 1500, ranges: "whole whole whole", fails: true,
+			twist: func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+				w.Header().Set("Accept-Ranges", "none")
+				return false
+			}},
 		{name: "several_ranges_are_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
 			twist: twistOnce(func(w http.ResponseWriter) {
 				w.Header().Set("Content-Type", "multipart/byteranges; boundary=x")
@@ -234,8 +260,15 @@ func change(at int64) func(*testing.T, string) {
 
 // A process that was killed after the last byte and before the renaming.
 func TestSave_a_part_that_was_whole_is_asked_for_its_last_byte(t *testing.T) {
-	for name, etag := range map[string]string{"the_same": `"a"`, "a_new_version": `"b"`} {
-		t.Run(name, func(t *testing.T) {
+	for _, c := range []struct {
+		name, etag, ranges string
+		last               byte // of the file, now
+	}{
+		{"the_same", `"a"`, "bytes=2999-", data(3000)[2999]},
+		{"a_new_version", `"b"`, "bytes=2999-", data(3000)[2999]},
+		{"another_byte_under_the_same_ETag", `"a"`, "bytes=2999- whole", '!'},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "file")
 			s := &cutter{data: data(3000), etag: `"a"`}
@@ -248,10 +281,10 @@ func TestSave_a_part_that_was_whole_is_asked_for_its_last_byte(t *testing.T) {
 				From: addressOf(&http.Response{Request: req})}))
 			must(t, p.write(s.data))
 			p.close()
-			s.etag = etag
-			n, err := Save(t.Context(), once(), server.URL, file)
+			s.etag, s.data[2999] = c.etag, c.last
+			n, err := Save(t.Context(), quick(), server.URL, file)
 			if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) ||
-				strings.Join(s.ranges, " ") != "bytes=2999-" {
+				asked(s.ranges) != c.ranges {
 				t.Errorf("%d, %v, asked for %v", n, err, s.ranges)
 			}
 		})
@@ -492,6 +525,26 @@ func TestSave_errors(t *testing.T) {
 	long := filepath.Join(dir, strings.Repeat("é", 125))
 	if n, err := Save(t.Context(), quick(), server.URL, long); n != 3000 || err != nil {
 		t.Errorf("a long name: %d, %v", n, err)
+	}
+}
+
+// The bound is the file's: what an earlier call has left counts.
+func TestSave_MaxBody_holds_for_what_is_continued(t *testing.T) {
+	s := &cutter{data: data(3000), etag: `"a"`, cut: 1000}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if n, err := Save(t.Context(), once(), server.URL, file); n != 1000 || err == nil {
+		t.Fatalf("first call: %d, %v", n, err)
+	}
+	s.cut, s.ranges = 0, nil
+	n, err := Save(t.Context(), quick(), server.URL, file, MaxBody(2999))
+	if tooLong := new(http.MaxBytesError); !errors.As(err, &tooLong) || tooLong.Limit != 2999 || n > 2999 || asked(s.ranges) != "bytes=1000-" {
+		t.Errorf("%d, %v, asked for %q", n, err, s.ranges)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a file: %v", err)
 	}
 }
 
