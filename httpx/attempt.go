@@ -63,7 +63,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		err = x.later(req, resp)
 	}
 	if err != nil {
-		x.status.Body = prefetch(resp)
+		x.status.Body = prefetch(resp, life)
 	}
 	x.held = resp // a success too: the policies may still make something else of it
 	return resp, err
@@ -87,7 +87,10 @@ type wire struct{ headers atomic.Bool }
 
 // prepare makes the request of this attempt: the caller's is not touched.
 func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
-	x.wire = nil
+	if x.ready != nil && same(x.ready.Context(), ctx) {
+		return x.ready, nil
+	}
+	x.wire, x.ready = nil, nil
 	if x.standard != nil && !x.idempotent(x.req) {
 		w := &wire{}
 		x.wire = w
@@ -126,12 +129,16 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	if x.unpacks = x.asksForGzip(req); x.unpacks {
 		header := make(http.Header, len(req.Header)+1)
 		maps.Copy(header, req.Header)
-		header["Accept-Encoding"] = []string{"gzip"}
+		x.gzip[0] = "gzip"
+		header["Accept-Encoding"] = x.gzip[:1:1]
 		req.Header = header
 	}
 	if hasBody(req) {
 		x.upload = &upload{ReadCloser: req.Body, length: req.ContentLength}
 		req.Body = x.upload
+	}
+	if x.standard != nil && !changed && x.wire == nil && x.upload == nil && len(x.propagate) == 0 {
+		x.ready = req
 	}
 	return req, nil
 }

@@ -21,18 +21,14 @@ const (
 // reading goes on in a goroutine, because a Read cannot be interrupted without losing the
 // connection; closing the body ends it. What was read is returned, if that was done in time, and
 // must not be changed: the body is made of it too.
-func prefetch(resp *http.Response) []byte {
+func prefetch(resp *http.Response, l *lifetime) []byte {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
 		return nil
 	}
-	h := &heldBody{from: resp.Body, ahead: io.LimitedReader{R: resp.Body, N: prefetchBytes + 1}}
-	over := make(chan bool, 2) // the reading, or the time for it
+	h := &heldBody{from: resp.Body, ahead: io.LimitedReader{R: resp.Body, N: prefetchBytes + 1}, over: make(chan bool, 2)}
 	h.reading.Add(1)
-	go h.fill(resp.ContentLength, over)
-	// A select on a timer's channel costs as much again as all of this.
-	timer := time.AfterFunc(prefetchTime, func() { over <- false })
-	inTime := <-over
-	timer.Stop()
+	go h.fill(resp.ContentLength)
+	inTime := l.await(h)
 	resp.Body = h
 	if !inTime {
 		return nil
@@ -47,19 +43,20 @@ func prefetch(resp *http.Response) []byte {
 type heldBody struct {
 	from    io.ReadCloser
 	ahead   io.LimitedReader // of from
+	over    chan bool        // told true when the reading is over, and false when the time for it is
 	reading sync.WaitGroup
 	head    bytes.Buffer
 	err     error // how the read-ahead ended; nil: there is more in from
 }
 
-func (h *heldBody) fill(length int64, over chan<- bool) {
+func (h *heldBody) fill(length int64) {
 	defer func() {
 		if p := recover(); p != nil { // in a decoder of the user's; in this goroutine it would end the process
 			h.err = fmt.Errorf("reading a rejected body: panic: %v", p)
 			_ = h.from.Close()
 		}
 		h.reading.Done()
-		over <- true
+		h.over <- true
 	}()
 	// ReadFrom needs room, and one byte more, to see the end.
 	h.head.Grow(int(max(length, 0)) + bytes.MinRead)

@@ -27,8 +27,9 @@ type lifetime struct {
 	limit           time.Duration
 	timer           *time.Timer
 	reads           bool        // the timer is for reads of the body; written while it is stopped
+	ahead           *heldBody   // the timer is for reading this ahead; written while it is stopped
 	over            bool        // the timer was stopped when the headers were there, or the limit has passed
-	inTime          bool        // it had not passed
+	inTime          bool        // it had not passed, and the timer has not run since
 	left            atomic.Bool // the attempt is over: closing body ends it
 	body            *livingBody // of the present attempt
 	first           livingBody  // here, to be one allocation with the rest
@@ -48,7 +49,11 @@ func (l *lifetime) Err() error {
 
 // begin gives the attempt in ctx a lifetime if it needs one; else it is nil, and has no effect.
 func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
-	if x.limit == 0 && (x.fetch != nil || ctx.Done() == x.Done()) {
+	limit := x.limit
+	if end, ok := ctx.Deadline(); ok && limit > 0 && time.Until(end) <= limit {
+		limit = 0 // the attempt is over before
+	}
+	if limit == 0 && (x.fetch != nil || ctx.Done() == x.Done()) {
 		return ctx, nil // it is the caller's, or under Fetch lasts as long
 	}
 	if l := x.kept; l != nil {
@@ -63,7 +68,7 @@ func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 	if l.attempt != nil {
 		l = &lifetime{}
 	}
-	l.attempt, l.limit = ctx, x.limit
+	l.attempt, l.limit = ctx, limit
 	if ctx.Done() == x.Done() { // nothing ends the attempt but the caller
 		l.Context, l.cancel = context.WithCancelCause(ctx)
 	} else {
@@ -79,11 +84,17 @@ func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 // same tells whether a and b are one context. Not all contexts can be compared.
 func same(a, b context.Context) bool { return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b }
 
-func (l *lifetime) expire() { l.cancel(&attemptTimeoutError{limit: l.limit, body: l.reads}) }
+func (l *lifetime) expire() {
+	if l.ahead != nil {
+		l.ahead.over <- false
+		return
+	}
+	l.cancel(&attemptTimeoutError{limit: l.limit, body: l.reads})
+}
 
 // again begins the next attempt. The body of the one before is closed.
 func (l *lifetime) again() {
-	l.over, l.body = false, nil
+	l.over, l.body, l.ahead = false, nil, nil
 	l.left.Store(false)
 	l.timer.Reset(l.limit)
 }
@@ -119,6 +130,23 @@ func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
 		l.hold(resp)
 	}
 	return true
+}
+
+// await waits until h is read ahead, and tells whether that took no longer than prefetchTime. The
+// timer of the headers, which are there, serves for this too.
+func (l *lifetime) await(h *heldBody) (inTime bool) {
+	if l == nil || l.timer == nil || !l.inTime {
+		// A select on a timer's channel costs as much again as all of the reading.
+		timer := time.AfterFunc(prefetchTime, func() { h.over <- false })
+		inTime = <-h.over
+		timer.Stop()
+		return inTime
+	}
+	l.ahead = h
+	l.timer.Reset(prefetchTime)
+	inTime = <-h.over
+	l.inTime = l.timer.Stop() // if not it may still look at l
+	return inTime
 }
 
 // pace makes the limit one for each read of the body. What the decoder does between them takes as

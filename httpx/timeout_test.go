@@ -97,6 +97,7 @@ func TestWhatATimeoutSpans(t *testing.T) {
 		{"default, no headers", plain(0), "", "/hang", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
 		{"default, Fetch", plain(0), "", "/long", nil, nil, nil, 1, 90 * time.Second},
 		{"default, Fetch of a body that stops", plain(0), "", "/stall", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
+		{"default, after another attempt", plain(0), "GET", "/503/hang", httpx.WithPolicy(policies.Constant(0, policies.Attempts(2))), nil, policies.ErrTimeout, 2, 30 * time.Second},
 		// http.Client's own spans everything.
 		{"client's, no headers", plain(10 * time.Second), "GET", "/hang", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
 		{"client's, body", plain(10 * time.Second), "GET", "/drip", nil, readFor(time.Minute), context.DeadlineExceeded, 1, 10 * time.Second},
@@ -250,6 +251,31 @@ func TestAPackedBodyThatNeverBegins(t *testing.T) {
 			if took := time.Since(start); resp.StatusCode != 503 || took != 600*time.Millisecond {
 				b.Errorf("%d after %v", resp.StatusCode, took)
 			}
+		}
+	})
+}
+
+// The time for reading a rejected body ahead is not that for the headers: what comes later than
+// both still reaches the caller.
+func TestARejectedBodyThatComesSlowlyIsHandedBack(t *testing.T) {
+	spotless(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(503)
+		if n == 1 {
+			_, _ = io.WriteString(w, "at once")
+			return
+		}
+		slow(n, w, r)
+	}, func(b *bubble) {
+		start := time.Now()
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}), httpx.WithPolicy(policies.Constant(0)))
+		resp, err := c.Get(b.Context(), "http://a.example/long")
+		if took := time.Since(start); err != nil || took != 400*time.Millisecond {
+			b.Fatalf("%v after %v", err, took)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if took := time.Since(start); string(body) != "xxxxxxxxxx" || err != nil || took < 90*time.Second {
+			b.Errorf("%q, %v after %v", body, err, took)
 		}
 	})
 }

@@ -104,6 +104,7 @@ type exchange struct {
 	turn        retry.Quota     // what the present attempt has used of a Crawl-delay; zero: there is none
 	stream      *stream         // the body, if there is no GetBody
 	upload      *upload         // the present attempt's
+	ready       *http.Request   // the last attempt's, if another's would be the same; nil: it would not
 	wire        *wire           // what httptrace told of the present attempt; nil: not asked
 	misdirected bool            // there was a 421
 	unpacks     bool            // the present attempt asked for gzip by itself
@@ -112,6 +113,7 @@ type exchange struct {
 	onward      *http.Response  // a redirect that asks for a wait
 	onwardAt    time.Time       // when it is over
 	kept        *lifetime       // for the next attempt
+	gzip        [1]string       // here, to be one allocation with the rest
 	first       lifetime        // here, to be one allocation with the rest
 }
 
