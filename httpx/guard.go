@@ -168,9 +168,11 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.answer.ResponseWriter = w
 	a.answer.arrival = a
 	if h.trust != nil {
-		if told := (told{r.Header}); told.any() && h.trust(r) {
-			ctx, cancel := told.within(r.Context())
-			defer cancel()
+		if told, any := toldBy(r.Header); any && h.trust(r) {
+			ctx, lapse := told.within(r.Context())
+			if lapse != nil {
+				defer lapse.end()
+			}
 			a.Context = ctx
 		}
 	}

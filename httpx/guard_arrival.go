@@ -17,6 +17,7 @@ type arrival struct {
 	context.Context
 	*guarded
 	request *http.Request
+	inside  http.Request // the same, as the handler gets it
 	answer  answer
 	stage   atomic.Int32 // of stages
 	spent   atomic.Bool  // a loop in the handler has used up its attempts
@@ -74,7 +75,8 @@ func (a *arrival) handle(ctx context.Context) error {
 		a.stage.Store(expired)
 		return &retry.Rejection{Policy: "httpx.Guard", Reason: ended}
 	}
-	a.next.ServeHTTP(a.answer.shaped(), a.request.WithContext(ctx))
+	a.inside = *a.request.WithContext(ctx) // which so needs no allocation
+	a.next.ServeHTTP(a.answer.shaped(), &a.inside)
 	code := a.answer.code.Load()
 	if code >= 500 {
 		return servedError(code)

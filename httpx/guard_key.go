@@ -9,11 +9,12 @@ import (
 // remoteKey is the default key of a client: its IP address, of IPv6 the /64 that it is in. It says
 // the same of an address in all its spellings.
 func remoteKey(r *http.Request) string {
+	if i := strings.LastIndexByte(r.RemoteAddr, ':'); i > 0 && isIPv4(r.RemoteAddr[:i]) {
+		return r.RemoteAddr[:i]
+	}
 	var ip netip.Addr
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		if ip = ap.Addr(); ip.Is4() { // has one spelling: without an allocation
-			return r.RemoteAddr[:strings.LastIndexByte(r.RemoteAddr, ':')]
-		}
+		ip = ap.Addr()
 	} else if ip, err = netip.ParseAddr(r.RemoteAddr); err != nil {
 		return r.RemoteAddr // of a Unix socket, or what a middleware has put there
 	}
@@ -23,4 +24,23 @@ func remoteKey(r *http.Request) string {
 	}
 	network, _ := ip.Prefix(64)
 	return network.String()
+}
+
+// isIPv4 reports whether s is an IPv4 address, which has one spelling. It is netip.ParseAddr
+// without making the address: most requests need no more.
+func isIPv4(s string) bool {
+	dots, digits, n := 0, 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.' && digits > 0 && dots < 3:
+			dots, digits, n = dots+1, 0, 0
+		case '0' <= c && c <= '9' && (digits == 0 || n > 0):
+			if digits, n = digits+1, 10*n+int(c-'0'); n > 255 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return dots == 3 && digits > 0
 }

@@ -143,36 +143,54 @@ func (x *exchange) tells(req *http.Request) bool {
 	return false
 }
 
-// told is what a caller tells of its request.
-type told struct{ header http.Header }
+// told is what a caller tells of its request. What cannot be read counts as not told.
+type told struct {
+	deadline          time.Duration
+	attempt, priority int
+	has               struct{ deadline, attempt, priority bool }
+}
 
-func (t told) any() bool {
-	return len(t.header[deadlineField])+len(t.header[attemptField])+len(t.header[priorityField]) > 0
+// toldBy reads the fields of a request, and reports whether it has any.
+func toldBy(header http.Header) (t told, any bool) {
+	deadline, attempt, priority := header[deadlineField], header[attemptField], header[priorityField]
+	if len(deadline)+len(attempt)+len(priority) == 0 {
+		return t, false
+	}
+	ms, ok := number(deadline)
+	t.deadline, t.has.deadline = min(time.Duration(ms)*time.Millisecond, mostDeadline), ok && ms >= 0
+	t.attempt, ok = number(attempt)
+	t.has.attempt = ok && t.attempt >= 1
+	t.priority, t.has.priority = number(priority)
+	return t, true
 }
 
 // number is the first value of a field, if it is a whole number of 32 bits.
-func (t told) number(key string) (int, bool) {
-	v := t.header[key]
-	if len(v) == 0 {
+func number(values []string) (int, bool) {
+	if len(values) == 0 {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(v[0], 10, 32)
+	n, err := strconv.ParseInt(values[0], 10, 32)
 	return int(n), err == nil
 }
 
-// within returns a context under ctx that knows what was told. What cannot be read is ignored.
-func (t told) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	cancel := context.CancelFunc(func() {})
-	if ms, ok := t.number(deadlineField); ok && ms >= 0 {
-		ctx, cancel = context.WithTimeout(ctx, min(time.Duration(ms)*time.Millisecond, mostDeadline))
+// within returns a context under ctx that knows what was told. The caller ends the lapse if it is
+// not nil.
+func (t told) within(ctx context.Context) (context.Context, *lapse) {
+	var own *lapse
+	if t.has.deadline {
+		at := time.Now().Add(t.deadline)
+		if sooner, ok := ctx.Deadline(); !ok || at.Before(sooner) {
+			own = &lapse{Context: ctx, deadline: at}
+			ctx = own
+		}
 	}
-	if n, ok := t.number(attemptField); ok && n >= 1 {
-		ctx = retry.WithRemoteAttempt(ctx, n)
+	if t.has.attempt {
+		ctx = retry.WithRemoteAttempt(ctx, t.attempt)
 	}
-	if p, ok := t.number(priorityField); ok {
-		ctx = retry.WithPriority(ctx, retry.Priority(p))
+	if t.has.priority {
+		ctx = retry.WithPriority(ctx, retry.Priority(t.priority))
 	}
-	return ctx, cancel
+	return ctx, own
 }
 
 // RetriesSpent is for retry.Spent: the server has repeated in vain what this request led to.

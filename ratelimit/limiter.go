@@ -211,8 +211,13 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	}
 	clock := next.Clock()
 	now := retry.TimeOf(clock)
-	t, err := l.admit(ctx, now, n)
-	if l.shared && retry.Observed(ctx) {
+	observed := retry.Observed(ctx)
+	var told *retry.Quota
+	if observed {
+		told = new(retry.Quota) // on the stack
+	}
+	t, err := l.admit(ctx, now, n, told)
+	if observed && l.shared {
 		l.tellNews(ctx)
 	}
 	if err != nil {
@@ -224,16 +229,16 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 			l.settle(&t, o)
 		}
 	}()
-	if retry.Observed(ctx) {
-		l.tellAdmitted(ctx, t.at)
+	if observed && !l.shadow {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: *told, Time: t.at})
 	}
 	if t.at.Equal(now) { // it did not wait
 		next = next.At(clock)
 	}
 	o = void // its token is spent, but a probe frees its place
 	err = next.Do(ctx)
-	quota, told := retry.Reported(ctx, t.at)
-	if err == nil && !told && t.probe == 0 {
+	quota, reported := retry.Reported(ctx, t.at)
+	if err == nil && !reported && t.probe == 0 {
 		settled = true
 		return nil
 	}

@@ -11,8 +11,11 @@ import (
 // recheck is how often a line looks at sources that others may change without a word.
 const recheck = time.Second
 
-// admit takes n tokens for a call, now or after a wait in line.
-func (l *Limiter) admit(ctx context.Context, now time.Time, n int) (ticket, error) {
+// admit takes n tokens for a call, now or after a wait in line. If told is not nil it becomes what
+// the limiter says of itself afterwards.
+func (l *Limiter) admit(
+	ctx context.Context, now time.Time, n int, told *retry.Quota,
+) (ticket, error) {
 	if l.shadow {
 		return l.pretend(ctx, time.Now(), n), nil
 	}
@@ -24,12 +27,21 @@ func (l *Limiter) admit(ctx context.Context, now time.Time, n int) (ticket, erro
 	if l.line.head == nil {
 		if t, ok := l.take(now, n); ok {
 			l.counts.Immediate++
+			if told != nil {
+				*told = l.quota(now)
+			}
 			l.mu.Unlock()
 			return t, nil
 		}
 	}
 	l.mu.Unlock()
-	return l.wait(ctx, n)
+	t, err := l.wait(ctx, n)
+	if told != nil && err == nil {
+		l.mu.Lock()
+		*told = l.quota(l.seen(t.at))
+		l.mu.Unlock()
+	}
+	return t, err
 }
 
 // wait is admit for a call that has found no token, or others in line.

@@ -118,18 +118,6 @@ func (l *Limiter) describe(remark string) string {
 	return b.String()
 }
 
-// tellAdmitted tells observers what is left after an admission.
-func (l *Limiter) tellAdmitted(ctx context.Context, at time.Time) {
-	if l.shadow {
-		return
-	}
-	l.mu.Lock()
-	at = l.seen(at)
-	q := l.quota(at)
-	l.mu.Unlock()
-	retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: q, Time: at})
-}
-
 // tellNews tells observers what has become of the stores that its sources ask.
 func (l *Limiter) tellNews(ctx context.Context) {
 	for _, s := range l.sources {

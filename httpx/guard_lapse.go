@@ -1,0 +1,79 @@
+package httpx
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lapse is context.WithDeadline that makes its timer only when somebody asks for Done: most
+// requests are answered long before their deadline and by handlers that never wait.
+type lapse struct {
+	context.Context
+	deadline time.Time // before that of Context
+
+	mu    sync.Mutex
+	timed atomic.Pointer[timed]
+	over  atomic.Bool // the request has been answered
+}
+
+// timed is the context that context.WithDeadline has made.
+type timed struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+func (l *lapse) Deadline() (time.Time, bool) { return l.deadline, true }
+
+func (l *lapse) Done() <-chan struct{} { return l.real().Done() }
+
+// Err needs no timer while there is nothing to tell. What it has told once is told for good, by the
+// context that has the timer.
+func (l *lapse) Err() error {
+	t := l.timed.Load()
+	if t == nil {
+		if !l.over.Load() && l.Context.Err() == nil && time.Until(l.deadline) > 0 {
+			return nil
+		}
+		t = l.real()
+	}
+	return t.Err()
+}
+
+// Value is asked for the context that has the timer, so that contexts derived from l are cancelled
+// by it without a goroutine.
+func (l *lapse) Value(key any) any {
+	if t := l.timed.Load(); t != nil {
+		return t.Value(key)
+	}
+	return l.Context.Value(key)
+}
+
+func (l *lapse) real() *timed {
+	if t := l.timed.Load(); t != nil {
+		return t
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.timed.Load()
+	if t == nil {
+		t = &timed{}
+		t.Context, t.cancel = context.WithDeadline(l.Context, l.deadline)
+		if l.over.Load() {
+			t.cancel()
+		}
+		l.timed.Store(t)
+	}
+	return t
+}
+
+// end cancels l.
+func (l *lapse) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over.Store(true)
+	if t := l.timed.Load(); t != nil {
+		t.cancel()
+	}
+}
