@@ -45,6 +45,8 @@ func TestLogLevels(t *testing.T) {
 		"the same on a later attempt":     {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: &retry.Error{Reason: retry.ErrPermanent, Last: final}}, "DEBUG"},
 		"a rejection":                     {t.Context(), retry.Event{Kind: retry.KindReject, Policy: "breaker catalog", Err: refused}, "WARN"},
 		"a final rejection":               {t.Context(), retry.Event{Kind: retry.KindReject, Err: retry.Permanent(retry.Neutral(refused))}, "WARN"},
+		"giving up on a refused call":     {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: refused}, "DEBUG"},
+		"giving up on a refused retry":    {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: &retry.Error{Reason: refused, Last: errBoom, Attempts: 2}}, "WARN"},
 		"a breaker's change":              {t.Context(), retry.Event{Kind: retry.KindChange, Policy: "breaker catalog", From: "closed", To: "open"}, "WARN"},
 		"a breaker's, after cancellation": {cancelled, retry.Event{Kind: retry.KindChange, Policy: "breaker catalog"}, "WARN"},
 		"a pacer's step":                  {t.Context(), retry.Event{Kind: retry.KindChange, Policy: "pacer", From: "10/s", To: "11/s"}, "DEBUG"},
