@@ -20,6 +20,9 @@ import (
 // can be read only once, as an *http.Response, cannot be shared. A panic, or runtime.Goexit, in
 // call reaches all of them; if all have left a panic ends the program, as in any goroutine.
 //
+// A call that asks for its own key, with its own context, would wait for itself: it is made at once
+// and shared with nobody.
+//
 // A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not
 // this.
 func Coalesce[K comparable, T any](
@@ -31,6 +34,9 @@ func Coalesce[K comparable, T any](
 	return guarded(m.in("Coalesce"), func(ctx context.Context) (T, error) {
 		k := key(ctx)
 		if k != k { // NaN, which nobody else asks for
+			return call(ctx)
+		}
+		if g.inside(ctx, k) {
 			return call(ctx)
 		}
 		return g.ask(ctx, k)
@@ -50,6 +56,26 @@ type flight[T any] struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when out is there
 	out     outcome[T]
+}
+
+// aboard is the context key under which a flight stands in its own context.
+type aboard[K comparable, T any] struct {
+	flights *flights[K, T]
+	key     K
+}
+
+// inside reports whether ctx belongs to the call of key that is under way.
+func (g *flights[K, T]) inside(ctx context.Context, key K) bool {
+	f, ok := ctx.Value(aboard[K, T]{g, key}).(*flight[T])
+	if !ok {
+		return false
+	}
+	select {
+	case <-f.done: // a context that was kept
+		return false
+	default:
+		return true
+	}
 }
 
 func (g *flights[K, T]) ask(ctx context.Context, key K) (T, error) {
@@ -73,7 +99,8 @@ func (g *flights[K, T]) join(ctx context.Context, key K) *flight[T] {
 	if f == nil {
 		f = &flight[T]{done: make(chan struct{})}
 		var inner context.Context
-		inner, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		inner = context.WithValue(context.WithoutCancel(ctx), aboard[K, T]{g, key}, f)
+		inner, f.cancel = context.WithCancel(inner)
 		g.running[key] = f
 		go g.fly(inner, key, f)
 	}

@@ -136,3 +136,50 @@ func TestCoalesce(t *testing.T) {
 		})
 	}
 }
+
+func TestCoalesceInsideItselfWaitsForNobody(t *testing.T) {
+	bubble(t, "the same key, and another between", func(t *testing.T) {
+		calls := 0
+		var asked func(context.Context) (int, error)
+		type keyOf struct{}
+		key := func(ctx context.Context) string { s, _ := ctx.Value(keyOf{}).(string); return s }
+		asked = policies.Coalesce(key, func(ctx context.Context) (int, error) {
+			calls++
+			if calls == 4 {
+				return 4, nil
+			}
+			if calls%2 == 1 {
+				ctx = context.WithValue(ctx, keyOf{}, "b")
+			} else {
+				ctx = context.WithValue(ctx, keyOf{}, "")
+			}
+			return asked(ctx)
+		})
+		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+		defer stop()
+		if v, err := asked(ctx); v != 4 || err != nil || calls != 4 {
+			t.Error(v, err, calls)
+		}
+	})
+	bubble(t, "a context that was kept asks as any", func(t *testing.T) {
+		var kept context.Context
+		s := &source{takes: time.Second}
+		asked := policies.Coalesce(keyIn, func(ctx context.Context) (int, error) {
+			if kept == nil {
+				kept = context.WithoutCancel(ctx)
+			}
+			return s.ask(ctx)
+		})
+		if _, err := asked(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { _, _ = asked(kept) })
+		}
+		all.Wait()
+		if n := s.calls.Load(); n != 2 {
+			t.Error(n, "calls")
+		}
+	})
+}
