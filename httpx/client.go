@@ -179,7 +179,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, plainError(err)
 	}
-	if c.cfg.raise && resp.StatusCode/100 != 2 {
+	if c.cfg.raise && (resp.StatusCode >= 400 || stuck(resp)) {
 		_ = resp.Body.Close()
 		return nil, final(resp)
 	}
@@ -190,11 +190,19 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 // followed.
 func final(resp *http.Response) error {
 	var err error = statusError(resp.Request, resp)
-	if r := resp.Request; (resp.StatusCode == http.StatusTemporaryRedirect || resp.StatusCode == http.StatusPermanentRedirect) &&
-		r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+	if stuck(resp) {
 		err = fmt.Errorf("%w (not followed: the body cannot be sent again without GetBody)", err)
 	}
 	return answered(err)
+}
+
+// stuck reports whether resp is a redirect that wants the body again, which is gone.
+func stuck(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return hasBody(resp.Request) && resp.Request.GetBody == nil
+	}
+	return false
 }
 
 // ready checks c and req, and gives the request the client's own fields. The caller's request is

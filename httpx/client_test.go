@@ -190,7 +190,7 @@ func TestRaiseForStatus(t *testing.T) {
 		code  int
 		final error
 		hits  int32
-	}{{404, nil, 1}, {503, retry.ErrExhausted, 3}, {304, nil, 1}} {
+	}{{404, nil, 1}, {503, retry.ErrExhausted, 3}} {
 		s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(c.code)
 		})
@@ -202,6 +202,18 @@ func TestRaiseForStatus(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
+		}
+	}
+}
+
+func TestRaiseForStatusLeavesWhatIsNoErrorAlone(t *testing.T) {
+	for _, code := range []int{200, 204, 300, 302, 304, 307} {
+		s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+		})
+		resp, err := quick(t, httpx.RaiseForStatus(true)).Get(t.Context(), s.URL)
+		if got, _ := read(t, resp, err); got != code {
+			t.Errorf("%d: %d", code, got)
 		}
 	}
 }

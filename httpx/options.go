@@ -191,8 +191,9 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 	}
 }
 
-// RaiseForStatus makes every response except 2xx an error, also a 304 and a redirect that is not
-// followed: a [*StatusError] is in its tree, with what could be read of the body. It is off by
+// RaiseForStatus makes an error of a 4xx or 5xx, and of a redirect that cannot be followed because
+// the body cannot be sent again: a [*StatusError] is in its tree, with what could be read of the
+// body. A 304, or a redirect that the http.Client leaves alone, comes back as it is. It is off by
 // default: the last response comes back as it is.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
