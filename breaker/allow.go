@@ -35,8 +35,8 @@ func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
 			done(errAborted)
 		}
 	}()
-	if p.flight != nil && p.flight.probe != nil {
-		b.announce(ctx, p.flight.probe.turns)
+	if p.flight != nil {
+		b.announce(ctx, p.flight.turns)
 	}
 	told = true
 	return done, nil

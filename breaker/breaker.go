@@ -78,9 +78,13 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	// takes the same way out.
 	result := errAborted
 	defer func() { b.settle(ctx, p, result) }()
-	if p.flight != nil && p.flight.probe != nil {
-		result = b.probe(ctx, p, next)
-	} else {
+	switch {
+	case p.unshare != nil:
+		result = inside(ctx, p.era, next)
+	case p.flight != nil && p.flight.done != nil:
+		b.announce(ctx, p.flight.turns) // not earlier: an observer may panic, and the place must come back
+		result = inside(ctx, p.era, next)
+	default:
 		result = next.At(0).Do(ctx)
 	}
 	return result
@@ -117,9 +121,10 @@ func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 
 // permit is the right to one call.
 type permit struct {
-	era    *era          // nil: a call that is let through in shadow mode
-	start  time.Duration // by raw, if the duration matters
-	flight *flight       // a probe, or a call that is counted while it runs
+	era     *era          // nil: a call that is let through in shadow mode
+	start   time.Duration // by raw, if the duration matters
+	flight  *flight       // a probe, or a call that is counted while it runs
+	unshare func()        // of a call inside a probe: gives back its part of the place
 }
 
 // admit takes no lock in the two states that matter for cost: closed, and open with time left. next
@@ -155,7 +160,7 @@ func (b *Breaker) admit(ctx context.Context, next retry.Next) (permit, error) {
 		// A call from inside a probe needs no place: the probe that waits for it holds one.
 		inside, unshare := retry.Inside(ctx, e)
 		if unshare != nil {
-			return permit{era: e, flight: &flight{probe: &probe{unshare: unshare}}}, nil
+			return permit{era: e, unshare: unshare}, nil
 		}
 		if inside {
 			return b.refuse(ctx, e, max(1, e.openFor/10))
@@ -177,9 +182,9 @@ func (b *Breaker) admitLocked(ctx context.Context) (permit, error) {
 		turns := b.fresh()
 		b.mu.Unlock()
 
-		if p.flight != nil && p.flight.probe != nil {
-			p.flight.probe.turns = turns // told when the probe is sure to be given back
-			if p.flight.probe.ask {
+		if p.flight != nil {
+			p.flight.turns = turns // told when a probe is sure to be given back
+			if p.flight.ask {
 				p, wait = b.askFleet(ctx, p)
 			}
 		}
@@ -221,7 +226,7 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 			return permit{}, b.untilProbe(e, now)
 		}
 		p.flight = e.flights.add(now)
-		p.flight.probe = &probe{done: done, ask: b.sendsForFleet(e, now)}
+		p.flight.probe = probe{done: done, ask: b.sendsForFleet(e, now)}
 		return p, 0
 	case Open:
 		return permit{}, max(1, e.until-now)
@@ -232,8 +237,8 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 // settle gives back what the call took and counts its outcome. It runs on every way out of the
 // call.
 func (b *Breaker) settle(ctx context.Context, p permit, err error) {
-	if p.flight != nil && p.flight.probe != nil && p.flight.probe.unshare != nil {
-		p.flight.probe.unshare() // part of a probe, and not counted
+	if p.unshare != nil {
+		p.unshare() // part of a probe, and not counted
 		return
 	}
 	var now, took time.Duration

@@ -121,13 +121,21 @@ func (b *Breaker) catchUp(now time.Duration) {
 // open begins an opening of the given length. b.mu is held.
 func (b *Breaker) open(openFor time.Duration, cause error) {
 	openFor = max(tick, openFor)
-	o := newOpening(b.probes, openFor)
+	e := b.openStill(openFor, openFor, cause)
+	e.votes = e.until
+}
+
+// openStill begins an opening of which the given time is left. b.mu is held.
+func (b *Breaker) openStill(left, openFor time.Duration, cause error) *era {
+	o := newOpening(b.probes, left)
 	now := b.present(b.now()) // after it: who waits until the end by our clock is past its end too
 	b.asked.Store(int64(now))
-	b.enter(&era{
-		state: Open, since: now, until: after(now, openFor), openFor: openFor,
-		cause: newFailed(cause), opening: o, votes: after(now, openFor),
-	}, cause)
+	e := &era{
+		state: Open, since: now + left - openFor, until: after(now, left), openFor: openFor,
+		cause: newFailed(cause), opening: o,
+	}
+	b.enter(e, cause)
+	return e
 }
 
 // close lets calls through again, at once or as a growing share. b.mu is held.

@@ -11,7 +11,7 @@ type flight struct {
 	counted bool  // as a failure, before its end
 	bucket  int64 // in which
 
-	probe *probe // nil: it is not one
+	probe // the zero probe: it is not one
 }
 
 // flights is a list of them, the oldest first. Those that have landed are used again, so that a

@@ -197,7 +197,7 @@ func (b *Breaker) askFleet(ctx context.Context, p permit) (permit, time.Duration
 		return permit{}, m.every
 	}
 	b.mu.Lock()
-	p.flight.probe.sent = granted
+	p.flight.sent = granted
 	m.denied = 0
 	if err != nil {
 		b.storeIs(err)

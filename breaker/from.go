@@ -96,7 +96,7 @@ func (a *adopted) Do(ctx context.Context, next retry.Next) error {
 	if err == gobreaker.ErrTooManyRequests {
 		if _, unshare := retry.Inside(ctx, a); unshare != nil { // it is part of a probe
 			defer unshare()
-			return a.probe(ctx, next)
+			return inside(ctx, a, next)
 		}
 	}
 	if err != nil {
@@ -105,18 +105,11 @@ func (a *adopted) Do(ctx context.Context, next retry.Next) error {
 	result := errAborted
 	defer func() { a.settle(ctx, done, result) }()
 	if a.cb.State() == gobreaker.StateHalfOpen {
-		result = a.probe(ctx, next)
+		result = inside(ctx, a, next)
 	} else {
 		result = next.Do(ctx)
 	}
 	return result
-}
-
-func (a *adopted) probe(ctx context.Context, next retry.Next) error {
-	var held retry.Held
-	held.Enter(ctx, a)
-	defer held.Leave()
-	return next.Do(ctx)
 }
 
 func (a *adopted) settle(ctx context.Context, done func(error), err error) {
@@ -142,9 +135,7 @@ func (a *adopted) settle(ctx context.Context, done func(error), err error) {
 
 func (a *adopted) rejection(ctx context.Context, err error) error {
 	r := &retry.Rejection{Policy: a.policy, Reason: &adoptedError{err}, Cause: a.last.Load().get()}
-	if retry.Observed(ctx) {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: a.policy, Err: r})
-	}
+	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: a.policy, Err: r})
 	return r
 }
 

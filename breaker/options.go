@@ -33,7 +33,25 @@ type config struct {
 	listeners      []func(Change)
 	member         *member // nil: it is not shared
 
-	wrong []string
+	mistakes
+}
+
+// mistakes is what is wrong with options, or with a snapshot.
+type mistakes []string
+
+// check notes a mistake unless ok: the option as it was written, and what it must do.
+func (m *mistakes) check(ok bool, must, option string, args ...any) {
+	if !ok {
+		*m = append(*m, fmt.Sprintf(option, args...)+": must "+must)
+	}
+}
+
+// in is the configuration error of that function, nil without a mistake.
+func (m mistakes) in(function string) error {
+	if len(m) == 0 {
+		return nil
+	}
+	return retry.ConfigErrorf("breaker."+function, "%s", strings.Join(m, "; "))
 }
 
 const (
@@ -52,11 +70,9 @@ func (c *config) windowed() bool { return c.ratio > 0 || c.failures > 0 }
 func configure(opts []Option) (config, error) {
 	c := config{openFor: defaultOpenFor, probes: 1}
 	for i, o := range opts {
-		if o == nil {
-			c.must(fmt.Sprintf("option %d", i+1), "not be nil")
-			continue
+		if c.check(o != nil, "not be nil", "option %d", i+1); o != nil {
+			o(&c)
 		}
-		o(&c)
 	}
 	if c.consecutive == 0 && !c.windowed() {
 		c.consecutive = defaultFailures
@@ -64,42 +80,35 @@ func configure(opts []Option) (config, error) {
 	if c.probeLimit == 0 {
 		c.probeLimit = max(c.openFor, leastProbeLimit)
 	}
-	if c.growth > 0 && c.openMax > 0 && c.openMax < c.openFor {
-		option := fmt.Sprintf("OpenGrowth(%v, %v)", c.growth, c.openMax)
-		c.must(option, "have a max of at least the open time of %v", c.openFor)
-	}
-	if c.window != 0 && !c.windowed() {
-		option := fmt.Sprintf("Window(%v, %d)", c.window, c.buckets)
-		c.must(option, "stand beside FailureRate or FailureCount")
+	if c.growth > 0 && c.openMax > 0 {
+		longEnough := fmt.Sprintf("have a max of at least the open time of %v", c.openFor)
+		c.check(c.openMax >= c.openFor, longEnough, openGrowth, c.growth, c.openMax)
 	}
 	if c.window == 0 {
 		c.window, c.buckets = defaultWindow, defaultBuckets
+	} else {
+		c.check(c.windowed(), "stand beside FailureRate or FailureCount", window, c.window, c.buckets)
 	}
-	if c.inFlight && c.slow == 0 {
-		c.must("SlowInFlight()", "stand beside SlowCall")
+	c.check(!c.inFlight || c.slow != 0, "stand beside SlowCall", "SlowInFlight()")
+	if err := c.in("New"); err != nil {
+		return config{openFor: defaultOpenFor, probes: 1}, err // nothing may depend on what is wrong
 	}
-	if len(c.wrong) == 0 {
-		return c, nil
-	}
-	err := retry.ConfigErrorf("breaker.New", "%s", strings.Join(c.wrong, "; "))
-	return config{openFor: defaultOpenFor, probes: 1}, err // nothing may depend on what is wrong
+	return c, nil
 }
 
-// must notes a mistake: the option as it was written, and what it must be.
-func (c *config) must(option, format string, args ...any) {
-	c.wrong = append(c.wrong, option+": must "+fmt.Sprintf(format, args...))
-}
+// How options of two values are written.
+const (
+	failureRate = "FailureRate(%v, %d)"
+	window      = "Window(%v, %d)"
+	openGrowth  = "OpenGrowth(%v, %v)"
+)
 
 func (c *config) positive(option string, d time.Duration) {
-	if d <= 0 {
-		c.must(fmt.Sprintf("%s(%v)", option, d), "be positive")
-	}
+	c.check(d > 0, "be positive", "%s(%v)", option, d)
 }
 
 func (c *config) atLeastOne(option string, n int) {
-	if n < 1 {
-		c.must(fmt.Sprintf("%s(%d)", option, n), "be at least 1")
-	}
+	c.check(n >= 1, "be at least 1", "%s(%d)", option, n)
 }
 
 // ConsecutiveFailures opens the breaker after n failures without a success between them, however
@@ -115,13 +124,9 @@ func ConsecutiveFailures(n int) Option {
 // given, any opens it. For a rule of your own, ReadyToTrip in gobreaker, see [Breaker.Trip].
 func FailureRate(ratio float64, minimum int) Option {
 	return func(c *config) {
-		option := fmt.Sprintf("FailureRate(%v, %d)", ratio, minimum)
-		if !(ratio > 0 && ratio <= 1) {
-			c.must(option, "have a ratio above 0 and at most 1")
-		}
-		if minimum < 1 {
-			c.must(option, "have a minimum of at least 1")
-		}
+		ok := ratio > 0 && ratio <= 1
+		c.check(ok, "have a ratio above 0 and at most 1", failureRate, ratio, minimum)
+		c.check(minimum >= 1, "have a minimum of at least 1", failureRate, ratio, minimum)
 		c.ratio, c.minimum = ratio, minimum
 	}
 }
@@ -139,15 +144,11 @@ func FailureCount(n int) Option {
 // of calls in a fraction of it.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
-		option := fmt.Sprintf("Window(%v, %d)", d, buckets)
-		switch {
-		case d <= 0:
-			c.must(option, "be of a positive duration")
-		case buckets < 1:
-			c.must(option, "have at least 1 bucket")
-		case int64(buckets) > min(int64(d), maxBuckets):
-			c.must(option, "have at most %d buckets", min(int64(d), maxBuckets))
-		}
+		most := max(1, min(int64(d), maxBuckets))
+		c.check(d > 0, "be of a positive duration", window, d, buckets)
+		c.check(buckets >= 1, "have at least 1 bucket", window, d, buckets)
+		few := fmt.Sprintf("have at most %d buckets", most)
+		c.check(d <= 0 || int64(buckets) <= most, few, window, d, buckets)
 		c.window, c.buckets = d, buckets
 	}
 }
@@ -162,13 +163,9 @@ func OpenFor(d time.Duration) Option {
 // breaker has closed the open time is that of OpenFor again. Without OpenGrowth it does not grow.
 func OpenGrowth(factor float64, max time.Duration) Option {
 	return func(c *config) {
-		option := fmt.Sprintf("OpenGrowth(%v, %v)", factor, max)
-		if !(factor >= 1) || math.IsInf(factor, 0) {
-			c.must(option, "have a finite factor of at least 1")
-		}
-		if max <= 0 {
-			c.must(option, "have a positive max")
-		}
+		ok := factor >= 1 && !math.IsInf(factor, 0)
+		c.check(ok, "have a finite factor of at least 1", openGrowth, factor, max)
+		c.check(max > 0, "have a positive max", openGrowth, factor, max)
 		c.growth, c.openMax = factor, max
 	}
 }
@@ -183,9 +180,7 @@ func Probes(n int) Option {
 	return func(c *config) {
 		c.probes = n
 		c.atLeastOne("Probes", n)
-		if n > maxProbes {
-			c.must(fmt.Sprintf("Probes(%d)", n), "be at most %d", maxProbes)
-		}
+		c.check(n <= maxProbes, fmt.Sprintf("be at most %d", maxProbes), "Probes(%d)", n)
 	}
 }
 
@@ -234,10 +229,7 @@ func Shadow() Option { return func(c *config) { c.shadow = true } }
 // that caused them. Elsewhere this is OnStateChange.
 func OnChange(f func(Change)) Option {
 	return func(c *config) {
-		if f == nil {
-			c.must("OnChange(nil)", "be a function")
-			return
-		}
+		c.check(f != nil, "be a function", "OnChange(nil)")
 		c.listeners = append(c.listeners, f)
 	}
 }

@@ -15,25 +15,21 @@ var (
 	errNoVerdict = errors.New("no verdict")
 )
 
-// probe is a call of the half-open state, or a call that is made from inside one.
+// probe is what the flight of a call of the half-open state has besides.
 type probe struct {
-	done func(error) // gives its permit back to the opening
-	late bool        // it holds no place any more
-	ask  bool        // the fleet, before the call is made
-	sent bool        // for the fleet
-
-	held    retry.Held
-	unshare func() // of a call inside a probe: gives back its part of the place
-	turns   []turn // made by the admission
+	done  func(error) // gives its permit back to the opening
+	late  bool        // it holds no place any more
+	ask   bool        // the fleet, before the call is made
+	sent  bool        // for the fleet
+	turns []turn      // made by the admission
 }
 
-// probe makes the call of a probe, or one inside a probe. Calls made with its context are part of
-// it.
-func (b *Breaker) probe(ctx context.Context, p permit, next retry.Next) error {
-	in := p.flight.probe
-	b.announce(ctx, in.turns) // not earlier: an observer may panic, and the place must come back
-	in.held.Enter(ctx, p.era)
-	defer in.held.Leave()
+// inside makes the call of a probe, or one inside a probe: calls made with its context are part of
+// it. of is what they look for.
+func inside(ctx context.Context, of any, next retry.Next) error {
+	var held retry.Held
+	held.Enter(ctx, of)
+	defer held.Leave()
 	return next.Do(ctx)
 }
 
@@ -43,25 +39,24 @@ func (b *Breaker) probe(ctx context.Context, p permit, next retry.Next) error {
 func (b *Breaker) freeOverdue(e *era, now time.Duration) {
 	for f := e.flights.first; f != nil && now-f.start >= b.probeLimit; f = e.flights.first {
 		e.flights.remove(f)
-		f.probe.late = true
-		f.probe.done(errNoVerdict)
+		f.late = true
+		f.done(errNoVerdict)
 	}
 }
 
 // probeEnds counts the outcome of a probe and does what the opening makes of it. b.mu is held.
 func (b *Breaker) probeEnds(e *era, f *flight, o outcome, err error, now time.Duration) {
 	b.count(e, o, err, now)
-	p := f.probe
-	if !p.late {
+	if !f.late {
 		e.flights.remove(f)
 	}
 	switch {
 	case o == success:
-		p.done(nil)
+		f.done(nil)
 	case o == failure:
-		p.done(errFailed)
-	case !p.late: // a late one has given its place back already
-		p.done(errNoVerdict)
+		f.done(errFailed)
+	case !f.late: // a late one has given its place back already
+		f.done(errNoVerdict)
 	}
 	switch e.opening.state {
 	case gobreaker.StateClosed:
@@ -71,7 +66,7 @@ func (b *Breaker) probeEnds(e *era, f *flight, o outcome, err error, now time.Du
 		b.tellFleet(e, failure)
 		b.open(b.grown(e.openFor), err)
 	default:
-		if p.sent && o != success { // one of several that succeeded keeps the fleet's probe
+		if f.sent && o != success { // one of several that succeeded keeps the fleet's probe
 			b.tellFleet(e, neutral)
 		}
 	}

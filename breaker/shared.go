@@ -3,7 +3,6 @@ package breaker
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -32,8 +31,7 @@ import (
 // its own options allow. A breaker with [Shadow] follows the fleet and does not vote.
 func Shared(s Store, opts ...SharedOption) Option {
 	return func(c *config) {
-		if s == nil {
-			c.must("Shared(nil)", "be a store")
+		if c.check(s != nil, "be a store", "Shared(nil)"); s == nil {
 			return
 		}
 		if !reflect.ValueOf(s).Comparable() {
@@ -41,11 +39,9 @@ func Shared(s Store, opts ...SharedOption) Option {
 		}
 		m := &member{store: s, id: rand.Text(), quorum: defaultQuorum, every: defaultEvery}
 		for i, o := range opts {
-			if o == nil {
-				c.must(fmt.Sprintf("Shared: option %d", i+1), "not be nil")
-				continue
+			if c.check(o != nil, "not be nil", "Shared: option %d", i+1); o != nil {
+				o(m, c)
 			}
-			o(m, c)
 		}
 		m.attention.Store(true)
 		c.member = m
@@ -61,9 +57,7 @@ type SharedOption func(*member, *config)
 // 0.5.
 func Quorum(q float64) SharedOption {
 	return func(m *member, c *config) {
-		if !(q > 0 && q <= 1) {
-			c.must(fmt.Sprintf("Quorum(%v)", q), "be above 0 and at most 1")
-		}
+		c.check(q > 0 && q <= 1, "be above 0 and at most 1", "Quorum(%v)", q)
 		m.quorum = q
 	}
 }

@@ -86,29 +86,17 @@ func (b *Breaker) restoreOpen(s Snapshot, age time.Duration, cause error) {
 	if s.State == Open {
 		left = max(0, openFor-age)
 	}
-	o := newOpening(b.probes, left)
-	now := b.present(b.now()) // see open
-	b.asked.Store(int64(now))
-	b.enter(&era{
-		state: Open, since: now + left - openFor, until: after(now, left), openFor: openFor,
-		cause: newFailed(cause), opening: o,
-	}, cause)
+	b.openStill(left, openFor, cause)
 }
 
 func checkSnapshot(s Snapshot) error {
+	var m mistakes
+	known := s.State >= Closed && s.State <= Isolated
+	m.check(known, "be closed, half-open, open or isolated", "State(%v)", uint8(s.State))
+	m.check(!s.Since.IsZero(), "be a time", "Since(%v)", s.Since)
 	opened := s.State == Open || s.State == HalfOpen
-	wrong := func(field string, value any, must string) error {
-		return retry.ConfigErrorf("breaker.Restore", "%s(%v): must %s", field, value, must)
-	}
-	switch {
-	case s.State < Closed || s.State > Isolated:
-		return wrong("State", uint8(s.State), "be closed, half-open, open or isolated")
-	case s.Since.IsZero():
-		return wrong("Since", s.Since, "be a time")
-	case s.OpenFor < 0 || opened && s.OpenFor == 0:
-		return wrong("OpenFor", s.OpenFor, "be positive")
-	case s.ConsecutiveFailures < 0:
-		return wrong("ConsecutiveFailures", s.ConsecutiveFailures, "not be negative")
-	}
-	return nil
+	m.check(s.OpenFor > 0 || s.OpenFor == 0 && !opened, "be positive", "OpenFor(%v)", s.OpenFor)
+	ok := s.ConsecutiveFailures >= 0
+	m.check(ok, "not be negative", "ConsecutiveFailures(%v)", s.ConsecutiveFailures)
+	return m.in("Restore")
 }

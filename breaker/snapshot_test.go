@@ -17,7 +17,7 @@ func TestSnapshotWithoutSenseIsRefusedAndChangesNothing(t *testing.T) {
 		s    breaker.Snapshot
 		want string
 	}{
-		{breaker.Snapshot{}, "breaker.Restore: State(0): must be closed, half-open, open or isolated"},
+		{breaker.Snapshot{Since: now}, "breaker.Restore: State(0): must be closed, half-open, open or isolated"},
 		{breaker.Snapshot{State: 9, Since: now}, "breaker.Restore: State(9): must be closed, half-open, open or isolated"},
 		{breaker.Snapshot{State: breaker.Open, Since: now}, "breaker.Restore: OpenFor(0s): must be positive"},
 		{breaker.Snapshot{State: breaker.Open, Since: now, OpenFor: -1}, "breaker.Restore: OpenFor(-1ns): must be positive"},

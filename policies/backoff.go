@@ -22,7 +22,7 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	if fresh != nil {
 		m.check(fresh() != nil, "the function returned nil: must be a schedule")
 	}
-	l := exact("backoff", 3)
+	l := &loop{config: exact}
 	l.fresh = func() backoff.BackOff {
 		b := fresh()
 		if b == nil { // this time

@@ -223,22 +223,21 @@ func (b *Bulkhead) enter(
 	ctx context.Context, n int, around *place, entry uint64,
 ) (p *place, err error) {
 	priority := retry.PriorityOf(ctx) // ctx, foreign code, is not asked under the lock
-	p, w, err := b.join(n, around, entry, priority)
+	p, err = b.join(n, around, entry, priority)
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 		return nil, err
 	}
-	if w == nil {
+	if p.waits == nil {
 		return p, nil
 	}
 	admitted := false
 	defer func() { // also after a panic of an observer, or of ctx
 		if !admitted {
-			b.quit(w)
 			b.leave(p)
 		}
 	}()
-	err = b.wait(ctx, w)
+	err = b.wait(ctx, p.waits)
 	admitted = err == nil
 	return p, err
 }
@@ -246,7 +245,7 @@ func (b *Bulkhead) enter(
 // join takes the slots for a call, or a place in line, or says why neither.
 func (b *Bulkhead) join(
 	n int, around *place, entry uint64, priority retry.Priority,
-) (*place, *waiter[*place], error) {
+) (*place, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.place(n)
@@ -255,21 +254,20 @@ func (b *Bulkhead) join(
 	switch {
 	case n > b.slots:
 		err = b.tooMany(n, b.slots)
-	case nested && around.inside == nil && b.share(p, around):
-		return p, nil, nil
-	case nested && around.inside != nil && b.take(p, n):
-		return p, nil, nil
+	case nested && around.inside == nil && b.share(p, around),
+		nested && around.inside != nil && b.take(p, n),
+		!nested && !b.line.before(priority) && b.take(p, n):
+		return p, nil
 	case nested:
 		err = b.full("%w: no slot is free, and a call from inside another does not wait", ErrFull)
-	case !b.line.before(priority) && b.take(p, n):
-		return p, nil, nil
 	case b.maxWait == 0 || len(b.line.waiters) >= b.queue && !b.displace(priority):
 		err = &retry.Rejection{Policy: b.who(), Reason: ErrFull}
 	default:
-		return p, b.line.push(p, priority), nil
+		p.waits = b.line.push(p, priority)
+		return p, nil
 	}
 	b.recycle(p)
-	return nil, nil, err
+	return nil, err
 }
 
 // displace rejects the last in line if its priority is below the given one. b.mu must be held.
@@ -301,13 +299,6 @@ func (b *Bulkhead) wait(ctx context.Context, w *waiter[*place]) error {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 	}
 	return err
-}
-
-// quit leaves the line.
-func (b *Bulkhead) quit(w *waiter[*place]) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.line.remove(w)
 }
 
 func (b *Bulkhead) outcome(w *waiter[*place], ended error) error {

@@ -44,7 +44,7 @@ func Classify(rules ...Rule) retry.Policy {
 	var m mistakes
 	for i, r := range rules {
 		m.check(r.verdict != 0, "rule %d is the zero Rule", i+1)
-		m.check(r.verdict == 0 || r.mistake == "", "%s", r.mistake)
+		m = append(m, r.mistakes...)
 		switch {
 		case r.verdict == reader:
 			m.check(len(c.rules) == 0 && c.rest.verdict == 0, "StatusOf: must be first in the list")
@@ -218,7 +218,7 @@ type Rule struct {
 	matchers []Matcher
 	status   func(error) (int, bool) // of StatusOf
 	rest     bool                    // of Else
-	mistake  string
+	mistakes mistakes
 }
 
 // On makes errors that one of m matches worth another attempt. See [Classify] for what it does to
@@ -239,16 +239,10 @@ func Fatal(m ...Matcher) Rule { return rule("Fatal", fatal, m) }
 
 func rule(name string, v verdict, matchers []Matcher) Rule {
 	r := Rule{verdict: v, matchers: slices.Clone(matchers)}
-	if len(matchers) == 0 {
-		r.mistake = name + "(): must have a matcher"
-	}
+	r.mistakes.check(len(matchers) > 0, "%s(): must have a matcher", name)
 	for _, m := range matchers {
-		switch {
-		case m.match == nil:
-			r.mistake = name + ": the zero Matcher matches nothing"
-		case m.mistake != "":
-			r.mistake = m.mistake
-		}
+		r.mistakes.check(m.match != nil, "%s: the zero Matcher matches nothing", name)
+		r.mistakes = append(r.mistakes, m.mistakes...)
 	}
 	return r
 }
@@ -256,11 +250,11 @@ func rule(name string, v verdict, matchers []Matcher) Rule {
 // Else is the verdict for errors that no other rule matches, wherever it stands in the list:
 // Else(Final), Else(Fatal), Else(Neutral) or Else(On). It replaces what [Classify] does by default.
 func Else(verdict func(...Matcher) Rule) Rule {
-	if verdict == nil {
-		const mistake = "Else(nil): must be On, Neutral, Final or Fatal"
-		return Rule{verdict: on, rest: true, mistake: mistake}
+	r := Rule{verdict: on}
+	r.mistakes.check(verdict != nil, "Else(nil): must be On, Neutral, Final or Fatal")
+	if verdict != nil {
+		r = verdict(Func(func(error) bool { return true }))
 	}
-	r := verdict(Func(func(error) bool { return true }))
 	r.rest = true
 	return r
 }
@@ -275,9 +269,7 @@ func Else(verdict func(...Matcher) Rule) Rule {
 //	})
 func StatusOf(f func(error) (int, bool)) Rule {
 	r := Rule{verdict: reader, status: f}
-	if f == nil {
-		r.mistake = "StatusOf(nil): must not be nil"
-	}
+	r.mistakes.check(f != nil, "StatusOf(nil): must not be nil")
 	return r
 }
 
@@ -286,26 +278,17 @@ type Matcher struct {
 	match    func(failure) bool
 	ofStatus bool
 	reads    bool // what is in the tree of the error
-	mistake  string
+	mistakes mistakes
 }
 
 // Is matches errors that are (errors.Is) one of errs.
 func Is(errs ...error) Matcher {
 	errs = slices.Clone(errs)
 	m := Matcher{match: func(f failure) bool {
-		for _, target := range errs {
-			if errors.Is(f.err, target) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(errs, func(target error) bool { return errors.Is(f.err, target) })
 	}}
-	switch {
-	case len(errs) == 0:
-		m.mistake = "Is(): must name an error"
-	case slices.Contains(errs, nil):
-		m.mistake = "Is(nil): must not be nil"
-	}
+	m.mistakes.check(len(errs) > 0, "Is(): must name an error")
+	m.mistakes.check(!slices.Contains(errs, nil), "Is(nil): must not be nil")
 	return m
 }
 
@@ -317,8 +300,6 @@ func As[E error]() Matcher {
 // Func matches errors that f accepts.
 func Func(f func(error) bool) Matcher {
 	m := Matcher{match: func(x failure) bool { return f(x.err) }}
-	if f == nil {
-		m.mistake = "Func(nil): must not be nil"
-	}
+	m.mistakes.check(f != nil, "Func(nil): must not be nil")
 	return m
 }

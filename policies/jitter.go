@@ -24,29 +24,37 @@ const (
 	Decorrelated                   // between the first wait and three times the one before
 )
 
-var jitterNames = [...]string{
-	NoJitter: "NoJitter", Proportional: "Proportional", Equal: "Equal", Full: "Full",
-	Decorrelated: "Decorrelated",
+// jitters are their names, and how a loop tells its jitter.
+var jitters = [...]struct{ name, text string }{
+	NoJitter:     {name: "NoJitter"},
+	Proportional: {"Proportional", "±50 %"},
+	Equal:        {"Equal", "equal jitter"},
+	Full:         {"Full", "full jitter"},
+	Decorrelated: {"Decorrelated", "decorrelated jitter"},
 }
 
+func (j Jitter) known() bool { return j >= NoJitter && j <= Decorrelated }
+
 func (j Jitter) String() string {
-	if j < NoJitter || j > Decorrelated {
+	if !j.known() {
 		return "Jitter(" + strconv.Itoa(int(j)) + ")"
 	}
-	return jitterNames[j]
+	return jitters[j].name
 }
 
 // UnmarshalText takes the name of a jitter, in any case: "Full", "nojitter". It is for
 // configuration files; any other text is an error that Is [retry.ErrConfig].
 func (j *Jitter) UnmarshalText(text []byte) error {
-	for known, name := range jitterNames {
-		if name != "" && strings.EqualFold(name, string(text)) {
-			*j = Jitter(known)
+	var names []string
+	for known := NoJitter; known.known(); known++ {
+		if strings.EqualFold(known.String(), string(text)) {
+			*j = known
 			return nil
 		}
+		names = append(names, known.String())
 	}
-	names := strings.Join(jitterNames[NoJitter:], ", ")
-	return retry.ConfigErrorf("policies.Jitter", "%q: must be one of %s", text, names)
+	must := "must be one of " + strings.Join(names, ", ")
+	return retry.ConfigErrorf("policies.Jitter", "%q: %s", text, must)
 }
 
 // MarshalText is the name; an error for what is not a jitter of this package.
@@ -55,21 +63,6 @@ func (j Jitter) MarshalText() ([]byte, error) {
 		return nil, err
 	}
 	return []byte(j.String()), nil
-}
-
-// text is how a loop tells its jitter.
-func (j Jitter) text() string {
-	switch j {
-	case Proportional:
-		return "±50 %"
-	case Equal:
-		return "equal jitter"
-	case Full:
-		return "full jitter"
-	case Decorrelated:
-		return "decorrelated jitter"
-	}
-	return ""
 }
 
 // spread draws a wait for d, which is at most limit. first is the first wait of the schedule and

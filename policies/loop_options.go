@@ -79,8 +79,8 @@ func MaxDelay(d time.Duration) Option {
 // together do not come back together. The default is [Proportional] for [Exponential] and
 // [Fibonacci] and [NoJitter] for the other schedules.
 func WithJitter(j Jitter) Option {
-	ok := j >= NoJitter && j <= Decorrelated
-	return option("WithJitter", j, ok, "be one of this package", func(c *config) { c.jitter = j })
+	set := func(c *config) { c.jitter = j }
+	return option("WithJitter", j, j.known(), "be one of this package", set)
 }
 
 // RetryIf says which errors are worth another attempt. By default all are, except that a command

@@ -27,7 +27,7 @@ func (l *loop) String() string {
 		parts = append(parts, l.text())
 	}
 	tell(l.maxDelay < unbounded, "up to %v", l.maxDelay)
-	tell(l.jitter != NoJitter, "%s", l.jitter.text())
+	tell(l.jitter != NoJitter, "%s", jitters[l.jitter].text)
 	tell(l.maxElapsed > 0, "within %v", l.maxElapsed)
 	tell(l.patience >= 0, "patience %v", l.patience)
 	tell(l.resetAfter > 0, "reset after %v", l.resetAfter)

@@ -12,10 +12,11 @@ type place struct {
 	retry.Held
 	bulkhead *Bulkhead // never changes
 
-	size   int    // slots that it may use, its own or shared
-	held   int    // slots that it gives back
-	around *place // the call whose slots it shares; nil: none. Of a place not in use: the next one
-	inside *place // the nested call that shares its slots at the moment
+	size   int             // slots that it may use, its own or shared
+	held   int             // slots that it gives back
+	around *place          // the call whose slots it shares; nil: none. Of a place not in use: the next one
+	inside *place          // the nested call that shares its slots at the moment
+	waits  *waiter[*place] // nil: it did not have to
 }
 
 // around returns the call around ctx that has a place, if there is one, and the number by which to
@@ -37,7 +38,7 @@ func (b *Bulkhead) place(size int) *place {
 	} else {
 		b.unused = p.around
 	}
-	p.size, p.held, p.around, p.inside = size, 0, nil, nil
+	p.size, p.held, p.around, p.inside, p.waits = size, 0, nil, nil, nil
 	return p
 }
 
@@ -55,10 +56,14 @@ func (b *Bulkhead) share(p, around *place) bool {
 	return true
 }
 
-// leave gives back what p holds. If a nested call still runs, that goes on with the slots.
+// leave gives back what p holds, and leaves the line. If a nested call still runs, that goes on with
+// the slots.
 func (b *Bulkhead) leave(p *place) {
 	p.Leave()
 	b.mu.Lock()
+	if p.waits != nil {
+		b.line.remove(p.waits)
+	}
 	inside := p.inside
 	if p.around != nil {
 		p.around.inside = inside

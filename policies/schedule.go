@@ -31,7 +31,7 @@ const unbounded time.Duration = math.MaxInt64
 //
 // Initial is for Exponential and [Fibonacci] only, Factor for Exponential.
 func Exponential(opts ...Option) retry.Policy {
-	l := growing("exponential")
+	l := &loop{config: growing}
 	l.step = func(p progress) (time.Duration, progress) {
 		d := l.initial
 		if p.n > 0 {
@@ -46,7 +46,8 @@ func Exponential(opts ...Option) retry.Policy {
 // Fibonacci is a retry loop that waits Initial x 1, 2, 3, 5, 8, 13 ... up to MaxDelay, each +-50 %:
 // slower to grow than [Exponential].
 func Fibonacci(opts ...Option) retry.Policy {
-	l := growing("fibonacci", "Factor")
+	l := &loop{config: growing}
+	l.useless = []string{"Factor"}
 	l.step = func(p progress) (time.Duration, progress) {
 		if p.n == 0 {
 			return l.initial, progress{n: 1, before: l.initial, last: l.initial}
@@ -66,7 +67,7 @@ func Fibonacci(opts ...Option) retry.Policy {
 func Constant(d time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(d >= 0, "d %v: must not be negative", d)
-	l := exact("constant", 3)
+	l := &loop{config: exact}
 	constant := backoff.NewConstantBackOff(d)
 	l.step = func(p progress) (time.Duration, progress) { return constant.NextBackOff(), p }
 	l.text = d.String
@@ -78,7 +79,7 @@ func Random(low, high time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(low >= 0, "low %v: must not be negative", low)
 	m.check(low <= high, "low %v: must not be above high, %v", low, high)
-	l := exact("random", 3)
+	l := &loop{config: exact}
 	l.step = func(p progress) (time.Duration, progress) {
 		top := min(high, l.maxDelay) // drawn within the cap
 		return between(min(low, top), top), p
@@ -97,7 +98,8 @@ func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 		m.check(d >= 0, "delay %d, %v: must not be negative", i+1, d)
 	}
 	waits = slices.Clone(waits)
-	l := exact("delays", len(waits)+1)
+	l := &loop{config: exact}
+	l.attempts = len(waits) + 1
 	l.step = func(p progress) (time.Duration, progress) {
 		return waits[p.n], progress{n: min(p.n+1, len(waits)-1)}
 	}
@@ -105,22 +107,19 @@ func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 	return l.configured("Delays", m, opts)
 }
 
-// growing is what Exponential and Fibonacci have in common: a first wait, a cap and jitter.
-func growing(name string, useless ...string) *loop {
-	return &loop{name: name, config: config{
+var (
+	// growing is how Exponential and Fibonacci begin: with a first wait, a cap and jitter.
+	growing = config{
 		attempts: 3, initial: 100 * time.Millisecond, factor: 2, jitter: Proportional,
-		hintCap: defaultHintCap, patience: -1, useless: useless,
-	}}
-}
-
-// exact is what the other schedules have in common: they wait as they say unless an option asks for
-// a cap or jitter.
-func exact(name string, attempts int) *loop {
-	return &loop{name: name, config: config{
-		attempts: attempts, maxDelay: unbounded, jitter: NoJitter,
+		hintCap: defaultHintCap, patience: -1,
+	}
+	// exact is how the other schedules do: they wait as they say unless an option asks for a cap or
+	// jitter.
+	exact = config{
+		attempts: 3, maxDelay: unbounded, jitter: NoJitter,
 		hintCap: defaultHintCap, patience: -1, useless: []string{"Initial", "Factor"},
-	}}
-}
+	}
+)
 
 const (
 	defaultHintCap  = 5 * time.Minute
@@ -129,6 +128,7 @@ const (
 
 // configured is l with its options, or with what is wrong in them and in its arguments.
 func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
+	l.name = strings.ToLower(constructor)
 	m.configure(&l.config, opts)
 	if l.maxDelay == 0 {
 		l.maxDelay = max(defaultMaxDelay, l.initial)

@@ -1,9 +1,6 @@
 package policies
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // Status matches errors with one of these statuses: what a method StatusCode() int or
 // HTTPStatusCode() int of the error, or of one in its tree, returns. Of several in a tree any may
@@ -12,25 +9,22 @@ import (
 // status found: see StatusOf)".
 func Status(codes ...int) Matcher {
 	codes = slices.Clone(codes)
-	listed := func(s int) bool { return slices.Contains(codes, s) }
-	m := Matcher{ofStatus: true, reads: true, match: func(f failure) bool {
-		return slices.ContainsFunc(f.statuses, listed)
-	}}
-	if len(codes) == 0 {
-		m.mistake = "Status(): must name a status"
-	}
+	m := ofStatus(func(s int) bool { return slices.Contains(codes, s) })
+	m.mistakes.check(len(codes) > 0, "Status(): must name a status")
 	for _, code := range codes {
-		if code < 0 {
-			m.mistake = fmt.Sprintf("Status(%d): must not be negative", code)
-		}
+		m.mistakes.check(code >= 0, "Status(%d): must not be negative", code)
 	}
 	return m
 }
 
 // ServerErrors matches errors with a status of 500 to 599: see [Status].
-var ServerErrors = Matcher{ofStatus: true, reads: true, match: func(f failure) bool {
-	return slices.ContainsFunc(f.statuses, func(s int) bool { return s/100 == 5 })
-}}
+var ServerErrors = ofStatus(func(s int) bool { return s/100 == 5 })
+
+func ofStatus(is func(int) bool) Matcher {
+	return Matcher{ofStatus: true, reads: true, match: func(f failure) bool {
+		return slices.ContainsFunc(f.statuses, is)
+	}}
+}
 
 // SQLState matches errors with one of these SQL states: what a method SQLState() string of the
 // error, or of one in its tree, returns. The errors of pgx and lib/pq have it. A code of two
@@ -43,14 +37,10 @@ func SQLState(codes ...string) Matcher {
 	m := Matcher{reads: true, match: func(f failure) bool {
 		return slices.ContainsFunc(f.states, listed)
 	}}
-	if len(codes) == 0 {
-		m.mistake = "SQLState(): must name a state"
-	}
+	m.mistakes.check(len(codes) > 0, "SQLState(): must name a state")
 	for _, code := range codes {
-		if len(code) != 5 && len(code) != 2 {
-			const must = "must be five characters, or two for a class"
-			m.mistake = fmt.Sprintf("SQLState(%q): %s", code, must)
-		}
+		const must = "must be five characters, or two for a class"
+		m.mistakes.check(len(code) == 5 || len(code) == 2, "SQLState(%q): %s", code, must)
 	}
 	return m
 }
