@@ -259,19 +259,12 @@ func (r *run) wait(wait time.Duration, err error) error {
 	if wait <= 0 && !observed && r.onRetry == nil && r.ctx.Err() == nil && !r.stopped() {
 		return nil
 	}
-	e := retry.Event{Policy: r.name, Wait: wait}
+	e := r.event(retry.Event{Kind: retry.KindRetry, Wait: wait, Err: err})
 	rejected := r.rejections.n > 0
-	if observed {
-		e = r.event(e)
-		if rejected {
-			e.Attempt = r.number() + 1 // the one that was refused is yet to come
-		} else {
-			told := e
-			told.Kind, told.Err = retry.KindRetry, err
-			retry.Emit(r.ctx, told)
-		}
-	}
-	if !rejected {
+	if rejected {
+		e.Attempt = r.number() + 1 // the one that was refused is yet to come
+	} else {
+		retry.Emit(r.ctx, e)
 		for _, listener := range r.onRetry {
 			listener(r.ctx, r.number(), wait, err)
 		}

@@ -28,19 +28,18 @@ type brief struct{ text string }
 func (b *brief) Error() string { return b.text }
 
 func bulky(err error) bool {
-	if b, ok := err.(interface{ Bulky() bool }); ok && b.Bulky() {
-		return true
-	}
-	switch e := err.(type) {
-	case *unmarked:
-		return bulky(e.err)
-	case *Rejection:
-		return bulky(e.Reason) || bulky(e.Cause)
-	case interface{ Unwrap() error }:
-		return bulky(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, member := range e.Unwrap() {
-			if bulky(member) {
+	for e := range Tree(err) {
+		switch e := e.(type) {
+		case interface{ Bulky() bool }:
+			if e.Bulky() {
+				return true
+			}
+		case *unmarked:
+			if bulky(e.err) {
+				return true
+			}
+		case *Rejection:
+			if bulky(e.Cause) {
 				return true
 			}
 		}

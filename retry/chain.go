@@ -78,11 +78,19 @@ func (e *enclosing) run(ctx context.Context, at time.Duration) error {
 
 // Validate joins what the members report.
 func (c *chain) Validate() error {
-	errs := make([]error, len(c.members))
-	for i, p := range c.members {
-		errs[i] = Validate(p)
+	var all configErrors
+	for _, p := range c.members {
+		if err := Validate(p); err != nil {
+			all = append(all, err)
+		}
 	}
-	return joinConfig(errs...)
+	switch len(all) {
+	case 0:
+		return nil
+	case 1:
+		return all[0]
+	}
+	return all
 }
 
 // Idle is true if every member says so.

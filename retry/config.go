@@ -47,23 +47,7 @@ func Validate(p Policy) error {
 	return err
 }
 
-// joinConfig is errors.Join on one line.
-func joinConfig(errs ...error) error {
-	var all configErrors
-	for _, err := range errs {
-		if err != nil {
-			all = append(all, err)
-		}
-	}
-	switch len(all) {
-	case 0:
-		return nil
-	case 1:
-		return all[0]
-	}
-	return all
-}
-
+// configErrors is errors.Join on one line.
 type configErrors []error
 
 func (es configErrors) Error() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,15 +63,8 @@ func (e *Error) Error() string {
 
 // Unwrap gives Reason and Last.
 func (e *Error) Unwrap() []error {
-	switch {
-	case e.Reason == nil && e.Last == nil:
-		return nil
-	case e.Last == nil:
-		return []error{e.Reason}
-	case e.Reason == nil:
-		return []error{e.Last}
-	}
-	return []error{e.Reason, e.Last}
+	both := []error{e.Reason, e.Last}
+	return slices.DeleteFunc(both, func(err error) bool { return err == nil })
 }
 
 // Rejection is the error of a policy that refused to let a call through. It Is [ErrRejected] and Is

@@ -28,27 +28,20 @@ func LogTo(l *slog.Logger) Observer {
 			return
 		}
 		attrs := make([]slog.Attr, 0, 8)
-		if e.Policy != "" {
-			attrs = append(attrs, slog.String("policy", e.Policy))
+		add := func(has bool, a slog.Attr) {
+			if has {
+				attrs = append(attrs, a)
+			}
 		}
-		attrs = append(attrs, slog.Int("attempt", e.Attempt))
-		if e.Depth > 1 {
-			attrs = append(attrs, slog.Int("depth", e.Depth))
-		}
-		if e.Wait > 0 {
-			attrs = append(attrs, slog.Duration("wait", e.Wait))
-		}
-		if e.Took > 0 {
-			attrs = append(attrs, slog.Duration("took", e.Took))
-		}
-		if e.From != "" {
-			attrs = append(attrs, slog.String("from", e.From))
-		}
-		if e.To != "" {
-			attrs = append(attrs, slog.String("to", e.To))
-		}
+		add(e.Policy != "", slog.String("policy", e.Policy))
+		add(true, slog.Int("attempt", e.Attempt))
+		add(e.Depth > 1, slog.Int("depth", e.Depth))
+		add(e.Wait > 0, slog.Duration("wait", e.Wait))
+		add(e.Took > 0, slog.Duration("took", e.Took))
+		add(e.From != "", slog.String("from", e.From))
+		add(e.To != "", slog.String("to", e.To))
 		if e.Err != nil {
-			attrs = append(attrs, slog.String("error", e.Err.Error()))
+			add(true, slog.String("error", e.Err.Error()))
 		}
 		l.LogAttrs(ctx, level, e.Kind.String(), attrs...)
 	}

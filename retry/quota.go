@@ -2,6 +2,7 @@ package retry
 
 import (
 	"context"
+	"iter"
 	"math"
 	"time"
 )
@@ -38,9 +39,8 @@ func Report(ctx context.Context, q Quota) {
 	if by == nil || q == (Quota{}) {
 		return
 	}
-	outermost, _ := ctx.Value(doKey{}).(*scope)
 	at := time.Now()
-	for s := by; s != nil; s = scopeOf(s.Context) {
+	for s := range scopesOfDo(ctx) {
 		s.change(func(st *state) {
 			r := &report{quota: q, at: at, by: by}
 			if old := st.report; old != nil && old.by == by && old.number < maxReports {
@@ -48,8 +48,15 @@ func Report(ctx context.Context, q Quota) {
 			}
 			st.report = r
 		})
-		if s == outermost {
-			return
+	}
+}
+
+// scopesOfDo iterates over the scopes around ctx that belong to the innermost Do, its own last.
+func scopesOfDo(ctx context.Context) iter.Seq[*scope] {
+	return func(yield func(*scope) bool) {
+		last, _ := ctx.Value(doKey{}).(*scope)
+		for s := scopeOf(ctx); s != nil && yield(s) && s != last; {
+			s = scopeOf(s.Context)
 		}
 	}
 }
@@ -88,13 +95,9 @@ func (q Quota) pace() float64 {
 // for several callees, as policies.Keyed, calls it when its inner policy has returned: what one
 // callee says of its limit does not concern the others.
 func Shield(ctx context.Context) {
-	outermost, _ := ctx.Value(doKey{}).(*scope)
-	for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
+	for s := range scopesOfDo(ctx) {
 		if s.load().report != nil {
 			s.change(func(st *state) { st.report = nil })
-		}
-		if s == outermost {
-			return
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (f flight) total() (total time.Duration) {
 type line struct {
 	at   time.Duration
 	text string
-	last bool // of those at the same moment: a decision goes before the span that it led to
+	turn int // at the same moment: a decision goes before the span that it led to
 }
 
 func (f flight) text() string {
@@ -86,25 +86,17 @@ func (f flight) text() string {
 	for i, e := range f.events {
 		if i == recorded && f.leftOut > 0 {
 			left := fmt.Sprintf("%10s  (%d %s left out)", "", f.leftOut, plural(f.leftOut, "event"))
-			lines = append(lines, line{f.events[i-1].Time.Sub(f.zero), left, false})
+			lines = append(lines, line{f.events[i-1].Time.Sub(f.zero), left, 0})
 		}
 		switch e.Kind {
 		case KindCall, KindWait, KindDone, KindAdmit: // spans, the end of the record, and no news
 			continue
 		}
 		text := fmt.Sprintf("%10s  %s%s", "", strings.Repeat("  ", f.around(e)), e.text())
-		lines = append(lines, line{e.Time.Sub(f.zero), text, false})
+		lines = append(lines, line{e.Time.Sub(f.zero), text, 0})
 	}
 	slices.SortStableFunc(lines, func(a, b line) int {
-		switch {
-		case a.at != b.at:
-			return cmp.Compare(a.at, b.at)
-		case a.last == b.last:
-			return 0
-		case a.last:
-			return 1
-		}
-		return -1
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.turn, b.turn))
 	})
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s in %v", f.calls, plural(f.calls, "call"), round(total))
@@ -142,7 +134,7 @@ func (f flight) spanLines(total time.Duration) (lines []line, rest time.Duration
 			what = fmt.Sprintf("(loop %d) %s", s.Depth, what)
 		}
 		text := fmt.Sprintf("%10v  %s%s", round(s.Took), strings.Repeat("  ", s.inside), what)
-		lines = append(lines, line{s.start, text, s.Took > 0})
+		lines = append(lines, line{s.start, text, cmp.Compare(s.Took, 0)})
 	}
 	return lines, rest
 }
