@@ -25,9 +25,15 @@ import (
 // limit*w. A store that has forgotten the limit adds nothing, and costs two leases without tokens;
 // the first call of a new limit waits as long. A member that dies adds nothing. A jump forward of
 // the store's clock adds up to burst + 2*limit*lease, and a store that falls back to what it knew a
-// time d ago at most as much, and no more than limit*d. While the store cannot be reached [OnLoss]
-// says what happens; with [Share] an outage adds at most 2*limit*lease, because some members notice
-// its end later than others.
+// time d ago at most as much, and no more than limit*d.
+//
+// While the store cannot be reached [OnLoss] says what happens. With [Share] an outage adds at most
+// limit*lease, because some members notice its end later than others: half a lease and a round trip
+// later, which is to be no more than the other half. If the store is silent instead of refusing
+// questions it takes them 50 ms or four round trips more, until a question is given up. Besides,
+// each member that made no call in the ten leases before an outage has limit/members for its time,
+// and one that makes no call during it and is the first to ask afterwards may find what the bucket
+// has saved up meanwhile.
 //
 // A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them
 // within a lease and a round trip. If members are given different figures, as in a rolling deploy
@@ -146,11 +152,11 @@ func Member(id string) SharedOption {
 type Loss uint8
 
 const (
-	// Share goes on with the part of the limit that the member had in the time of the last ten
-	// leases, or with limit/members if it had none; it is the default. A member that was never
-	// granted anything rejects its calls as with Closed. All parts together are the limit, if the
-	// members of a new fleet have asked twice. Members that are cut off from a store which others
-	// still reach use their parts besides what the others get.
+	// Share goes on with the part of the limit that the member had in the ten leases before; it is
+	// the default. One that had none, or is younger, has limit/members; in the first lease of its
+	// life less. One that was never granted anything rejects its calls as with Closed. The parts of
+	// all that were busy together are the limit at most. Members that are cut off from a store which
+	// others still reach use their parts besides what the others get.
 	Share Loss = iota
 	// Open admits every call.
 	Open

@@ -159,7 +159,7 @@ func (m *member) learning(now time.Time) learning {
 	}
 	l.othersAnswers, l.othersRefusals = 0, 0
 	if m.away && m.onLoss == Share {
-		s.part = m.part.of(m.latest, *f)
+		s.part = m.own
 	}
 	s.closed = m.away && (m.onLoss == Closed || m.onLoss == Share && !m.granted)
 	return s

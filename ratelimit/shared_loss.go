@@ -11,13 +11,14 @@ import (
 
 const (
 	firstRetry = 10 * time.Millisecond
-	lastRetry  = time.Second // and a lease, if that is shorter
+	lastRetry  = time.Second // and half a lease, if that is shorter
 )
 
 // loss is what a member knows of a store that cannot be asked.
 type loss struct {
 	away     bool
 	since    time.Duration // when it was lost
+	own      float64       // the part of the limit that the member had then
 	next     time.Duration // the next question
 	err      error         // of the last question
 	failures int           // in a row
@@ -39,13 +40,14 @@ func (m *member) lost(q *question, now time.Duration, err error) {
 	}
 	m.lentAt = q.lent
 	// While some members are back and others not, these use their parts besides all that the store
-	// gives, so a lease is the longest that they may take to notice.
-	wait := min(lastRetry, max(leastLease, q.figures.lease), firstRetry<<min(m.failures, 10))
+	// gives, so they notice soon.
+	wait := min(lastRetry, max(leastLease, q.figures.lease/2), firstRetry<<min(m.failures, 10))
 	m.next = now + wait/2 + rand.N(wait/2)
 	m.failures++
 	if !m.away {
 		m.away, m.since = true, now
-		m.borrowed = max(now, m.stock.last())
+		m.own = m.part.of(now, *m.inUse.Load())
+		m.borrowed = max(now, m.stock.last(), m.paid)
 		m.tell("shared", "store away, "+m.onLoss.String(), err)
 	}
 }
@@ -56,23 +58,23 @@ func (m *member) found(f *figures) {
 		return
 	}
 	m.away, m.err = false, nil
+	m.part.skip(m.latest - m.since)
 	m.stock.drop(func(b *block) bool { return b.borrowed })
-	// Since the last question the store may have given all to the others. That is a lease at most.
-	unnoticed := min(m.lent-m.lentAt, int(f.late()*m.part.of(m.latest, *f))+1)
+	// Since the last question the store may have given all to the others.
+	unnoticed := min(m.lent-m.lentAt, int(float64(m.latest-m.asked)/m.step(f))+1)
 	m.debt = min(m.debt+unnoticed, maxCount)
 	m.lent, m.lentAt = 0, 0
 	m.tell("store away", "shared", nil)
 }
 
-// floor is what the member knows of the bucket. While the store was away it has saved up what the
-// fleet used without asking: as many times what this member used as its part goes into the whole.
-// That is not a debt, so it does not reach into the future, and it counts once, whoever of them
-// comes first.
-func (m *member) floor(now time.Duration, f *figures) time.Duration {
+// floor is what the member knows of the bucket. One that has lost the store tells it that nothing
+// was saved up since it was last heard of: what the bucket has been filled with the members have
+// used without asking. That is not a debt, so it does not reach into the future, and it counts
+// once, whoever of them comes first.
+func (m *member) floor(now time.Duration) time.Duration {
 	floor := m.tat - now - m.trip
-	if m.away && m.lent > 0 {
-		used := m.tat + time.Duration(min(float64(m.lent)*m.step(f), float64(maxSpan*micro)))
-		floor = max(floor, min(used-now, -micro))
+	if m.away {
+		floor = max(floor, min(m.tat-m.part.last, -micro))
 	}
 	return cmp.Or(floor, -micro)
 }
@@ -108,7 +110,7 @@ func (m *member) cause() error {
 func (m *member) lends() bool { return m.away && m.onLoss == Share && m.granted }
 
 // step is the time, in ns, between two tokens of the member's own part.
-func (m *member) step(f *figures) float64 { return f.step / m.part.of(m.latest, *f) }
+func (m *member) step(f *figures) float64 { return f.step / m.own }
 
 // borrow puts a lease's tokens of the member's own part into stock, or the n that one call needs.
 func (m *member) borrow(t time.Duration, n int) {

@@ -53,6 +53,7 @@ type member struct {
 	members int
 	tat     time.Duration // the bucket has no token before
 	part    part
+	paid    time.Duration // what it was granted ahead is its part of the time up to there
 
 	// Pauses.
 	pause  time.Duration // that this member has heard of

@@ -41,6 +41,7 @@ type wire struct {
 	latency time.Duration // of a round trip, at most
 	loss    float64       // part of the answers
 	down    bool
+	mute    bool // answers nothing
 	trips   int
 }
 
@@ -57,7 +58,7 @@ func (n *wire) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimi
 	n.mu.Lock()
 	n.trips++
 	there, back := n.delay(), n.delay()
-	lost, down := n.rnd.Float64() < n.loss, n.down
+	lost, down := n.mute || n.rnd.Float64() < n.loss, n.down
 	n.mu.Unlock()
 	if down {
 		return ratelimit.Grant{}, errWire
@@ -294,7 +295,7 @@ func storm(t *testing.T, seed uint64) {
 	bound, story := float64(burst)+late, []string{}
 	for range 12 {
 		time.Sleep(time.Duration(rnd.Float64() * 8 * float64(lease)))
-		what := []string{"flush", "kill", "back", "jump", "down", "rest"}[rnd.IntN(6)]
+		what := []string{"flush", "kill", "back", "jump", "down", "mute", "rest"}[rnd.IntN(7)]
 		story = append(story, what)
 		switch what {
 		case "flush":
@@ -312,9 +313,12 @@ func storm(t *testing.T, seed uint64) {
 			n.set(func() { n.down = true })
 			time.Sleep(time.Duration(rnd.Float64() * 10 * float64(lease)))
 			n.set(func() { n.down = false })
-			// Of members some notice later than others that it is back: twice what a lease gives,
-			// and once in some thousand storms, at a latency of half a lease, nearly three times.
-			bound += 3 * late
+			bound += late // of the members some notice later than others that it is back
+		case "mute": // what it grants meanwhile is lost
+			n.set(func() { n.mute = true })
+			time.Sleep(time.Duration(rnd.Float64() * 10 * float64(lease)))
+			n.set(func() { n.mute = false })
+			bound += late + limit*max(50*ms, 4*latency).Seconds() // until the last question is given up
 		case "rest": // nobody calls
 			for _, stop := range stops {
 				stop()

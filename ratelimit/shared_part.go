@@ -15,6 +15,7 @@ type part struct {
 	newest  int
 	tat     time.Duration // of the bucket when last heard of
 	last    time.Duration // when that was
+	members float64       // at that time
 }
 
 func (p *part) roll(now, lease time.Duration) {
@@ -42,20 +43,41 @@ func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	} else { // a bucket that was set back has not given less
 		s.all += max(float64(n), float64(max(tat-p.tat, now-p.last))/f.step)
 	}
-	p.tat, p.last = tat, now
+	p.tat, p.last, p.members = tat, now, float64(members)
 }
 
-// of is the member's part. A young or idle one counts as one of the most members that were there at
-// once: a store that has just forgotten all knows of few.
+// skip leaves out a time for which the store was away.
+func (p *part) skip(d time.Duration) {
+	p.first += d
+	p.begin += d
+	p.tat += d
+	p.last += d
+}
+
+// of is the member's part now. What the bucket has gained since it was last heard of counts as used
+// by others.
+//
+// A young or idle one counts as one of the most members that were there at once: a store that has
+// just forgotten all knows of few. Those that were there before leave the young ones their parts.
+// Of a fleet that starts the first to ask hears of 1 member, the next of 2 and so on. So one that
+// has not heard of the store for a lease takes 1/(n*(n+1)) of n, which makes less than 1 in all.
 func (p *part) of(now time.Duration, f figures) float64 {
-	mine, all, members := 0.0, 0.0, 1.0
+	young := p.answers == 0 || now-p.first < alive*f.lease
+	p.roll(now, f.lease)
+	mine, all, fewest, most := 0.0, float64(max(0, now-max(p.last, p.tat)))/f.step, 0.0, 1.0
 	for _, s := range p.slots {
 		mine += s.mine
 		all += s.all
-		members = max(members, s.members)
+		most = max(most, s.members)
+		if s.members > 0 && (fewest == 0 || s.members < fewest) {
+			fewest = s.members
+		}
 	}
-	if mine <= 0 || now-p.first < alive*f.lease {
-		return 1 / members
+	switch n := max(most, p.members); {
+	case p.last-p.first < f.lease:
+		return 1 / (n * (n + 1))
+	case mine <= 0 || young:
+		return 1 / n
 	}
-	return min(1, mine/all)
+	return min(1, mine/all) * fewest / most
 }

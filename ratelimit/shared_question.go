@@ -115,13 +115,16 @@ func (m *member) ask(now time.Duration) {
 	m.putBack(m.stock.expire(now))
 	q := &question{sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause, lent: m.lent}
 	m.want(q, now)
+	if filled(m.tat, now, &f) {
+		m.unspent = 0
+	}
 	q.unspent = m.unspent
 	a := Ask{
 		Member: m.member, Limit: float64(f.limit), Burst: f.bucket, Since: max(micro, now-m.figuresAt), Lease: f.lease,
 		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
 	}
 	if m.known && !m.blank() {
-		a.Floor = m.floor(now, &f)
+		a.Floor = m.floor(now)
 	}
 	if m.learner != nil {
 		m.tells(q, &a)
@@ -132,6 +135,12 @@ func (m *member) ask(now time.Duration) {
 	m.trips++
 	q.patience = max(50*time.Millisecond, 4*m.trip)
 	go m.put(q, a)
+}
+
+// filled tells whether a bucket that had the next token to give at tat may have been full since.
+// What it is given back then would be there twice, if others have taken what it held.
+func filled(tat, now time.Duration, f *figures) bool {
+	return now > tat+f.timeOf(f.bucket)
 }
 
 // want decides how many tokens a question asks for.
@@ -222,7 +231,7 @@ func (m *member) answered(q *question, g Grant, err error) {
 	tell := m.listeners()
 	switch {
 	case late && err == nil: // its times count from long ago: it is only known now what it did
-		m.giveBack(min(g.Tokens, max(q.need, q.want)) + q.ahead)
+		m.returns(q, g, now)
 		m.debt = max(0, m.debt-q.debt)
 	case late:
 	case err != nil:
@@ -289,10 +298,17 @@ func (m *member) nonsense(q *question, g Grant) error {
 // stale tells that an answer took so long that its tokens are void already. They are given back.
 func (m *member) stale(q *question, g Grant, now time.Duration) error {
 	if trip := now - q.sent; trip >= q.figures.lease {
-		m.giveBack(min(g.Tokens, max(q.need, q.want)) + q.ahead)
+		m.returns(q, g, now)
 		return fmt.Errorf("an answer took %v, longer than the lease of %v", trip, q.figures.lease)
 	}
 	return nil
+}
+
+// returns gives back what came too late.
+func (m *member) returns(q *question, g Grant, now time.Duration) {
+	if !filled(q.sent+g.Floor, now, &q.figures) {
+		m.giveBack(min(g.Tokens, max(q.need, q.want)) + q.ahead)
+	}
 }
 
 // accept takes an answer into account. It tells whether waits have become longer, and until when
@@ -344,6 +360,9 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (fill
 	most := max(q.need, q.want, f.bucket)
 	at := m.cover(now, min(g.Now, most), f)
 	later := m.cover(now+g.First, min(g.Tokens-g.Now, most), f)
+	if later > 0 {
+		m.paid = max(m.paid, now+g.First) + time.Duration(float64(later)*f.step/m.part.of(now, *f))
+	}
 	m.giveBack(min(max(0, g.Tokens-at-later), most))
 	m.granted = m.granted || at+later > 0
 	m.stock.put(block{due: now, void: q.sent + f.lease, end: at})
