@@ -31,42 +31,25 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	defer x.aim() // the next one
 	ctx, life := x.begin(ctx)
 	defer x.settle(life)
-
 	req, err := x.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
-	x.sent++
-	x.fetch.count()
-	resp, err := x.roundTrip(req)
+	resp, err := x.transmit(ctx, req, life)
 	if err != nil {
-		x.report(ctx, nil)
-		return nil, x.broken(ctx, req, err)
-	}
-	if !life.answered(x, resp) {
-		_ = resp.Body.Close()
-		return nil, x.failed(ctx, req, context.Cause(ctx), false)
+		return nil, err
 	}
 	quotas := x.learn(ctx, req, resp)
 	if err := x.unpack(resp); err != nil {
 		return nil, err
 	}
-	err = x.judge(ctx, req, resp, quotas)
-	if err == nil && x.fetch != nil && resp.StatusCode/100 == 2 {
+	if err = x.judge(ctx, req, resp, quotas); err == nil && x.decodes(resp) {
 		return x.decode(ctx, req, resp)
 	}
-	if err == nil && x.follows && leadsOn(resp) {
-		if tooFar(resp) {
-			_ = resp.Body.Close()
-			return nil, answered(errLongHost)
-		}
-		err = x.later(req, resp)
+	if err == nil {
+		err = x.lead(req, resp)
 	}
-	if err != nil {
-		x.status.Body = prefetch(resp, life)
-	}
-	x.held = resp // a success too: the policies may still make something else of it
-	return resp, err
+	return x.hold(resp, life), err
 }
 
 // mayStart tells why there is no attempt.
@@ -91,22 +74,7 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		return x.ready, nil
 	}
 	x.wire, x.ready = nil, nil
-	if x.standard != nil && !x.idempotent(x.req) {
-		w := &wire{}
-		x.wire = w
-		told := func() { w.headers.Store(true) }
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: told})
-	}
-	var req *http.Request
-	changed := len(x.each)+len(x.alternates) > 0 || x.jar != nil || x.fetch.resumes() || downgraded(x.req)
-	if x.standard != nil && !changed {
-		req = x.req.WithContext(ctx) // net/http's transport does not change what it is given
-	} else {
-		req = x.req.Clone(ctx)
-	}
-	if req.Header == nil {
-		req.Header = http.Header{}
-	}
+	req := x.copy(ctx)
 	x.identify(req)
 	if err := x.body(req); err != nil {
 		return nil, notSent(err)
@@ -121,6 +89,40 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		return nil, err
 	}
 	x.tell(ctx, req)
+	x.finish(req)
+	if x.standard != nil && !x.changes() && x.wire == nil && x.upload == nil && len(x.propagate) == 0 {
+		x.ready = req
+	}
+	return req, nil
+}
+
+// changes tells whether more than the context of an attempt's request is its own.
+func (x *exchange) changes() bool {
+	return len(x.each)+len(x.alternates) > 0 || x.jar != nil || x.fetch.resumes() || downgraded(x.req)
+}
+
+func (x *exchange) copy(ctx context.Context) *http.Request {
+	if x.standard != nil && !x.idempotent(x.req) {
+		w := &wire{}
+		x.wire = w
+		told := func() { w.headers.Store(true) }
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: told})
+	}
+	var req *http.Request
+	if x.standard != nil && !x.changes() {
+		req = x.req.WithContext(ctx) // net/http's transport does not change what it is given
+	} else {
+		req = x.req.Clone(ctx)
+	}
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	return req
+}
+
+// finish adds what depends on where req goes: its cookies, and how its body and the response's are
+// packed and watched.
+func (x *exchange) finish(req *http.Request) {
 	if x.jar != nil {
 		for _, c := range x.jar.Cookies(req.URL) {
 			req.AddCookie(c)
@@ -137,10 +139,6 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 		x.upload = &upload{ReadCloser: req.Body, length: req.ContentLength}
 		req.Body = x.upload
 	}
-	if x.standard != nil && !changed && x.wire == nil && x.upload == nil && len(x.propagate) == 0 {
-		x.ready = req
-	}
-	return req, nil
 }
 
 var credentials = []string{
@@ -234,6 +232,24 @@ func (x *exchange) mayGo(ctx context.Context, req *http.Request) error {
 		return downgrade(req.URL)
 	}
 	return x.polite.readmit(ctx, x, req)
+}
+
+// transmit sends req and waits for the headers of the response.
+func (x *exchange) transmit(
+	ctx context.Context, req *http.Request, life *lifetime,
+) (*http.Response, error) {
+	x.sent++
+	x.fetch.count()
+	resp, err := x.roundTrip(req)
+	if err != nil {
+		x.report(ctx, nil)
+		return nil, x.broken(ctx, req, err)
+	}
+	if !life.answered(x, resp) {
+		_ = resp.Body.Close()
+		return nil, x.failed(ctx, req, context.Cause(ctx), false)
+	}
+	return resp, nil
 }
 
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
@@ -377,6 +393,45 @@ func (x *exchange) judge(
 	return err
 }
 
+// decodes tells whether resp is what a Fetch decodes.
+func (x *exchange) decodes(resp *http.Response) bool {
+	return x.fetch != nil && resp.StatusCode/100 == 2
+}
+
+// decode runs the Fetch's decoder inside the attempt. Nothing of the response is left open.
+func (x *exchange) decode(
+	ctx context.Context, req *http.Request, resp *http.Response,
+) (*http.Response, error) {
+	defer func() { _ = resp.Body.Close() }()
+	err := x.fetch.read(resp)
+	if err == nil {
+		// What a decoder leaves must not cost the connection, but no time either.
+		enough := time.AfterFunc(prefetchTime, func() { _ = resp.Body.Close() })
+		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes)
+		enough.Stop()
+		return resp, nil
+	}
+	return nil, x.garbled(ctx, req, err)
+}
+
+// lead makes a failure of a redirect that cannot be followed, or not yet: one that asks for a wait
+// before (RFC 9110, section 10.2.3) is a failure so that the loop waits as for any hint. The next
+// attempt is then the redirect itself.
+func (x *exchange) lead(req *http.Request, resp *http.Response) error {
+	switch {
+	case !x.follows || !leadsOn(resp):
+		return nil
+	case tooFar(resp):
+		return answered(errLongHost)
+	}
+	wait, ok := field.RetryAfter(resp.Header, time.Now())
+	if !ok || wait == 0 {
+		return nil
+	}
+	x.onward, x.onwardAt, x.status = resp, time.Now().Add(wait), statusError(req, resp)
+	return retry.After(retry.Neutral(x.status), wait)
+}
+
 // leadsOn tells whether http.Client follows resp.
 func leadsOn(resp *http.Response) bool {
 	switch resp.StatusCode {
@@ -400,31 +455,14 @@ func tooFar(resp *http.Response) bool {
 	return err == nil && len(u.Host) > hostname.Most
 }
 
-// later makes a failure of a redirect that asks for a wait before it is followed (RFC 9110, section
-// 10.2.3), so that the loop waits as for any hint. The next attempt is then the redirect itself.
-func (x *exchange) later(req *http.Request, resp *http.Response) error {
-	wait, ok := field.RetryAfter(resp.Header, time.Now())
-	if !ok || wait == 0 {
-		return nil
+// hold keeps resp for what follows, another attempt or the caller; a success too, of which the
+// policies may still make something else. The body of a rejected one is read ahead.
+func (x *exchange) hold(resp *http.Response, life *lifetime) *http.Response {
+	if x.status != nil {
+		x.status.Body = prefetch(resp, life)
 	}
-	x.onward, x.onwardAt, x.status = resp, time.Now().Add(wait), statusError(req, resp)
-	return retry.After(retry.Neutral(x.status), wait)
-}
-
-// decode runs the Fetch's decoder inside the attempt. Nothing of the response is left open.
-func (x *exchange) decode(
-	ctx context.Context, req *http.Request, resp *http.Response,
-) (*http.Response, error) {
-	defer func() { _ = resp.Body.Close() }()
-	err := x.fetch.read(resp)
-	if err == nil {
-		// What a decoder leaves must not cost the connection, but no time either.
-		enough := time.AfterFunc(prefetchTime, func() { _ = resp.Body.Close() })
-		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes)
-		enough.Stop()
-		return resp, nil
-	}
-	return nil, x.garbled(ctx, req, err)
+	x.held = resp
+	return resp
 }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
