@@ -44,7 +44,7 @@ func (b *Breaker) again() time.Duration {
 		return now
 	}
 	b.lag.Add(int64(b.latest - now))
-	// gobreaker has a clock of its own.
+	// gobreaker has its own clock.
 	if e := b.era.Load(); e.opening != nil && e.opening.State() == gobreaker.StateOpen {
 		e.opening = newOpening(b.probes, e.until-b.latest)
 	}

@@ -100,8 +100,8 @@ var errUnreadable = errors.New("a failure that cannot be read")
 // catchUp brings the state up to now: what time has changed since anybody last looked. b.mu is
 // held.
 //
-// It runs when a call comes or the state is asked for, and not by a timer: a breaker that nobody
-// uses costs nothing, and one that is dropped leaves nothing behind.
+// It runs when a call comes or the state is asked for, and not by a timer: a breaker that is not
+// used costs nothing, and one that is dropped leaves nothing behind.
 func (b *Breaker) catchUp(now time.Duration) {
 	switch e := b.era.Load(); e.state {
 	case Closed:
@@ -191,7 +191,7 @@ type opening struct {
 }
 
 // newOpening makes one that is open from now on. gobreaker admits after more than its Timeout, and
-// a caller who waits exactly as long as it was told is to be admitted: so the Timeout is 1 ns less.
+// a caller that waits exactly as long as it was told must be admitted: so the Timeout is 1 ns less.
 func newOpening(probes int, openFor time.Duration) *opening {
 	o := &opening{}
 	o.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{

@@ -49,7 +49,7 @@ func (l *flights) remove(f *flight) {
 	f.prev, f.next = nil, nil
 }
 
-// recycle is called when nobody looks at f any more.
+// recycle is called when f is not used any more.
 func (l *flights) recycle(f *flight) { f.next, l.free = l.free, f }
 
 // countOverdue counts the calls that have been running for longer than SlowCall as failures now,

@@ -122,7 +122,7 @@ func (b *Breaker) followOpen(e *era, f Fleet) {
 	now := b.present(b.now())
 	until := after(now, left)
 	if e.fleet == f.Era && until <= after(max(e.until, now), b.member.every) {
-		return // as it is already, but for the time that the answer took
+		return // as it is already, except for the time that the answer took
 	}
 	next := &era{state: Open, since: now, openFor: max(b.openFor, left), fleet: f.Era}
 	if next.cause = e.cause; e.opening == nil {

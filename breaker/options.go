@@ -173,7 +173,7 @@ func OpenGrowth(factor float64, max time.Duration) Option {
 // Probes is how many calls a half-open breaker sends, and how many successes close it. The default
 // is 1, the most a million. Elsewhere this is MaxRequests or SuccessThreshold.
 //
-// While all of them are under way nobody knows when one returns. A call that comes then is
+// While all of them are under way it is not known when one returns. A call that comes then is
 // rejected, with a RetryAfter of a tenth of the open time, or of the time that the oldest probe has
 // taken so far if that is more, but no later than its [ProbeLimit].
 func Probes(n int) Option {
@@ -225,8 +225,8 @@ func Shadow() Option { return func(c *config) { c.shadow = true } }
 
 // OnChange calls f after every change of state. Any number of listeners may be given; they are
 // called in order and without a lock, so f may call any method of the breaker. Changes come one at
-// a time and in the order in which they happened, hence sometimes in another goroutine than the one
-// that caused them. Elsewhere this is OnStateChange.
+// a time and in the order in which they happened, so the goroutine may be another than the one that
+// caused the change. Elsewhere this is OnStateChange.
 func OnChange(f func(Change)) Option {
 	return func(c *config) {
 		c.check(f != nil, "be a function", "OnChange(nil)")

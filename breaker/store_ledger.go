@@ -20,8 +20,8 @@ type ledger struct {
 	last    int64            // when the ledger was last used
 }
 
-// goOn brings the ledger to now. If the clock was set back the end of an opening goes with it;
-// members and votes are told anew by those who are there.
+// goOn brings the ledger to now. If the clock was set back the end of an opening goes with it; the
+// members that are there tell of themselves and vote anew.
 func (l *ledger) goOn(now int64) {
 	if now < l.last {
 		l.end -= l.last - now

@@ -382,7 +382,7 @@ func (x *exchange) judge(
 	seen := *resp
 	if x.fetch == nil {
 		seen.Header = resp.Header.Clone()
-		_ = decodeBody(&seen, x.maxBody, x.decoders) // an encoding nobody knows stays as it is
+		_ = decodeBody(&seen, x.maxBody, x.decoders) // an unknown encoding stays as it is
 		if _, same := seen.Body.(*rewinder); !same {
 			seen.Body = &rewinder{from: seen.Body}
 		}
@@ -468,8 +468,8 @@ func (x *exchange) hold(resp *http.Response, life *lifetime) *http.Response {
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 // asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions.
-// net/http undoes it out of sight, so that nobody knows how much was sent; and closing a body that
-// it is to undo waits for the body to begin, by which a server could hold up the next attempt.
+// net/http undoes it out of sight, so that it is not known how much was sent; and closing a body
+// that it is to undo waits for the body to begin, by which a server could hold up the next attempt.
 func (x *exchange) asksForGzip(req *http.Request) bool {
 	if x.standard == nil || x.standard.DisableCompression || x.fetch.resumes() && resumable(req) {
 		return false

@@ -282,7 +282,7 @@ func (f *crawl[T]) run(yield func(Result[T]) bool) {
 	}
 }
 
-// fly starts the requests, in a goroutine of its own.
+// fly starts the requests, in its own goroutine.
 func (f *crawl[T]) fly() {
 	defer close(f.out)
 	left := f.left // nil when that is known
@@ -425,7 +425,7 @@ func (f *crawl[T]) follows(p *page[T]) {
 			continue
 		}
 		if to.User != nil {
-			to.User = nil // a page does not say who the crawl is
+			to.User = nil // a page does not set the crawl's identity
 		}
 		if to = canonical(p.Final.ResolveReference(to)); to == nil {
 			continue

@@ -118,7 +118,7 @@ func (m *measured) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// packs are the content codings that IANA has registered, but for identity.
+// packs are the content codings that IANA has registered, except identity.
 var packs = map[string]bool{
 	"aes128gcm": true, "br": true, "compress": true, "dcb": true, "dcz": true, "deflate": true, "exi": true, "gzip": true,
 	"pack200-gzip": true, "x-compress": true, "x-gzip": true, "zstd": true,

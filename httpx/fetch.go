@@ -144,7 +144,7 @@ const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
 
 // fetching is one Fetch. It is in the transport of the http.Client that is made for it, and not in
 // its context, so that a request which a hook, a policy or a decoder makes with that context is a
-// request of its own. A nil *fetching means that the request is not a Fetch's.
+// separate one. A nil *fetching means that the request is not a Fetch's.
 type fetching struct {
 	decode  func(*http.Response) error
 	resume  resumer   // nil: each attempt reads the body from its beginning

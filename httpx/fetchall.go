@@ -30,11 +30,10 @@ type Result[T any] struct {
 // ctx. With a bad option, a nil client or a nil argument there is one result: an error that Is
 // [retry.ErrConfig], without a URL.
 //
-// urls may be endless. It runs in a goroutine of its own, also while the body of the loop does, and
-// up to 1024 URLs are read ahead. FetchAll waits for it. So an iterator that blocks, on a channel
-// say, must end when ctx does; cancel that ctx, or close the channel, before you leave the loop
-// early. A loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the
-// loop.
+// urls may be endless. It runs in its own goroutine, also while the body of the loop does, and up
+// to 1024 URLs are read ahead. FetchAll waits for it. So an iterator that blocks, on a channel say,
+// must end when ctx does; cancel that ctx, or close the channel, before you leave the loop early. A
+// loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the loop.
 //
 // One host gets at most half of the workers while URLs of other hosts may still come; if 1024 URLs
 // wait, all workers but one.
@@ -137,7 +136,7 @@ func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
 	returned = true
 }
 
-// fly starts the requests, in a goroutine of its own.
+// fly starts the requests, in its own goroutine.
 func (f *fleet[T]) fly() {
 	defer close(f.out)
 	left := f.left // nil when that is known

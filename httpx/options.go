@@ -201,9 +201,9 @@ func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 // only for servers that take a request twice without harm.
 func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
 
-// AutoIdempotencyKey gives each request that is not idempotent by its method an Idempotency-Key of
-// its own, the same in all attempts, unless it has one. Such requests are retried like GET, and so
-// is one that has an Idempotency-Key or X-Idempotency-Key set by hand, without this option.
+// AutoIdempotencyKey gives each request that is not idempotent by its method its own
+// Idempotency-Key, the same in all attempts, unless it has one. Such requests are retried like GET,
+// and so is one that has an Idempotency-Key or X-Idempotency-Key set by hand, without this option.
 func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true } }
 
 // EachAttempt calls f before every attempt with the attempt's request, a clone that f may change:

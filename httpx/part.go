@@ -290,7 +290,7 @@ func (p *partFile) close() {
 		_ = p.file.Close()
 		return
 	}
-	err := os.Remove(p.path) // while it is locked, so that it is nobody else's
+	err := os.Remove(p.path) // while it is locked, so that it is not another Save's
 	_ = p.file.Close()
 	if err != nil && !renamesOpenFiles {
 		_ = os.Remove(p.path)

@@ -111,7 +111,7 @@ func (p *politeness) applies(u *url.URL) bool {
 
 func originOf(u *url.URL) string { return u.Scheme + "://" + hostOf(u) }
 
-// ask comes before the chain: robots.txt is fetched through it as a call of its own, and would wait
+// ask comes before the chain: robots.txt is fetched through it as a separate call, which would wait
 // in vain for a bulkhead's only slot if its caller held that.
 func (p *politeness) ask(x *exchange) error {
 	if !p.applies(x.target) {
@@ -178,7 +178,7 @@ func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robo
 	return p.cache.Learn(ctx, originOf(u), robots.Attempt, fetch)
 }
 
-// unknown rejects u while nobody knows what its site allows.
+// unknown rejects u while it is not known what its site allows.
 func (p *politeness) unknown(ctx context.Context, s *robots.Site, u *url.URL) error {
 	f := p.cache.File(s)
 	wait, cause := f.Unreadable(time.Now())
@@ -217,7 +217,7 @@ const (
 	mostRedirects = 5 // section 2.3.1.2
 )
 
-// fetch makes the function that reads the robots.txt of u's origin, in a call of its own through
+// fetch makes the function that reads the robots.txt of u's origin, in a separate call through
 // policy. It takes from x what it needs, not x: the flight may outlive it.
 func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.Fetch {
 	check := func(_ *http.Request, via []*http.Request) error {

@@ -107,8 +107,8 @@ var pools struct {
 }
 
 // publicOnly returns the transport over base that connects to public addresses only. There is one
-// for each base, so that no client that is derived from another, and no request with the option,
-// makes connections of its own.
+// for each base, so that clients derived from another, and requests with the option, share its
+// connections.
 func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 	if base == nil {
 		base = http.DefaultTransport

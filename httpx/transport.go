@@ -22,10 +22,10 @@ import (
 // exhausted is returned as it is, without an error. It is safe for concurrent use if its fields are
 // not changed meanwhile.
 //
-// An http.Client around it does what a [Client] does but for two things. Its Jar gets the cookies
-// of the response that comes back, not those of the responses that were retried: give the jar to
-// [WithClient] instead. And it writes the URL it was given before each error, of which it hides the
-// password only; the Transport's own errors show no secrets of URLs.
+// An http.Client around it does what a [Client] does, except for two things. Its Jar gets the
+// cookies of the response that comes back, not those of the responses that were retried: give the
+// jar to [WithClient] instead. And it writes the URL it was given before each error, of which it
+// hides the password only; the Transport's own errors show no secrets of URLs.
 //
 // To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose
 // request it is.
@@ -69,7 +69,7 @@ func one(p Predicate) []Predicate {
 // CloseIdleConnections closes those of Base; http.Client's method of that name calls it.
 func (t *Transport) CloseIdleConnections() { (&hop{base: t.Base}).CloseIdleConnections() }
 
-// hop is the transport under a Client: each hop of a redirect is a request of its own to it.
+// hop is the transport under a Client: each hop of a redirect is a separate request to it.
 type hop struct {
 	*settings
 	base    http.RoundTripper // nil: http.DefaultTransport
@@ -167,7 +167,7 @@ func (x *exchange) aim() {
 	}
 }
 
-// drop closes a response that nobody is going to read.
+// drop closes a response that is not going to be read.
 func (x *exchange) drop() {
 	if x.held != nil {
 		_ = x.held.Body.Close()

@@ -117,8 +117,8 @@ func (o *opened) Close() error {
 }
 
 // upload is a body on the wire, which may break off by itself. That is not the fault of the server:
-// a proxy's clients, who go away as they like, must not open the breaker of what is behind it.
-// So may one that has not the length it should have, as a file that was cut between two attempts.
+// a proxy's clients go away as they like, and must not open the breaker of what is behind it. So
+// may one that has not the length it should have, as a file that was cut between two attempts.
 type upload struct {
 	io.ReadCloser
 	length int64 // 0 or less: unknown

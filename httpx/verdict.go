@@ -266,7 +266,7 @@ func notConnected(err error) bool {
 
 // http2StreamError has the shape of net/http's unexported type of this name, whose method As fills
 // any struct like it. A GOAWAY for a stream that the server has not seen is retried by net/http
-// itself, but for the first stream of a connection when it comes with an error: that has neither
+// itself, except for the first stream of a connection if it comes with an error: that has neither
 // type nor value to be known by, and so a POST is not sent again.
 type http2StreamError struct {
 	StreamID uint32
@@ -385,7 +385,7 @@ func Or(ps ...Predicate) Predicate {
 	return func(r *http.Response) bool { return anyOf(ps, r) }
 }
 
-// And rejects what all of ps reject, and nothing if there are none.
+// And rejects what all of ps reject. Without any it rejects nothing.
 func And(ps ...Predicate) Predicate {
 	ps = slices.Clone(ps)
 	return func(r *http.Response) bool {

@@ -256,8 +256,8 @@ func timedOut(err error) bool {
 	return ok && t.Timeout()
 }
 
-// seat is what a call has while it runs: a slot of its own, or a share in that of the call around
-// it. An Adaptive uses its seats again.
+// seat is what a call has while it runs: its own slot, or a share in that of the call around it. An
+// Adaptive uses its seats again.
 type seat struct {
 	retry.Held
 	pass    load.Pass
@@ -308,7 +308,7 @@ func (a *Adaptive) seat(pass load.Pass, ok bool) *seat {
 	return p
 }
 
-// serve hands free slots to those who wait. a.mu must be held.
+// serve hands free slots to the waiters. a.mu must be held.
 func (a *Adaptive) serve(now time.Duration) {
 	for len(a.waiting.waiters) > 0 {
 		w := a.waiting.waiters[0]

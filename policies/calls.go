@@ -15,8 +15,8 @@ var errNoCalls = fmt.Errorf("%w: no call left of MaxCalls", retry.ErrExhausted)
 //
 // Each attempt of a metered loop takes one call and carries it as a credit in its context. The
 // first loop that begins inside of that attempt takes the credit over for its own first attempt: it
-// is the same call, seen from further in. Everything else costs a call of its own, so what is
-// counted are the attempts of the innermost loops.
+// is the same call, seen from further in. Everything else costs a call, so the attempts of the
+// innermost loops are counted.
 type meter struct {
 	left  atomic.Int64
 	outer *meter // of a loop around with MaxCalls of its own

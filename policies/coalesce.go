@@ -12,9 +12,9 @@ import (
 // asked for. All callers of a key get the same answer, so the key must also hold who may see it:
 // the tenant, the user.
 //
-// The call runs in a goroutine of its own, with the context values of the caller that came first
-// and without any caller's deadline or cancellation. Each caller leaves when its own context ends;
-// when the last one has left the call's context ends, and the next caller begins a new one.
+// The call runs in its own goroutine, with the context values of the caller that came first and
+// without any caller's deadline or cancellation. Each caller leaves when its own context ends; when
+// the last one has left the call's context ends, and the next caller begins a new one.
 //
 // All get the same value and the same error. So no caller may change the value, and a value that
 // can be read only once, as an *http.Response, cannot be shared. A panic, or runtime.Goexit, in
@@ -50,7 +50,7 @@ type flights[K comparable, T any] struct {
 	running map[K]*flight[T]
 }
 
-// flight is one call and those who wait for it.
+// flight is one call and its waiters.
 type flight[T any] struct {
 	callers int // guarded by the lock of flights
 	cancel  context.CancelFunc
@@ -140,7 +140,7 @@ func (g *flights[K, T]) fly(ctx context.Context, key K, f *flight[T]) {
 	})
 }
 
-// land hands the outcome to those who wait, and tells how many they are.
+// land hands the outcome to the waiters, and returns how many they are.
 func (g *flights[K, T]) land(key K, f *flight[T], out outcome[T]) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

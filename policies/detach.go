@@ -11,10 +11,10 @@ import (
 // takes no context, such as an old driver or a computation. Under a [Timeout] the caller then gets
 // its [ErrTimeout] in time, and the failure counts.
 //
-// The call that is left behind runs to its end in a goroutine of its own; a value that it still
-// returns with a nil error goes to discard, which may be nil. It keeps what it uses, so put a
-// [Bulkhead] that is to count it inside, by retry.Wrap. While [MaxDetached] calls are left behind,
-// further ones are rejected with [ErrFull].
+// The call that is left behind runs to its end in its own goroutine; a value that it still returns
+// with a nil error goes to discard, which may be nil. It keeps what it uses, so put a [Bulkhead]
+// that is to count it inside, by retry.Wrap. While [MaxDetached] calls are left behind, further
+// ones are rejected with [ErrFull].
 //
 // A panic, or runtime.Goexit, in call reaches the caller with its value. Once the call is left
 // behind there is no caller: a panic ends the program, as in any goroutine.

@@ -16,8 +16,7 @@ import (
 // It does not run when the caller has cancelled, because nobody waits for the answer, nor after a
 // configuration error, which it would hide. After the caller's deadline it runs, with that context:
 // an answer at hand is still of use. But no policy lets a call in under a context that has ended,
-// so a guarded call inside of instead needs context.WithoutCancel and should have a time limit of
-// its own.
+// so a guarded call inside instead needs context.WithoutCancel, and should have its own time limit.
 //
 // A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not
 // this.

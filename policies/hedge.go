@@ -17,9 +17,9 @@ import (
 //
 // The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume
 // results that are bound to it inside the call. Hedge does not wait for the losers. The values that
-// they still return with a nil error go to discard, which may be nil and runs in a goroutine of its
-// own. A value beside an error is dropped, so what it holds must be freed inside the call. A loser
-// that ignores its context goes on until it returns, and keeps a testing/synctest bubble open until
+// they still return with a nil error go to discard, which may be nil and runs in its own goroutine.
+// A value beside an error is dropped, so what it holds must be freed inside the call. A loser that
+// ignores its context goes on until it returns, and keeps a testing/synctest bubble open until
 // then.
 //
 // While there is no winner Hedge waits for its calls, also after the caller's context has ended, so

@@ -10,8 +10,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrKeys is the reason of the rejection when a [Keys] holds as many keys as it may and can forget
-// none of them.
+// ErrKeys is the reason of the rejection when a [Keys] is full and cannot forget any of its keys.
 var ErrKeys = errors.New("too many keys")
 
 // Keys is a policy that has a separate policy for every key, such as a host, a tenant or a method:

@@ -195,7 +195,7 @@ func (r *run) decide(err error) (wait time.Duration, over error) {
 // count notes a failed attempt. One that ran for long is the first of a new row.
 func (r *run) count(err error) {
 	r.made++
-	// An inner loop that could not call has no failure of its own.
+	// An inner loop that could not call has no failure.
 	if inner, ok := err.(*retry.Error); !ok || inner.Last != nil || r.last == nil {
 		r.last = err
 	}

@@ -76,8 +76,8 @@ func (l *loop) usual(wait time.Duration, next *waits) bool {
 	return ok && wait <= usual
 }
 
-// PassesOn reports whether the loop, with nobody observing it and no other loop around, returns a
-// first attempt's refusal as it is. retry.Do asks before it makes anything for a call.
+// PassesOn reports whether the loop returns a first attempt's rejection as it is, if it is not
+// observed and no other loop is around it. retry.Do asks before it makes anything for a call.
 func (l *loop) PassesOn(refusal error) bool {
 	r, ok := refusal.(*retry.Rejection)
 	var first waits

@@ -381,7 +381,7 @@ func (l *Limiter) Idle() bool {
 	if l.line.head != nil || l.pause.pending(now) {
 		return false
 	}
-	const full = 1 - 1e-9 // but for the error of a float
+	const full = 1 - 1e-9 // except for rounding
 	for _, s := range l.sources {
 		if s.limit() != rate.Inf && s.tokens(now) < full*float64(s.burst()) {
 			return false

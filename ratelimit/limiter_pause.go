@@ -25,7 +25,7 @@ const (
 )
 
 // pause holds callers back beside the sources. It opens in three steps: until the pause has passed
-// nobody goes; then one call goes, the probe; when that has been answered, the line follows along
+// no call goes; then one call goes, the probe; when that has been answered, the line follows along
 // the ramp.
 type pause struct {
 	phase    phase
@@ -107,7 +107,7 @@ func (p *pause) shut(now, until time.Time) (began bool) {
 	return true
 }
 
-// pending reports whether forgetting the pause would change a decision, with nobody in line. Calls
+// pending reports whether forgetting the pause would change a decision while no call waits. Calls
 // that it has sent away may come back a little after its end, and one of them is the probe.
 func (p *pause) pending(now time.Time) bool {
 	switch p.phase {

@@ -147,8 +147,8 @@ func (l *Limiter) opens(now time.Time) time.Time {
 	return l.ended(now)
 }
 
-// ended is opens if there may be a pause. A member's becomes one of its own, so that here too one
-// call goes first when it has passed. One that has passed with nobody in line is forgotten after a
+// ended is opens if there may be a pause. A member's becomes the limiter's, so that here too one
+// call goes first when it has passed. One that has passed while no call waits is forgotten after a
 // while.
 func (l *Limiter) ended(now time.Time) time.Time {
 	for _, m := range l.members {
@@ -196,8 +196,8 @@ func (l *Limiter) look() {
 	}
 }
 
-// turn estimates when w goes behind k others who want so many tokens, and says why not if it is not
-// to wait: the time is then when it is worth coming back, zero if unknown.
+// turn estimates when w goes behind k others that want so many tokens, and says why not if it
+// should not wait: the time is then when it is worth coming back, zero if unknown.
 func (l *Limiter) turn(w *waiter[ticket], k, before int) (at time.Time, reason error) {
 	if at, reason = l.reach(w.n, k, before); reason == nil {
 		reason = w.misfit(at, l.maxWait)
@@ -205,7 +205,7 @@ func (l *Limiter) turn(w *waiter[ticket], k, before int) (at time.Time, reason e
 	return at, reason
 }
 
-// reach is turn for one of endless patience who wants n tokens.
+// reach is turn for a call of endless patience that wants n tokens.
 func (l *Limiter) reach(n, k, before int) (at time.Time, reason error) {
 	now := l.now
 	start := l.opens(now)
@@ -264,8 +264,8 @@ func (l *Limiter) remember(w *waiter[ticket], at time.Time) {
 	}
 }
 
-// replan follows a change for the worse or the better: who no longer fits is refused, who is due
-// goes.
+// replan follows a change for the worse or the better: a call that no longer fits is rejected, one
+// that is due goes.
 func (l *Limiter) replan() {
 	broken := l.Validate()
 	l.checked, l.latest = l.now, l.now.Add(forever)

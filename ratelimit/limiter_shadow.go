@@ -21,7 +21,7 @@ func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
 	t := ticket{n: n, free: l.unlimited(), at: now, pauses: l.pause.begun}
 	l.follow()
 	if l.pause.phase == shut && !now.Before(l.pause.until) {
-		l.pause.phase = open // nobody is held back, so nobody has to go first
+		l.pause.phase = open // no call is held back, so none has to go first
 	}
 	at, reason := l.turn(w, 0, 0)
 	switch wait := at.Sub(now); {

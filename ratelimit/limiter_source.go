@@ -14,8 +14,7 @@ import (
 //
 //   - A Limiter calls it with its mutex held, and several Limiters may share one source (in an
 //     [All]). So it guards its own state, never blocks, and never calls a Limiter from inside one
-//     of these methods. What it has to tell (see wants) it tells from a goroutine of its own,
-//     without holding a mutex.
+//     of these methods. What it has to tell (see wants) it tells from its own goroutine, without holding a mutex.
 //   - A time that is earlier than the last one seen is not an error: see follow.
 //   - With a limit of [rate.Inf] it gives every token and keeps no count.
 type source interface {
@@ -28,11 +27,11 @@ type source interface {
 	// a limit of rate.Inf it does nothing.
 	add(now time.Time, n int)
 
-	// when is the time, not before start, at which there will be n tokens if nobody else takes
+	// when is the time, not before start, at which there will be n tokens if no other call takes
 	// any. It may be an estimate: calls wait until then and try again. If take has just failed at
 	// start, it is later than start. It is false if n tokens will never be there, or if a call
-	// should not wait for them; the time is then when it is worth asking again, zero if unknown.
-	// n may be more than the burst: it is what a whole line wants.
+	// should not wait for them; the time is then when it is worth asking again, zero if unknown. n
+	// may be more than the burst: it is what a whole line wants.
 	when(start time.Time, n int) (time.Time, bool)
 
 	// tokens is how many there are, negative in debt, for Quota, Idle and String.
@@ -49,12 +48,12 @@ type source interface {
 	// testing/synctest bubble begins in the year 2000): to the source no time has passed.
 	follow(now time.Time)
 
-	// wants tells that l's line waits for n tokens in all, 0 if nobody waits any more. A source to
+	// wants tells that l's line waits for n tokens in all, 0 if no call waits any more. A source to
 	// which tokens come without notice calls l.look when they have come, and l.changed when limit
 	// or burst have.
 	wants(l listener, n int)
 
-	// hold tells that nobody may go before until, as the callee or Pause said. A source that hears
+	// hold tells that no call may go before until, as the callee or Pause said. A source that hears
 	// the same from elsewhere calls l.held for every Limiter that it was made for.
 	hold(until time.Time)
 
@@ -62,8 +61,8 @@ type source interface {
 	String() string
 }
 
-// listener is who waits for a source's tokens: a [Limiter], or a [Pacer]'s place in its fleet. A
-// source calls it from a goroutine of its own, without holding a mutex.
+// listener waits for a source's tokens: a [Limiter], or a [Pacer]'s place in its fleet. A source
+// calls it from its own goroutine, without holding a mutex.
 type listener interface {
 	look()                   // tokens have come
 	changed()                // limit or burst are others now

@@ -133,8 +133,8 @@ func (l *Limiter) tellNews(ctx context.Context) {
 }
 
 // quota is the limiter's own limit as a caller should hear it, of several the one that binds: a
-// burst in the time in which it fills again, what nobody in line waits for, and when there is more.
-// It is zero without a limit. It requires that l.mu is held.
+// burst in the time in which it fills again, the tokens that no call in line waits for, and when
+// there are more. It is zero without a limit. It requires that l.mu is held.
 func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 	held := max(0, l.opens(now).Sub(now))
 	for i, s := range l.sources {

@@ -8,14 +8,14 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// line is the queue of those who wait at a [Limiter] or a [Pacer]: the higher priority first, and
-// first in first out within one. Nobody in it holds anything: what it waits for, a T, is taken when
-// the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be given
-// back (x/time reserves in advance and refunds by estimate). One timer serves the whole line, set
-// for its head.
+// line is the queue of the calls that wait at a [Limiter] or a [Pacer]: the higher priority first,
+// and first in first out within one. Nobody in it holds anything: what it waits for, a T, is taken
+// when the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be
+// given back (x/time reserves in advance and refunds by estimate). One timer serves the whole line,
+// set for its head.
 //
-// While all in it have one priority the line is a plain list. The first who overtakes another makes
-// an index over it, which lasts until the line is empty.
+// While all in it have one priority the line is a plain list. The first call that overtakes another
+// makes an index over it, which lasts until the line is empty.
 //
 // Its methods require that the owner's mutex is held.
 type line[T any] struct {
@@ -51,11 +51,11 @@ func newWaiter[T any](ctx context.Context, n int, arrived time.Time) (w *waiter[
 	return w, ctx.Done()
 }
 
-// owner is who a line belongs to.
+// owner is what a line belongs to.
 type owner[T any] interface {
 	// Called with the owner's mutex held:
 
-	fits(w *waiter[T], k, before int) bool    // whether w can be served in time behind k others, who want so many tokens
+	fits(w *waiter[T], k, before int) bool    // whether w can be served in time behind k others, which want so many tokens
 	reject(w *waiter[T], k, before int) error // the rejection of one that does not fit, which is counted
 
 	// Called without it:
@@ -82,8 +82,8 @@ func (q *line[T]) ahead(w *waiter[T], o owner[T]) (k, tokens int) {
 
 func (q *line[T]) overtakes(w *waiter[T]) bool { return q.tail != nil && w.priority > q.tail.priority }
 
-// join puts w into the line. Those behind wait longer, and who of them no longer fits is turned
-// away.
+// join puts w into the line. Those behind wait longer, and those of them that no longer fit are
+// turned away.
 func (q *line[T]) join(w *waiter[T], o owner[T]) {
 	w.done = make(chan error, 1)
 	overtakes := q.overtakes(w)
@@ -100,11 +100,11 @@ func (q *line[T]) join(w *waiter[T], o owner[T]) {
 	}
 }
 
-// passed tells that a call went ahead of all in line. Those wait longer, and who of them no longer
-// fits is turned away.
+// passed tells that a call went ahead of all in line. Those wait longer, and those of them that no
+// longer fit are turned away.
 func (q *line[T]) passed(n int, o owner[T]) { q.longer(room{n, 1}, o) }
 
-// longer has all in line wait for so much more, and turns away who no longer fits.
+// longer makes all in line wait for so much more, and turns away those that no longer fit.
 func (q *line[T]) longer(by room, o owner[T]) {
 	if q.head == nil {
 		return
@@ -125,11 +125,11 @@ func (q *line[T]) indexed(o owner[T]) {
 	}
 }
 
-// forgetIndex is for when waits have changed otherwise than by who is in line. The next who
+// forgetIndex is for waits that have changed although the line has not. The next call that
 // overtakes makes a new one.
 func (q *line[T]) forgetIndex() { q.index = nil }
 
-// reap turns away those who no longer fit. Each makes the wait of those behind shorter again.
+// reap turns away the calls that no longer fit. Each makes the wait of those behind shorter again.
 func (q *line[T]) reap(o owner[T]) {
 	for q.index != nil {
 		s := q.index.root.overdue()
@@ -231,7 +231,7 @@ func (q *line[T]) silence() {
 	}
 }
 
-// forgetTimer has the next alarm make a timer of its own. The old one is not stopped: it may be of
+// forgetTimer makes the next alarm make its own timer. The old one is not stopped: it may be of
 // another synctest bubble, and one that comes for nothing does no harm.
 func (q *line[T]) forgetTimer() { q.timer, q.wakeAt = nil, time.Time{} }
 

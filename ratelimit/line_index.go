@@ -6,9 +6,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// index knows of a line with several priorities where a newcomer's place is, and who cannot bear
-// that others go first, in logarithmic time. It is a treap over the waiters in their order, which
-// keeps for each the room it has left; whoever comes in between takes room from all behind at once.
+// index knows, in logarithmic time, where a newcomer's place is in a line of several priorities,
+// and which calls no longer fit if others go first. It is a treap over the waiters in their order,
+// which keeps for each the room it has left; whoever comes in between takes room from all behind at
+// once.
 type index[T any] struct {
 	root *seat[T]
 	last uint64
@@ -38,7 +39,7 @@ func (r room) overdrawn() bool  { return r.tokens < 0 || r.calls < 0 }
 // bits.
 const boundless = 1 << 29
 
-// roomOf is the room of w behind k others who want so many tokens.
+// roomOf is the room of w behind k others that want so many tokens.
 func roomOf[T any](o owner[T], w *waiter[T], k, before int) room {
 	return room{
 		tokens: last(func(more int) bool { return o.fits(w, k, before+more) }),
@@ -65,7 +66,7 @@ func last(ok func(int) bool) int {
 	return lo
 }
 
-// join gives w its place, behind all of its priority, and returns who is before it.
+// join gives w its place, behind all of its priority, and returns the call before it.
 func (x *index[T]) join(w *waiter[T], o owner[T]) (after *waiter[T]) {
 	k, before := x.ahead(w.priority)
 	x.last++
@@ -126,7 +127,8 @@ func (x *index[T]) before(s *seat[T]) (k, tokens int) {
 	return x.root.first(func(t *seat[T]) bool { return t.precedes(s) })
 }
 
-// first counts those of whom in holds. It holds of all up to some place and of none from there on.
+// first counts those for which in holds. It holds of all up to some place and of none from there
+// on.
 func (s *seat[T]) first(in func(*seat[T]) bool) (k, tokens int) {
 	for s != nil {
 		if !in(s) {
@@ -188,7 +190,7 @@ func (s *seat[T]) sum() {
 	}
 }
 
-// split parts a tree into those of whom in holds and the rest.
+// split parts a tree into those for which in holds and the rest.
 func split[T any](s *seat[T], in func(*seat[T]) bool) (first, rest *seat[T]) {
 	if s == nil {
 		return nil, nil

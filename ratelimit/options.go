@@ -84,7 +84,7 @@ func configure(constructor string, k kind, opts []Option) (config, error) {
 	return c, nil
 }
 
-// label is who tells and refuses: "limiter catalog".
+// label is the name in events and rejections: "limiter catalog".
 func label(policy, name string) string {
 	if name == "" {
 		return policy

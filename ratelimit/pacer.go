@@ -23,7 +23,7 @@ import (
 // pacer, and however many calls in flight bring one, it counts once. No call goes before the latest
 // time that any answer has named. A bare 503, a reset, a body cut off, and an answer that is out
 // for longer than a second and six times the usual are refusals only if the callee proves to refuse
-// that way. So is a 403 that nobody has called a refusal: three different pages in a row are taken
+// that way. So is a 403 that no option calls a refusal: three different pages in a row are taken
 // for one, and if that was wrong it costs three rests. A 500, 502, 504 or a timeout was admitted
 // and says nothing about the rate; nor does a call that its caller gave up.
 //

@@ -69,7 +69,7 @@ func (f *flight) takeBack() {
 
 // enterNested lets a call go that is made from inside of one. It is paced like any and waits for
 // nothing but time: the place in flight is the one of the call around it, or one that is free now.
-// While it waits nobody else goes, so its turn is the next.
+// While it waits no other call goes, so its turn is the next.
 func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
 	w, _ := newWaiter[pass](ctx, 1, time.Now())
 	outer.began() // its callee has answered, or works: the time from here on is the nested call's

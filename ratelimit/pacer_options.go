@@ -25,8 +25,8 @@ func MaxInFlight(n int) Option {
 }
 
 // Careful keeps to a budget of refusals, for servers that ban: never a fifth within a minute,
-// whatever the callee's limit and however it is counted, but for what was on its way at the first
-// of them. A call goes only if refusals stay within the budget even if it and all calls under
+// whatever the callee's limit and however it is counted, except for what was on its way at the
+// first of them. A call goes only if refusals stay within the budget even if it and all calls under
 // way were refused. Only while nothing was refused may more than four be on their way, one more
 // with each second and each eight answers, eight at most; those may be refused at once. Such a
 // start is what an open server needs; a burst that lasts for seconds and is refused then is what it

@@ -143,9 +143,9 @@ func (p *Pacer) dispatch(now time.Duration) {
 // no clock can tell from now, asking again at once would spin.
 const leastWait = time.Microsecond
 
-// replan follows a change for the worse or the better: who no longer fits is refused, who is due
-// goes. A pace that is stated anew with every answer is not a reason to look at the whole line each
-// time.
+// replan follows a change for the worse or the better: a call that no longer fits is rejected, one
+// that is due goes. A pace that is stated anew with every answer is not a reason to look at the
+// whole line each time.
 func (p *Pacer) replan(now time.Duration, parked bool) {
 	if p.line.head == nil {
 		return
@@ -218,8 +218,7 @@ func (p *Pacer) rejection(reason error, wait time.Duration) error {
 
 const forever = time.Duration(math.MaxInt64)
 
-// duration is s seconds in whole nanoseconds: never less, but for the error of a float; 0 if s is
-// negative.
+// duration is s seconds in whole nanoseconds: never less, except for rounding; 0 if s is negative.
 func duration(s float64) time.Duration {
 	ns := math.Ceil(s*1e9 - 1e-3)
 	if ns >= math.MaxInt64 {

@@ -13,14 +13,14 @@ import (
 // was learned; rate.Inf while none is known.
 func (p *Pacer) Rate() rate.Limit { return p.State().Rate }
 
-// who is how the pacer is called in events and rejections.
+// who is the pacer's name in events and rejections.
 func (p *Pacer) who() string { return p.label }
 
 // PacerState is what a pacer is doing.
 type PacerState struct {
 	Mode        string        // "start": no rate known; "climb": searching upward; "cruise": keeping a rate
 	Rate        rate.Limit    // calls a second learned; rate.Inf: none
-	Parked      bool          // refused, and nobody was admitted since; or told to wait, or that nothing remains
+	Parked      bool          // refused, and no call was admitted since; or told to wait, or that nothing remains
 	Wait        time.Duration // if Parked: until the next call may go; 0: one is on its way, or may go
 	InFlight    int
 	MaxInFlight int // learned, and never above the option
@@ -123,7 +123,7 @@ func perSecond(r float64) string {
 	return fmt.Sprintf("at %.3g/s", r)
 }
 
-// staleAfter is how long a learned rate is worth keeping that nobody uses.
+// staleAfter is how long a learned rate is worth keeping while it is not used.
 const staleAfter = time.Hour
 
 // Idle reports whether the pacer could be forgotten without changing a decision: no call waits or

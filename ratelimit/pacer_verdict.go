@@ -18,7 +18,7 @@ type verdict uint8
 
 const (
 	answer    verdict = iota
-	noVerdict         // it was called, and nobody knows what it thought
+	noVerdict         // it was called, and its verdict is unknown
 	notMade           // it was not called
 )
 

@@ -24,7 +24,7 @@ type learner struct {
 }
 
 const (
-	// unlearned stands for a limit that nobody knows yet.
+	// unlearned stands for a limit that is not known yet.
 	unlearned rate.Limit = maxShared
 
 	// More than that nobody learns, and nobody has met with more since the last question.

@@ -153,7 +153,7 @@ func (m *member) want(q *question, now time.Duration) {
 	case m.failures > 0: // only to see whether it answers: what times out may yet be granted, to nobody
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// It needs more than a quantum, which no stock would keep until it is complete. So it pays
-		// for all first, and goes when the bucket is no longer in debt for it.
+		// for all first, and goes when the bucket's debt for it is paid.
 		m.putBack(m.stock.drop(func(b *block) bool { return !b.borrowed }))
 		q.ahead = d.largest
 	case d.waiting > 0:
@@ -258,7 +258,7 @@ func (m *member) measure(trip time.Duration) {
 	m.trip += (trip - m.trip) / 8
 }
 
-// listeners returns what tells those who wait that there may be tokens, or that all may be
+// listeners returns what tells the waiters that there may be tokens, or that everything may be
 // different now. It must be called without m.mu held.
 func (m *member) listeners() (tell func(changed bool)) {
 	if m.learner != nil {
@@ -333,7 +333,7 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	if m.owner != nil {
 		pause = min(pause, m.owner.mostHeld())
 	}
-	const slack = 5 * time.Millisecond // what an echo of one's own pause is later
+	const slack = 5 * time.Millisecond // what an echo of its own pause is later
 	if until := now + pause; pause > 0 && until > max(m.held, m.pause)+m.trip+slack {
 		m.held = until
 		held = m.base.Add(until)

@@ -164,7 +164,7 @@ func (l *ledger) change(rate, burst, set float64, by string) {
 	l.rate, l.burst, l.set, l.by = rate, burst, set, by
 }
 
-// learn lets one member lead, whose rate holds and who hears what the others have met with.
+// learn lets one member lead: its rate holds, and it hears what the others have met with.
 func (l *ledger) learn(now float64, a Ask) (leads bool, answers, refusals float64) {
 	if l.lead != a.Member && l.lead != "" && now < l.until {
 		l.answers += float64(a.Answers)

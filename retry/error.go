@@ -21,7 +21,7 @@ var (
 	ErrRejected  = newFamily("rejected")          // a policy refused to let the call through: see Rejection
 )
 
-// family is a type of its own so that VerdictOf knows one by its type.
+// family is a separate type, so that VerdictOf knows one by its type.
 type family struct{ text string }
 
 func newFamily(text string) error { return &family{text} }

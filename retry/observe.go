@@ -167,7 +167,7 @@ func (p *observe) Idle() bool { return true }
 
 func (p *observe) String() string { return "observe" }
 
-// watched is the scope of a Do whose policy begins with an Observe, which needs no node of its own.
+// watched is the scope of a Do whose policy begins with an Observe, which then needs no node.
 type watched struct {
 	scope
 	by    *observe // nil: it needs a node
@@ -219,7 +219,7 @@ func (s *scope) observed() bool { return s.load().watch != nil }
 
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
 // it decides. If they are zero, Attempt and Depth are filled in from ctx, and Time with the
-// present. A loop stands outside of its own attempts, so it sets Attempt and Depth itself.
+// present. A loop stands outside its attempts, so it sets Attempt and Depth itself.
 func Emit(ctx context.Context, e Event) { emit(ctx, &e) }
 
 func emit(ctx context.Context, e *Event) {

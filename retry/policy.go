@@ -194,7 +194,7 @@ func (call plainJob) told(ctx context.Context, st *state, at time.Duration) (err
 	return err
 }
 
-// Wrap makes a guarded call a value of its own, to be passed on, hedged, checked or wrapped again.
+// Wrap makes a guarded call a value, to be passed on, hedged, checked or wrapped again.
 func Wrap[T any](p Policy, call func(context.Context) (T, error)) func(context.Context) (T, error) {
 	return func(ctx context.Context) (T, error) { return Do(ctx, p, call) }
 }

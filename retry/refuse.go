@@ -8,8 +8,8 @@ type refuser interface {
 }
 
 // ask looks for the scope around ctx, and asks p for a refusal before anything is made for a call:
-// a guard is busiest while its callee is down. A policy is told whom it answers for, because a type
-// that embeds it has its methods and perhaps another Do.
+// a guard is busiest while its callee is down. The policy is an argument, because a type that
+// embeds another has its methods and perhaps another Do.
 func ask(ctx context.Context, p Policy) (around *scope, refusal error) {
 	if r, ok := p.(refuser); ok {
 		if err := r.Refuse(ctx, p); err != nil {

@@ -6,10 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// scope is the node that Do and every attempt put into the context. It answers who is around a
-// call: the loops, the observers, and what the callee reported of its limits. It is a context of
-// our own and not context.WithValue because it shares the one allocation of Do, and because a
-// report travels outward, against the flow of a context.
+// scope is the node that Do and every attempt put into the context. It tells what is around a call:
+// the loops, the observers, and what the callee reported of its limits. It is a context of our own
+// and not context.WithValue because it shares the one allocation of Do, and because a report
+// travels outward, against the flow of a context.
 type scope struct {
 	context.Context
 	state atomic.Pointer[state] // nil: no loop, no observer, no report
@@ -158,7 +158,7 @@ func (s *scope) open(ctx context.Context, outer *scope) {
 func narrow(n int) int32 { return int32(min(n, math.MaxInt32)) }
 
 // mark has s say which attempt of a loop runs, if nothing but that loop, and perhaps an Observe, is
-// in it: then the attempt needs no node of its own.
+// in it: then the attempt needs no node.
 func (s *scope) mark(attempt int) bool {
 	st, tries := s.state.Load(), &alone
 	if st != nil {

@@ -109,8 +109,7 @@ func (f flight) text() string {
 	return b.String()
 }
 
-// around counts the spans that a decision falls into: those of a call with a loop of its own
-// inside.
+// around counts the spans that a decision falls into: those of a call with a loop inside.
 func (f flight) around(e Event) (n int) {
 	at := e.Time.Sub(f.zero)
 	for _, s := range f.spans {
@@ -121,8 +120,8 @@ func (f flight) around(e Event) (n int) {
 	return n
 }
 
-// spanLines are the lines of calls and waits. Time of no policy that is too short for a line of its
-// own is summed up in rest.
+// spanLines are the lines of calls and waits. Time that belongs to no policy and is too short for a
+// line is summed up in rest.
 func (f flight) spanLines(total time.Duration) (lines []line, rest time.Duration) {
 	for _, s := range f.spans {
 		if s.Kind == 0 && s.share < total/100 {

@@ -1,6 +1,6 @@
-// Command fleet has several processes fetch from one site that bears so many requests a second and
-// tells nobody. They share one limit and one breaker through Redis, so that together they stay
-// below it, and when the site fails all of them know at once.
+// Command fleet lets several processes fetch from one site that bears so many requests a second and
+// does not say how many. They share one limit and one breaker through Redis, so that together they
+// stay below it, and when the site fails all of them know at once.
 //
 // The workers are processes of this program, the site is served by it on the loopback interface,
 // and so is the Redis, by miniredis; -redis takes a real one. At the end there is a table.

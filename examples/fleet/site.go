@@ -10,7 +10,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What the site bears and tells nobody.
+// What the site bears, and does not tell.
 const (
 	hiddenLimit = 200
 	hiddenBurst = 60

@@ -54,8 +54,8 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		ContextTimeoutEnabled: true})
 	defer client.Close()
 
-	// The guard: one limit and one breaker for all processes. The limit is outside, since who waits
-	// for it does not wait for the site, and an open breaker gives the token back.
+	// The guard: one limit and one breaker for all processes. The limit is outside, because a wait
+	// for it is not a wait for the site, and an open breaker gives the token back.
 	limiter := ratelimit.New(rate.Limit(*limit), *burst,
 		ratelimit.Shared(redislimit.New(client), *name))
 	shared := breaker.New(*name, breaker.ConsecutiveFailures(3),
@@ -87,7 +87,7 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		s := state{Calls: int(calls.Load()), Breaker: shared.State().String()}
 		s.read(limiter.Stats())
 		if tell.Encode(s) != nil {
-			break // nobody listens any more
+			break // the other side has gone
 		}
 	}
 	wg.Wait()

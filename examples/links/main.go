@@ -213,7 +213,7 @@ func (c config) guard() retry.Policy {
 	)
 }
 
-// result is what became of one link.
+// result is the outcome of one link.
 type result struct {
 	url    string
 	status int

@@ -226,7 +226,7 @@ func once(ctx context.Context, agent, page string) (document, error) {
 	return decode(resp)
 }
 
-// loop is a crawl by workers, for the scrapers that have no other way.
+// loop is a crawl by workers, for the scrapers without Crawl.
 func loop(ctx context.Context, j job, get func(context.Context, string) (document, error)) (r result) {
 	q := &queue{host: j.seeds[0], seen: map[string]bool{}}
 	q.ready.L = &q.mu

@@ -24,7 +24,7 @@ type limit struct {
 	make  func() *limitertest.Server
 }
 
-// jail bans for 20 s who violates a limit ten times within a minute.
+// jail bans a client for 20 s if it violates a limit ten times within a minute.
 func jail() *limitertest.Ban {
 	return &limitertest.Ban{After: 10, Within: time.Minute, For: 20 * time.Second,
 		Answer: limitertest.Forbidden}

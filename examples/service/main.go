@@ -1,7 +1,7 @@
 // Command service is a shop: how a larger service uses this library. It calls two HTTP services,
 // keeps orders in SQLite and has a pool of workers. Each of these has one guard, built at start-up
-// from a small JSON file and validated; handlers of several result types share them. A guard of its
-// own stands in front, and gives up visitors before orders.
+// from a small JSON file and validated; handlers of several result types share them. Its own guard
+// stands in front, and gives up visitors before orders.
 //
 //	service                       a tour: starts everything in this program, buys something, stops
 //	service -listen :8080         serves until it is interrupted; see /healthz and /guards

@@ -54,8 +54,8 @@ func isMarkup(contentType string) bool {
 	return kind == "" || strings.Contains(kind, "html") || strings.Contains(kind, "xml")
 }
 
-// byLabel is nil for a label nobody knows. For iso-2022-kr and its like, which the standard decodes
-// to a single U+FFFD as a matter of safety in browsers, the text decides.
+// byLabel is nil for an unknown label. For iso-2022-kr and its like, which the standard decodes to
+// a single U+FFFD as a matter of safety in browsers, the text decides.
 func byLabel(label string) encoding.Encoding {
 	label = strings.ToLower(strings.Trim(label, " \t\n\f\r"))
 	switch label {

@@ -1,5 +1,5 @@
 // Package htmlpage reads web pages: it has decoders for package httpx that know charsets, HTML and
-// sitemaps. It is a module of its own, so that only its users require golang.org/x/net and
+// sitemaps. It is a separate module, so that only its users require golang.org/x/net and
 // golang.org/x/text.
 //
 //	text, err := httpx.Fetch(ctx, c, url, htmlpage.Text)     // decoded to UTF-8

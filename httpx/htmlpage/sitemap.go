@@ -26,7 +26,7 @@ import (
 type Map struct {
 	Pages   []Entry
 	Maps    []Entry
-	LeftOut int // entries that are no URL of the web, are longer than 2048 bytes, or are beyond the 50,000th
+	LeftOut int // entries that are not a URL of the web, are longer than 2048 bytes, or are beyond the 50,000th
 }
 
 // Entry is one page or one sitemap.

@@ -1,6 +1,6 @@
 // Command peers holds reprise beside the well-known libraries of the field, on the same jobs: what
-// they cost, which it prints, and, in its tests, what they do where they differ. It is a module of
-// its own and not part of the workspace, so that nobody downloads them to run the tests.
+// they cost, which it prints, and, in its tests, what they do where they differ. It is a separate
+// module and not part of the workspace, so that running the tests does not download them.
 //
 //	GOWORK=off go run -C internal/peers .
 //

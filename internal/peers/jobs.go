@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// job is one thing to do, and those who do it, by the index of libraries; the first is the measure
-// of the others.
+// job is one thing to do, and the libraries that do it, by their index; the first is the measure of
+// the others.
 type job struct {
 	kind     string // jobs of one kind share a table
 	name     string
@@ -23,7 +23,7 @@ type way struct {
 	do      func() error
 }
 
-// endless is a limit that nobody waits for.
+// endless is a limit that no call waits for.
 const (
 	endless = time.Nanosecond
 	burst   = 1_000_000_000

@@ -29,10 +29,10 @@ func main() {
 	}
 }
 
-// measure has all who do a job take turns, so that whatever else the machine does disturbs all
-// alike. A time is the least of the rounds, which is what the job costs if nothing disturbs it; a
-// ratio is to the first who does that job. Jobs of one kind share a table, of those who do any of
-// them.
+// measure lets all libraries that do a job take turns, so that whatever else the machine does
+// disturbs all alike. A time is the least of the rounds, which is what the job costs if nothing
+// disturbs it; a ratio is to the first that does that job. Jobs of one kind share a table, of the
+// libraries that do any of them.
 func measure(all []job, rounds int) (tables [][][]string, err error) {
 	for len(all) > 0 {
 		n := 1
@@ -96,7 +96,7 @@ func (j job) race(rounds int) ([]float64, error) {
 	}
 	for r := range rounds {
 		for turn := range j.ways {
-			i := (turn + r) % len(j.ways) // nobody is always first
+			i := (turn + r) % len(j.ways) // none is always first
 			took, err := j.spend(i, batch[i])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", libraries[j.ways[i].library].name, err)

@@ -48,8 +48,7 @@ func (Open) Next(now time.Duration) time.Duration { return now }
 // Count does nothing.
 func (Open) Count(time.Duration, bool) time.Duration { return 0 }
 
-// full is the rounding error a bucket forgives: a token that is there but for
-// the last bits of a float is there.
+// full is the rounding error a bucket forgives: a token that is missing only by rounding is there.
 const full = 1 - 1e-9
 
 // later adds a wait in seconds to now and rounds up, so that the wait is over

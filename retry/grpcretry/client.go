@@ -55,7 +55,7 @@ func UnaryClient(p retry.Policy, opts ...Option) grpc.UnaryClientInterceptor {
 	}
 }
 
-// hedged gives each call a reply of its own, and the winner's to the caller.
+// hedged gives each call its own reply, and the winner's to the caller.
 func (c config) hedged(reply proto.Message, attempt func(context.Context, any) error) func(context.Context) error {
 	one := func(ctx context.Context) (proto.Message, error) {
 		into := reflect.New(reflect.TypeOf(reply).Elem()).Interface().(proto.Message)

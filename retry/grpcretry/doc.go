@@ -1,5 +1,5 @@
-// Package grpcretry binds a chain of policies to gRPC, for clients and servers. It is a module of
-// its own, so that only its users require gRPC.
+// Package grpcretry binds a chain of policies to gRPC, for clients and servers. It is a separate
+// module, so that only its users require gRPC.
 //
 //	guard := retry.Chain(
 //		policies.Exponential(policies.Attempts(4)),

@@ -14,10 +14,10 @@ import (
 // StreamClient sends streams through p.
 //
 // A server's stream (one request, many responses) is guarded up to its first response: until then
-// it may be begun again, as a unary call may. A stream that breaks later is for the caller to
-// handle, who knows what to do with half a stream: put a loop with policies.ResetAfter around the
-// whole stream. Streams that the client sends are guarded at their beginning only: grpc-go opens
-// them without waiting for the server, and what was sent cannot be sent again.
+// it may be begun again, as a unary call may. A stream that breaks later is left to the caller,
+// because only the caller knows what to do with half a stream: put a loop with policies.ResetAfter
+// around the whole stream. Streams that the client sends are guarded at their beginning only:
+// grpc-go opens them without waiting for the server, and what was sent cannot be sent again.
 func StreamClient(p retry.Policy, opts ...Option) grpc.StreamClientInterceptor {
 	c := configure(opts)
 	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, callOpts ...grpc.CallOption) (grpc.ClientStream, error) {

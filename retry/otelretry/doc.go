@@ -1,5 +1,5 @@
 // Package otelretry turns what guarded calls do into OpenTelemetry metrics and spans, for
-// Prometheus too. It is a module of its own, so that only its users require OpenTelemetry.
+// Prometheus too. It is a separate module, so that only its users require OpenTelemetry.
 //
 //	guard := retry.Chain(
 //		retry.Observe(otelretry.Observer()), // outermost: it sees all attempts, waits and rejections

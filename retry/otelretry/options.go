@@ -49,7 +49,7 @@ func WithAttributes(attrs ...attribute.KeyValue) Option {
 func WithoutSpans() Option { return func(c *config) { c.spans = false } }
 
 // Names bounds how many different names of policies an [Observer] reports, 100 by default. Further
-// ones are reported as "_other": under policies.Keyed each host or tenant has policies of its own
+// ones are reported as "_other": under policies.Keyed the policies of each host or tenant have its
 // name. 0 reports kinds only.
 func Names(n int) Option { return func(c *config) { c.names = max(0, n) } }
 

@@ -84,7 +84,7 @@ func quotaKeys(h http.Header) (keys []string) {
 }
 
 // split tells what a field says of which family of fields. Of X-RateLimit-Reset-Requests the family
-// is X and Requests, the role "reset"; of a field that is none of a family the role is empty.
+// is X and Requests, the role "reset"; the role of a field outside the families is empty.
 func split(key string) (family, role string) {
 	key = strings.ToLower(key)
 	if strings.HasSuffix(key, "-call-limit") {

@@ -19,9 +19,9 @@ import (
 //	                                                 X-Amz-Retry-After (AWS)
 //
 // A date is compared with the response's own Date if that is within a day of now, so that a wrong
-// clock on one side does no harm. (0, true) is a time that is already over. (0, false) is no field,
-// or none that can be read. Of several fields the first counts, also if a proxy joined them. What
-// is too large for a Duration is the largest Duration.
+// clock on one side does no harm. (0, true) is a time that is already over. (0, false) means that
+// there is no field, or none that can be read. Of several fields the first counts, also if a proxy
+// joined them. What is too large for a Duration is the largest Duration.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if value := bounded(h.Get("Retry-After")); value != "" {
 		now = serverTime(h, now)

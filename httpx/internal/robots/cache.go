@@ -35,15 +35,15 @@ type Cache struct {
 // NewCache makes an empty cache.
 func NewCache() *Cache { return &Cache{sites: make(map[string]*Site)} }
 
-// Site is one origin. Its fields are under Cache.mu, but for the channel.
+// Site is one origin. Its fields are under Cache.mu, except the channel.
 type Site struct {
 	origin  string
 	place   *list.Element
 	file    File
 	flights [2]*flight // that fetch the file, by Through; nil: none
 
-	turn chan struct{} // held by the one who waits for the Crawl-delay to pass
-	line int           // those who want it
+	turn chan struct{} // held by the call that waits for the Crawl-delay to pass
+	line int           // the calls that want it
 	sent time.Time     // the last attempt, or robots.txt itself
 }
 
@@ -55,7 +55,7 @@ type File struct {
 	since   time.Time // the first of such failures
 }
 
-// Unreadable is why nobody knows what the file allows, and for how long that holds; nil if it is
+// Unreadable is why it is not known what the file allows, and for how long that holds; nil if it is
 // known. After 30 days of failures the rules that were last read hold again.
 func (f *File) Unreadable(now time.Time) (wait time.Duration, cause error) {
 	if f.Failure == nil || now.Sub(f.since) >= unreadable {
@@ -91,8 +91,8 @@ const (
 // Fetch reads the robots.txt of one site.
 type Fetch func(context.Context) (File, error)
 
-// flight is a fetch that several callers may wait for. It belongs to none of them, so it has a
-// context without values, and ends early only if all of them give up.
+// flight is a fetch that several callers may wait for. It does not belong to any of them, so it has
+// a context without values, and ends early only if all of them give up.
 type flight struct {
 	waiting int // under Cache.mu
 	cancel  context.CancelFunc
@@ -149,7 +149,7 @@ func (c *Cache) Known(origin string) *Site {
 }
 
 // Learn returns the site of an origin. If its file is out of date, it is fetched first: once for
-// all who ask at the same time and the same way. Learn holds nothing while it waits.
+// all that ask at the same time and in the same way. Learn holds nothing while it waits.
 func (c *Cache) Learn(ctx context.Context, origin string, way Through, fetch func() Fetch) (*Site, error) {
 	c.mu.Lock()
 	s := c.site(origin)
@@ -199,7 +199,7 @@ func (c *Cache) await(ctx context.Context, s *Site, way Through, f *flight) (err
 
 var errFlightEnded = errors.New("httpx: the fetch of robots.txt ended its goroutine")
 
-// fly is the goroutine of a flight. What it panics with reaches those who wait.
+// fly is the goroutine of a flight. What it panics with reaches the waiters.
 func (c *Cache) fly(ctx context.Context, s *Site, way Through, f *flight, fetch Fetch) {
 	found, returned := File{}, false
 	defer func() {

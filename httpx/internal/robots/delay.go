@@ -11,8 +11,7 @@ const delayPolicy = "crawl-delay"
 
 // Turn waits until the site's Crawl-delay has passed since the last attempt, and returns what is
 // left of it as a quota: nothing, until the next turn. The quota is zero if there is no
-// Crawl-delay. Those who wait are in line for the channel, and leave no trace there when they give
-// up.
+// Crawl-delay. The waiters are in line for the channel, and leave no trace there when they give up.
 func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 	c.mu.Lock()
 	delay := s.file.delay()
@@ -40,7 +39,7 @@ func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return retry.Quota{Limit: 1, Window: delay, Reset: delay * time.Duration(1+s.line)}, nil // after those who are in line
+	return retry.Quota{Limit: 1, Window: delay, Reset: delay * time.Duration(1+s.line)}, nil // after those in line
 }
 
 var errNoTurn = &noTurnError{}

@@ -33,14 +33,14 @@ type Ticket struct {
 	Sent    float64 // when it was sent
 	seq     int     // sent before it and itself
 	Beside  int     // requests in flight then, itself included
-	nested  bool    // it has no place in flight of its own
+	nested  bool    // it has no place in flight itself
 	granted bool    // by what the server said remained
-	Token   bool    // for the policy around the machine: it took one from those who share the limit
+	Token   bool    // for the policy around the machine: it took one from the calls that share the limit
 	before  float64 // when the one before was sent
 }
 
-// A Machine is the state of one pacer: parts that each know one thing, each in a file of its own.
-// See the package comment for how it works, and [New] to make one.
+// A Machine is the state of one pacer: parts that each know one thing, each in its own file. See
+// the package comment for how it works, and [New] to make one.
 type Machine struct {
 	cfg Config
 	rng *rand.Rand

@@ -15,7 +15,7 @@ const (
 	budgetShare = .05 // no probe and no step up once more time than a minute was lost beyond this share of the time elapsed
 )
 
-// park is the answer to a refusal: nobody goes for a while, then one.
+// park is the answer to a refusal: no call goes for a while, then one.
 type park struct {
 	half     bool    // parked, or waiting for the single request
 	out      bool    // that is on its way

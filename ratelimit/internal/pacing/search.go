@@ -11,7 +11,7 @@ const (
 	probeStep     = .05  // the first step of a probe; each hold survived doubles the step, to 1
 	closeTo       = 1.1  // a ceiling nearer than this is reached
 	slowest       = .02  // requests a second
-	unknownBucket = 20.  // what a bucket may have lent to one who has not seen it empty
+	unknownBucket = 20.  // what a bucket may have lent to a client that has not seen it empty
 	scatter       = .006 // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
 
 	hitKeeps = .93 // of the rate, after each of the first refusals in a row while cruising, and where the next could earn a ban
@@ -31,12 +31,11 @@ type search struct {
 
 func newSearch() search { return search{rate: inf, ceiling: inf, step: firstStep, keep: firstHold} }
 
-// settle chooses the rate to cruise at. A refusal in the middle of a cruise is
-// most often the doing of another client of the same limit, who asks for more
-// just then, and a short cycle measures too little: the first ones in a row
-// lower the rate a little, so that none loses its share by it, and those who
-// have most are refused most and lose most. Only the next one is believed to
-// be a new limit.
+// settle chooses the rate to cruise at. A refusal in the middle of a cruise is most often caused by
+// another client of the same limit, which asks for more just then, and a short cycle measures too
+// little: the first ones in a row lower the rate a little, so that none loses its share by it, and
+// those who have most are refused most and lose most. Only the next one is believed to be a new
+// limit.
 func (m *Machine) settle(est, now float64) float64 {
 	r := max(m.safe, margin*est)
 	if m.mode == Cruise {

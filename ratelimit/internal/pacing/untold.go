@@ -2,12 +2,12 @@ package pacing
 
 import "slices"
 
-// untold judges answers that many servers give to a page for its own sake and some to a client that
-// goes too fast, as 403, where nobody has told which: several different pages in a row are taken
-// for a refusal, until that is proved or was wrong.
+// untold judges answers, such as 403, that many servers give because of the page and some because
+// the client goes too fast, if no option says which: several different pages in a row are taken for
+// a refusal, until that is proved or was wrong.
 type untold struct {
 	proved bool      // a page that was forbidden came later
-	parks  int       // by such answers, none of them proved
+	parks  int       // by such answers, all unproved
 	run    int       // different pages in a row
 	pages  [8]uint64 // the last forbidden ones, the newest first; 0: none
 }

@@ -66,7 +66,7 @@ func Wide(seed uint64) Draw {
 	return d
 }
 
-// drawn is a crawl but for what depends on how long it takes at best, and its server.
+// drawn is a crawl and its server, without what depends on how long it takes at best.
 func drawn(seed uint64) (Draw, *lt.Server) {
 	x := draw{rand.New(rand.NewPCG(seed, 31))}
 	d := Draw{Clients: 1, crawl: Crawl{Seed: seed, Tries: 8}}
