@@ -118,7 +118,7 @@ func (w *world) loopOptions() []policies.Option {
 	return opts
 }
 
-// tap stands between the members and sees who is inside of whom: the first member is the outermost,
+// tap stands between the members and sees who is inside whom: the first member is the outermost,
 // one call goes inward at a time, and has come back before the member it came from returns.
 func (w *world) tap() retry.Policy {
 	level := w.levels
@@ -288,7 +288,7 @@ func (c *call) behave(ctx context.Context, failure error) error {
 	return nil
 }
 
-// nest makes calls through the same chain from inside of one, one or several at once. Each is a
+// nest makes calls through the same chain from inside one, one or several at once. Each is a
 // call of its own.
 func (c *call) nest(ctx context.Context) {
 	var all sync.WaitGroup

@@ -25,7 +25,7 @@
 //
 // The usual place is inside the retry loop, where the breaker counts every attempt: it opens
 // sooner, and the loop makes no further attempt against an open breaker. Around the loop it counts
-// a call once. Limiters and bulkheads belong outside of the breaker, so that waiting for them does
+// a call once. Limiters and bulkheads belong outside the breaker, so that waiting for them does
 // not make a call slow.
 //
 // # When to open by what

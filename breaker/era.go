@@ -128,7 +128,7 @@ func (b *Breaker) open(openFor time.Duration, cause error) {
 // openStill begins an opening of which the given time is left. b.mu is held.
 func (b *Breaker) openStill(left, openFor time.Duration, cause error) *era {
 	o := newOpening(b.probes, left)
-	now := b.present(b.now()) // after it: who waits until the end by our clock is past its end too
+	now := b.present(b.now()) // after it: a call that waits until our end is past its end too
 	b.asked.Store(int64(now))
 	e := &era{
 		state: Open, since: now + left - openFor, until: after(now, left), openFor: openFor,

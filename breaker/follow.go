@@ -70,7 +70,7 @@ func (b *Breaker) storeIs(err error) {
 	}
 }
 
-// noteNews has the observers of the next call told. b.mu is held.
+// noteNews leaves the news to the observers of the next call. b.mu is held.
 func (b *Breaker) noteNews(from, to string, err error) {
 	m := b.member
 	m.news = append(m.news, retry.Event{
@@ -206,7 +206,7 @@ func (b *Breaker) askFleet(ctx context.Context, p permit) (permit, time.Duration
 	return p, 0
 }
 
-// tellFleet has the outcome of a probe told. b.mu is held.
+// tellFleet tells the store the outcome of a probe. b.mu is held.
 func (b *Breaker) tellFleet(e *era, o outcome) {
 	m := b.member
 	if m == nil || e.fleet == 0 || b.shadow {

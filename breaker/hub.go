@@ -31,7 +31,7 @@ var hubs = struct {
 	of         map[hubKey]*hub
 }{of: map[hubKey]*hub{}}
 
-// enroll has the store asked for b, in d at the latest if it was not already.
+// enroll asks the store for b, in d at the latest if it was not asked already.
 func enroll(b *Breaker, d time.Duration) {
 	key := hubKey{b.member.store, b.member.every}
 	hubs.Lock()

@@ -108,8 +108,8 @@ type result struct {
 	outcome outcome // neutral: the probe is given back
 }
 
-// attend has the hub ask for this breaker, as it is in use, and tells the observers around ctx what
-// has happened to the store. No lock is held.
+// attend makes the hub ask for this breaker, because it is in use, and tells the observers around
+// ctx what has happened to the store. No lock is held.
 func (b *Breaker) attend(ctx context.Context) {
 	b.member.attention.Store(false)
 	b.mu.Lock()

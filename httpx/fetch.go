@@ -181,7 +181,7 @@ func (k *fetching) roundTrip(req *http.Request, base http.RoundTripper) (*http.R
 	return base.RoundTrip(req)
 }
 
-// watch has each read of resp's body be one of l, and its failure known.
+// watch makes each read of resp's body one of l, and its failure known.
 func (k *fetching) watch(resp *http.Response, l *lifetime) {
 	k.body = &wireBody{ReadCloser: resp.Body, life: l}
 	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {

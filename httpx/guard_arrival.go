@@ -53,7 +53,7 @@ func (a *arrival) clientKey() string {
 	return a.key
 }
 
-// ClientKey returns which client the request in ctx is from, by [GuardKey]: inside of a [Guard] and
+// ClientKey returns which client the request in ctx is from, by [GuardKey]: inside a [Guard] and
 // its handler. It is empty elsewhere. It is a key for policies.Keyed.
 func ClientKey(ctx context.Context) string {
 	a, _ := ctx.Value(innermost{}).(*arrival)

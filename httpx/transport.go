@@ -189,7 +189,7 @@ func (x *exchange) Value(key any) any {
 type hostKey struct{}
 
 // Host returns the host that the request in ctx goes to, with the port unless it is the scheme's
-// default, in one spelling: lower case, IDNA's ASCII form, no trailing dot. It is empty outside of
+// default, in one spelling: lower case, IDNA's ASCII form, no trailing dot. It is empty outside
 // a request. It is a key for policies.Keyed: each redirect hop and each of the [Alternates] has its
 // own.
 func Host(ctx context.Context) string {

@@ -88,7 +88,7 @@ func TestErrorsOfTheCallersCodeShowNoSecrets(t *testing.T) {
 		inner retry.Policy
 		hook  func(int, *http.Request) error
 		body  func() (io.ReadCloser, error)
-		own   bool // policies outside of it see what it says
+		own   bool // policies outside it see what it says
 	}{
 		{"hook", t.Context(), retry.Chain(), func(int, *http.Request) error { return secret }, nil, false},
 		{"GetBody", t.Context(), retry.Chain(), nil, func() (io.ReadCloser, error) { return nil, secret }, false},

@@ -14,7 +14,7 @@ var errNoCalls = fmt.Errorf("%w: no call left of MaxCalls", retry.ErrExhausted)
 // meter counts down the calls of one call of a loop with MaxCalls.
 //
 // Each attempt of a metered loop takes one call and carries it as a credit in its context. The
-// first loop that begins inside of that attempt takes the credit over for its own first attempt: it
+// first loop that begins inside that attempt takes the credit over for its own first attempt: it
 // is the same call, seen from further in. Everything else costs a call, so the attempts of the
 // innermost loops are counted.
 type meter struct {

@@ -124,7 +124,7 @@ func (g *flights[K, T]) leave(key K, f *flight[T]) bool {
 	return true
 }
 
-// forget has the next caller begin a new call. g.mu must be held.
+// forget makes the next caller begin a new call. g.mu must be held.
 func (g *flights[K, T]) forget(key K, f *flight[T]) {
 	if g.running[key] == f {
 		delete(g.running, key)

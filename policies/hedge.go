@@ -13,7 +13,7 @@ import (
 // it makes the call a second time beside the first, and so on up to max calls in all. The first
 // success wins, and its value is returned. It cuts the slowest answers off (Dean and Barroso, "The
 // Tail at Scale", 2013) at the price of more calls; use it for calls that may be made twice.
-// Policies inside of call, as by retry.Wrap, see every one of them.
+// Policies inside call, as by retry.Wrap, see every one of them.
 //
 // The others' contexts end when there is a winner, and the winner's own when Hedge returns: consume
 // results that are bound to it inside the call. Hedge does not wait for the losers. The values that

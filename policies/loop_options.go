@@ -147,18 +147,18 @@ func OnRetry(f func(ctx context.Context, attempt int, wait time.Duration, err er
 	return option("OnRetry", f, f != nil, "not be nil", set)
 }
 
-// OutermostOnly leaves the retrying to the loop around: inside of another loop's attempt this one
+// OutermostOnly leaves the retrying to the loop around: inside another loop's attempt this one
 // makes one call and no decision. Three loops of three attempts inside each other make 27 calls;
 // with this option on the inner two, three.
 func OutermostOnly() Option {
 	return option("OutermostOnly", nil, true, "", func(c *config) { c.outermost = true })
 }
 
-// MaxCalls bounds the calls that one call of this loop leads to, over all loops inside of it,
+// MaxCalls bounds the calls that one call of this loop leads to, over all loops inside it,
 // however deep and also if they run at once. A loop that needs another call when none is left gives
 // up with [retry.ErrExhausted]. There is no bound by default. A call is counted where the innermost
 // loop makes an attempt; the further calls of a [Hedge] are not attempts and not counted, unless
-// there is a loop inside of them.
+// there is a loop inside them.
 func MaxCalls(n int) Option {
 	return option("MaxCalls", n, n >= 1, "be at least 1", func(c *config) { c.maxCalls = n })
 }

@@ -45,8 +45,8 @@ func (b *Bulkhead) place(size int) *place {
 // recycle is for a place that no call has any more. b.mu must be held.
 func (b *Bulkhead) recycle(p *place) { p.around, b.unused = b.unused, p }
 
-// share has p use the slots of the call around it, and take what it needs beyond them. b.mu must be
-// held.
+// share makes p use the slots of the call around it, and take what it needs beyond them. b.mu must
+// be held.
 func (b *Bulkhead) share(p, around *place) bool {
 	if more := p.size - around.size; more > 0 && !b.take(p, more) {
 		return false

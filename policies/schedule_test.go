@@ -73,7 +73,7 @@ func TestJitterStaysInItsRange(t *testing.T) {
 	}
 }
 
-// No draw is negative, above the cap, or outside of the jitter's own range, whatever the wait and
+// No draw is negative, above the cap, or outside the jitter's own range, whatever the wait and
 // the cap.
 func TestNoJitterExceedsTheCap(t *testing.T) {
 	for j := policies.NoJitter; j <= policies.Decorrelated; j++ {

@@ -14,8 +14,8 @@ import (
 // not end in time and was not begun.
 var ErrTimeout = errors.New("timeout")
 
-// Timeout bounds the time of what is inside it: outside of a loop that of all attempts and waits
-// together, inside of it that of each attempt. It ends the context of the call; a call that does
+// Timeout bounds the time of what is inside it: outside a loop that of all attempts and waits
+// together, inside it that of each attempt. It ends the context of the call; a call that does
 // not heed its context goes on until it returns.
 //
 // The error Is [ErrTimeout], Is context.DeadlineExceeded and Is the call's own. When the caller's

@@ -20,7 +20,7 @@
 // rejected at once with the time it would have taken ([ErrLimited]); so is one that becomes too
 // long because others go first. An abandoned wait leaves no trace and is a rejection too. A call
 // that was rejected further in gives back what it took. Put them inside the retry loop, where each
-// attempt pays, and outside of the breaker, which then does not count queueing as a slow call:
+// attempt pays, and outside the breaker, which then does not count queueing as a slow call:
 //
 //	retry.Chain(loop, limit, breaker)
 //
@@ -29,7 +29,7 @@
 //
 // Make a policy that is used in a testing/synctest bubble inside that bubble. One from outside
 // works, because a clock that goes back counts as no time passed, but it brings along what it
-// holds, and goroutines inside and outside of a bubble must not wait at it at once.
+// holds, and goroutines inside and outside a bubble must not wait at it at once.
 //
 // Both hear what a callee asks for: a mark by [retry.After], which httpx puts on a 429 and on a 503
 // with Retry-After, and a quota told by [retry.Report], which httpx does with RateLimit fields. One

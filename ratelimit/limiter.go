@@ -164,7 +164,7 @@ func (l *Limiter) check(by string) error {
 	return nil
 }
 
-// spoil has every call fail with err; nil: no longer.
+// spoil makes every call fail with err; nil ends that.
 func (l *Limiter) spoil(err error) {
 	if err == nil {
 		l.invalid.Store(nil)

@@ -81,7 +81,7 @@ func (b bucket) set(now time.Time, limit rate.Limit, burst int) {
 	}
 }
 
-// follow has the bucket go on from now, which otherwise would stand still until its own latest
+// follow makes the bucket go on from now, which otherwise would stand still until its own latest
 // moment comes again.
 func (b bucket) follow(now time.Time) { b.ReserveN(now, 0) }
 

@@ -30,8 +30,8 @@ func (l *Limiter) turnBack(now time.Time) {
 	}
 }
 
-// follow has the sources go on from here. Others may have used them by another clock, so l.now does
-// not tell. It requires that l.mu is held.
+// follow makes the sources go on from here. Others may have used them by another clock, so l.now
+// does not tell. It requires that l.mu is held.
 func (l *Limiter) follow() {
 	for _, s := range l.sources {
 		s.follow(time.Now())

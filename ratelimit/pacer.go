@@ -47,7 +47,7 @@ import (
 // [Careful] there, or begin with [StartRate] below the limit and bound it by [MaxRate].
 //
 // A pacer stands for one limit: share it among all callers under that limit, one for each host
-// (policies.Keyed). Put it inside the retry loop, so that retries are paced too, and outside of a
+// (policies.Keyed). Put it inside the retry loop, so that retries are paced too, and outside a
 // breaker. [Pacer.Explain] says what it believes.
 //
 // Pacers of several processes behind one address share what they learn: see [Shared].

@@ -36,13 +36,13 @@ func (f *flight) Value(key any) any {
 	return f.Context.Value(key)
 }
 
-// Answered has the time of the answer end here: see [retry.Answered].
+// Answered ends the time of the answer here: see [retry.Answered].
 func (f *flight) Answered() {
 	f.began()
 	retry.Answered(f.Context)
 }
 
-// began has the machine stop the clock of this call alone.
+// began makes the machine stop the clock of this call alone.
 func (f *flight) began() {
 	if f.begun.CompareAndSwap(false, true) {
 		f.pacer.answered(f.pass)
@@ -67,7 +67,7 @@ func (f *flight) takeBack() {
 	}
 }
 
-// enterNested lets a call go that is made from inside of one. It is paced like any and waits for
+// enterNested lets a call go that is made from inside one. It is paced like any and waits for
 // nothing but time: the place in flight is the one of the call around it, or one that is free now.
 // While it waits no other call goes, so its turn is the next.
 func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {

@@ -98,7 +98,7 @@ func (p *Pacer) wake() {
 	p.dispatch(p.now())
 }
 
-// send has a call on its way. It requires that p.mu is held, as all below do.
+// send notes that a call is on its way. It requires that p.mu is held, as all below do.
 func (p *Pacer) send(now time.Duration) pass {
 	token := p.crew.spend(now)
 	c := pass{p.machine.OnSend(now.Seconds()), now}

@@ -16,7 +16,7 @@ import (
 // knows of none it goes alone. The others go by that rate: each call takes a token of the one
 // bucket. They tell the store of their answers and refusals, and so the leader's machine hears of
 // all. A refusal pauses all of them, and while the leader is parked and then sends its single call
-// it has the others wait.
+// it makes the others wait.
 //
 // While the store cannot be asked each machine leads itself.
 //
@@ -155,7 +155,7 @@ func (c *crew) wait(now time.Duration) time.Duration {
 	return max(0, at.Sub(here))
 }
 
-// spend has a call that goes take a token, and reports whether it did.
+// spend takes a token for a call that goes, and reports whether there was one.
 func (c *crew) spend(now time.Duration) bool {
 	if c == nil || !c.tokens(now) {
 		return false

@@ -79,7 +79,7 @@ func (m *member) floor(now time.Duration) time.Duration {
 	return cmp.Or(floor, -micro)
 }
 
-// tell has the next call that somebody observes tell of it.
+// tell leaves the event to the next call that is observed.
 func (m *member) tell(from, to string, err error) {
 	const most = 8
 	if len(m.news) < most {

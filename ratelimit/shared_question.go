@@ -88,7 +88,7 @@ func (m *member) due(now time.Duration) time.Duration {
 // as a whole may not.
 func (m *member) bulkWaits() bool { return m.demand.largest > m.stock.left }
 
-// alarm has the question considered again at the given time.
+// alarm considers the question again at the given time.
 func (m *member) alarm(now, at time.Duration) {
 	if m.timer != nil && m.timerAt > now && m.timerAt <= at {
 		return // it comes earlier, and looks again

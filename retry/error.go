@@ -32,7 +32,7 @@ func (f *family) Error() string { return f.text }
 // By errors.Is and errors.As it matches both its Reason and the Last failure.
 type Error struct {
 	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined, ErrStopped, the context's cause, a rejection
-	Attempts int           // of this loop; one with loops inside of it may have led to more calls
+	Attempts int           // of this loop; one with loops inside it may have led to more calls
 	Elapsed  time.Duration // from the first attempt to giving up, waits further in included
 	Wait     time.Duration // the wait that did not fit; 0 if none
 	Last     error         // the function's own last failure; nil if it was never called

@@ -36,7 +36,7 @@ type Event struct {
 	Kind    Kind
 	Policy  string        // who tells, by kind and name: "exponential", "breaker catalog"; empty for the call itself
 	Attempt int           // of the innermost loop; 1 without one
-	Depth   int           // retry loops around; 0 outside of any
+	Depth   int           // retry loops around; 0 outside any
 	Wait    time.Duration // how long the policy wanted to wait
 	Took    time.Duration // how long the call or the wait really took
 	Calls   int           // KindDone: calls made inside the Observe, of all loops and hedges

@@ -87,7 +87,7 @@ func TestOldAndEmptyReportsAreNotHeard(t *testing.T) {
 			t.Errorf("heard %v", got)
 		}
 	})
-	retry.Report(t.Context(), retry.Quota{Limit: 1}) // outside of a Do: nothing happens
+	retry.Report(t.Context(), retry.Quota{Limit: 1}) // outside a Do: nothing happens
 	if _, ok := retry.Reported(t.Context(), time.Time{}); ok {
 		t.Error("heard outside of a Do")
 	}

@@ -157,8 +157,8 @@ func (s *scope) open(ctx context.Context, outer *scope) {
 // narrow is n, or the largest number that a state holds.
 func narrow(n int) int32 { return int32(min(n, math.MaxInt32)) }
 
-// mark has s say which attempt of a loop runs, if nothing but that loop, and perhaps an Observe, is
-// in it: then the attempt needs no node.
+// mark makes s say which attempt of a loop runs, if nothing but that loop, and perhaps an Observe,
+// is in it: then the attempt needs no node.
 func (s *scope) mark(attempt int) bool {
 	st, tries := s.state.Load(), &alone
 	if st != nil {
@@ -247,7 +247,7 @@ func Attempt(ctx context.Context) int {
 	return max(1, int(scopeOf(ctx).load().attempt))
 }
 
-// Depth returns how many retry loops ctx is inside of: 0 outside of any.
+// Depth returns how many retry loops ctx is inside: 0 outside any.
 func Depth(ctx context.Context) int {
 	return int(scopeOf(ctx).load().depth)
 }

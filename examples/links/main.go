@@ -186,8 +186,8 @@ func readLines(name string) (lines []string, err error) {
 }
 
 // guard is the chain. The breaker and the limiter belong to a host, and all its links share them.
-// The breaker stands outside of the loop and counts links, not requests: a host that is down has
-// each link fail after its own attempts, while inside of the loop the attempts would wait for the
+// The breaker stands outside the loop and counts links, not requests: a host that is down has
+// each link fail after its own attempts, while inside the loop the attempts would wait for the
 // open breaker's next probe.
 func (c config) guard() retry.Policy {
 	limit := rate.Inf

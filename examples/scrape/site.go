@@ -189,7 +189,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ask has the client's own limiter judge a request, and notes what it was.
+// ask lets the client's own limiter judge a request, and notes the outcome.
 func (s *site) ask(r *http.Request) (answer limitertest.Answer, human bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -166,7 +166,7 @@ func isOther(raw string) bool {
 	return scheme != "http" && scheme != "https"
 }
 
-// escaped has a % that begins no escape, and control characters, escaped: net/url refuses them.
+// escaped escapes a % that does not begin an escape, and control characters: net/url refuses them.
 func escaped(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '%' || r == 0x7f }) {
 		return s

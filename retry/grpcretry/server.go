@@ -26,7 +26,7 @@ func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		resp, trailer, err := serve(ctx, c, p, info.FullMethod, func(ctx context.Context) (any, error) { return handler(ctx, req) })
 		if trailer != nil {
-			_ = grpc.SetTrailer(ctx, trailer) // fails only outside of a call
+			_ = grpc.SetTrailer(ctx, trailer) // fails only outside a call
 		}
 		return resp, withStatus(err)
 	}
@@ -65,7 +65,7 @@ type visit struct {
 
 type visitKey struct{}
 
-// observed has the visit in the context hear of the loops in its handler.
+// observed tells the visit in the context of the loops in its handler.
 func observed(p retry.Policy) retry.Policy {
 	return retry.Chain(retry.Observe(func(ctx context.Context, e retry.Event) {
 		v, _ := ctx.Value(visitKey{}).(*visit)

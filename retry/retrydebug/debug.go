@@ -85,7 +85,7 @@ func (g *guard) Do(ctx context.Context, next retry.Next) error {
 
 func (g *guard) hear(ctx context.Context, e retry.Event) {
 	record, _ := ctx.Value(recordKey{g}).(*retry.Record)
-	if record == nil { // a policy told of something outside of a call
+	if record == nil { // a policy told of something outside a call
 		g.debug.keep(g.name, e)
 		return
 	}

@@ -29,8 +29,8 @@ type Map[K comparable] interface {
 	Sweep()
 	Len() int
 	Idle() bool
-	// WhenFound has f called whenever a key is found, before it is used: for tests. Call it before
-	// there are keys.
+	// WhenFound calls f whenever a key is found, before it is used: for tests. Call it before there
+	// are keys.
 	WhenFound(f func())
 }
 
@@ -203,8 +203,8 @@ func (k *store[K, S]) add(
 // minSweep is how many entries a shard may hold before it looks for idle ones on its own.
 const minSweep = 32
 
-// sweepShard has the keys of a shard forgotten by forgetUnused or, at the cap, by forgetIdle. s.mu
-// must be held.
+// sweepShard forgets keys of a shard by forgetUnused or, at the cap, by forgetIdle. s.mu must be
+// held.
 func (k *store[K, S]) sweepShard(s *shard[K, S], forget func(*place[S]) bool) {
 	t, dropped := s.table.Load(), 0
 	defer func() { // also after a panic: what is forgotten must go
@@ -357,7 +357,7 @@ func (s *shard[K, S]) idle() bool {
 // sweepEvery is how often idle keys are looked for when no new ones come.
 const sweepEvery = time.Minute
 
-// tick has the keys swept after a while, and again as long as there are any. A timer and not a
+// tick sweeps the keys after a while, and again as long as there are any. A timer and not a
 // goroutine, and it does not keep k alive: there is nothing to close. It is made anew each time, so
 // that a global Keys may be used in several synctest bubbles.
 func (k *store[K, S]) tick() {

@@ -381,7 +381,7 @@ func (g *Gradient) steer(latency mean, r round) {
 	}
 }
 
-// below has the limit grow slowly once it is near to where the callee throttled, until it is well
+// below makes the limit grow slowly once it is near to where the callee throttled, until it is well
 // beyond: what a callee refuses takes up slots too.
 func (g *Gradient) below(next float64) float64 {
 	switch near := 0.9 * g.ceiling; {

@@ -134,7 +134,7 @@ func (t *Throttle) roll(now time.Duration) {
 	t.latest = at
 }
 
-// fade has the arrivals by priority halve in a twelfth of the window.
+// fade halves the arrivals by priority in a twelfth of the window.
 func (t *Throttle) fade() {
 	const kept = 0.87
 	t.arrived = 0

@@ -16,8 +16,8 @@ const (
 	shareOfSlots = .75
 )
 
-// Follow has the machine go by the rate that another one has learned. It decides nothing about the
-// rate then.
+// Follow makes the machine go by the rate that another one has learned. It decides nothing about
+// the rate then.
 func (m *Machine) Follow(now, rate float64) {
 	m.start(now)
 	m.team.follows = true
@@ -27,7 +27,7 @@ func (m *Machine) Follow(now, rate float64) {
 	}
 }
 
-// Lead has the machine decide, from the rate that was led to so far on; infinite if none was.
+// Lead makes the machine decide, from the rate that was led to so far on; infinite if none was.
 func (m *Machine) Lead(now, rate float64) {
 	m.team.follows = false
 	if !(rate < inf) {

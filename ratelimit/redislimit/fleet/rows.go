@@ -97,7 +97,7 @@ func memberKilled(ctx context.Context, s *scene) error {
 	})
 }
 
-// promoted has a replica that has heard nothing for half a second take the primary's place.
+// promoted puts a replica that has heard nothing for half a second in the primary's place.
 func promoted(ctx context.Context, s *scene) error {
 	replica, err := startServer("--replicaof", "127.0.0.1 "+s.server.port())
 	if err != nil {

@@ -72,7 +72,7 @@ func wide() {
 	}
 }
 
-// rank has the sums stand before the families.
+// rank puts the sums before the families.
 func rank(trait string) string {
 	switch trait {
 	case "all":

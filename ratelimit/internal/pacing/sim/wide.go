@@ -114,7 +114,7 @@ func (d *Draw) best(s *lt.Server, changeAt float64) float64 {
 	return best(s.Rule, d.crawl.Pages*d.Clients, lanes, mean, 1-(1-s.ErrorRate)*(1-s.CutRate))
 }
 
-// turn has the rate of s change, if it does.
+// turn changes the rate of s, if it does change.
 func (d *Draw) turn(s *lt.Server, at float64) {
 	if d.change.by > 0 && !math.IsInf(at, 1) {
 		s.Rule = &changing{s.Rule, dur(at), d.change.by}
