@@ -11,6 +11,7 @@ type doubt struct {
 	noise     bool // these are noise, as far as one can see
 
 	suspicion int  // of the answers of late: each doubtful one adds doubtWeighs, each other takes one
+	crowd     bool // the number in flight explained the last one, and is less than at first now
 	passed    int  // times it passed
 	run       int  // doubtful answers in a row
 	open      int  // doubts that may still turn out to be refusals
@@ -53,7 +54,9 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 		d.convicted = true
 		return Refusal
 	}
-	if !m.flight.blame(t.Beside, m.accepted) {
+	if m.flight.blame(t.Beside, m.accepted) {
+		d.crowd = m.flight.limit < firstSlots
+	} else {
 		m.ask(now, t, t.seq)
 	}
 	return Doubt
@@ -74,7 +77,7 @@ func (d *doubt) calm() {
 	if d.suspicion = max(0, d.suspicion-1); d.suspicion == 0 {
 		d.open = 0
 	}
-	if d.suspicion == 0 && !d.convicted {
+	if d.suspicion == 0 && !d.convicted && !d.crowd { // a server without a burst refuses two at once, and takes the next
 		if d.passed++; d.passed >= thrice {
 			d.acquit()
 		}

@@ -232,6 +232,16 @@ func TestAnHour(t *testing.T) {
 	}
 }
 
+// A server far away that has no burst refuses two requests that come at once. That the next one
+// passes is not a sign of noise: it goes alone. These seeds once met it with 800 refusals.
+func TestNoBurstFarAwayIsNotNoise(t *testing.T) {
+	for _, seed := range []uint64{90022, 90133, 90139, 90144, 90187, 90201} {
+		if l := sim.Hour(maker, sim.LongServers()[0].Make(), seed, .4, 3600); l.Refused > 60 || l.Goodput < .24 {
+			t.Errorf("seed %d: %.0f refused, goodput %.2f", seed, l.Refused, l.Goodput)
+		}
+	}
+}
+
 // Refusals are what probes cost: they are bounded in time, also where each
 // probe meets several because many requests are on a long way.
 func TestProbesSpendAnAllowance(t *testing.T) {
