@@ -145,9 +145,9 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 		cause = retry.Brief(err)
 	}
 	settled = true
-	if told := p.settle(in, a, v, cause); told.Kind != 0 {
+	if told := p.settle(in, a, v, cause); told != nil {
 		told.Err = err
-		retry.Emit(ctx, told)
+		retry.Emit(ctx, *told)
 	}
 	return err
 }
@@ -161,8 +161,9 @@ func (p *Pacer) enter(ctx context.Context) (c pass, lender *flight, err error) {
 	return c, nil, err
 }
 
-// settle tells the machine what came of a call, and returns what observers should hear of it.
-func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) retry.Event {
+// settle tells the machine what came of a call, and returns what observers should hear of it; nil:
+// nothing.
+func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) *retry.Event {
 	in.lender.takeBack()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,7 +185,12 @@ func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) retr
 		p.suspects.Store(true)
 	}
 	after := p.look()
-	p.replan(now, after.parksLonger(before))
+	if p.line.head != nil {
+		p.replan(now, after.parksLonger(before))
+	}
+	if after == before {
+		return nil
+	}
 	return p.change(now, before, after)
 }
 
@@ -215,8 +221,9 @@ func (v view) parksLonger(before view) bool {
 }
 
 // change is what observers hear of a change of mind that concerns the callers: not of one more
-// slot, nor of what is learned while parked. It is zero if there is nothing to tell.
-func (p *Pacer) change(now time.Duration, before, after view) (e retry.Event) {
+// slot, nor of what is learned while parked. It is nil if there is nothing to tell.
+func (p *Pacer) change(now time.Duration, before, after view) *retry.Event {
+	e := &retry.Event{Kind: retry.KindChange, Policy: p.who()}
 	switch {
 	case after.parksLonger(before):
 		e.Wait = duration(after.gate - now.Seconds())
@@ -225,9 +232,8 @@ func (p *Pacer) change(now time.Duration, before, after view) (e retry.Event) {
 	case !after.parked && (before.parked || after.mode != before.mode || after.rate != before.rate):
 		e.From, e.To = before.String(), after.String()
 	default:
-		return e
+		return nil
 	}
-	e.Kind, e.Policy = retry.KindChange, p.who()
 	return e
 }
 

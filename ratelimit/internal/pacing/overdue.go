@@ -68,7 +68,7 @@ func (o *overdue) back(t Ticket) (judged bool) {
 		return false
 	}
 	judged = o.out[i].judged
-	o.out = slices.Delete(o.out, i, i+1)
+	o.out = append(o.out[:i], o.out[i+1:]...) // slices.Delete would clear what is left over
 	return judged
 }
 

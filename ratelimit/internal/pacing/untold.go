@@ -36,7 +36,10 @@ func (u *untold) judge(page uint64, admitted int, half bool) Kind {
 // admit hears of a page that came.
 func (u *untold) admit(page uint64) {
 	u.run = 0
-	if i := slices.Index(u.pages[:], page); i >= 0 && page != 0 {
+	if page == 0 {
+		return
+	}
+	if i := slices.Index(u.pages[:], page); i >= 0 {
 		u.proved = u.proved || u.parks > 0
 		u.pages[i] = 0
 	}
