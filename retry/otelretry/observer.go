@@ -19,7 +19,7 @@ var (
 )
 
 // Observer returns an observer that turns the events of calls into metrics and spans, for
-// retry.Observe at the outside a chain. The names are in the table of the package comment. An
+// retry.Observe as the outermost policy of a chain. The names are in the table of the package comment. An
 // instrument that cannot be made is reported to otel.Handle and not used.
 func Observer(opts ...Option) retry.Observer {
 	c := configure(opts)
