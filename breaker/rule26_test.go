@@ -16,7 +16,7 @@ var errBoom = errors.New("boom")
 func fail(context.Context) error    { return errBoom }
 func succeed(context.Context) error { return nil }
 
-func TestOpensAfterFiveFailuresAndAdmitsWhoWaitsExactlyAsTold(t *testing.T) {
+func TestOpensAfterFiveFailuresAndAdmitsACallThatWaitsExactlyAsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker.New("catalog")
 		for range 5 {

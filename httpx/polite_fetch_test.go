@@ -338,7 +338,7 @@ func TestAPolicysRefusalOfTheFetchIsTheError(t *testing.T) {
 	})
 }
 
-func TestOneCallersEndIsNotTheOthers(t *testing.T) {
+func TestOneCallersEndDoesNotEndTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan error, 1)
 		w := saying(200, "")

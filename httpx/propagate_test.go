@@ -130,7 +130,7 @@ func TestPropagateTellsOfEachAttempt(t *testing.T) {
 	})
 }
 
-func TestPropagateTellsNobodyAfterARedirectToAnotherHost(t *testing.T) {
+func TestPropagateTellsNothingAfterARedirectToAnotherHost(t *testing.T) {
 	var told []string
 	note := func(r *http.Request) {
 		told = append(told,

@@ -95,7 +95,7 @@ func TestCutBodyGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-func TestBodyStartsOverWhereTheServerGivesNoProof(t *testing.T) {
+func TestBodyStartsOverIfTheServerGivesNoProof(t *testing.T) {
 	other := data(9_000)
 	slices := bytes.Repeat([]byte("x"), 6_000)
 	part := func(etag, span string, body []byte) func(int, http.ResponseWriter, *http.Request) bool {

@@ -172,7 +172,7 @@ func TestAdaptiveQueue(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	bubble(t, "MaxWait alone lets as many wait as the limit; 0 nobody", func(t *testing.T) {
+	bubble(t, "MaxWait alone lets as many calls wait as the limit, 0 none", func(t *testing.T) {
 		h := newHold(policies.NewAdaptive(policies.StartLimit(2), policies.MaxWait(time.Hour)))
 		for i := range 5 {
 			h.start(t.Context(), i, retry.Normal)
@@ -665,7 +665,7 @@ func TestAdaptiveNested(t *testing.T) {
 			}
 		})
 	}
-	bubble(t, "what is left behind by a call that is over shares nobody's slot", func(t *testing.T) {
+	bubble(t, "what a call that is over has left behind shares no slot", func(t *testing.T) {
 		a := policies.NewAdaptive(policies.StartLimit(1), policies.Between(1, 1))
 		var left context.Context
 		_ = retry.Run(t.Context(), a, func(ctx context.Context) error { left = ctx; return nil })
@@ -675,7 +675,7 @@ func TestAdaptiveNested(t *testing.T) {
 			return nil
 		})
 	})
-	bubble(t, "a call of another's is no nested one", func(t *testing.T) {
+	bubble(t, "a call inside another Adaptive is not a nested one", func(t *testing.T) {
 		a, b := policies.NewAdaptive(policies.StartLimit(1)),
 			policies.NewAdaptive(policies.StartLimit(1))
 		err := retry.Run(t.Context(), a, func(ctx context.Context) error {

@@ -201,7 +201,7 @@ func TestBulkheadQueue(t *testing.T) {
 }
 
 func TestBulkheadSetSlots(t *testing.T) {
-	bubble(t, "more admit who waits", func(t *testing.T) {
+	bubble(t, "more slots admit waiting calls", func(t *testing.T) {
 		b, e := policies.NewBulkhead(1, 9), enterings{t: t}
 		for _, name := range []string{"a", "b", "c", "d"} {
 			e.call(t.Context(), name, b, time.Second)
@@ -227,7 +227,7 @@ func TestBulkheadSetSlots(t *testing.T) {
 			t.Error(b)
 		}
 	})
-	bubble(t, "fewer reject who needs more", func(t *testing.T) {
+	bubble(t, "fewer slots reject calls that need more", func(t *testing.T) {
 		b, e := policies.NewBulkhead(3, 9), enterings{t: t}
 		e.call(t.Context(), "a", b, time.Second)
 		e.call(t.Context(), "heavy", b.N(3), time.Second)
@@ -355,7 +355,7 @@ func TestBulkheadNesting(t *testing.T) {
 			t.Errorf("%v, %v", err, b)
 		}
 	})
-	bubble(t, "a context of a call that is over shares with nobody who came later", func(t *testing.T) {
+	bubble(t, "the context of a call that is over shares no slot of later calls", func(t *testing.T) {
 		b := policies.NewBulkhead(1, 0)
 		var left context.Context
 		keep := func(ctx context.Context) error { left = ctx; return nil }

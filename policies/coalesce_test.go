@@ -137,7 +137,7 @@ func TestCoalesce(t *testing.T) {
 	}
 }
 
-func TestCoalesceInsideItselfWaitsForNobody(t *testing.T) {
+func TestCoalesceInsideItselfDoesNotWait(t *testing.T) {
 	bubble(t, "the same key, and another between", func(t *testing.T) {
 		calls := 0
 		var asked func(context.Context) (int, error)

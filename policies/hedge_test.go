@@ -66,7 +66,7 @@ func TestHedge(t *testing.T) {
 			t.Errorf("%d, %v; %d calls", v, err, *n)
 		}
 	})
-	bubble(t, "a quick failure is no reason for another call", func(t *testing.T) {
+	bubble(t, "a quick failure makes no further call", func(t *testing.T) {
 		s := outcomes(errBoom)
 		v, err := policies.Hedge(s.call, 10*ms, 3, nil)(t.Context())
 		if v != 1 || err != errBoom || len(s.at) != 1 {

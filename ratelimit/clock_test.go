@@ -50,7 +50,7 @@ func bubble(t *testing.T, later time.Duration, f func(t *testing.T)) {
 }
 
 // Each limit is 10/s and burst 5, and used up by one clock before the next call comes by another.
-func TestAClockThatGoesBackIsNoTime(t *testing.T) {
+func TestAClockThatGoesBackCountsAsNoTimePassed(t *testing.T) {
 	spend := func(t *testing.T, p retry.Policy) {
 		for range 5 {
 			if err := retry.Run(t.Context(), p, pass1); err != nil {
@@ -189,7 +189,7 @@ func TestAShadowAndIdleFollowAClockThatGoesBack(t *testing.T) {
 
 // Time that goes back between two readings of one clock, as an order of calls can make it look, is
 // none of that.
-func TestACallThatCameToTheLockLateIsNoClockThatGoesBack(t *testing.T) {
+func TestALateCallIsNotTakenForAClockThatGoesBack(t *testing.T) {
 	bubble(t, time.Minute, func(t *testing.T) {
 		l := New(10, 5)
 		l.Pause(time.Minute)

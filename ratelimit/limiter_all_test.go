@@ -56,7 +56,7 @@ func TestWhatTheOwnerOfABucketChangesIsNoticed(t *testing.T) {
 }
 
 // All or none: what a full bucket gave before an empty one refused is there again.
-func TestAllGivesBackWhereOneBucketIsEmpty(t *testing.T) {
+func TestAllGivesBackIfOneBucketIsEmpty(t *testing.T) {
 	quick, slow := ratelimit.New(0, 3), ratelimit.New(0, 1)
 	both := ratelimit.All(quick, slow)
 	for i, want := range []error{nil, ratelimit.ErrLimited, ratelimit.ErrLimited} {
@@ -163,7 +163,7 @@ func TestAMembersOwnLineLearnsOfATokenThatAllGaveBack(t *testing.T) {
 }
 
 // Those in line at a bucket that others change find out within a second, and do not wait in vain.
-func TestWhoCanNoLongerBeServedInTimeIsRefusedWithinASecond(t *testing.T) {
+func TestACallThatNoLongerFitsIsRejectedWithinASecond(t *testing.T) {
 	nan := rate.Limit(math.NaN())
 	for _, c := range []struct {
 		name   string

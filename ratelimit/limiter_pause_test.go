@@ -203,7 +203,7 @@ func TestAProbeWhoseHintIsIgnoredOpens(t *testing.T) {
 }
 
 // Of two calls that come long after, none is a probe.
-func TestAPauseThatPassedWithNobodyInLineIsForgotten(t *testing.T) {
+func TestAPauseThatPassedWithAnEmptyLineIsForgotten(t *testing.T) {
 	for late, second := range map[time.Duration]time.Duration{999 * ms: 1999*ms + 700*ms,
 		1000 * ms: 2000 * ms, time.Hour: time.Hour + time.Second} {
 		t.Run(fmt.Sprint(late, " after its end"), func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestProbeThatIsLostGivesItsPlaceToTheNext(t *testing.T) {
 	})
 }
 
-func TestPauseRefusesWhoCannotWaitThatLong(t *testing.T) {
+func TestPauseRejectsCallsThatCannotWaitThatLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t), ratelimit.New(1, 1)
 		s.call(bg, l, 0, nil)

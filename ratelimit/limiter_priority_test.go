@@ -69,7 +69,7 @@ func TestAHigherPriorityTakesATokenThatTheHeadDoesNotFind(t *testing.T) {
 	})
 }
 
-func TestWhoIsOvertakenAndNoLongerFitsIsRejectedAtThatMoment(t *testing.T) {
+func TestAnOvertakenCallThatNoLongerFitsIsRejectedAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		opts       []ratelimit.Option

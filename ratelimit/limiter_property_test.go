@@ -124,7 +124,7 @@ func TestHalfOfTenThousandWaitersLeaveAndTheOthersTakeTheirPlaces(t *testing.T) 
 
 // Whichever answer of a burst names the latest time: nobody goes before it, whatever else is
 // answered, given up or charged meanwhile.
-func TestNobodyGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
+func TestNoCallGoesBeforeTheLatestTimeThatAnyAnswerNamed(t *testing.T) {
 	for _, policy := range []func() *ratelimit.Limiter{
 		func() *ratelimit.Limiter { return ratelimit.New(rate.Inf, 1) },
 		func() *ratelimit.Limiter { return ratelimit.New(20, 10, ratelimit.HintCap(time.Hour)) },

@@ -50,7 +50,7 @@ func TestTokenOfACallThatWasNotMadeComesBack(t *testing.T) {
 	})
 }
 
-func TestWhoIsCancelledAtTheMomentOfHisTurnHoldsNothing(t *testing.T) {
+func TestACallCancelledAtItsTurnHoldsNothing(t *testing.T) {
 	lost := 0
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestTheTokenOfACallThatPanickedIsSpent(t *testing.T) {
 	}
 }
 
-func TestWhoLeavesTheHeadOfTheLineFreesTheWay(t *testing.T) {
+func TestACallThatLeavesTheHeadOfTheLineFreesTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := newScript(t), ratelimit.New(1, 5)
 		ctx, cancel := context.WithCancel(bg)

@@ -55,7 +55,7 @@ func TestSleepersAreReplannedInOrder(t *testing.T) {
 			})
 		})
 	}
-	t.Run("who no longer fits is refused at once", func(t *testing.T) {
+	t.Run("a call that no longer fits is rejected at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, l := newScript(t), ratelimit.New(1, 1, ratelimit.MaxWait(3*time.Second))
 			var errs []*error

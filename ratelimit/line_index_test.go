@@ -62,7 +62,7 @@ func (q *plainQueue) shift(by room) {
 }
 
 // The line beside a plain queue, through whatever comes.
-func TestALineOfPrioritiesTurnsAwayExactlyThoseWhoNoLongerFit(t *testing.T) {
+func TestALineOfPrioritiesTurnsAwayExactlyTheCallsThatNoLongerFit(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var q line[int]
@@ -158,7 +158,7 @@ func check(t *testing.T, q *line[int], want []*waiter[int]) {
 // Whatever comes, leaves, overtakes, pauses, is charged, given back or changed: after each step
 // everybody in line can be served in time, nobody is admitted after its deadline, and in the end
 // nothing is left.
-func TestWhoeverIsInLineCanBeServedInTime(t *testing.T) {
+func TestACallInLineCanBeServedInTime(t *testing.T) {
 	refused := 0
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {

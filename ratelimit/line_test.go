@@ -53,7 +53,7 @@ func TestLineIsAQueueThatAnybodyMayLeave(t *testing.T) {
 
 // When a pause grows longer, waiting calls that no longer fit their deadline are rejected at that
 // moment, and at no other.
-func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
+func TestALongerPauseRejectsExactlyTheCallsThatNoLongerFit(t *testing.T) {
 	for seed := range uint64(100) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
@@ -93,7 +93,7 @@ func TestALongerPauseRefusesAllWhomItLeavesNoTimeAndNobodyElse(t *testing.T) {
 }
 
 // Thousands in flight may all bring a later end, and thousands wait.
-func TestALongerPauseLooksAtTheLineOnlyWhereSomebodyMayHaveToGo(t *testing.T) {
+func TestALongerPauseLooksAtTheLineOnlyIfACallMayNotFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(rate.Inf, 1)
 		l.Pause(time.Minute)

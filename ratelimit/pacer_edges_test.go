@@ -15,7 +15,7 @@ import (
 
 // If calls that hang reach the user's own bound, and one of them is overdue, the line waits and
 // does not spin.
-func TestPacerDoesNotSpinWhereItsBoundIsReached(t *testing.T) {
+func TestPacerDoesNotSpinAtItsBound(t *testing.T) {
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxInFlight(1))

@@ -99,7 +99,7 @@ func TestPacerDoesNotWaitInVain(t *testing.T) {
 	})
 }
 
-func TestPacerDismissesThoseWhoseWaitHasBecomeHopeless(t *testing.T) {
+func TestPacerRejectsCallsWhoseWaitHasBecomeTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxInFlight(1), MaxWait(10*time.Second))
 		go run(t.Context(), p, 5*time.Second, retry.After(errPage, time.Minute))
@@ -246,7 +246,7 @@ func TestTenThousandNeverExceedTheCallsInFlight(t *testing.T) {
 	})
 }
 
-func TestHalfOfTenThousandWhoLeaveFreeTheirPlacesAtOnce(t *testing.T) {
+func TestHalfOfTenThousandCallsThatLeaveFreeTheirPlacesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 10_000
 		odd := func(i int) bool { return i%2 == 1 }
@@ -259,7 +259,7 @@ func TestHalfOfTenThousandWhoLeaveFreeTheirPlacesAtOnce(t *testing.T) {
 
 // If the rate is found to be lower, waiting calls that no longer fit their deadline are rejected,
 // as after a park.
-func TestPacerDismissesThoseWhomALowerRateCannotServe(t *testing.T) {
+func TestPacerRejectsCallsThatALowerRateCannotServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxInFlight(1))
 		go retry.Run(t.Context(), p, func(ctx context.Context) error {
@@ -338,7 +338,7 @@ func TestPacerMaxWaitJustEnough(t *testing.T) {
 }
 
 // A call that comes when the next may go, but before the line was looked at, gets in line.
-func TestPacerIsNotOvertakenByWhoComesAtTheMomentOfATurn(t *testing.T) {
+func TestPacerIsNotOvertakenByACallThatComesAtATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxRate(1))
 		run(t.Context(), p, 0, nil)

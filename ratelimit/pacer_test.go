@@ -123,7 +123,7 @@ func TestPacerCancelledProbeFreesItsPlace(t *testing.T) {
 }
 
 // What its caller gave up says nothing: the next goes alone as it would have.
-func TestPacerCancelledCallIsNoAnswer(t *testing.T) {
+func TestPacerDoesNotCountACancelledCallAsAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t, time.Second)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -61,7 +61,7 @@ func TestHeld(t *testing.T) {
 			want(t, ctx, b, false, false)
 		})
 	})
-	t.Run("once the call is over nobody is inside, and a Held serves again", func(t *testing.T) {
+	t.Run("once the call is over nothing is inside, and a Held serves again", func(t *testing.T) {
 		var h retry.Held
 		var left context.Context
 		p := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {

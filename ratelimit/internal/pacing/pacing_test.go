@@ -555,7 +555,7 @@ func TestAStalledRequestWhileOneAtATimeGoes(t *testing.T) {
 
 // An open server whose connections break now and then is used fully in the end, however unlucky the
 // beginning was.
-func TestNoiseIsNoLimit(t *testing.T) {
+func TestNoiseIsNotTakenForALimit(t *testing.T) {
 	long(t)
 	for _, share := range []float64{.01, .05} {
 		late := 0

@@ -125,7 +125,7 @@ func TestSilenceIsHeard(t *testing.T) {
 
 // An answer that has begun does not count as silence, however long its body takes. An answer that
 // was slow and is a page changes nothing.
-func TestALongBodyIsNoSilence(t *testing.T) {
+func TestALongBodyIsNotTakenForSilence(t *testing.T) {
 	m := fresh(pacing.Config{})
 	now := pages(m, 0, 20)
 	var out []pacing.Ticket
@@ -146,7 +146,7 @@ func TestALongBodyIsNoSilence(t *testing.T) {
 }
 
 // While the bound on the requests in flight is reached only an answer is due: no alarm.
-func TestNoAlarmWhereTheBoundIsReached(t *testing.T) {
+func TestNoAlarmIfTheBoundIsReached(t *testing.T) {
 	m := fresh(pacing.Config{MaxInFlight: 1})
 	m.OnDone(.1, m.OnSend(0), refusal)
 	at := m.NextSend(.1)
@@ -157,7 +157,7 @@ func TestNoAlarmWhereTheBoundIsReached(t *testing.T) {
 }
 
 // Pages that are always refused cost what they cost, and not the rate of the others.
-func TestAPageOfItsOwnIsNoNewsOfTheRate(t *testing.T) {
+func TestARefusalOfOnePageSaysNothingOfTheRate(t *testing.T) {
 	long(t)
 	for _, c := range []struct {
 		every int
