@@ -118,7 +118,7 @@ func (w *world) loopOptions() []policies.Option {
 	return opts
 }
 
-// tap stands between the members and sees who is inside whom: the first member is the outermost,
+// tap stands between the members and sees which is inside which: the first member is the outermost,
 // one call goes inward at a time, and has come back before the member it came from returns.
 func (w *world) tap() retry.Policy {
 	level := w.levels

@@ -12,8 +12,7 @@ import (
 
 var errGone = errors.New("gone")
 
-// A lapse must be a context.WithDeadline to everybody who uses it, whether or not its timer is
-// made, and by whom.
+// A lapse must be like context.WithDeadline to every user, whether or not its timer is made.
 func TestLapseIsAContextWithADeadline(t *testing.T) {
 	type step func(ctx context.Context, parent, end func())
 	wait := func(d time.Duration) step {

@@ -167,8 +167,8 @@ func TestASiteThatIsDownWhenACrawlBegins(t *testing.T) {
 	}
 }
 
-// An archive that is served with a Content-Encoding is unpacked by Fetch: who wants the file asks
-// for it as it is.
+// An archive that is served with a Content-Encoding is unpacked by Fetch: a caller that wants the
+// file asks for it as it is.
 func TestAnArchiveServedWithAContentEncoding(t *testing.T) {
 	rt := roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp := answer(r, 200, io.NopCloser(strings.NewReader("the archive")))

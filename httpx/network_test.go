@@ -126,7 +126,7 @@ func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Req
 }
 
 // settled checks that every connection is closed once the idle ones are. The server still stands,
-// so that it is the client who has closed them.
+// so that it is the client that has closed them.
 func (b *bubble) settled() {
 	b.Helper()
 	synctest.Wait()

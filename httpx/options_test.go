@@ -214,7 +214,7 @@ func gzipped(text string) io.ReadCloser {
 	return io.NopCloser(&b)
 }
 
-// A predicate reads the decoded body on every path; the caller who set Accept-Encoding by hand gets
+// A predicate reads the decoded body on every path; a caller that set Accept-Encoding by hand gets
 // what net/http gives.
 func TestPredicatesSeeTheDecodedBody(t *testing.T) {
 	captcha := httpx.Refused(func(r *http.Response) bool {

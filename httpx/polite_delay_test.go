@@ -200,7 +200,7 @@ func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
-		for i := range 1000 { // who gives up leaves no trace
+		for i := range 1000 { // a call that gives up leaves no trace
 			ctx, cancel := context.WithCancel(t.Context())
 			wg.Go(func() {
 				if _, err := c.Get(ctx, "http://h/"); !errors.Is(err, context.Canceled) {

@@ -187,7 +187,7 @@ func TestKeyedSweepMeetsACall(t *testing.T) {
 			policies.Sweep(keys)
 			all.Wait()
 			call()
-			// who waits for the sweep has made a policy in vain
+			// a call that waits for the sweep has made a policy in vain
 			if keys.Len() != 1 || first.calls.Load() != 3 || made != from {
 				t.Errorf("%d keys, %d calls under the first policy, %d policies", keys.Len(),
 					first.calls.Load(), made)

@@ -63,7 +63,7 @@ func TestACallCancelledAtItsTurnHoldsNothing(t *testing.T) {
 			}
 			s.wg.Go(func() {
 				_ = retry.Run(bg, l, refused) // gives its token to the one in line,
-				cancel()                      // who may not have woken up yet
+				cancel()                      // which may not have woken up yet
 			})
 			synctest.Wait()
 			s.call(ctx, l, 0, nil)

@@ -39,7 +39,7 @@ func (q *plainQueue) place(w *waiter[int]) (i, before int) {
 	return i, before
 }
 
-// reap takes those out who do not fit.
+// reap takes out the calls that do not fit.
 func (q *plainQueue) reap() {
 	k, before, stay := 0, 0, []*waiter[int]{}
 	for _, w := range q.order {

@@ -59,7 +59,7 @@ func TestALongerPauseRejectsExactlyTheCallsThatNoLongerFit(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			opts := []Option{MaxWait(time.Duration(rng.IntN(30)) * time.Second)}
 			l := New(rate.Limit(1+rng.Float64()*20), 1+rng.IntN(5), opts[:rng.IntN(2)]...)
-			defer l.SetLimit(-1) // sends those away who still wait
+			defer l.SetLimit(-1) // sends the waiting calls away
 			l.Pause(time.Second)
 			for step := range 300 {
 				switch rng.IntN(4) {
@@ -118,7 +118,7 @@ func TestALongerPauseLooksAtTheLineOnlyIfACallMayNotFit(t *testing.T) {
 	})
 }
 
-// boundlessOwner is an owner at whom everybody has all the time in the world.
+// boundlessOwner is an owner whose waiters have all the time in the world.
 type boundlessOwner struct{ owner[int] }
 
 func (boundlessOwner) fits(*waiter[int], int, int) bool { return true }

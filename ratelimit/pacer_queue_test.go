@@ -139,8 +139,8 @@ func TestPacerMaxWait(t *testing.T) {
 	})
 }
 
-// thousands of goroutines come to p at one moment, in order; each call takes d. It returns when
-// those went who did not give up, in order of arrival, and how many were on their way at once.
+// thousands of goroutines come to p at one moment, in order; each call takes d. It returns when the
+// calls that did not give up went, in order of arrival, and how many were on their way at once.
 func thousands(t *testing.T, p *Pacer, n int, d time.Duration, cancelled func(i int) bool) (at []time.Duration, most int) {
 	t.Helper()
 	start := time.Now()
@@ -395,7 +395,7 @@ func TestPacerCountsThoseBefore(t *testing.T) {
 	})
 }
 
-// One whose turn came when his context had ended makes room at once.
+// A call whose turn came when its context had ended makes room at once.
 func TestPacerGivesBackATurnToTheNextInLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady(MaxInFlight(1))

@@ -327,7 +327,7 @@ func storm(t *testing.T, seed uint64) {
 			for i := range stops {
 				stops[i] = begin(i)
 			}
-			time.Sleep(3 * lease) // who has just begun does not know how many there are
+			time.Sleep(3 * lease) // a new member does not know yet how many there are
 		}
 	}
 	time.Sleep(4 * lease)

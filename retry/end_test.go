@@ -50,7 +50,7 @@ func TestAFailureAtTheEndOfItsContextIsBoth(t *testing.T) {
 	}
 }
 
-// Those who look for a timeout as package net does find the deadline.
+// A caller that looks for a timeout as package net does finds the deadline.
 func TestADeadlineIsATimeout(t *testing.T) {
 	for _, c := range []struct {
 		err  interface{ Timeout() bool }

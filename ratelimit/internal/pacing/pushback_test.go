@@ -108,7 +108,8 @@ func TestABanOfOldIsForgotten(t *testing.T) {
 }
 
 // A server whose Retry-After is wrong again and again is given more time than it asks for, as one
-// is that names none: some count what they refuse, so that who comes back each second stays out.
+// is that names none: some count what they refuse, so that a client that comes back each second
+// stays out.
 func TestAWaitThatIsWrongAgainAndAgainGrows(t *testing.T) {
 	m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(1, 2)))
 	soon := refusal
