@@ -57,11 +57,14 @@ func policyName(name string) string { return strings.TrimSpace("breaker " + name
 // Validate reports bad options, and a breaker that was not made by New. The error Is
 // [retry.ErrConfig]; every call fails with it too.
 func (b *Breaker) Validate() error {
-	if b == nil || b.era.Load() == nil {
+	if !b.made() {
 		return errZero
 	}
 	return b.err
 }
+
+// made reports whether New has made b.
+func (b *Breaker) made() bool { return b != nil && b.era.Load() != nil }
 
 var errZero = retry.ConfigErrorf("breaker", "made without breaker.New")
 
@@ -82,7 +85,7 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	case p.unshare != nil:
 		result = inside(ctx, p.era, next)
 	case p.flight != nil && p.flight.done != nil:
-		b.announce(ctx, p.flight.turns) // not earlier: an observer may panic, and the place must come back
+		b.announce(ctx, p.flight.turns) // not earlier: after a panic here the place comes back
 		result = inside(ctx, p.era, next)
 	default:
 		result = next.At(0).Do(ctx)
@@ -108,9 +111,7 @@ func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error 
 // Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
 // before it allocates anything for a call. It returns nil if b is only a part of the policy p.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
-	self, ok := p.(*Breaker)
-	valid := b.Validate() == nil
-	if !ok || self != b || !valid || b.member != nil {
+	if self, _ := p.(*Breaker); self != b || b.Validate() != nil || b.member != nil {
 		return nil
 	}
 	if e := b.era.Load(); e.state == Open && ctx.Err() == nil {
@@ -326,7 +327,7 @@ func (b *Breaker) tooMany(e *era) bool {
 // under runs do with the lock held and the state brought up to now, and then tells what changed.
 // It does nothing with a breaker that New has not made.
 func (b *Breaker) under(do func(e *era, now time.Duration)) {
-	if b == nil || b.era.Load() == nil {
+	if !b.made() {
 		return
 	}
 	b.mu.Lock()

@@ -156,7 +156,7 @@ func (b *Breaker) byHand(isolate bool, now time.Duration) {
 }
 
 func (b *Breaker) tellByHand() {
-	if b != nil && b.member != nil && b.era.Load() != nil {
+	if b.made() && b.member != nil {
 		enroll(b, 0)
 	}
 }

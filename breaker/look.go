@@ -39,7 +39,7 @@ func (b *Breaker) Name() string {
 // String describes the breaker on one line, as "breaker catalog(open, next probe in 12s)". Unlike
 // State it changes nothing and tells no listener.
 func (b *Breaker) String() string {
-	if b == nil || b.era.Load() == nil {
+	if !b.made() {
 		return errZero.Error()
 	}
 	e, now := b.era.Load(), b.now()
@@ -88,7 +88,7 @@ const unasked = 10
 // one is idle if no probe is under way and no call has come for ten times its present open time. An
 // isolated breaker is never idle.
 func (b *Breaker) Idle() bool {
-	if b == nil || b.era.Load() == nil {
+	if !b.made() {
 		return false
 	}
 	b.mu.Lock()

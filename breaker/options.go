@@ -87,7 +87,8 @@ func configure(opts []Option) (config, error) {
 	if c.window == 0 {
 		c.window, c.buckets = defaultWindow, defaultBuckets
 	} else {
-		c.check(c.windowed(), "stand beside FailureRate or FailureCount", window, c.window, c.buckets)
+		const must = "stand beside FailureRate or FailureCount"
+		c.check(c.windowed(), must, window, c.window, c.buckets)
 	}
 	c.check(!c.inFlight || c.slow != 0, "stand beside SlowCall", "SlowInFlight()")
 	if err := c.in("New"); err != nil {

@@ -27,17 +27,11 @@ func (r *openError) Refusal(retryAfter time.Duration) string {
 	return r.short + ", next probe in " + retryAfter.String()
 }
 
-// refusal is why a call is rejected in this era.
-func (e *era) refusal() error {
-	if e.state == Isolated {
-		return errIsolated
-	}
-	return ErrOpen
-}
-
+// rejection is why a call is rejected in this era, and tells the observers.
 func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) error {
-	r := &retry.Rejection{
-		Policy: b.policy, Reason: e.refusal(), RetryAfter: wait, Cause: e.cause.get(),
+	r := &retry.Rejection{Policy: b.policy, Reason: ErrOpen, RetryAfter: wait, Cause: e.cause.get()}
+	if e.state == Isolated {
+		r.Reason = errIsolated
 	}
 	if retry.Observed(ctx) {
 		told := retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r}
@@ -52,12 +46,10 @@ func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) err
 // refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts
 // only.
 func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permit, error) {
-	if !b.shadow {
-		return permit{}, b.rejection(ctx, e, wait)
+	err := b.rejection(ctx, e, wait)
+	if b.shadow {
+		b.shadowed.refused.Add(1)
+		err = nil
 	}
-	b.shadowed.refused.Add(1)
-	if retry.Observed(ctx) {
-		_ = b.rejection(ctx, e, wait) // for the observers
-	}
-	return permit{}, nil
+	return permit{}, err
 }

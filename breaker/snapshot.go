@@ -40,7 +40,7 @@ func (b *Breaker) Snapshot() (s Snapshot) {
 // open time is at most the one of [OpenFor] or the max of [OpenGrowth], also if the snapshot is
 // from the future, as after the clock was set back.
 func (b *Breaker) Restore(s Snapshot) error {
-	if b == nil || b.era.Load() == nil {
+	if !b.made() {
 		return errZero
 	}
 	if err := checkSnapshot(s); err != nil {

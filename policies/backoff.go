@@ -39,7 +39,7 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 type waits struct {
 	schedule        progress
 	own             backoff.BackOff // of Backoff
-	peeked          bool            // ahead and more are what the schedule said, and next has not taken it yet
+	peeked          bool            // ahead and more are what the schedule said, not taken yet
 	more            bool
 	ahead           time.Duration
 	drawn           bool // once, so that first is

@@ -285,7 +285,8 @@ type Matcher struct {
 func Is(errs ...error) Matcher {
 	errs = slices.Clone(errs)
 	m := Matcher{match: func(f failure) bool {
-		return slices.ContainsFunc(errs, func(target error) bool { return errors.Is(f.err, target) })
+		is := func(target error) bool { return errors.Is(f.err, target) }
+		return slices.ContainsFunc(errs, is)
 	}}
 	m.mistakes.check(len(errs) > 0, "Is(): must name an error")
 	m.mistakes.check(!slices.Contains(errs, nil), "Is(nil): must not be nil")

@@ -341,8 +341,9 @@ func (r *run) asItIs(err error, first bool) error {
 }
 
 func (r *run) giveUp(reason error, wait time.Duration) error {
-	elapsed := now() - r.begun
-	return &retry.Error{Reason: reason, Attempts: r.made, Elapsed: elapsed, Wait: wait, Last: r.last}
+	return &retry.Error{
+		Reason: reason, Attempts: r.made, Elapsed: now() - r.begun, Wait: wait, Last: r.last,
+	}
 }
 
 // tooLate reports whether a wait that begins now would go beyond MaxElapsed.

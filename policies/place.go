@@ -14,9 +14,10 @@ type place struct {
 
 	size   int             // slots that it may use, its own or shared
 	held   int             // slots that it gives back
-	around *place          // the call whose slots it shares; nil: none. Of a place not in use: the next one
+	around *place          // the call whose slots it shares; nil: none
 	inside *place          // the nested call that shares its slots at the moment
 	waits  *waiter[*place] // nil: it did not have to
+	unused *place          // of one not in use: the next one
 }
 
 // around returns the call around ctx that has a place, if there is one, and the number by which to
@@ -36,14 +37,14 @@ func (b *Bulkhead) place(size int) *place {
 	if p == nil {
 		p = &place{bulkhead: b}
 	} else {
-		b.unused = p.around
+		b.unused = p.unused
 	}
 	p.size, p.held, p.around, p.inside, p.waits = size, 0, nil, nil, nil
 	return p
 }
 
 // recycle is for a place that no call has any more. b.mu must be held.
-func (b *Bulkhead) recycle(p *place) { p.around, b.unused = b.unused, p }
+func (b *Bulkhead) recycle(p *place) { p.unused, b.unused = b.unused, p }
 
 // share makes p use the slots of the call around it, and take what it needs beyond them. b.mu must
 // be held.
@@ -56,8 +57,8 @@ func (b *Bulkhead) share(p, around *place) bool {
 	return true
 }
 
-// leave gives back what p holds, and leaves the line. If a nested call still runs, that goes on with
-// the slots.
+// leave gives back what p holds, and its place in line. If a nested call still runs, that goes on
+// with the slots.
 func (b *Bulkhead) leave(p *place) {
 	p.Leave()
 	b.mu.Lock()

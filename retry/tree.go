@@ -14,19 +14,24 @@ func tree(err error, yield func(error) bool) bool {
 		if !yield(err) {
 			return false
 		}
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			err = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			for _, member := range e.Unwrap() {
-				if !tree(member, yield) {
-					return false
-				}
+		one, more := inside(err)
+		for _, member := range more {
+			if !tree(member, yield) {
+				return false
 			}
-			return true
-		default:
-			return true
 		}
+		err = one
 	}
 	return true
+}
+
+// inside is what err wraps: one error, or any number of them.
+func inside(err error) (one error, more []error) {
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return e.Unwrap(), nil
+	case interface{ Unwrap() []error }:
+		return nil, e.Unwrap()
+	}
+	return nil, nil
 }

@@ -98,17 +98,11 @@ walk:
 		if e, ok := err.(interface{ Is(error) bool }); ok && e.Is(ErrConfig) {
 			r.Config = true
 		}
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			err = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			for _, member := range e.Unwrap() {
-				rejected = r.walk(member, around) || rejected
-			}
-			break walk
-		default:
-			break walk
+		one, more := inside(err)
+		for _, member := range more {
+			rejected = r.walk(member, around) || rejected
 		}
+		err = one
 	}
 	if hinted && !rejected { // a wait that a policy further in asks for is not the callee's wish
 		r.Hinted, r.Hint = true, max(r.Hint, hint)
