@@ -93,8 +93,8 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	return result
 }
 
-// stillOpen is the rejection by an open era with time left. It pays for nothing that a call needs.
-// gobreaker would say the same, but not for how long.
+// stillOpen is the rejection by an open era with time left, nil without. gobreaker would reject the
+// call too, but does not say for how long.
 func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error {
 	if b.shadow {
 		return nil
@@ -235,8 +235,7 @@ func (b *Breaker) take(e *era, now time.Duration) (p permit, wait time.Duration)
 	return permit{}, 0
 }
 
-// settle gives back what the call took and counts its outcome. It runs on every way out of the
-// call.
+// settle gives back what the call took and counts its outcome, on every way out of the call.
 func (b *Breaker) settle(ctx context.Context, p permit, err error) {
 	if p.unshare != nil {
 		p.unshare() // part of a probe, and not counted
@@ -256,6 +255,7 @@ func (b *Breaker) settle(ctx context.Context, p permit, err error) {
 	o, err = b.classify(ctx, err, took)
 }
 
+// book enters the outcome of a call. now is valid if timed.
 func (b *Breaker) book(
 	ctx context.Context, p permit, o outcome, err error, now time.Duration, timed bool,
 ) {

@@ -27,9 +27,8 @@ func (c *clock) wall(at time.Duration) time.Time { return retry.TimeOf(c.born + 
 // after is the moment so much later than at, which is not negative, or the last one there is.
 func after(at, d time.Duration) time.Duration { return at + min(d, math.MaxInt64-at) }
 
-// present is now for the goroutine that holds the lock. If now was read before the lock was taken,
-// and others were faster, it is read again; if the clock has gone back, time goes on from the
-// latest moment seen.
+// present makes now the latest moment seen. An earlier one was read before the lock was taken, and
+// is read again; if the clock has gone back, time goes on from the latest moment. b.mu is held.
 func (b *Breaker) present(now time.Duration) time.Duration {
 	if now < b.latest {
 		now = b.again()

@@ -2,8 +2,8 @@ package breaker
 
 import "time"
 
-// flight is a call under way that somebody has to find again: a probe, or any call with
-// SlowInFlight.
+// flight is a call under way that must be found again before it ends: a probe or, with
+// SlowInFlight, any call.
 type flight struct {
 	start      time.Duration
 	prev, next *flight
@@ -65,8 +65,8 @@ func (b *Breaker) countOverdue(e *era, now time.Duration) {
 	}
 }
 
-// land ends a call that was counted as it ran, and reports whether its end needs no counting any
-// more. b.mu is held.
+// land ends a call with SlowInFlight. It is true if the call was counted as it ran, so that its end
+// is not counted. b.mu is held.
 func (b *Breaker) land(e *era, f *flight, o outcome, now time.Duration) bool {
 	defer e.flights.recycle(f)
 	if !f.counted {

@@ -20,9 +20,10 @@ func (b *Breaker) hear(f Fleet, told *result, err error) {
 	}
 	again := false
 	defer func() {
-		if p := recover(); p != nil { // a listener: it has no caller here, and must not end the process
+		if p := recover(); p != nil { // a listener, which must not end the process: it has no caller
+			err := fmt.Errorf("breaker: a listener has panicked: %v", p)
 			b.mu.Lock()
-			b.noteNews("listener", "panicked", fmt.Errorf("breaker: a listener has panicked: %v", p))
+			b.noteNews("listener", "panicked", err)
 			b.mu.Unlock()
 		}
 		if again {
@@ -51,7 +52,7 @@ func (b *Breaker) hear(f Fleet, told *result, err error) {
 		b.follow(f, now)
 		m.following = false
 		e := b.era.Load()
-		again = outdated && e.votes > now && e.fleet == 0 // the vote was of another era, and did not count
+		again = outdated && e.votes > now && e.fleet == 0 // the vote was of another era: not counted
 	})
 }
 
@@ -96,7 +97,7 @@ func (b *Breaker) follow(f Fleet, now time.Duration) {
 		e.fleet = f.Era
 	case e.state == Isolated && e.fleet == 0: // by Restore, for this breaker alone
 	case f.State == Closed && e.fleet == 0: // its own opening, if any, is its own
-	case f.State == Closed && f.Era <= e.fleet: // the store has forgotten: the opening goes on without it
+	case f.State == Closed && f.Era <= e.fleet: // the store has forgotten: the opening goes on
 		if e.state == Isolated {
 			b.byHand(true, now)
 			return

@@ -46,7 +46,7 @@ func enroll(b *Breaker, d time.Duration) {
 	switch {
 	case h.asking:
 		h.again = h.again || d == 0
-	case left > d || left < -time.Minute: // the latter: that timer is of a synctest bubble that has ended
+	case left > d || left < -time.Minute: // the latter: a timer of a synctest bubble that has ended
 		h.arm(d)
 	}
 }
@@ -191,7 +191,9 @@ func tell(ctx context.Context, s Store, r Report, done result) error {
 
 // asking calls f with a limit of time, and returns when that is over, or ctx ends, whatever f does.
 // Until then, and for as long as f goes on after that, stuck was last told true.
-func asking[T any](ctx context.Context, f func(context.Context) (T, error), stuck func(bool)) (T, error) {
+func asking[T any](
+	ctx context.Context, f func(context.Context) (T, error), stuck func(bool),
+) (T, error) {
 	type returned struct {
 		value T
 		err   error

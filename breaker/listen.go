@@ -13,8 +13,8 @@ type turn struct {
 	own   bool    // the fleet is to hear of it
 }
 
-// fresh hands over the turns made under the lock that is held, and queues the changes for the
-// listeners in the order in which they happened.
+// fresh returns the turns made under the lock that is held, and queues their changes for the
+// listeners, in order.
 func (b *Breaker) fresh() []turn {
 	turns := b.turns
 	b.turns = nil

@@ -92,7 +92,8 @@ func configure(opts []Option) (config, error) {
 	}
 	c.check(!c.inFlight || c.slow != 0, "stand beside SlowCall", "SlowInFlight()")
 	if err := c.in("New"); err != nil {
-		return config{openFor: defaultOpenFor, probes: 1}, err // nothing may depend on what is wrong
+		// Nothing may depend on what is wrong.
+		return config{openFor: defaultOpenFor, probes: 1}, err
 	}
 	return c, nil
 }

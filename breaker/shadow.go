@@ -20,8 +20,8 @@ func (b *Breaker) ShadowCounts() ShadowCounts {
 	return ShadowCounts{Refused: b.shadowed.refused.Load(), Wrong: wrong}
 }
 
-// report is told the outcome of a call that would have been refused. The state machine is not: it
-// would not have seen it.
+// report notes the outcome of a call that would have been refused. It does not count for the state,
+// because without Shadow the call would not have been made.
 func (s *shadowed) report(o outcome) {
 	if o == success {
 		s.wrong.Add(1)

@@ -133,8 +133,8 @@ func (b *Breaker) report() (r Report, done *result, used bool) {
 	}
 	used = m.calls > 0 || (m.isolate || m.release || m.done != nil) && now-m.noted < perseverance
 	r = Report{
-		Name: b.name, Member: m.id, Era: m.fleet.Era, Vote: Closed, OpenFor: b.openFor, Quorum: m.quorum,
-		Calls: m.calls, Isolate: m.isolate, Release: m.release,
+		Name: b.name, Member: m.id, Era: m.fleet.Era, Vote: Closed, OpenFor: b.openFor,
+		Quorum: m.quorum, Calls: m.calls, Isolate: m.isolate, Release: m.release,
 	}
 	if e.state == Open && now < e.votes && !b.shadow {
 		r.Vote, r.OpenFor = Open, e.openFor

@@ -40,7 +40,7 @@ type Report struct {
 	Vote    State         // Open: the member's own breaker has opened; anything else: it has not
 	OpenFor time.Duration // how long its openings last
 	Cause   string        // of the vote
-	Calls   int           // that came since the last report; a member without any is not one that counts
+	Calls   int           // that came since the last report; a member without any does not count
 	Isolate bool          // by hand, for all
 	Release bool          // by hand, for all
 	Quorum  float64       // the share of the members whose votes open the fleet; 0: 0.5

@@ -56,7 +56,8 @@ func (l *ledger) exchange(now int64, r Report) Fleet {
 	maps.DeleteFunc(l.seen, func(_ string, at int64) bool { return at <= now-window })
 	maps.DeleteFunc(l.votes, func(_ string, until int64) bool { return until <= now })
 	members, votes := max(len(l.seen), len(l.votes)), len(l.votes)
-	if l.state == Closed && votes >= max(leastVotes, int(math.Ceil(r.Quorum*float64(members)-1e-9))) {
+	needed := int(math.Ceil(r.Quorum*float64(members) - 1e-9))
+	if l.state == Closed && votes >= max(leastVotes, needed) {
 		l.open(now)
 	}
 	f := Fleet{Name: r.Name, Era: l.era, State: l.state, Members: members, Votes: votes}

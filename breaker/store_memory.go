@@ -73,7 +73,9 @@ func (s *memory) Exchange(ctx context.Context, mine []Report) ([]Fleet, error) {
 	return all, nil
 }
 
-func (s *memory) Probe(ctx context.Context, name, member string, era uint64, d time.Duration) (bool, error) {
+func (s *memory) Probe(
+	ctx context.Context, name, member string, era uint64, d time.Duration,
+) (bool, error) {
 	if err := retry.Ended(ctx); err != nil {
 		return false, err
 	}

@@ -196,7 +196,8 @@ func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 	return next.Do(ctx)
 }
 
-// takeAtOnce is the usual case: a free slot, and nobody waits for it. Otherwise it returns nil.
+// takeAtOnce is the usual case: the slots are free, no call waits and none is around. Otherwise it
+// returns nil.
 func (b *Bulkhead) takeAtOnce(n int, around *place) *place {
 	var p *place
 	b.mu.Lock()
@@ -287,7 +288,7 @@ func (b *Bulkhead) tooMany(n, slots int) error {
 	return retry.Permanent(b.full("%w: %d slots asked for, there are %d", ErrFull, n, slots))
 }
 
-// wait stands in line. Whatever it returns, p holds what it holds: see leave.
+// wait waits for w's turn and says how the wait ended. The caller gives back what was taken.
 func (b *Bulkhead) wait(ctx context.Context, w *waiter[*place]) error {
 	began := now()
 	w.wait(ctx, b.maxWait)

@@ -40,7 +40,8 @@ import (
 // A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies
 // only, so not this.
 func Hedge[T any](
-	call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option,
+	call func(context.Context) (T, error), after time.Duration, max int, discard func(T),
+	opts ...Option,
 ) func(context.Context) (T, error) {
 	var c hedgeConfig
 	var m mistakes
@@ -120,7 +121,7 @@ func (o outcome[T]) book(b *Budget) (final bool) {
 	return final
 }
 
-// hedged adds what ended the caller's context, where the failure does not tell.
+// hedged adds what ended the caller's context, if the failure does not say so.
 func hedged(ctx context.Context, err error, made int, began time.Duration) error {
 	ended := retry.Ended(ctx)
 	if ended == nil || errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {

@@ -28,8 +28,8 @@ type waiter[T any] struct {
 
 var errDisplaced = errors.New("a call of higher priority took its place in the queue")
 
-// wait returns when it is w's turn or ctx has ended, or after patience if that is positive. Who may
-// run is to be asked under the lock.
+// wait returns when it is w's turn or ctx has ended, or after patience if that is positive. Which
+// of them it was must be asked under the lock.
 func (w *waiter[T]) wait(ctx context.Context, patience time.Duration) {
 	var late <-chan time.Time
 	if patience > 0 {
@@ -44,7 +44,7 @@ func (w *waiter[T]) wait(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// before reports whether somebody in line goes before a call of that priority that comes now.
+// before reports whether a waiter goes before a call of that priority that comes now.
 func (l *line[T]) before(p retry.Priority) bool {
 	return len(l.waiters) > 0 && l.waiters[0].priority >= p
 }

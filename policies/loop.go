@@ -38,7 +38,7 @@ func (l *loop) Stats() []retry.Stat {
 
 func now() time.Duration { return retry.Next{}.Clock() }
 
-// Do is the whole price of a success: two questions to ctx and one reading of the clock.
+// Do asks ctx two questions and reads the clock once. A success costs nothing more.
 func (l *loop) Do(ctx context.Context, next retry.Next) error {
 	if l.err != nil {
 		return l.err
@@ -316,7 +316,7 @@ func (c *config) stopped() bool {
 	}
 }
 
-// event is e as this loop tells it, of the last attempt that it made.
+// event is e with the loop's name and the number of its last attempt.
 func (r *run) event(e retry.Event) retry.Event {
 	e.Policy, e.Attempt, e.Depth = r.name, max(1, r.number()), retry.Depth(r.ctx)+1
 	return e

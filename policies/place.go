@@ -20,8 +20,8 @@ type place struct {
 	unused *place          // of one not in use: the next one
 }
 
-// around returns the call around ctx that has a place, if there is one, and the number by which to
-// know that it is not over.
+// around returns the place of the call around ctx, nil if there is none, and its entry number,
+// which changes when that call is over.
 func (b *Bulkhead) around(ctx context.Context) (*place, uint64) {
 	p, entry := retry.Holder(ctx, func(policy any) bool {
 		p, ok := policy.(*place)
@@ -31,7 +31,7 @@ func (b *Bulkhead) around(ctx context.Context) (*place, uint64) {
 	return around, entry
 }
 
-// place is one for a call of that size. b.mu must be held.
+// place returns a place for a call of that size, without any slots yet. b.mu must be held.
 func (b *Bulkhead) place(size int) *place {
 	p := b.unused
 	if p == nil {
@@ -43,11 +43,11 @@ func (b *Bulkhead) place(size int) *place {
 	return p
 }
 
-// recycle is for a place that no call has any more. b.mu must be held.
+// recycle keeps p, which no call has any more, for the next one. b.mu must be held.
 func (b *Bulkhead) recycle(p *place) { p.unused, b.unused = b.unused, p }
 
-// share makes p use the slots of the call around it, and take what it needs beyond them. b.mu must
-// be held.
+// share lets p use the slots of the call around it, and takes what p needs beyond them. It is false
+// if those are not free. b.mu must be held.
 func (b *Bulkhead) share(p, around *place) bool {
 	if more := p.size - around.size; more > 0 && !b.take(p, more) {
 		return false

@@ -12,7 +12,7 @@ type race[T any] struct {
 	discard func(T)
 
 	outcomes chan outcome[T] // has no room, as there may be any number of calls
-	over     chan struct{}   // closed when there is no one left to receive
+	over     chan struct{}   // closed when nothing is received any more
 
 	winner *outcome[T] // what the caller is about to get
 }
@@ -28,11 +28,11 @@ func newRace[T any](call func(context.Context) (T, error), discard func(T)) *rac
 type outcome[T any] struct {
 	value    T
 	err      error
-	first    bool  // of the calls, not to arrive
+	first    bool  // of the first call, whenever it arrives
 	paid     int64 // to a budget
 	panicked bool
-	with     any
-	exited   bool
+	with     any  // the panic's value
+	exited   bool // by runtime.Goexit
 }
 
 // make is one of the calls, in its own goroutine.
@@ -47,8 +47,8 @@ func (r *race[T]) make(ctx context.Context, first bool, paid int64) {
 	})
 }
 
-// catch makes the call and hands over how it ended, also after a panic or runtime.Goexit: those go
-// on in the caller's goroutine, by raise.
+// catch makes the call and passes its outcome to over, also after a panic or runtime.Goexit, which
+// raise repeats in the caller's goroutine.
 func catch[T any](
 	ctx context.Context, call func(context.Context) (T, error), over func(outcome[T]),
 ) {
@@ -75,7 +75,8 @@ func (o outcome[T]) raise() {
 	}
 }
 
-// end closes the race; what has arrived and was not received yet is dealt with.
+// end closes the race and disposes of outcomes that have arrived and were not received. If one of
+// them is a panic or Goexit the caller gets that.
 func (r *race[T]) end() {
 	var aborted outcome[T]
 	for arrived := true; arrived; {
@@ -97,7 +98,7 @@ func (r *race[T]) end() {
 	aborted.raise()
 }
 
-// lost takes what a loser still has.
+// lost disposes of an outcome that the caller does not get.
 func (r *race[T]) lost(o outcome[T]) {
 	if o.panicked {
 		panic(o.with)

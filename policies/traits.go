@@ -4,7 +4,9 @@ import "github.com/reprise-go/reprise/retry"
 
 // Traits is for retry.Lint.
 func (l *loop) Traits() retry.Traits {
-	t := retry.Traits{Loop: true, Attempts: l.attempts, Patience: l.patience, OutermostOnly: l.outermost}
+	t := retry.Traits{
+		Loop: true, Attempts: l.attempts, Patience: l.patience, OutermostOnly: l.outermost,
+	}
 	if l.err != nil {
 		return t
 	}

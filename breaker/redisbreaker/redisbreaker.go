@@ -81,7 +81,9 @@ type call struct {
 	cmd  *redis.Cmd
 }
 
-func (s store) pipeline(ctx context.Context, calls []call, add func(redis.Pipeliner, call) *redis.Cmd) {
+func (s store) pipeline(
+	ctx context.Context, calls []call, add func(redis.Pipeliner, call) *redis.Cmd,
+) {
 	if len(calls) == 0 {
 		return
 	}
@@ -93,7 +95,9 @@ func (s store) pipeline(ctx context.Context, calls []call, add func(redis.Pipeli
 }
 
 // Probe is one EVALSHA.
-func (s store) Probe(ctx context.Context, name, member string, era uint64, d time.Duration) (bool, error) {
+func (s store) Probe(
+	ctx context.Context, name, member string, era uint64, d time.Duration,
+) (bool, error) {
 	return s.ask(ctx, name, probeArgs(member, era, d)...)
 }
 
@@ -134,7 +138,8 @@ func keys(name string) []string {
 
 func reportArgs(r breaker.Report) []any {
 	return []any{
-		"exchange", r.Member, r.Era, digit(r.Vote == breaker.Open), r.OpenFor.Microseconds(), r.Cause, r.Calls,
+		"exchange", r.Member, r.Era, digit(r.Vote == breaker.Open), r.OpenFor.Microseconds(),
+		r.Cause, r.Calls,
 		digit(r.Isolate), digit(r.Release), r.Quorum,
 	}
 }

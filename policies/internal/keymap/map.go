@@ -276,8 +276,8 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	return false, nil
 }
 
-// await locks crowded, or returns what ended ctx. It polls: the call that makes room does not wait
-// for anything, and so is soon done.
+// await locks crowded, or returns what ended ctx. It polls, because the lock is never held for
+// long: making room waits for nothing.
 func (k *store[K, S]) await(ctx context.Context) error {
 	for pause := time.Microsecond; !k.crowded.TryLock(); pause = min(2*pause, time.Millisecond) {
 		if err := retry.Ended(ctx); err != nil {
