@@ -55,7 +55,7 @@ func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler 
 		o(g)
 	}
 	g.look(p)
-	g.policy = retry.Chain(retry.Observe(g.hear), p)
+	g.policy = retry.Chain(retry.ObserveOnly(g.hear, retry.KindAdmit, retry.KindGiveUp), p)
 	return func(next http.Handler) http.Handler {
 		h := &guarded{guard: g, next: next, err: g.err}
 		if next == nil && h.err == nil {

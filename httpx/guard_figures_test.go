@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -169,34 +168,64 @@ func overload(t *testing.T, p retry.Policy) (critical, sheddable fate) {
 	return critical, sheddable
 }
 
-func BenchmarkGuard(b *testing.B) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNoContent)
-	})
-	all := retry.Chain(ratelimit.New(1e9, 1e9), policies.NewBulkhead(100, 0), breaker.New("b"))
-	for name, h := range map[string]http.Handler{
+// guards are what BenchmarkGuard and TestGuardsAllocations look at, by name.
+func guards(h http.Handler) map[string]http.Handler {
+	limiter := func() retry.Policy { return ratelimit.New(1e9, 1e9) }
+	keyed := policies.Keyed(httpx.ClientKey, func(string) retry.Policy { return limiter() })
+	all := retry.Chain(limiter(), policies.NewBulkhead(100, 0), breaker.New("b"))
+	return map[string]http.Handler{
 		"bare":    h,
 		"empty":   httpx.Guard(nil)(h),
 		"breaker": httpx.Guard(breaker.New("b"))(h),
-		"limiter": httpx.Guard(ratelimit.New(1e9, 1e9))(h),
+		"limiter": httpx.Guard(limiter())(h),
 		"chain":   httpx.Guard(all)(h),
 		"trusted": httpx.Guard(breaker.New("b"), everybody)(h),
-		"keyed":   httpx.Guard(policies.Keyed(httpx.ClientKey, func(string) retry.Policy { return ratelimit.New(1e9, 1e9) }))(h),
-	} {
+		"keyed":   httpx.Guard(keyed)(h),
+	}
+}
+
+// benchmarked is a request for one of guards.
+func benchmarked(guard string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if guard == "trusted" {
+		r.Header.Set("Reprise-Deadline-Ms", "60000")
+		r.Header.Set("Reprise-Attempt", "2")
+		r.Header.Set("Reprise-Priority", "100")
+	}
+	return r
+}
+
+func noContent(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+func BenchmarkGuard(b *testing.B) {
+	for name, h := range guards(http.HandlerFunc(noContent)) {
 		b.Run(name, func(b *testing.B) {
-			r := httptest.NewRequest(http.MethodGet, "/", nil)
-			if strings.HasPrefix(name, "trusted") {
-				r.Header.Set("Reprise-Deadline-Ms", "60000")
-				r.Header.Set("Reprise-Attempt", "2")
-				r.Header.Set("Reprise-Priority", "100")
-			}
-			w := &sink{header: http.Header{}}
+			r, w := benchmarked(name), &sink{header: http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(w.header)
 				h.ServeHTTP(w, r)
 			}
 		})
+	}
+}
+
+// The arrival, its function and the scope of its call; a limiter's field; what a trusted caller
+// told: the deadline, the attempt with a scope for observers below it, and the priority.
+func TestGuardsAllocations(t *testing.T) {
+	if httpx.RaceEnabled {
+		t.Skip("the race detector allocates too")
+	}
+	most := map[string]float64{"bare": 0, "empty": 3, "breaker": 3, "limiter": 4, "chain": 4, "trusted": 7, "keyed": 4}
+	for name, h := range guards(http.HandlerFunc(noContent)) {
+		r, w := benchmarked(name), &sink{header: http.Header{}}
+		got := testing.AllocsPerRun(100, func() {
+			clear(w.header)
+			h.ServeHTTP(w, r)
+		})
+		if got > most[name] {
+			t.Errorf("%s: %v allocations, want %v", name, got, most[name])
+		}
 	}
 }
 

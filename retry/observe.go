@@ -60,24 +60,54 @@ type Observer func(context.Context, Event)
 //
 // It is cheapest as the first member of the chain that is given to [Do], also if there are several:
 // then it allocates nothing.
-func Observe(o Observer) Policy { return newObserve([]Observer{o}) }
+func Observe(o Observer) Policy { return newObserve([]listener{{o, everyKind}}) }
+
+// ObserveOnly is [Observe] for an observer that wants to know of some kinds of events alone. Events
+// that no observer wants are not made: without KindCall and KindDone the clock is not read for it.
+func ObserveOnly(o Observer, kind Kind, more ...Kind) Policy {
+	kinds := kindsOf(kind)
+	for _, k := range more {
+		kinds |= kindsOf(k)
+	}
+	return newObserve([]listener{{o, kinds}})
+}
+
+// listener is an observer, and what it wants to know of.
+type listener struct {
+	tell  Observer
+	kinds kinds
+}
+
+// kinds is a set of Kinds.
+type kinds uint32
+
+const everyKind = ^kinds(0)
+
+func kindsOf(k Kind) kinds        { return 1 << (k % 32) }
+func (set kinds) has(k Kind) bool { return set&kindsOf(k) != 0 }
 
 // observe is a row of observers, innermost first. It keeps the states of all calls that have
 // nothing else around them.
 type observe struct {
-	observers []Observer
-	watch     watch
+	observers []listener
+	watch     watch // of which the kinds are those of all observers
 	around    state
 	tries     [8]state
 	err       error
 }
 
-func newObserve(observers []Observer) *observe {
+func newObserve(observers []listener) *observe {
 	p := &observe{observers: observers}
-	if slices.ContainsFunc(observers, func(o Observer) bool { return o == nil }) {
-		p.err = errNilObserver
-	}
 	p.watch = watch{by: p}
+	for _, o := range observers {
+		if o.tell == nil {
+			p.err = errNilObserver
+		}
+		p.watch.kinds |= o.kinds
+	}
+	if p.watch.kinds.has(KindDone) { // which counts the calls
+		p.watch.kinds |= kindsOf(KindCall)
+	}
 	p.around = state{watch: &p.watch, at: beside, tries: &p.tries}
 	p.tries = triesOver(&p.around)
 	return p
@@ -86,7 +116,7 @@ func newObserve(observers []Observer) *observe {
 // leading makes one of the Observes that a chain begins with. It belongs to the chain alone, so
 // that [Do] may open the scope of a call for it.
 func leading(members []Policy) (lead *observe, rest []Policy) {
-	var observers []Observer
+	var observers []listener
 	for rest = members; len(rest) > 0; rest = rest[1:] {
 		o, ok := rest[0].(*observe)
 		if !ok {
@@ -116,6 +146,13 @@ func (p *observe) Do(ctx context.Context, next Next) (err error) {
 	if p.err != nil {
 		return p.err
 	}
+	if !p.watch.kinds.has(KindDone) {
+		in, _ := p.open(ctx)
+		if ended := Ended(ctx); ended != nil {
+			return ended
+		}
+		return next.At(0).Do(in)
+	}
 	begun := next.Clock()
 	in, calls := p.open(ctx)
 	err = errAborted
@@ -135,11 +172,12 @@ func (p *observe) open(ctx context.Context) (context.Context, *atomic.Int64) {
 	}
 	around := scopeOf(ctx).load()
 	n := &observed{inner: inner{st: *around}}
-	n.watch = watch{by: p, outer: around.watch, calls: &n.calls}
+	n.watch = watch{by: p, kinds: p.watch.kinds, outer: around.watch, calls: &n.calls}
+	if around.watch != nil {
+		n.watch.kinds |= around.watch.kinds
+	}
 	n.st.watch, n.st.at, n.st.tries, n.st.under = &n.watch, beside, nil, nil
-	n.Context = ctx
-	n.held.Store(&furtherOut)
-	n.state.Store(&n.st)
+	n.put(ctx)
 	return &n.inner, &n.calls
 }
 
@@ -153,11 +191,13 @@ func (p *observe) done(ctx context.Context, begun time.Duration, calls int64, er
 }
 
 // tellAll tells every one, also if one of them panics.
-func tellAll(observers []Observer, ctx context.Context, e *Event) {
+func tellAll(observers []listener, ctx context.Context, e *Event) {
 	if len(observers) > 1 {
 		defer tellAll(observers[1:], ctx, e)
 	}
-	observers[0](ctx, *e)
+	if o := observers[0]; o.kinds.has(e.Kind) {
+		o.tell(ctx, *e)
+	}
 }
 
 func (p *observe) Validate() error { return p.err }
@@ -202,6 +242,7 @@ type observed struct {
 // watch is a list of Observes around a call, innermost first.
 type watch struct {
 	by    *observe
+	kinds kinds // that somebody in the list wants
 	outer *watch
 	calls *atomic.Int64 // nil: those of the watched scope
 }
@@ -244,7 +285,9 @@ func (st *state) tell(ctx context.Context, e *Event) {
 			w.count(ctx)
 		}
 		for _, o := range w.by.observers {
-			o(ctx, *e)
+			if o.kinds.has(e.Kind) {
+				o.tell(ctx, *e)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -51,6 +52,60 @@ func TestObserversStandAnywhere(t *testing.T) {
 				t.Errorf("%s: %s, want %s", name, got, tc.want)
 			}
 		}
+	}
+}
+
+// TestAnObserverHearsOnlyWhatItWants: whoever else observes, and wherever it stands.
+func TestAnObserverHearsOnlyWhatItWants(t *testing.T) {
+	var told []string
+	tell := func(name string) retry.Observer {
+		return func(_ context.Context, e retry.Event) {
+			text := name + " " + e.Kind.String()
+			if e.Kind == retry.KindDone {
+				text += " " + string(rune('0'+e.Calls))
+			}
+			told = append(told, text)
+		}
+	}
+	pass, all := retry.PolicyFunc(passing), retry.Observe(tell("all"))
+	only := func(name string, kind retry.Kind, more ...retry.Kind) retry.Policy {
+		return retry.ObserveOnly(tell(name), kind, more...)
+	}
+	rejects, done := only("rejects", retry.KindReject), only("done", retry.KindDone)
+	refuse := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: "p"})
+		return next.Do(ctx)
+	})
+	for name, tc := range map[string]struct {
+		p    retry.Policy
+		want string
+	}{
+		"alone":                   {rejects, ""},
+		"what it wants":           {retry.Chain(rejects, refuse), "rejects reject"},
+		"two kinds":               {retry.Chain(only("a", retry.KindReject, retry.KindCall), refuse), "a reject, a call"},
+		"the end has the calls":   {retry.Chain(done, refuse), "done done 1"},
+		"beside one of all kinds": {retry.Chain(rejects, all, refuse), "all reject, rejects reject, all call, all done 1"},
+		"inside one of all kinds": {retry.Chain(all, pass, rejects, refuse), "rejects reject, all reject, all call, all done 1"},
+		"around one of all kinds": {retry.Chain(rejects, pass, all, refuse), "all reject, rejects reject, all call, all done 1"},
+		"inside the end":          {retry.Chain(done, pass, rejects), "done done 1"},
+		"inside a loop":           {retry.Chain(done, again(2), rejects, refuse), "rejects reject, rejects reject, done done 2"},
+	} {
+		for range 2 {
+			told = nil
+			_ = retry.Run(t.Context(), tc.p, func(context.Context) error { return errBoom })
+			if got := join(told); got != tc.want {
+				t.Errorf("%s: %q, want %q", name, got, tc.want)
+			}
+		}
+	}
+	if err := retry.Validate(retry.ObserveOnly(nil, retry.KindCall)); !errors.Is(err, retry.ErrConfig) {
+		t.Errorf("no observer: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := retry.Run(ended, rejects, func(context.Context) error { t.Error("called"); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("after the end: %v", err)
 	}
 }
 

@@ -135,7 +135,7 @@ type job[T any] struct {
 }
 
 func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
-	if st := scopeOf(ctx).load(); st.watch != nil {
+	if st := scopeOf(ctx).load(); st.watch != nil && st.watch.kinds.has(KindCall) {
 		return j.told(ctx, st, at)
 	}
 	j.value, err = j.call(ctx)
@@ -180,7 +180,7 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 type plainJob func(context.Context) error
 
 func (call plainJob) run(ctx context.Context, at time.Duration) error {
-	if st := scopeOf(ctx).load(); st.watch != nil {
+	if st := scopeOf(ctx).load(); st.watch != nil && st.watch.kinds.has(KindCall) {
 		return call.told(ctx, st, at)
 	}
 	return call(ctx)

@@ -15,7 +15,19 @@ type remoteKey struct{}
 func WithRemoteAttempt(ctx context.Context, n int) context.Context {
 	around := scopeOf(ctx).load()
 	st := state{attempt: narrow(max(1, n)), depth: around.depth + 1, watch: around.watch, at: beside}
-	return context.WithValue(within(ctx, st), remoteKey{}, true)
+	r := &remote{inner{st: st}}
+	r.put(ctx)
+	return r
+}
+
+// remote is the scope of work that a loop in another process repeats.
+type remote struct{ inner }
+
+func (r *remote) Value(key any) any {
+	if key == (remoteKey{}) {
+		return true
+	}
+	return r.inner.Value(key)
 }
 
 // RemoteLoop reports whether a retry loop in another process repeats the work in ctx: see

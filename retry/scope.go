@@ -87,10 +87,14 @@ func (n *inner) Value(key any) any {
 // within puts an inner scope below ctx.
 func within(ctx context.Context, st state) *inner {
 	n := &inner{st: st}
+	n.put(ctx)
+	return n
+}
+
+func (n *inner) put(ctx context.Context) {
 	n.Context = ctx
 	n.held.Store(&furtherOut)
 	n.state.Store(&n.st)
-	return n
 }
 
 // scopeOf is small enough to be inlined for the common case, a context that Do has made.
