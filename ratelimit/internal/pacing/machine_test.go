@@ -264,3 +264,369 @@ func TestWhatARefusalCounts(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheUserBounds(t *testing.T) {
+	for _, c := range []struct {
+		cfg   Config
+		rate  float64 // before the first request
+		slots int
+	}{
+		{Config{}, inf, 3},
+		{Config{MaxInFlight: 2}, inf, 2},
+		{Config{MaxInFlight: 20}, inf, 3},
+		{Config{StartRate: 5}, 5, 3},
+		{Config{StartRate: 5, MaxRate: 2}, 2, 3},
+		{Config{MaxRate: 2}, inf, 3},
+	} {
+		m := New(c.cfg, newRand())
+		if _, slots := m.InFlight(); m.Rate() != c.rate || slots != c.slots {
+			t.Errorf("%+v: %v/s, %d in flight", c.cfg, m.Rate(), slots)
+		}
+	}
+	m := New(Config{StartRate: 5, MaxRate: 2}, newRand())
+	if m.OnSend(3); m.mode != Climb || m.rate != 2 || m.t0 != 3 || m.release.at != 3 || m.held.at != 3 || m.climbed.at != 3 {
+		t.Errorf("%v at %v from %v on", m.mode, m.rate, m.t0)
+	}
+	if m.rate = 1; m.Rate() != 1 {
+		t.Error("the rate to begin at outlives the beginning")
+	}
+	if m.OnSend(9); m.t0 != 3 || m.rate != 1 {
+		t.Error("it begins twice")
+	}
+	nested := New(Config{StartRate: 5}, newRand())
+	if nested.OnSendNested(3); nested.rate != 5 || nested.t0 != 3 || nested.flight.now != 0 || nested.flying != 1 {
+		t.Errorf("a nested one first: %v/s from %v on, %d in flight", nested.rate, nested.t0, nested.flight.now)
+	}
+	half := New(Config{StartRate: 5}, newRand())
+	half.half = true
+	if half.OnSend(3); half.rate != inf {
+		t.Error("a park begins to climb")
+	}
+	if !New(Config{Careful: true}, newRand()).careful.on {
+		t.Error("Careful is not kept to")
+	}
+	one := New(Config{MaxInFlight: 1}, newRand())
+	if one.OnSend(0); one.Free() || !one.bounded() || one.NextSend(1) != inf || one.Wake(1) != inf {
+		t.Error("a second one beside the only one")
+	}
+}
+
+// The pace is the slowest of what was learned, bounded and told.
+func TestThePace(t *testing.T) {
+	told0 := func(m *Machine, h told) { h.at, h.seq = 99, 1000; m.gauge.tell(h) }
+	for _, c := range []struct {
+		name string
+		with func(m *Machine)
+		pace float64
+		held float64 // at 100 s: until then by the server's word; 0: not
+		next float64 // at 100 s
+	}{
+		{"learned", func(m *Machine) {}, 10, 0, 100},
+		{"bounded", func(m *Machine) { m.cfg.MaxRate = 2 }, 2, 0, 100.4},
+		{"a quota for an hour", func(m *Machine) { told0(m, told{remain: 360, reset: 3600}) }, 360. / 3599, 0, 99.9 + 3599./360},
+		{"a quota that is used up", func(m *Machine) { told0(m, told{remain: 0, reset: 60, limit: 100}) }, 10, 159, 159},
+		{"one that flows", func(m *Machine) {
+			told0(m, told{remain: 0, reset: 60, limit: 100})
+			m.gauge.flows, m.gauge.inflow, m.gauge.over = true, 11, 5
+		}, 2, 0, 100},
+		{"one that flows fast", func(m *Machine) {
+			told0(m, told{remain: 0, reset: 60, limit: 100})
+			m.gauge.flows, m.gauge.inflow, m.gauge.over = true, 101, 5
+		}, 10, 0, 100},
+		{"and has some left", func(m *Machine) {
+			told0(m, told{remain: 9, reset: 60, limit: 100})
+			m.gauge.flows, m.gauge.inflow, m.gauge.over = true, 11, 5
+		}, 10, 0, 100},
+		{"one that is not heard", func(m *Machine) {
+			told0(m, told{remain: 0, reset: 60, limit: 100})
+			m.gauge.flows, m.gauge.inflow, m.gauge.over, m.gauge.wrong = true, 11, 5, thrice
+		}, 10, 0, 100},
+		{"a wait that was named", func(m *Machine) { m.named = 130 }, 10, 130, 130},
+		{"a wait that is longer than the quota's", func(m *Machine) {
+			told0(m, told{remain: 0, reset: 60, limit: 100})
+			m.named = 200
+		}, 10, 200, 200},
+		{"parked", func(m *Machine) { m.half, m.gate = true, 103 }, 10, 0, 103},
+		{"parked, and told to wait longer", func(m *Machine) { m.half, m.gate, m.named = true, 103, 110 }, 10, 110, 110},
+		{"the single request is on its way", func(m *Machine) { m.half, m.gate, m.out = true, 99, true }, 10, 0, inf},
+		{"a question is asked, and what is on its way should be answered first", func(m *Machine) { m.doubt.asking, m.gate, m.flight.now = true, 103, 2 }, 10, 0, 103},
+		{"a question is asked, and nothing is on its way", func(m *Machine) { m.doubt.asking, m.gate = true, 103 }, 10, 0, 100},
+		{"all places are taken", func(m *Machine) { m.flight.now = 8 }, 10, 0, inf},
+		{"what remains invites", func(m *Machine) {
+			told0(m, told{remain: 50, reset: 60, limit: 100})
+			m.flight.limit, m.flight.now = 2, 2
+		}, 10, 0, 100},
+		{"the budget is used up", func(m *Machine) {
+			m.careful.on, m.refusals = true, [hasty]float64{99, 98, 97, 96, 95}
+		}, 10, 0, 96 + carefulIn},
+	} {
+		m := cruising()
+		m.jitter = 1
+		c.with(m)
+		if got := m.Pace(100); !near(got, c.pace) {
+			t.Errorf("%s: a pace of %v, want %v", c.name, got, c.pace)
+		}
+		if got := m.Held(100); c.held == 0 && got > 100 || c.held > 0 && !near(got, c.held) {
+			t.Errorf("%s: held until %v, want %v", c.name, got, c.held)
+		}
+		if got := m.NextSend(100); got != c.next && !near(got, c.next) {
+			t.Errorf("%s: the next goes at %v, want %v", c.name, got, c.next)
+		}
+	}
+	m := cruising()
+	m.half, m.gate, m.named = true, 103, 110
+	if until, parked := m.Parked(); until != 110 || !parked {
+		t.Errorf("parked %v until %v", parked, until)
+	}
+	m.gate = 120
+	if until, _ := m.Parked(); until != 120 {
+		t.Errorf("parked until %v", until)
+	}
+}
+
+// A nested request waits for time alone.
+func TestWhenANestedOneGoes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		with func(m *Machine)
+		next float64 // at 100 s
+	}{
+		{"all places are taken", func(m *Machine) { m.flight.now = 8 }, 100},
+		{"its turn", func(m *Machine) { m.last = 99.95 }, 100.05},
+		{"parked", func(m *Machine) { m.half, m.out, m.gate = true, true, 103 }, 103},
+		{"parked, its turn later", func(m *Machine) { m.half, m.gate, m.last = true, 100.01, 99.95 }, 100.05},
+		{"a park of before", func(m *Machine) { m.gate = 103 }, 100},
+		{"four refused, careful", func(m *Machine) {
+			m.careful.on, m.refusals, m.flying = true, [hasty]float64{99, 98, 97, 96, 95}, 3
+		}, 96 + carefulIn},
+		{"three refused, careful: it waits for no outcome", func(m *Machine) {
+			m.careful.on, m.refusals, m.flying = true, [hasty]float64{99, 98, 97, 0, 0}, 3
+		}, 100},
+	} {
+		m := cruising()
+		m.jitter = 1
+		c.with(m)
+		if got := m.NextNested(100); !near(got, c.next) {
+			t.Errorf("%s: at %v, want %v", c.name, got, c.next)
+		}
+	}
+}
+
+func TestWhetherAPlaceIsFree(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		with func(m *Machine)
+		free bool
+	}{
+		{"one of eight is taken", func(m *Machine) { m.flight.now = 1 }, true},
+		{"all are", func(m *Machine) { m.flight.now = 8 }, false},
+		{"as many as the user permits", func(m *Machine) { m.flight.now, m.cfg.MaxInFlight = 2, 2 }, false},
+		{"the single request is on its way", func(m *Machine) { m.half, m.out = true, true }, false},
+		{"it is to go", func(m *Machine) { m.half = true }, true},
+		{"one that was alone once", func(m *Machine) { m.out = true }, true},
+		{"the one that is to tell is on its way", func(m *Machine) { m.doubt.asking, m.out = true, true }, false},
+	} {
+		m := cruising()
+		if c.with(m); m.Free() != c.free {
+			t.Errorf("%s: free is %v", c.name, !c.free)
+		}
+	}
+}
+
+// When one that the others wait for is given up.
+func TestWhenOneIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		with func(m *Machine)
+		at   float64
+	}{
+		{"none is waited for", func(m *Machine) { m.flight.now = 3 }, inf},
+		{"the single request", func(m *Machine) { m.half, m.out = true, true }, 99.9 + stalled},
+		{"after the park if that is longer", func(m *Machine) { m.half, m.out, m.length = true, true, 64 }, 99.9 + 64},
+		{"it is not on its way", func(m *Machine) { m.half = true }, inf},
+		{"one that was alone once", func(m *Machine) { m.out = true }, inf},
+		{"one at a time, and it is", func(m *Machine) { m.flight.narrow, m.flight.now = true, 1 }, 99.9 + stalled},
+		{"one at a time, and none is", func(m *Machine) { m.flight.narrow = true }, inf},
+		{"one at a time, and all places are taken", func(m *Machine) { m.flight.narrow, m.flight.now = true, 8 }, inf},
+	} {
+		m := cruising()
+		if c.with(m); m.stalled() != c.at {
+			t.Errorf("%s: at %v, want %v", c.name, m.stalled(), c.at)
+		}
+		if c.at < inf {
+			if w := m.Wake(100); w != c.at {
+				t.Errorf("%s: asks to be woken at %v", c.name, w)
+			}
+			if w := m.Wake(c.at); w != inf {
+				t.Errorf("%s: asks to be woken again at %v", c.name, w)
+			}
+			if m.jitter = 1; m.NextSend(c.at) != c.at {
+				t.Errorf("%s: the one in its place goes at %v", c.name, m.NextSend(c.at))
+			}
+		}
+	}
+}
+
+// What a request is marked with when it is sent.
+func TestATicket(t *testing.T) {
+	m := cruising()
+	if k := m.OnSend(100); k != (Ticket{Sent: 100, seq: 1001, Beside: 1, before: 99.9}) || m.last != 100 || m.flying != 1 || m.out {
+		t.Errorf("%+v, the last at %v, %d on their way, out %v", k, m.last, m.flying, m.out)
+	}
+	if m.jitter < 1 || m.jitter > 1+scatter || m.jitter == 1 {
+		t.Errorf("the next is %v times as far", m.jitter)
+	}
+	if k := m.OnSendNested(100.1); !k.nested || k.Beside != 1 || m.flight.now != 1 {
+		t.Errorf("nested: %+v, %d in flight", k, m.flight.now)
+	}
+	m.gauge.tell(told{at: 100, seq: 1001, remain: 5, reset: 60, limit: 100})
+	if k := m.OnSend(101); !k.granted {
+		t.Error("what remains does not grant it")
+	}
+	m.gauge.left = 2
+	if k := m.OnSend(102); k.granted {
+		t.Error("granted with three on their way and two left")
+	}
+	m.gauge.left, m.gauge.wrong = 50, thrice
+	if k := m.OnSend(102); k.granted {
+		t.Error("granted by what is not heard")
+	}
+	m = cruising()
+	m.half = true
+	k := m.OnSend(100)
+	if !m.out || m.single != k.seq || len(m.flight.lost) != 0 {
+		t.Errorf("the single request: out %v, %d, lost %v", m.out, m.single, m.flight.lost)
+	}
+	if m.OnSendNested(100.1); m.single != k.seq || !m.out {
+		t.Error("a nested one takes the single one's part")
+	}
+	if m.OnSend(131); m.single != 1003 || len(m.flight.lost) != 1 || m.flight.lost[0] != k.seq {
+		t.Errorf("the one in its place: %d, lost %v", m.single, m.flight.lost)
+	}
+	m = cruising()
+	m.half = true
+	if n := m.OnSendNested(100); !m.out || m.single != n.seq {
+		t.Error("a nested one cannot be the single one")
+	}
+	m = cruising()
+	m.out, m.single = true, 7 // of an old park
+	if m.OnSend(100); len(m.flight.lost) != 0 || m.out {
+		t.Errorf("lost %v, out %v", m.flight.lost, m.out)
+	}
+}
+
+// One that says nothing leaves nothing behind, and one that was not made gives its turn back.
+func TestACancelledRequest(t *testing.T) {
+	for _, made := range []bool{true, false} {
+		m := cruising()
+		m.half = true
+		k := m.OnSend(100)
+		m.OnCancel(k, made)
+		if m.flying != 0 || m.flight.now != 0 || len(m.overdue.out) != 0 || m.out || (m.last == 99.9) == made {
+			t.Errorf("made %v: %d on their way, %d in flight, %d to wait for, out %v, the last at %v", made, m.flying, m.flight.now, len(m.overdue.out), m.out, m.last)
+		}
+	}
+	m := cruising()
+	k := m.OnSend(100)
+	m.OnSend(100.1)
+	if m.OnCancel(k, false); m.last != 100.1 {
+		t.Errorf("one before the last gives back a turn: %v", m.last)
+	}
+	m = cruising()
+	m.half = true
+	single := m.OnSend(100)
+	if m.freeProbe(Ticket{seq: 4}); !m.out {
+		t.Error("another one frees the single request's place")
+	}
+	if m.OnDone(100.1, single, Answer{Kind: Refusal, RetryAfter: -1, Remaining: -1}); m.out {
+		t.Error("the single request is out after its answer")
+	}
+}
+
+// What an answer does besides being judged.
+func TestAnAnswerIsTold(t *testing.T) {
+	fine := Answer{RetryAfter: -1, Remaining: -1}
+	m := cruising()
+	m.mode, m.held, m.keep, m.step = Climb, mark{97, 900}, 1, .25
+	k := m.OnSend(100)
+	if m.OnDone(100.4, k, fine); m.overdue.mean < .39 || m.recent.rate(100.4, 10) == 0 || m.accepted != 1001 || m.rate <= 10 {
+		t.Errorf("a page: %v s, %v/s of late, %d accepted, %v/s", m.overdue.mean, m.recent.rate(100.4, 10), m.accepted, m.rate)
+	}
+	m = cruising()
+	k = m.OnSend(100)
+	if m.OnAnswer(100.2, k); m.overdue.mean < .19 || m.overdue.mean > .21 || len(m.overdue.out) != 0 {
+		t.Errorf("the beginning of an answer took %v s", m.overdue.mean)
+	}
+	if m.OnAnswer(100.9, k); m.overdue.mean < .19 {
+		t.Error("it begins twice")
+	}
+
+	// Overdue: judged then, and not again when it comes; if a page comes the server is slow.
+	late := func(a Answer) *Machine {
+		m := cruising()
+		m.doubt.definite = true
+		m.overdue.mean, m.overdue.last, m.overdue.known = .1, .1, true
+		k := m.OnSend(100)
+		m.NextSend(103)
+		m.OnDone(130, k, a)
+		return m
+	}
+	if m = late(fine); m.accepted != 1001 || m.overdue.limit() < 30 {
+		t.Errorf("a late page: %d accepted, others are overdue after %v s", m.accepted, m.overdue.limit())
+	}
+	for _, kind := range []Kind{Trouble, Doubt, Refusal} {
+		a := Answer{Kind: kind, RetryAfter: -1, Remaining: -1}
+		if m = late(a); m.accepted != 1000 || m.spent != 0 || m.half || m.overdue.mean != .1 {
+			t.Errorf("a late %d: %d accepted, %d spent, half %v, %v s", kind, m.accepted, m.spent, m.half, m.overdue.mean)
+		}
+	}
+	a := Answer{Kind: Refusal, RetryAfter: 50, Remaining: -1}
+	if m = late(a); m.named < 180 {
+		t.Errorf("a late refusal's wait is not kept: %v", m.named)
+	}
+	trouble := cruising()
+	k = trouble.OnSend(100)
+	if trouble.OnDone(100.4, k, Answer{Kind: Trouble, RetryAfter: -1, Remaining: -1}); trouble.accepted != 1001 || trouble.overdue.known {
+		t.Errorf("trouble in time: %d accepted, it took %v s", trouble.accepted, trouble.overdue.mean)
+	}
+
+	// What a refusal asks for wins over what the quota says; a page asks for nothing.
+	for _, c := range []struct {
+		a     Answer
+		reset float64
+	}{
+		{Answer{Kind: Refusal, RetryAfter: 7, Remaining: 0, Limit: 100, Reset: 50}, 107},
+		{Answer{Kind: Refusal, RetryAfter: -1, Remaining: 0, Limit: 100, Reset: 50}, 150},
+		{Answer{Kind: Fine, RetryAfter: 7, Remaining: 0, Limit: 100, Reset: 50}, 150},
+	} {
+		m := cruising()
+		m.doubt.definite = true
+		k := m.OnSend(99.9)
+		if m.OnDone(100, k, c.a); !near(m.gauge.reset, c.reset) {
+			t.Errorf("%+v: there is more at %v", c.a, m.gauge.reset)
+		}
+	}
+
+	// Pages that come are neither forbidden nor refused for themselves.
+	m = cruising()
+	m.untold.judge(7, 100, false)
+	m.pages.pardons(7, 100)
+	k = m.OnSend(100)
+	if m.OnDone(100.1, k, Answer{RetryAfter: -1, Remaining: -1, Page: 7}); m.pages.find(7) != nil || m.untold.run != 0 {
+		t.Error("a page that came is remembered as refused")
+	}
+	m = cruising()
+	m.half, m.cut = true, 1000
+	k = m.OnSend(100)
+	if m.OnDone(100.1, k, Answer{Kind: Untold, RetryAfter: -1, Remaining: -1, Page: 7}); m.untold.parks != 1 {
+		t.Error("what the single request was forbidden is no refusal")
+	}
+
+	// A page of before the push-back releases nothing.
+	m = cruising()
+	old := m.OnSend(99.95)
+	m.half, m.cut = true, old.seq
+	if m.OnDone(100, old, fine); !m.half || m.accepted != 1001 {
+		t.Error("a page of before the push-back releases")
+	}
+}
