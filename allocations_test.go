@@ -149,8 +149,8 @@ func paths(t *testing.T) []path {
 		way("loop, breaker: open", retry.Chain(policies.Exponential(), open), answer,
 			breaker.ErrOpen),
 		way("loop, limiter, breaker: open",
-			retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9),
-				open), answer, breaker.ErrOpen),
+			retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9), open), answer,
+			breaker.ErrOpen),
 		{"loop: the context has ended", func() error { _, err := retry.Do(gone, loop, down); return outcome(err, errDown) }},
 		{"loop: the context ends during the call", func() error {
 			ctx, cancel := context.WithCancelCause(ctx)

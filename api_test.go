@@ -61,9 +61,8 @@ func packages(t *testing.T) (dirs []string) {
 			return err
 		}
 		switch name := d.Name(); {
-		case strings.HasPrefix(name,
-			"."), slices.Contains([]string{"internal", "examples", "testdata", "docs",
-			"api"}, name):
+		case strings.HasPrefix(name, "."),
+			slices.Contains([]string{"internal", "examples", "testdata", "docs", "api"}, name):
 			return filepath.SkipDir
 		}
 		files, err := sources(path)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/internal/check"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/retry"
@@ -46,23 +47,7 @@ func loop(opts ...policies.Option) retry.Policy {
 		policies.Initial(time.Second)}, opts...)...)
 }
 
-func wantIs(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if !errors.Is(err, target) {
-			t.Errorf("%v is not %v", err, target)
-		}
-	}
-}
-
-func wantNot(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			t.Errorf("%v is %v", err, target)
-		}
-	}
-}
+var wantIs, wantNot = check.Is, check.Not
 
 func TestRetryAroundABreakerThatOpensUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -106,9 +106,11 @@ func (w *world) member() retry.Policy {
 func (w *world) loopOptions() []policies.Option {
 	opts := []policies.Option{policies.Attempts(1 + w.rng.IntN(4))}
 	for _, o := range []policies.Option{
-		policies.MaxElapsed(time.Second), policies.Patience(time.Second), policies.OutermostOnly(), policies.MaxCalls(5), policies.HintCap(time.Second),
-		policies.WithBudget(policies.NewCostBudget(20, 5,
-			1)), policies.WithBudget(policies.NewTokenBudget(10, 0.5)), policies.ResetAfter(50 * time.Millisecond),
+		policies.MaxElapsed(time.Second), policies.Patience(time.Second), policies.OutermostOnly(),
+		policies.MaxCalls(5), policies.HintCap(time.Second),
+		policies.WithBudget(policies.NewCostBudget(20, 5, 1)),
+		policies.WithBudget(policies.NewTokenBudget(10, 0.5)),
+		policies.ResetAfter(50 * time.Millisecond),
 		policies.RetryIf(func(err error) bool { return len(err.Error())%3 != 0 }),
 	} {
 		if w.rng.IntN(5) == 0 {

@@ -681,7 +681,8 @@ func two(opts ...breaker.Option) (a, b *breaker.Breaker, wa, wb *wire) {
 	make := func(w *wire) *breaker.Breaker {
 		return breaker.New("x",
 			append([]breaker.Option{breaker.ConsecutiveFailures(1),
-				breaker.OpenFor(5 * time.Second), breaker.ProbeLimit(time.Hour), breaker.Shared(w)}, opts...)...)
+				breaker.OpenFor(5 * time.Second), breaker.ProbeLimit(time.Hour), breaker.Shared(w)},
+				opts...)...)
 	}
 	return make(wa), make(wb), wa, wb
 }

@@ -150,9 +150,10 @@ func (b *bubble) try(d *dice, loop retry.Policy, name string) {
 		retry.Chain(policies.Timeout(20*time.Second), loop)}[d.roll(3)]
 	opts := []httpx.Option{httpx.WithPolicy(policy)}
 	for _, o := range []httpx.Option{
-		httpx.Resume(), httpx.MaxBody(10_000), httpx.RaiseForStatus(true), httpx.RetryNonIdempotent(true), httpx.Header("Accept-Encoding", "gzip"),
-		httpx.Alternates("http://a.example/",
-			"http://c.example/"), httpx.NoDowngrade(), httpx.Refused(httpx.Status(404)),
+		httpx.Resume(), httpx.MaxBody(10_000), httpx.RaiseForStatus(true),
+		httpx.RetryNonIdempotent(true), httpx.Header("Accept-Encoding", "gzip"),
+		httpx.Alternates("http://a.example/", "http://c.example/"), httpx.NoDowngrade(),
+		httpx.Refused(httpx.Status(404)),
 		httpx.RetryOn(func(r *http.Response) bool {
 			p := make([]byte, 5)
 			_, err := io.ReadFull(r.Body, p)

@@ -389,10 +389,12 @@ func TestBodies(t *testing.T) {
 
 func TestMistakesAreConfigurationErrors(t *testing.T) {
 	for _, o := range []httpx.Option{
-		nil, httpx.Workers(0), httpx.Alternates(), httpx.Alternates("/relative"), httpx.WithClient(nil), httpx.WithPolicy(nil),
-		httpx.WithLogger(nil), httpx.RetryOn(), httpx.RetryOnly(nil), httpx.Refused(), httpx.EachAttempt(nil), httpx.MaxBody(0),
-		httpx.Header("a b", "c"), httpx.Header("", ""), httpx.Header("k",
-			"a\r\nb"), httpx.WithPolicy(policies.Constant(-1)),
+		nil, httpx.Workers(0), httpx.Alternates(), httpx.Alternates("/relative"),
+		httpx.WithClient(nil), httpx.WithPolicy(nil),
+		httpx.WithLogger(nil), httpx.RetryOn(), httpx.RetryOnly(nil), httpx.Refused(),
+		httpx.EachAttempt(nil), httpx.MaxBody(0),
+		httpx.Header("a b", "c"), httpx.Header("", ""), httpx.Header("k", "a\r\nb"),
+		httpx.WithPolicy(policies.Constant(-1)),
 	} {
 		c := httpx.New(o)
 		_, err := c.Get(t.Context(), "http://127.0.0.1:1/")

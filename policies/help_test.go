@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reprise-go/reprise/internal/check"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -47,23 +48,7 @@ func (s *script) wantAt(t *testing.T, ms ...int) {
 	}
 }
 
-func wantIs(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if !errors.Is(err, target) {
-			t.Errorf("%v is not %v", err, target)
-		}
-	}
-}
-
-func wantNot(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			t.Errorf("%v is %v", err, target)
-		}
-	}
-}
+var wantIs, wantNot = check.Is, check.Not
 
 func wantError(t *testing.T, err error) *retry.Error {
 	t.Helper()

@@ -427,7 +427,8 @@ func TestServerRejects(t *testing.T) {
 				tc.guard = again{}
 			}
 			serve := []grpc.ServerOption{
-				grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(tc.guard)), grpc.ChainStreamInterceptor(grpcretry.StreamServer(tc.guard)),
+				grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(tc.guard)),
+				grpc.ChainStreamInterceptor(grpcretry.StreamServer(tc.guard)),
 			}
 			c := connect(t, s, serve)
 			var trailer metadata.MD
@@ -495,7 +496,8 @@ func TestOverARealConnection(t *testing.T) {
 	gone.Close()
 	conn, err := grpc.NewClient(address,
 		append(client(policies.Constant(0, policies.Attempts(2)),
-			grpcretry.Idempotent(everyMethod)), grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+			grpcretry.Idempotent(everyMethod)),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,15 +25,15 @@ func TestGaugesListEveryFigure(t *testing.T) {
 	for _, p := range []retry.Policy{
 		open, policies.NewBulkhead(1, 1), policies.NewAdaptive(), policies.NewThrottle(),
 		ratelimit.New(1, 1), ratelimit.New(1, 1,
-			ratelimit.Shared(ratelimit.NewStore(),
-				"x")), ratelimit.NewPacer(ratelimit.StartRate(5)),
+			ratelimit.Shared(ratelimit.NewStore(), "x")),
+		ratelimit.NewPacer(ratelimit.StartRate(5)),
 		policies.Keyed(func(context.Context) int { return 0 },
 			func(int) retry.Policy { return nil }),
 		policies.Exponential(policies.WithBudget(policies.NewTokenBudget(10, .1))),
 		policies.Exponential(policies.WithBudget(policies.NewCostBudget(500, 14, 1))),
 		policies.Exponential(policies.WithBudget(policies.NewRatioBudget(.1, 1))),
-		policies.Fibonacci(), policies.Constant(time.Second), policies.Random(1,
-			2), policies.Delays([]time.Duration{1}),
+		policies.Fibonacci(), policies.Constant(time.Second), policies.Random(1, 2),
+		policies.Delays([]time.Duration{1}),
 	} {
 		if s, ok := p.(interface{ Stats() []retry.Stat }); ok {
 			kind, _, _ := strings.Cut(retry.Describe(p), "(")

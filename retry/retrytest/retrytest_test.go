@@ -151,8 +151,7 @@ func TestReplay(t *testing.T) {
 			start, called := time.Now(), 0
 			rec := retrytest.Observe(t)
 			err := retry.Run(t.Context(),
-				retry.Chain(rec, patient(attempts, 0),
-					retrytest.Replay(&outage)), func(context.Context) error {
+				retry.Chain(rec, patient(attempts, 0), retrytest.Replay(&outage)), func(context.Context) error {
 					called++
 					return nil
 				})

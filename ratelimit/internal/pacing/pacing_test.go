@@ -236,7 +236,8 @@ func TestAnHour(t *testing.T) {
 // passes is not a sign of noise: it goes alone. These seeds once met it with 800 refusals.
 func TestNoBurstFarAwayIsNotNoise(t *testing.T) {
 	for _, seed := range []uint64{90022, 90133, 90139, 90144, 90187, 90201} {
-		if l := sim.Hour(maker, sim.LongServers()[0].Make(), seed, .4, 3600); l.Refused > 60 || l.Goodput < .24 {
+		if l := sim.Hour(maker, sim.LongServers()[0].Make(), seed, .4, 3600); l.Refused > 60 ||
+			l.Goodput < .24 {
 			t.Errorf("seed %d: %.0f refused, goodput %.2f", seed, l.Refused, l.Goodput)
 		}
 	}
@@ -563,8 +564,7 @@ func TestNoiseIsNotTakenForALimit(t *testing.T) {
 			server := &lt.Server{Rule: lt.Open{}, Latency: 30 * time.Millisecond, Spread: .18,
 				CutRate: share, Seed: seed}
 			r := sim.Crawl{Server: server,
-				Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed,
-					9)))}, Pages: 8000, Workers: 8, Deadline: 1000, Net: .002, Seed: seed, Tries: 8}.Run()
+				Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))}, Pages: 8000, Workers: 8, Deadline: 1000, Net: .002, Seed: seed, Tries: 8}.Run()
 			if r.Seconds > 120 { // 35 to a client that knows
 				late++
 			}
@@ -580,7 +580,8 @@ func TestNoiseIsNotTakenForALimit(t *testing.T) {
 func TestAStatedQuotaIsUsed(t *testing.T) {
 	for seed := range uint64(5) {
 		server := &lt.Server{Rule: lt.Fixed(60, 3*time.Second,
-			time.Duration(seed)*500*time.Millisecond), Headers: true, Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
+			time.Duration(seed)*500*time.Millisecond), Headers: true,
+			Latency: 30 * time.Millisecond, Spread: .18, Seed: seed}
 		c := sim.Crawl{Server: server, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))},
 			Workers: 8, Deadline: 60, Net: .002, Seed: seed}
 		if r := c.Run(); r.Refused > 1 || r.OK < .95*20*60 {
