@@ -174,15 +174,24 @@ func oneLine(t *testing.T, fset *token.FileSet, n ast.Node) string {
 	if err := format.Node(&b, fset, n); err != nil {
 		t.Fatal(err)
 	}
-	var parts []string
+	var text string
 	for line := range strings.SplitSeq(b.String(), "\n") {
-		if line = strings.TrimSpace(space.ReplaceAllString(line, " ")); line != "" &&
-			!strings.HasPrefix(line, "//") {
-			parts = append(parts, line)
+		line = strings.TrimSpace(space.ReplaceAllString(line, " "))
+		switch {
+		case line == "" || strings.HasPrefix(line, "//"):
+		case text == "" || strings.HasSuffix(text, "("):
+			text += line
+		case strings.HasPrefix(line, ")"): // of a list of parameters over several lines
+			text = strings.TrimSuffix(text, ",") + line
+		case strings.HasSuffix(text, ",") || strings.HasSuffix(text, "{"):
+			text += " " + line
+		case strings.HasPrefix(line, "}"):
+			text += " " + line
+		default:
+			text += "; " + line
 		}
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(strings.Join(parts, "; "), "{; ", "{ "), "; }",
-		" }")
+	return text
 }
 
 // changed lists the lines that only one of the two has.
