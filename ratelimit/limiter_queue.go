@@ -112,10 +112,10 @@ func (l *Limiter) gaveUp(reason error) error {
 
 // take admits a call now, if the pause and all sources permit.
 func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
-	if l.opens(now).After(now) {
+	if l.mayPause() && l.ended(now).After(now) {
 		return ticket{}, false
 	}
-	if l.shared {
+	if l.shared && l.fleet == nil { // others may have changed them
 		l.free = l.unlimited()
 	}
 	for i, s := range l.sources {
@@ -141,11 +141,14 @@ func (l *Limiter) unlimited() (bits uint64) {
 
 // opens is the earliest moment at which the pause lets the next one go.
 func (l *Limiter) opens(now time.Time) time.Time {
-	if l.pause.phase == open && l.members == nil {
-		return now
+	if l.mayPause() {
+		return l.ended(now)
 	}
-	return l.ended(now)
+	return now
 }
+
+// mayPause tells whether there may be a pause.
+func (l *Limiter) mayPause() bool { return l.pause.phase != open || l.members != nil }
 
 // ended is opens if there may be a pause. A member's becomes the limiter's, so that here too one
 // call goes first when it has passed. One that has passed while no call waits is forgotten after a

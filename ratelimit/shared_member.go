@@ -113,7 +113,9 @@ func (m *member) take(now time.Time, n int) bool {
 		return true
 	}
 	ok, void := m.stock.take(t, n)
-	m.putBack(void)
+	if void > 0 {
+		m.putBack(void)
+	}
 	if !ok && m.lends() && m.stock.left == 0 {
 		m.borrow(t, n)
 		ok, _ = m.stock.take(t, n)
