@@ -1,8 +1,6 @@
 package ratelimit
 
-import (
-	"time"
-)
+import "time"
 
 // part measures which part of all that the store grants this member gets, over the last ten leases.
 // Its members' parts together are at most 1: what the fleet got is taken from how far the bucket
@@ -11,11 +9,19 @@ type part struct {
 	answers int           // so far
 	first   time.Duration // when the first of them came
 	begin   time.Duration // of the newest slot
-	slots   [alive]struct{ mine, all, members float64 }
+	slots   [alive]slot
 	newest  int
 	tat     time.Duration // of the bucket when last heard of
 	last    time.Duration // when that was
 	members float64       // at that time
+}
+
+// slot is what the answers of a lease's time told, in tokens.
+type slot struct {
+	mine    float64 // granted to this member
+	moved   float64 // how far the bucket moved on
+	limit   float64 // what the limit gives in the time
+	members float64 // at most
 }
 
 func (p *part) roll(now, lease time.Duration) {
@@ -26,12 +32,12 @@ func (p *part) roll(now, lease time.Duration) {
 	for now-p.begin >= lease {
 		p.begin += lease
 		p.newest = (p.newest + 1) % alive
-		p.slots[p.newest].mine, p.slots[p.newest].all, p.slots[p.newest].members = 0, 0, 0
+		p.slots[p.newest] = slot{}
 	}
 }
 
 // heard counts a grant to one of so many members, after which the bucket stood at tat. n is how
-// many tokens it was, less those given back with the question.
+// many tokens it was, with those paid by the question and less those given back with it.
 func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	p.roll(now, f.lease)
 	s := &p.slots[p.newest]
@@ -39,9 +45,9 @@ func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	s.members = max(s.members, float64(members))
 	if p.answers++; p.answers == 1 {
 		p.first = now
-		s.all += float64(n)
-	} else { // a bucket that was set back has not given less
-		s.all += max(float64(n), float64(max(tat-p.tat, now-p.last))/f.step)
+	} else {
+		s.moved += float64(max(0, tat-p.tat)) / f.step // one that was set back has not given less
+		s.limit += float64(now-p.last) / f.step
 	}
 	p.tat, p.last, p.members = tat, now, float64(members)
 }
@@ -64,10 +70,12 @@ func (p *part) skip(d time.Duration) {
 func (p *part) of(now time.Duration, f figures) float64 {
 	young := p.answers == 0 || now-p.first < alive*f.lease
 	p.roll(now, f.lease)
-	mine, all, fewest, most := 0.0, float64(max(0, now-max(p.last, p.tat)))/f.step, 0.0, 1.0
+	mine, moved, fewest, most := 0.0, 0.0, 0.0, 1.0
+	limit := float64(max(0, now-max(p.last, p.tat))) / f.step
 	for _, s := range p.slots {
 		mine += s.mine
-		all += s.all
+		moved += s.moved
+		limit += s.limit
 		most = max(most, s.members)
 		if s.members > 0 && (fewest == 0 || s.members < fewest) {
 			fewest = s.members
@@ -79,5 +87,5 @@ func (p *part) of(now time.Duration, f figures) float64 {
 	case mine <= 0 || young:
 		return 1 / n
 	}
-	return min(1, mine/all) * fewest / most
+	return mine / max(mine, moved, limit) * fewest / most
 }

@@ -321,7 +321,7 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	m.members = max(1, g.Members)
 	tat := q.sent + g.Floor
 	changed = changed || tat > m.tat+f.lease
-	m.part.heard(now, tat, g.Tokens-q.unspent, m.members, *f)
+	m.part.heard(now, tat, g.Tokens+q.debt+q.ahead-q.unspent, m.members, *f)
 	m.known, m.tat = true, tat
 	if filled := m.fill(q, g, now, f); filled < max(q.need, q.want, q.ahead) {
 		m.rest = now + f.lease/4
