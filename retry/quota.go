@@ -95,6 +95,9 @@ func (q Quota) pace() float64 {
 // for several callees, as policies.Keyed, calls it when its inner policy has returned: what one
 // callee says of its limit does not concern the others.
 func Shield(ctx context.Context) {
+	if scopeOf(ctx).load().report == nil { // every report from inside ctx is told here too
+		return
+	}
 	for s := range scopesOfDo(ctx) {
 		if s.load().report != nil {
 			s.change(func(st *state) { st.report = nil })

@@ -115,6 +115,12 @@ func TestWhichReportHolds(t *testing.T) {
 		retry.Shield(ctx)
 		return err
 	})
+	says := func(q retry.Quota) retry.Policy {
+		return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			retry.Report(ctx, q)
+			return next.Do(ctx)
+		})
+	}
 	for name, tc := range map[string]struct {
 		inside retry.Policy
 		call   func(context.Context)
@@ -128,6 +134,9 @@ func TestWhichReportHolds(t *testing.T) {
 		"without a chain it is ours":  {nil, in(nil, report(tight)), tight},
 		"a container shields":         {shield, report(tight), silent},
 		"and what came before it too": {retry.Chain(again(1), shield), report(tight), silent},
+		"but not what was said around it": {
+			retry.Chain(says(tight), again(1), shield), report(), tight,
+		},
 		"thousands are few": {nil, func(ctx context.Context) {
 			report(spent)(ctx)
 			for range 5000 {
