@@ -111,7 +111,8 @@ func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error 
 // Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
 // before it allocates anything for a call. It returns nil if b is only a part of the policy p.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
-	if self, _ := p.(*Breaker); self != b || b.Validate() != nil || b.member != nil {
+	self, _ := p.(*Breaker)
+	if valid := b.Validate() == nil; !valid || self != b || b.member != nil {
 		return nil
 	}
 	if e := b.era.Load(); e.state == Open && ctx.Err() == nil {

@@ -14,7 +14,7 @@ func tree(err error, yield func(error) bool) bool {
 		if !yield(err) {
 			return false
 		}
-		one, more := inside(err)
+		more, one := inside(err)
 		for _, member := range more {
 			if !tree(member, yield) {
 				return false
@@ -25,13 +25,13 @@ func tree(err error, yield func(error) bool) bool {
 	return true
 }
 
-// inside is what err wraps: one error, or any number of them.
-func inside(err error) (one error, more []error) {
+// inside is what err wraps: any number of errors, or one.
+func inside(err error) (more []error, one error) {
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		return e.Unwrap(), nil
-	case interface{ Unwrap() []error }:
 		return nil, e.Unwrap()
+	case interface{ Unwrap() []error }:
+		return e.Unwrap(), nil
 	}
 	return nil, nil
 }

@@ -98,7 +98,7 @@ walk:
 		if e, ok := err.(interface{ Is(error) bool }); ok && e.Is(ErrConfig) {
 			r.Config = true
 		}
-		one, more := inside(err)
+		more, one := inside(err)
 		for _, member := range more {
 			rejected = r.walk(member, around) || rejected
 		}
