@@ -405,6 +405,8 @@ func TestPacerWithAStoreThatLies(t *testing.T) {
 		"leads, refusals":   {Lead: true, Refusals: math.MaxInt},
 		"leads, answers":    {Lead: true, Answers: 1 << 30},
 		"follows, slow":     {Limit: 1e-6, Members: 1},
+		"follows, none":     {Limit: 1e-300, Tokens: 2},
+		"leads, none":       {Limit: math.SmallestNonzeroFloat64, Tokens: 2, Now: 2, Members: 1, Lead: true},
 		"follows, fast":     {Limit: 1e8, Tokens: 1 << 30, Now: 1 << 30, Members: 1},
 		"follows, negative": {Limit: -1},
 		"pauses":            {Lead: true, Pause: math.MaxInt64},

@@ -289,7 +289,7 @@ func (m *member) nonsense(q *question, g Grant) error {
 	switch {
 	case g.Tokens < 0 || g.Now < 0 || g.Now > g.Tokens || g.Members < 0 || g.Members > maxCount || g.Burst < 0,
 		g.First < 0 || g.First > ahead || g.Floor > ahead || g.Pause < 0,
-		!(g.Limit >= 0 && g.Limit <= maxShared):
+		!(g.Limit == 0 || g.Limit >= minShared && g.Limit <= maxShared):
 		return fmt.Errorf("the store's answer makes no sense: %+v", g)
 	}
 	return nil

@@ -322,6 +322,7 @@ func TestSharedWithAStoreThatLies(t *testing.T) {
 		"limit NaN":        {Tokens: 50, Now: 50, Members: 1, Limit: math.NaN()},
 		"limit infinite":   {Tokens: 50, Now: 50, Members: 1, Limit: math.Inf(1)},
 		"limit negative":   {Tokens: 50, Now: 50, Members: 1, Limit: -5},
+		"limit tiny":       {Tokens: 50, Now: 50, Members: 1, Limit: 1e-300},
 		"limit huge":       {Tokens: 1 << 30, Now: 1 << 30, Members: 1, Limit: 1e300},
 		"burst huge":       {Tokens: 1 << 30, Now: 1 << 30, Members: 1, Burst: math.MaxInt},
 		"burst negative":   {Tokens: 50, Now: 50, Members: 1, Burst: -1},
