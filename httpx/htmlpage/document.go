@@ -30,7 +30,8 @@ func Document(r *http.Response) (*html.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := html.ParseWithOptions(strings.NewReader(text), html.ParseOptionEnableScripting(false))
+	doc, err := html.ParseWithOptions(strings.NewReader(text),
+		html.ParseOptionEnableScripting(false))
 	if err != nil {
 		return flat(text), nil //nolint:nilerr // the only error is of the depth
 	}
@@ -64,7 +65,8 @@ func flat(text string) *html.Node {
 			if t.DataAtom == atom.Html || t.DataAtom == atom.Head || t.DataAtom == atom.Body {
 				continue
 			}
-			n := &html.Node{Type: html.ElementNode, DataAtom: t.DataAtom, Data: t.Data, Attr: t.Attr}
+			n := &html.Node{Type: html.ElementNode, DataAtom: t.DataAtom, Data: t.Data,
+				Attr: t.Attr}
 			to.AppendChild(n)
 			if t.Type == html.StartTagToken && !void[t.DataAtom] && len(open) < maxDepth {
 				open = append(open, n)
@@ -86,6 +88,7 @@ func flat(text string) *html.Node {
 
 // void elements have no content: the HTML standard, section 13.1.2.
 var void = map[atom.Atom]bool{
-	atom.Area: true, atom.Base: true, atom.Br: true, atom.Col: true, atom.Embed: true, atom.Hr: true, atom.Img: true,
-	atom.Input: true, atom.Link: true, atom.Meta: true, atom.Source: true, atom.Track: true, atom.Wbr: true,
+	atom.Area: true, atom.Base: true, atom.Br: true, atom.Col: true, atom.Embed: true,
+	atom.Hr: true, atom.Img: true, atom.Input: true, atom.Link: true, atom.Meta: true,
+	atom.Source: true, atom.Track: true, atom.Wbr: true,
 }

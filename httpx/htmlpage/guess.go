@@ -27,7 +27,8 @@ func guess(body []byte) encoding.Encoding {
 		return utf.UTF8
 	}
 	sample := sampleOf(body)
-	best, most := encoding.Encoding(charmap.Windows1252), 0.2 // a score that is no better than chance
+	// a score that is no better than chance
+	best, most := encoding.Encoding(charmap.Windows1252), 0.2
 	for _, c := range candidates {
 		text, err := c.encoding.NewDecoder().Bytes(sample)
 		if err != nil {
@@ -134,7 +135,8 @@ func isASCIILetter(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' }
 
 // apart tells whether the script is one that does not mix with Latin letters in a word.
 func (c *candidate) apart() bool {
-	return c.script != nil && c.script != unicode.Latin && c.script != unicode.Han && c.script != unicode.Hangul
+	return c.script != nil && c.script != unicode.Latin && c.script != unicode.Han &&
+		c.script != unicode.Hangul
 }
 
 func (c *candidate) worth(r, before rune) float64 {

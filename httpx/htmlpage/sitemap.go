@@ -24,9 +24,10 @@ import (
 
 // Map is what a sitemap says: the pages of a site, or in an index, the sitemaps where they are.
 type Map struct {
-	Pages   []Entry
-	Maps    []Entry
-	LeftOut int // entries that are not a URL of the web, are longer than 2048 bytes, or are beyond the 50,000th
+	Pages []Entry
+	Maps  []Entry
+	// entries that are not a URL of the web, are longer than 2048 bytes, or are beyond the 50,000th
+	LeftOut int
 }
 
 // Entry is one page or one sitemap.
@@ -113,8 +114,10 @@ func (s *sitemap) read(body io.Reader) error {
 		in = bufio.NewReader(unpacked)
 	}
 	start, _ := in.Peek(3)
-	marked := bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff"))
-	in = bufio.NewReader(transform.NewReader(&bounded{in, maxSitemap}, unicode.BOMOverride(transform.Nop)))
+	marked := bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) ||
+		bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff"))
+	in = bufio.NewReader(transform.NewReader(&bounded{in, maxSitemap},
+		unicode.BOMOverride(transform.Nop)))
 	for { // white space before an XML declaration is wrong, and common
 		b, err := in.ReadByte()
 		if err == io.EOF {
@@ -216,11 +219,14 @@ func (s *sitemap) readXML(in *bufio.Reader, marked bool) error {
 }
 
 var (
-	roots = map[string]bool{"urlset": true, "sitemapindex": true, "rss": true, "RDF": true, "feed": true}
+	roots = map[string]bool{"urlset": true, "sitemapindex": true, "rss": true, "RDF": true,
+		"feed": true}
 	items = map[string]bool{"url": true, "sitemap": true, "item": true, "entry": true}
 )
 
-func inside(path []string, parent string) bool { return len(path) > 1 && path[len(path)-2] == parent }
+func inside(path []string, parent string) bool {
+	return len(path) > 1 && path[len(path)-2] == parent
+}
 
 // end takes what an element says that ends here.
 func (s *sitemap) end(path []string, e *Entry, text string) {
@@ -270,7 +276,8 @@ func (s *sitemap) add(to *[]Entry, e Entry) {
 	if err == nil && s.base != nil && e.URL != "" {
 		u = s.base.ResolveReference(u)
 	}
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(s.Pages)+len(s.Maps) >= maxEntries {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		len(s.Pages)+len(s.Maps) >= maxEntries {
 		s.LeftOut++
 		return
 	}
@@ -284,8 +291,9 @@ func (s *sitemap) add(to *[]Entry, e Entry) {
 
 // The forms of W3C's Datetime note, those that are met besides, and RSS's.
 var dates = []string{
-	time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02", "2006-01", "2006", "2006-01-02T15:04:05", "2006-01-02 15:04:05",
-	"2006-01-02T15:04:05Z0700", time.RFC1123Z, time.RFC1123, "Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 MST",
+	time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02", "2006-01", "2006", "2006-01-02T15:04:05",
+	"2006-01-02 15:04:05", "2006-01-02T15:04:05Z0700", time.RFC1123Z, time.RFC1123,
+	"Mon, 2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04:05 MST",
 }
 
 func parseDate(s string) (time.Time, bool) {

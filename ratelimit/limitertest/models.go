@@ -32,6 +32,7 @@ func Cloudflare(n int, window, ban time.Duration, retryAfter bool) *Server {
 func Fail2ban(rate float64) *Server {
 	return &Server{
 		Rule: LimitReq(rate, 20, true), Refuse: Unavailable,
-		Ban: &Ban{After: 5, Within: time.Minute, For: 10 * time.Minute, Growth: 2, Answer: Forbidden},
+		Ban: &Ban{After: 5, Within: time.Minute, For: 10 * time.Minute, Growth: 2,
+			Answer: Forbidden},
 	}
 }

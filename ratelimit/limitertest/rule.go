@@ -189,7 +189,8 @@ func Fixed(n int, window, phase time.Duration) Rule {
 // last one. Refused requests count, so a client that hammers is never let in
 // again.
 func StickTable(n int, window, phase time.Duration) Rule {
-	return &windowed{n: float64(n), first: float64(n), window: window, phase: phase, countsAll: true, countsPrev: true}
+	return &windowed{n: float64(n), first: float64(n), window: window, phase: phase,
+		countsAll: true, countsPrev: true}
 }
 
 func (w *windowed) turn(now time.Duration) {
@@ -237,7 +238,8 @@ func (w *windowed) Count(now time.Duration, admitted bool) time.Duration {
 
 func (w *windowed) Quota(now time.Duration) Quota {
 	used := w.Rate(now)
-	return Quota{Limit: int(w.n), Window: w.window, Remaining: max(0, int(w.n-used)), Reset: w.end() - now}
+	return Quota{Limit: int(w.n), Window: w.window, Remaining: max(0, int(w.n-used)),
+		Reset: w.end() - now}
 }
 
 func (w *windowed) Resize(now time.Duration, factor float64) {

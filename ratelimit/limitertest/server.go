@@ -94,10 +94,11 @@ type Server struct {
 	Rule Rule
 	Seed uint64
 
-	Refuse     Verdict // answer to a violation; the zero value means TooMany
-	Slow       bool    // a refusal takes as long as a page, so that a burst is out before the first of them is heard
-	RetryAfter bool    // refusals say when to come back
-	Headers    bool    // answers tell the quota, if the rule is a Quoter
+	Refuse Verdict // answer to a violation; the zero value means TooMany
+	// a refusal takes as long as a page, so that a burst is out before the first of them is heard
+	Slow       bool
+	RetryAfter bool // refusals say when to come back
+	Headers    bool // answers tell the quota, if the rule is a Quoter
 	Ban        *Ban
 
 	InFlight int // at most so many requests at once; 0: any number

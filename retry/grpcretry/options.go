@@ -63,7 +63,8 @@ func declared(method string) bool {
 	idempotent := false
 	if o, ok := m.Options().(*descriptorpb.MethodOptions); ok {
 		level := o.GetIdempotencyLevel()
-		idempotent = level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS || level == descriptorpb.MethodOptions_IDEMPOTENT
+		idempotent = level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS ||
+			level == descriptorpb.MethodOptions_IDEMPOTENT
 	}
 	known.Store(method, idempotent)
 	return idempotent

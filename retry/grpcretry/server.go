@@ -24,7 +24,8 @@ func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 	c := configure(opts)
 	p = observed(p)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		resp, trailer, err := serve(ctx, c, p, info.FullMethod, func(ctx context.Context) (any, error) { return handler(ctx, req) })
+		resp, trailer, err := serve(ctx, c, p, info.FullMethod,
+			func(ctx context.Context) (any, error) { return handler(ctx, req) })
 		if trailer != nil {
 			_ = grpc.SetTrailer(ctx, trailer) // fails only outside a call
 		}
@@ -55,7 +56,8 @@ type streamWithin struct {
 
 func (s *streamWithin) Context() context.Context { return s.ctx }
 
-var errTwice = retry.ConfigErrorf("grpcretry", "a policy has run the handler twice: retry on the client instead")
+var errTwice = retry.ConfigErrorf("grpcretry",
+	"a policy has run the handler twice: retry on the client instead")
 
 // visit is one call of the server.
 type visit struct {

@@ -48,7 +48,8 @@ func detach(caller, attempt context.Context) (stream context.Context, cancel con
 	unbindAttempt := context.AfterFunc(attempt, func() { stop(context.Cause(attempt)) })
 	unbindCaller := context.AfterFunc(caller, func() { stop(context.Cause(caller)) })
 	context.AfterFunc(stream, func() { unbindCaller() }) // a stream that is over is forgotten
-	if deadline, ok := caller.Deadline(); ok {           // WithoutCancel hides it, and it goes to the server
+	// WithoutCancel hides it, and it goes to the server
+	if deadline, ok := caller.Deadline(); ok {
 		var end context.CancelFunc
 		stream, end = context.WithDeadline(stream, deadline)
 		context.AfterFunc(stream, end)
@@ -117,7 +118,8 @@ func (s *serverStream) first(m any) error {
 			return err
 		}
 		if s.sent {
-			if err := stream.SendMsg(s.request); err != nil && err != io.EOF { // EOF: RecvMsg tells why
+			// EOF: RecvMsg tells why
+			if err := stream.SendMsg(s.request); err != nil && err != io.EOF {
 				return mark(err, nil, s.repeatable)
 			}
 		}

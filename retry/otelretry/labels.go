@@ -49,7 +49,8 @@ func (l *labels) of(policy, errorType, from, to string) *options {
 		}
 	}
 	set := metric.WithAttributeSet(attribute.NewSet(attrs...))
-	made, _ := l.made.LoadOrStore(key, &options{[]metric.RecordOption{set}, []metric.AddOption{set}})
+	made, _ := l.made.LoadOrStore(key,
+		&options{[]metric.RecordOption{set}, []metric.AddOption{set}})
 	return made.(*options)
 }
 

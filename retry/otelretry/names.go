@@ -15,7 +15,8 @@ const (
 
 // Keys of attributes.
 const (
-	PolicyKey    = attribute.Key("resilience.policy")      // kind and name, on span events: "breaker catalog"
+	// kind and name, on span events: "breaker catalog"
+	PolicyKey    = attribute.Key("resilience.policy")
 	KindKey      = attribute.Key("resilience.policy.kind") // "breaker"
 	NameKey      = attribute.Key("resilience.policy.name") // "catalog"
 	FromKey      = attribute.Key("resilience.from")        // a state

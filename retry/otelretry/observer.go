@@ -14,16 +14,18 @@ import (
 // Buckets of the histograms. Those of seconds are the ones that OpenTelemetry's HTTP conventions
 // recommend, and further ones for the waits of a loop.
 var (
-	secondsBuckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 300}
+	secondsBuckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30,
+		60, 300}
 	attemptBuckets = []float64{1, 2, 3, 4, 5, 7, 10, 20, 50}
 )
 
 // Observer returns an observer that turns the events of calls into metrics and spans, for
-// retry.Observe as the outermost policy of a chain. The names are in the table of the package comment. An
-// instrument that cannot be made is reported to otel.Handle and not used.
+// retry.Observe as the outermost policy of a chain. The names are in the table of the package
+// comment. An instrument that cannot be made is reported to otel.Handle and not used.
 func Observer(opts ...Option) retry.Observer {
 	c := configure(opts)
-	o := &observer{config: c, instruments: newInstruments(c.meter()), tracer: c.tracer(), labels: labels{most: c.names, common: c.common}}
+	o := &observer{config: c, instruments: newInstruments(c.meter()), tracer: c.tracer(),
+		labels: labels{most: c.names, common: c.common}}
 	o.success = o.labels.of("", "", "", "")
 	return o.hear
 }
@@ -43,7 +45,8 @@ type instruments struct {
 
 func newInstruments(m metric.Meter) (i instruments) {
 	histogram := func(name, unit, description string, buckets []float64) metric.Float64Histogram {
-		h, err := m.Float64Histogram(name, metric.WithUnit(unit), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(buckets...))
+		h, err := m.Float64Histogram(name, metric.WithUnit(unit),
+			metric.WithDescription(description), metric.WithExplicitBucketBoundaries(buckets...))
 		if err != nil {
 			otel.Handle(err)
 		}
@@ -56,9 +59,13 @@ func newInstruments(m metric.Meter) (i instruments) {
 		}
 		return c
 	}
-	i.duration = histogram(CallDuration, "s", "Time of a guarded call, all attempts and waits included.", secondsBuckets)
-	i.attempts = histogram(CallAttempts, "{attempt}", "Calls of the function that a guarded call led to; 0 if all were refused.", append([]float64{0}, attemptBuckets...))
-	i.wait = histogram(CallWait, "s", "Time that a policy made a call wait: backoff, a limit, a queue.", secondsBuckets)
+	i.duration = histogram(CallDuration, "s",
+		"Time of a guarded call, all attempts and waits included.", secondsBuckets)
+	i.attempts = histogram(CallAttempts, "{attempt}",
+		"Calls of the function that a guarded call led to; 0 if all were refused.",
+		append([]float64{0}, attemptBuckets...))
+	i.wait = histogram(CallWait, "s",
+		"Time that a policy made a call wait: backoff, a limit, a queue.", secondsBuckets)
 	i.attempt = histogram(AttemptDuration, "s", "Time of one call of the function.", secondsBuckets)
 	i.rejections = counter(Rejections, "{rejection}", "Calls that a policy refused.")
 	i.transitions = counter(BreakerTransitions, "{transition}", "Changes of a breaker's state.")
@@ -86,7 +93,8 @@ func (o *observer) hear(ctx context.Context, e retry.Event) {
 			o.span(ctx, e)
 		}
 	case retry.KindWait:
-		o.wait.Record(ctx, e.Took.Seconds(), o.labels.of(e.Policy, errorType(e.Err), "", "").record...)
+		o.wait.Record(ctx, e.Took.Seconds(),
+			o.labels.of(e.Policy, errorType(e.Err), "", "").record...)
 	case retry.KindReject:
 		o.rejections.Add(ctx, 1, o.labels.of(e.Policy, "", "", "").add...)
 		o.remark(ctx, e)
@@ -110,7 +118,8 @@ func (o *observer) remark(ctx context.Context, e retry.Event) {
 	if !span.IsRecording() {
 		return
 	}
-	attrs := []attribute.KeyValue{PolicyKey.String(e.Policy), attribute.Int("resilience.attempt", e.Attempt)}
+	attrs := []attribute.KeyValue{PolicyKey.String(e.Policy),
+		attribute.Int("resilience.attempt", e.Attempt)}
 	if e.Wait > 0 {
 		attrs = append(attrs, attribute.Float64("resilience.wait", e.Wait.Seconds()))
 	}
@@ -120,7 +129,8 @@ func (o *observer) remark(ctx context.Context, e retry.Event) {
 	if e.Err != nil {
 		attrs = append(attrs, ErrorTypeKey.String(errorType(e.Err)))
 	}
-	span.AddEvent("resilience."+eventName(e.Kind), trace.WithTimestamp(e.Time), trace.WithAttributes(attrs...))
+	span.AddEvent("resilience."+eventName(e.Kind), trace.WithTimestamp(e.Time),
+		trace.WithAttributes(attrs...))
 }
 
 func eventName(k retry.Kind) string {

@@ -22,7 +22,8 @@ type config struct {
 }
 
 func configure(opts []Option) config {
-	c := config{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider(), names: 100, spans: true}
+	c := config{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider(), names: 100,
+		spans: true}
 	for _, o := range opts {
 		if o != nil {
 			o(&c)

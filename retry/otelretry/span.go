@@ -20,7 +20,8 @@ func (o *observer) span(ctx context.Context, e retry.Event) {
 	if ctx.Value(spansKey{}) != nil || !trace.SpanFromContext(ctx).IsRecording() {
 		return
 	}
-	_, span := o.tracer.Start(ctx, spanName, trace.WithTimestamp(e.Time.Add(-e.Took)), trace.WithAttributes(o.attributes(ctx)...))
+	_, span := o.tracer.Start(ctx, spanName, trace.WithTimestamp(e.Time.Add(-e.Took)),
+		trace.WithAttributes(o.attributes(ctx)...))
 	finish(span, e.Err)
 	span.End(trace.WithTimestamp(e.Time))
 }
@@ -62,7 +63,8 @@ func finish(span trace.Span, err error) {
 		)
 	}
 	span.SetAttributes(ErrorTypeKey.String(errorType(err)))
-	if v := retry.VerdictOf(err); !v.Permanent || !v.Neutral { // not the final answer of a healthy callee
+	// not the final answer of a healthy callee
+	if v := retry.VerdictOf(err); !v.Permanent || !v.Neutral {
 		span.SetStatus(codes.Error, err.Error())
 	}
 }
@@ -87,7 +89,8 @@ func (s spans) Do(ctx context.Context, next retry.Next) error {
 	if err := retry.Ended(ctx); err != nil {
 		return err
 	}
-	ctx, span := s.tracer.Start(context.WithValue(ctx, spansKey{}, true), spanName, trace.WithAttributes(s.attributes(ctx)...))
+	ctx, span := s.tracer.Start(context.WithValue(ctx, spansKey{}, true), spanName,
+		trace.WithAttributes(s.attributes(ctx)...))
 	err := errUnfinished
 	defer func() {
 		finish(span, err)

@@ -20,7 +20,8 @@ import (
 // counted; see [TopKeys]. Stop ends the reporting. A policy may be watched by any number of
 // callers.
 func Watch(guard string, p retry.Policy, opts ...Option) (stop func() error, err error) {
-	w := &watch{config: configure(opts), guard: guard, policy: p, gauges: map[string]metric.Float64ObservableGauge{}}
+	w := &watch{config: configure(opts), guard: guard, policy: p,
+		gauges: map[string]metric.Float64ObservableGauge{}}
 	units := map[string]string{}
 	for name, unit := range Gauges {
 		units[name] = unit

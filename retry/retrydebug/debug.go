@@ -62,7 +62,8 @@ func (d *Debug) Watch(name string, p retry.Policy) retry.Policy {
 	g.observed = retry.Chain(retry.Observe(g.hear), p)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.guards = append(slices.DeleteFunc(d.guards, func(old *guard) bool { return old.name == name }), g)
+	d.guards = append(slices.DeleteFunc(d.guards,
+		func(old *guard) bool { return old.name == name }), g)
 	slices.SortFunc(d.guards, func(a, b *guard) int {
 		switch {
 		case a.name < b.name:
@@ -103,7 +104,8 @@ func (g *guard) String() string { return g.name + ": " + retry.Describe(g.policy
 
 // keep keeps an event that tells a reader something.
 func (d *Debug) keep(name string, e retry.Event) {
-	if e.Err == nil && (e.Kind == retry.KindCall || e.Kind == retry.KindWait) || e.Kind == retry.KindAdmit || e.Kind == retry.KindDone {
+	if e.Err == nil && (e.Kind == retry.KindCall || e.Kind == retry.KindWait) ||
+		e.Kind == retry.KindAdmit || e.Kind == retry.KindDone {
 		return
 	}
 	e.Err = retry.Brief(e.Err)
@@ -125,8 +127,12 @@ func (g *guard) land(f flight) {
 	if f.err != nil {
 		g.failed++
 	}
-	g.flights = slices.DeleteFunc(g.flights, func(old flight) bool { return f.end.Sub(old.end) > forgotten })
-	at, _ := slices.BinarySearchFunc(g.flights, f, func(a, b flight) int { return int(min(1, max(-1, b.took-a.took))) })
+	g.flights = slices.DeleteFunc(g.flights, func(old flight) bool {
+		return f.end.Sub(old.end) > forgotten
+	})
+	at, _ := slices.BinarySearchFunc(g.flights, f, func(a, b flight) int {
+		return int(min(1, max(-1, b.took-a.took)))
+	})
 	if at < keptFlights {
 		g.flights = slices.Insert(g.flights, at, f)
 		g.flights = g.flights[:min(len(g.flights), keptFlights)]

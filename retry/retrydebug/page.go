@@ -75,14 +75,16 @@ func (d *Debug) Page() Page {
 	}
 	for _, e := range slices.Backward(events) {
 		p.Events = append(p.Events, Event{
-			e.Time, e.guard, e.Kind.String(), e.Policy, e.Attempt, e.Wait.Seconds(), e.From, e.To, errText(e.Err),
+			e.Time, e.guard, e.Kind.String(), e.Policy, e.Attempt, e.Wait.Seconds(), e.From, e.To,
+			errText(e.Err),
 		})
 	}
 	return p
 }
 
 func (g *guard) page() Guard {
-	p := Guard{Name: g.name, Chain: retry.Describe(g.policy), Error: errText(retry.Validate(g.policy)), Slowest: []Flight{}}
+	p := Guard{Name: g.name, Chain: retry.Describe(g.policy),
+		Error: errText(retry.Validate(g.policy)), Slowest: []Flight{}}
 	beyond := retry.Walk(g.policy, func(path string, member retry.Policy) bool {
 		if len(p.Members) == shownMembers {
 			p.LeftOut++
@@ -145,7 +147,8 @@ func (d *Debug) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if r.FormValue("format") == "json" || strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+	if r.FormValue("format") == "json" ||
+		strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
 		w.Header().Set("Content-Type", "application/json")
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")

@@ -107,7 +107,8 @@ func split(key string) (family, role string) {
 		}
 		return vendor + "-", "limit"
 	}
-	for _, r := range [...]string{"reset-after", "retry-after", "remaining", "reset", "limit", "max"} {
+	for _, r := range [...]string{"reset-after", "retry-after", "remaining", "reset", "limit",
+		"max"} {
 		if before, after, ok := strings.Cut(rest, "-"+r+"-"); ok {
 			return vendor + before + "-" + after, r
 		}
@@ -293,7 +294,8 @@ func (p policies) alone() []retry.Quota {
 			continue
 		}
 		q := retry.Quota{Limit: limit, Remaining: limit, Window: window}
-		if slowest.Limit == 0 || float64(q.Limit)/float64(q.Window) < float64(slowest.Limit)/float64(slowest.Window) {
+		if slowest.Limit == 0 ||
+			float64(q.Limit)/float64(q.Window) < float64(slowest.Limit)/float64(slowest.Window) {
 			slowest = q
 		}
 	}
@@ -358,7 +360,9 @@ type param struct{ key, value string }
 // named tells a name ("default" as a string, or a bare token as in early drafts) from a number and
 // a dictionary's pair.
 func (it item) named() bool {
-	return it.value != "" && (it.value[0] == '"' || !strings.Contains(it.value, "=") && (it.value[0] < '0' || it.value[0] > '9'))
+	return it.value != "" &&
+		(it.value[0] == '"' ||
+			!strings.Contains(it.value, "=") && (it.value[0] < '0' || it.value[0] > '9'))
 }
 
 func (it item) name() string { return strings.Trim(it.value, `"`) }

@@ -112,7 +112,8 @@ func upTo(s string, n int) string {
 // for GMT. http.ParseTime is not used: it takes any zone for GMT's, a fraction of a second, and
 // puts the RFC 850 year 70 always into 1970.
 func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
-	if len(s) < len(time.ANSIC)-1 || strings.Contains(s, ".") || strings.LastIndexByte(s, ',') > len("Wednesday") {
+	if len(s) < len(time.ANSIC)-1 || strings.Contains(s, ".") ||
+		strings.LastIndexByte(s, ',') > len("Wednesday") {
 		return time.Time{}, false
 	}
 	bare, ahead, zoned := cutZone(s)
@@ -138,7 +139,8 @@ func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
 	case year < now.UTC().Year()-49:
 		year += 100
 	}
-	return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC).Add(-ahead), true
+	return time.Date(year, t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0,
+		time.UTC).Add(-ahead), true
 }
 
 // cutZone cuts the zone off the end of a date: GMT, UTC, +hhmm or +hh:mm. ahead is how much its

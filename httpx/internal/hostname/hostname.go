@@ -73,7 +73,8 @@ func ascii(name string) string {
 		return nil, dialled
 	}}
 	_, err := t.RoundTrip( //nolint:bodyclose // the dial fails, so there is no response
-		&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: name}, Header: http.Header{}})
+		&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: name},
+			Header: http.Header{}})
 	if !errors.Is(err, dialled) {
 		return name
 	}

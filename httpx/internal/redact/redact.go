@@ -41,7 +41,8 @@ func URL(u *url.URL) string {
 		parts := strings.Split(c.RawQuery[:min(len(c.RawQuery), Most)], "&")
 		for i, p := range parts {
 			key, value, _ := strings.Cut(p, "=")
-			if parts[i] = hidden; strings.Trim(value, "=") != "" { // only padding: the "key" is the end of a base64 token
+			// only padding: the "key" is the end of a base64 token
+			if parts[i] = hidden; strings.Trim(value, "=") != "" {
 				parts[i] = key + "=" + hidden
 			}
 		}
@@ -61,7 +62,8 @@ func misread(u *url.URL) {
 	suspect := u.Host == "" && strings.Contains(u.Path, "@") // http:/user:password@host
 	if u.Path == "" {
 		before, _, at := strings.Cut(u.RawQuery, "@")
-		suspect = strings.Contains(u.Fragment, "@") || at && (u.Port() != "" || !strings.Contains(before, "="))
+		suspect = strings.Contains(u.Fragment, "@") ||
+			at && (u.Port() != "" || !strings.Contains(before, "="))
 	}
 	for rest := u.Path[:min(len(u.Path), 64<<10)]; !suspect && rest != ""; {
 		var segment string
@@ -90,7 +92,8 @@ func Text(raw string) string {
 	case !strings.Contains(raw, "@"):
 		return cut(raw[:strings.IndexAny(raw, "?#")], Most) + "?" + hidden
 	}
-	if i := strings.Index(raw[:min(len(raw), Most)], "://"); i > 0 && !strings.ContainsAny(raw[:i], "@?#") {
+	if i := strings.Index(raw[:min(len(raw), Most)], "://"); i > 0 &&
+		!strings.ContainsAny(raw[:i], "@?#") {
 		return raw[:i+3] + hidden
 	}
 	return hidden

@@ -13,7 +13,8 @@ import (
 
 // Sections are those of RFC 9309.
 const (
-	unreadable = 30 * 24 * time.Hour // how long a file that cannot be read disallows everything: section 2.3.1.4
+	// how long a file that cannot be read disallows everything: section 2.3.1.4
+	unreadable = 30 * 24 * time.Hour
 
 	mostSites = 10_000
 	mostBytes = 64 << 20 // of rules
@@ -190,7 +191,8 @@ func (c *Cache) await(ctx context.Context, s *Site, way Through, f *flight) (err
 		}
 	}
 	c.mu.Unlock()
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: Policy, Took: time.Since(began), Err: err})
+	retry.Emit(ctx,
+		retry.Event{Kind: retry.KindWait, Policy: Policy, Took: time.Since(began), Err: err})
 	if err == errFlightEnded && f.panic != nil {
 		panic(f.panic)
 	}

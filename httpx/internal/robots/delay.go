@@ -24,7 +24,8 @@ func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 	if wait > 0 && !retry.Fits(ctx, wait) {
 		c.mu.Unlock()
 		err := &retry.Rejection{Policy: delayPolicy, Reason: errNoTurn, RetryAfter: wait}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: err.Policy, Wait: wait, Err: err})
+		retry.Emit(ctx,
+			retry.Event{Kind: retry.KindReject, Policy: err.Policy, Wait: wait, Err: err})
 		return retry.Quota{}, err
 	}
 	s.line++
@@ -32,14 +33,17 @@ func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 
 	err := c.stand(ctx, s, delay)
 	if took := time.Since(began); wait > 0 {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: delayPolicy, Wait: wait, Took: took, Err: err})
+		retry.Emit(ctx,
+			retry.Event{Kind: retry.KindWait, Policy: delayPolicy, Wait: wait, Took: took,
+				Err: err})
 	}
 	if err != nil {
 		return retry.Quota{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return retry.Quota{Limit: 1, Window: delay, Reset: delay * time.Duration(1+s.line)}, nil // after those in line
+	// after those in line
+	return retry.Quota{Limit: 1, Window: delay, Reset: delay * time.Duration(1+s.line)}, nil
 }
 
 var errNoTurn = &noTurnError{}
@@ -47,7 +51,9 @@ var errNoTurn = &noTurnError{}
 // noTurnError is the reason of a rejection by a Crawl-delay.
 type noTurnError struct{}
 
-func (*noTurnError) Error() string        { return "the wait for the next turn does not fit the deadline" }
+func (*noTurnError) Error() string {
+	return "the wait for the next turn does not fit the deadline"
+}
 func (*noTurnError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 func (c *Cache) stand(ctx context.Context, s *Site, delay time.Duration) error {

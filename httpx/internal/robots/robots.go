@@ -118,7 +118,8 @@ func agent(value string) string {
 // "examplebot/1.0 (+https://...)".
 func Token(value string) (token, rest string) {
 	i := strings.IndexFunc(value, func(c rune) bool {
-		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-'
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' &&
+			c != '-'
 	})
 	if i < 0 {
 		return value, ""
@@ -189,7 +190,8 @@ func normalise(s string, pattern bool) string {
 			}
 		}
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~", c) >= 0,
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
+			strings.IndexByte("-._~", c) >= 0,
 			plain && strings.IndexByte("/?=&", c) >= 0,
 			plain && pattern && (c == '*' || c == '$' && i == len(s)-1),
 			query && (c == '/' || c == '?'):

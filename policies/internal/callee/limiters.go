@@ -15,7 +15,9 @@ type Learned struct{ load.Adaptive }
 func NewLearned() *Learned { return &Learned{load.NewAdaptive(20, 1, 1000)} }
 
 // Admit takes a slot.
-func (l *Learned) Admit(now time.Duration, priority int) (any, bool) { return l.Arrive(now, priority) }
+func (l *Learned) Admit(now time.Duration, priority int) (any, bool) {
+	return l.Arrive(now, priority)
+}
 
 // Finish gives it back.
 func (l *Learned) Finish(now time.Duration, ticket any, timedOut bool) {

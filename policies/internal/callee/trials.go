@@ -56,7 +56,8 @@ func (t Trial) Run(l Limiter) *Result {
 	c := Callee{Work: t.Work, Hands: t.hands, Slow: t.slow}
 	rate := t.Peak() * t.Demand
 	return Run(c, l, Load{
-		Rate: func(time.Duration) float64 { return rate }, For: t.For, Timeout: t.Timeout, Share: t.Share, Seed: t.Seed,
+		Rate: func(time.Duration) float64 { return rate }, For: t.For, Timeout: t.Timeout,
+		Share: t.Share, Seed: t.Seed,
 	})
 }
 

@@ -130,7 +130,9 @@ func (a *Adaptive) leavesRoom(i int) bool {
 func (a *Adaptive) tick(now time.Duration) {
 	since := (now - a.ticked).Seconds()
 	a.ticked = now
-	a.demand.forget(func(d *demand) bool { return d.running == 0 && d.arrived == 0 && d.slots < 0.01 })
+	a.demand.forget(func(d *demand) bool {
+		return d.running == 0 && d.arrived == 0 && d.slots < 0.01
+	})
 	for i := range a.demand {
 		d := &a.demand[i].value
 		if d.ended > 0 {

@@ -59,12 +59,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // measure prints the table row by row.
 func measure(ctx context.Context, all []row, only string, stdout, stderr io.Writer) int {
-	fmt.Fprintf(stdout, "one limit of %d/s, burst %d, lease %v, for processes of 8 greedy goroutines each\n\n", limit, burst, lease)
+	fmt.Fprintf(stdout,
+		"one limit of %d/s, burst %d, lease %v, for processes of 8 greedy goroutines each\n\n",
+		limit, burst, lease)
 	real := haveServer()
 	if !real {
-		fmt.Fprint(stdout, "redis-server is not on PATH: asking miniredis, and skipping what needs a server's process\n\n")
+		fmt.Fprint(stdout,
+			"redis-server is not on PATH: asking miniredis, and skipping what needs a server's process\n\n")
 	}
-	line := func(columns ...any) { fmt.Fprintf(stdout, "%-38s %8s %7s %6s %15s %17s %s\n", columns...) }
+	line := func(columns ...any) {
+		fmt.Fprintf(stdout, "%-38s %8s %7s %6s %15s %17s %s\n", columns...)
+	}
 	line("case", "use", "needed", "bound", "trips per call", "calls by member", "")
 	code, fails := 0, []string(nil)
 	for _, r := range all {
@@ -81,7 +86,8 @@ func measure(ctx context.Context, all []row, only string, stdout, stderr io.Writ
 			return 1
 		}
 		verdict := m.verdict(r)
-		line(r.name, percent(m.use), number(m.needed), number(r.bound), fmt.Sprintf("%.3f", m.trips), m.shares(r), verdict)
+		line(r.name, percent(m.use), number(m.needed), number(r.bound),
+			fmt.Sprintf("%.3f", m.trips), m.shares(r), verdict)
 		if verdict == aboveBound {
 			code = 1
 		}

@@ -27,16 +27,21 @@ func rows(quick bool) []row {
 	const late = float64(limit) * float64(lease) / float64(time.Second)
 	const bound = burst + late
 	all := []row{
-		{name: "a script per call", members: eight, options: []string{"-percall"}, bound: burst, rival: true},
+		{name: "a script per call", members: eight, options: []string{"-percall"}, bound: burst,
+			rival: true},
 		{name: "leases", members: eight, bound: bound, gates: true},
-		{name: "one member of 64, others 8", members: []int{64, 8, 8, 8, 8, 8, 8, 8}, bound: bound, gates: true},
+		{name: "one member of 64, others 8", members: []int{64, 8, 8, 8, 8, 8, 8, 8}, bound: bound,
+			gates: true},
 		{name: "24 processes", members: slices.Repeat([]int{8}, 24), bound: bound, gates: true},
 		{name: "Strict", members: eight, options: []string{"-strict"}, bound: burst},
 		{name: "FLUSHALL every 500 ms", members: eight, bound: bound, event: flushes},
-		{name: "Redis stopped for a third of the time", members: eight, bound: bound, event: stopped},
+		{name: "Redis stopped for a third of the time", members: eight, bound: bound,
+			event: stopped},
 		{name: "Redis killed, back empty", members: eight, bound: bound, event: killed},
-		{name: "a member killed 4 times a second", members: eight, bound: bound, event: memberKilled},
-		{name: "a replica promoted, 500 ms behind", members: eight, bound: bound + math.Min(limit/2, burst+2*late), event: promoted},
+		{name: "a member killed 4 times a second", members: eight, bound: bound,
+			event: memberKilled},
+		{name: "a replica promoted, 500 ms behind", members: eight,
+			bound: bound + math.Min(limit/2, burst+2*late), event: promoted},
 	}
 	for i := range all {
 		all[i].took = 6 * time.Second

@@ -38,7 +38,8 @@ type measured struct {
 }
 
 func (r row) measure(ctx context.Context, real bool) (measured, error) {
-	s := &scene{row: r, calls: make([]int, len(r.members)), members: make([]*exec.Cmd, len(r.members))}
+	s := &scene{row: r, calls: make([]int, len(r.members)),
+		members: make([]*exec.Cmd, len(r.members))}
 	addr, done, err := s.serve(real)
 	if err != nil {
 		return measured{}, err
@@ -99,7 +100,8 @@ func (s *scene) startMember(i int) error {
 	}
 	args := append([]string{
 		workerArg, "-addr", s.front.addr(), "-callers", strconv.Itoa(s.row.members[i]),
-		"-begin", strconv.FormatInt(s.begin.UnixNano(), 10), "-end", strconv.FormatInt(s.begin.Add(s.took).UnixNano(), 10),
+		"-begin", strconv.FormatInt(s.begin.UnixNano(), 10), "-end",
+		strconv.FormatInt(s.begin.Add(s.took).UnixNano(), 10),
 	}, s.options...)
 	cmd := exec.Command(self, args...)
 	cmd.Stderr = os.Stderr

@@ -46,7 +46,8 @@ func (s *server) port() string {
 // start runs the process, and waits until it accepts connections.
 func (s *server) start() error {
 	s.cmd = exec.Command("redis-server", append([]string{
-		"--port", s.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", s.dir, "--repl-diskless-sync-delay", "0",
+		"--port", s.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
+		s.dir, "--repl-diskless-sync-delay", "0",
 	}, s.args...)...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {

@@ -150,7 +150,9 @@ func decision() string {
 		slices.Sort(all)
 		return all[len(all)/2]
 	}
-	bare := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })
+	bare := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		return next.Do(ctx)
+	})
 	whole := took(l)
 	return fmt.Sprintf("p50 %v, %v with the call around it", whole-took(bare), whole)
 }

@@ -26,7 +26,8 @@ func loopback(out io.Writer) error {
 	}
 	defer s.close()
 	fmt.Fprintln(out)
-	fmt.Fprintf(out, "Over loopback, in real time: a server of %d hands, 50 ms a call, asked for ten times its peak for 4 s;\n", hands)
+	fmt.Fprintf(out,
+		"Over loopback, in real time: a server of %d hands, 50 ms a call, asked for ten times its peak for 4 s;\n", hands)
 	fmt.Fprintln(out, "callers give up after 2 s. Goodput and p99 of the last 3 s.")
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "policy\tgoodput\tp99\t")
@@ -38,7 +39,8 @@ func loopback(out io.Writer) error {
 		fmt.Fprintf(out, "%s\t%s\t%v\t\n", l.name, percent(good), slow.Round(time.Millisecond))
 	}
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "Another server, 200 calls a second, fails for 2 s; throttled with K 2 over 1 s. Share of the calls that are sent.")
+	fmt.Fprintln(out,
+		"Another server, 200 calls a second, fails for 2 s; throttled with K 2 over 1 s. Share of the calls that are sent.")
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "policy\tall is well\tafter 1 s of failing\t1 s to 2 s after\t")
 	fresh, err := startServer() // the first one still works on calls whose callers have gone
@@ -47,7 +49,8 @@ func loopback(out io.Writer) error {
 	}
 	defer fresh.close()
 	sent := fresh.outage(policies.NewThrottle(policies.Over(time.Second)))
-	fmt.Fprintf(out, "throttle\t%s\t%s\t%s\t\n", percent(sent[0]), percent(sent[1]), percent(sent[2]))
+	fmt.Fprintf(out, "throttle\t%s\t%s\t%s\t\n", percent(sent[0]), percent(sent[1]),
+		percent(sent[2]))
 	return nil
 }
 

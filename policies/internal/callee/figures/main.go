@@ -40,7 +40,9 @@ func limiters(tuned int) []struct {
 		make func() callee.Limiter
 	}{
 		{"adaptive", func() callee.Limiter { return callee.NewLearned() }},
-		{fmt.Sprintf("bulkhead of %d", tuned), func() callee.Limiter { return callee.NewFixed(tuned) }},
+		{fmt.Sprintf("bulkhead of %d", tuned), func() callee.Limiter {
+			return callee.NewFixed(tuned)
+		}},
 		{"Gradient2", func() callee.Limiter { return callee.NewGradient2() }},
 		{"Vegas", func() callee.Limiter { return callee.NewVegas() }},
 		{"AIMD", func() callee.Limiter { return callee.NewAIMD() }},
@@ -77,11 +79,15 @@ var tuned = make([]int, len(callee.Works))
 func percent(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) }
 
 func adaptive(out *tabwriter.Writer) {
-	fmt.Fprintf(out, "Concurrency limits: a callee of %d hands, 50 ms a call, 400 calls a second at its peak, asked for ten times that;\n", hands)
-	fmt.Fprintln(out, "callers give up after 2 s. even: 40 to 60 ms; noisy: log-normal, sigma 1; mixed: 20 ms, one in five 170 ms.")
-	fmt.Fprintln(out, "Goodput in % of what the callee can do at that time; p99 of the admitted over that of the unloaded callee.")
+	fmt.Fprintf(out,
+		"Concurrency limits: a callee of %d hands, 50 ms a call, 400 calls a second at its peak, asked for ten times that;\n", hands)
+	fmt.Fprintln(out,
+		"callers give up after 2 s. even: 40 to 60 ms; noisy: log-normal, sigma 1; mixed: 20 ms, one in five 170 ms.")
+	fmt.Fprintln(out,
+		"Goodput in % of what the callee can do at that time; p99 of the admitted over that of the unloaded callee.")
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "calls\tlimiter\toverload\tp99\thands halved, after 10 s\tp99\tback, after 30 s\ttwice as slow, after 10 s\tleak\ttripled for 1 s: worst second after\tburst of slow calls: worst second after\trefused at half the peak\t")
+	fmt.Fprintln(out,
+		"calls\tlimiter\toverload\tp99\thands halved, after 10 s\tp99\tback, after 30 s\ttwice as slow, after 10 s\tleak\ttripled for 1 s: worst second after\tburst of slow calls: worst second after\trefused at half the peak\t")
 	for w, work := range callee.Works {
 		for _, l := range limiters(tune(w)) {
 			overload := trial(w, callee.Nothing, 10, time.Minute).Try(l.make())
@@ -92,9 +98,11 @@ func adaptive(out *tabwriter.Writer) {
 			burst := trial(w, callee.Slow, 10, 80*time.Second).Try(l.make())
 			half := trial(w, callee.Nothing, 0.5, time.Minute).Try(l.make())
 			refused := float64(len(half.Refused)) / float64(len(half.Refused)+len(half.Samples))
-			fmt.Fprintf(out, "%s\t%s\t%s\t%.2f\t%s\t%.2f\t%s\t%s\t%s\t%s\t%s\t%.2f %%\t\n", work.Name, l.name,
+			fmt.Fprintf(out, "%s\t%s\t%s\t%.2f\t%s\t%.2f\t%s\t%s\t%s\t%s\t%s\t%.2f %%\t\n",
+				work.Name, l.name,
 				percent(overload.Good(5, 60)), overload.Slower(5, 57),
-				percent(2*halved.Good(70, 120)), halved.Slower(70, 117), percent(halved.Good(150, 170)),
+				percent(2*halved.Good(70, 120)), halved.Slower(70, 117),
+				percent(halved.Good(150, 170)),
 				percent(2*slow.Good(70, 120)), percent(leak.Good(100, 120)*2.83),
 				percent(tripled.Worst(62, 75)), percent(burst.Worst(62, 75)), 100*refused)
 		}
@@ -103,7 +111,8 @@ func adaptive(out *tabwriter.Writer) {
 
 func priorities(out *tabwriter.Writer) {
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "Priorities without a queue: the same, one call in 20 critical (half of what the callee can do), the others sheddable.")
+	fmt.Fprintln(out,
+		"Priorities without a queue: the same, one call in 20 critical (half of what the callee can do), the others sheddable.")
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "calls\tlimiter\tcritical lost\tsheddable lost\tgoodput\tp99\t")
 	for w, work := range callee.Works {
@@ -112,16 +121,19 @@ func priorities(out *tabwriter.Writer) {
 			t.Share = 0.05
 			r := t.Try(l.make())
 			fmt.Fprintf(out, "%s\t%s\t%.2f %%\t%.2f %%\t%s\t%.2f\t\n", work.Name, l.name,
-				100*r.Lost(true, 5*time.Second, time.Minute), 100*r.Lost(false, 5*time.Second, time.Minute), percent(r.Good(5, 60)), r.Slower(5, 57))
+				100*r.Lost(true, 5*time.Second, time.Minute), 100*r.Lost(false, 5*time.Second,
+					time.Minute), percent(r.Good(5, 60)), r.Slower(5, 57))
 		}
 	}
 }
 
 func throttle(out *tabwriter.Writer) {
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "Client-side throttling: K 2 over 1 minute, 100 calls a second; the callee fails for 5 minutes. Share of the calls that are sent.")
+	fmt.Fprintln(out,
+		"Client-side throttling: K 2 over 1 minute, 100 calls a second; the callee fails for 5 minutes. Share of the calls that are sent.")
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t2 min\t2.5 min\t3 min\t5 min\t")
+	fmt.Fprintln(out,
+		"law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t2 min\t2.5 min\t3 min\t5 min\t")
 	ours := load.NewThrottle(2, time.Minute)
 	for _, l := range []struct {
 		name string
@@ -137,7 +149,8 @@ func throttle(out *tabwriter.Writer) {
 			}
 			return 1
 		}}.Run(l.law)
-		fmt.Fprintf(out, "%s\t%.2f %%\t%.1f %%\t", l.name, 100*callee.Sum(s, 0, 300).Passing(), 100*callee.Sum(s, 400, 600).Passing())
+		fmt.Fprintf(out, "%s\t%.2f %%\t%.1f %%\t", l.name, 100*callee.Sum(s, 0, 300).Passing(),
+			100*callee.Sum(s, 400, 600).Passing())
 		for _, after := range []int{20, 30, 60, 120, 150, 180, 300} {
 			fmt.Fprintf(out, "%.1f %%\t", 100*callee.Sum(s, 600+after-10, 600+after).Passing())
 		}

@@ -40,7 +40,9 @@ func (f families) add(traits []string, s sim.Score, most int) {
 
 // short reports whether one of the traits was drawn too seldom.
 func (f families) short(traits []string) bool {
-	return slices.ContainsFunc(traits, func(t string) bool { return f[t] == nil || f[t].n < leastOfFamily })
+	return slices.ContainsFunc(traits, func(t string) bool {
+		return f[t] == nil || f[t].n < leastOfFamily
+	})
 }
 
 // wide prints what the usual and the careful machine reach on servers drawn widely, the same for
@@ -68,7 +70,8 @@ func wide() {
 	for _, t := range names {
 		u, c := usual[t], cautious[t]
 		a, b := u.sum.Over(u.n), c.sum.Over(c.n)
-		fmt.Printf("%-30s %5d   %.3f %.3f %.3f %6.1f      %.3f %.3f %.3f %6.1f\n", t, u.n, a.Score, a.Clean, a.Bans, a.Refused, b.Score, b.Clean, b.Bans, b.Refused)
+		fmt.Printf("%-30s %5d   %.3f %.3f %.3f %6.1f      %.3f %.3f %.3f %6.1f\n", t, u.n, a.Score,
+			a.Clean, a.Bans, a.Refused, b.Score, b.Clean, b.Bans, b.Refused)
 	}
 }
 
@@ -96,10 +99,14 @@ func jails() {
 			banned, score := 0, 0.
 			for i := range uint64(runs) {
 				s := &limitertest.Server{
-					Rule: limitertest.Bucket(b.rate, b.burst), Latency: 30 * time.Millisecond, Spread: .18, Seed: *seed + i, Slow: i%2 == 0,
-					Ban: &limitertest.Ban{After: 5, Within: time.Minute, For: 100 * time.Second, Answer: limitertest.Forbidden},
+					Rule: limitertest.Bucket(b.rate, b.burst), Latency: 30 * time.Millisecond,
+					Spread: .18, Seed: *seed + i, Slow: i%2 == 0,
+					Ban: &limitertest.Ban{After: 5, Within: time.Minute, For: 100 * time.Second,
+						Answer: limitertest.Forbidden},
 				}
-				c := sim.Crawl{Server: s, Clients: []sim.Client{mk(rand.New(rand.NewPCG(*seed+i, 9)))}, Pages: 400, Workers: 8, Deadline: 2000, Net: .002, Seed: *seed + i, Tries: 8}
+				c := sim.Crawl{Server: s,
+					Clients: []sim.Client{mk(rand.New(rand.NewPCG(*seed+i, 9)))}, Pages: 400,
+					Workers: 8, Deadline: 2000, Net: .002, Seed: *seed + i, Tries: 8}
 				r := c.Run()
 				if s.Stats().Bans > 0 {
 					banned++
@@ -120,8 +127,12 @@ func blocked() {
 		var sum [2]float64
 		for i := range uint64(runs) {
 			for k, is := range []func(int) bool{nil, func(p int) bool { return p%every == every/2 }} {
-				s := &limitertest.Server{Rule: limitertest.Bucket(20, 10), Latency: 30 * time.Millisecond, Spread: .18, Seed: *seed + i}
-				c := sim.Crawl{Server: s, Clients: []sim.Client{maker(rand.New(rand.NewPCG(*seed+i, 9)))}, Pages: 300, Workers: 8, Deadline: 4000, Net: .002, Seed: *seed + i, Tries: 8, Blocked: is}
+				s := &limitertest.Server{Rule: limitertest.Bucket(20, 10),
+					Latency: 30 * time.Millisecond, Spread: .18, Seed: *seed + i}
+				c := sim.Crawl{Server: s,
+					Clients: []sim.Client{maker(rand.New(rand.NewPCG(*seed+i, 9)))}, Pages: 300,
+					Workers: 8, Deadline: 4000, Net: .002, Seed: *seed + i, Tries: 8,
+					Blocked: is}
 				sum[k] += c.Run().Seconds
 			}
 		}

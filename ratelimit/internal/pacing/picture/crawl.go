@@ -64,8 +64,9 @@ func (c *changing) Count(now time.Duration, admitted bool) time.Duration {
 // A record is when a crawl's answers came.
 type record struct {
 	accepted, refused []float64
-	found             []float64 // of a pacer: s after the start and each change, until the pace was within a fifth of the limit
-	share             float64   // of the limit, its first pace
+	// of a pacer: s after the start and each change, until the pace was within a fifth of the limit
+	found []float64
+	share float64 // of the limit, its first pace
 }
 
 func (r *record) add(now float64, a limitertest.Answer) {
@@ -84,10 +85,12 @@ func paced() (r record) {
 		begin = append(begin, c.at)
 	}
 	sim.Crawl{
-		Server: server(), Clients: []sim.Client{m}, Workers: workers, Deadline: seconds, Net: net, Seed: seed,
+		Server: server(), Clients: []sim.Client{m}, Workers: workers, Deadline: seconds, Net: net,
+		Seed: seed,
 		Trace: func(now float64, _ int, _ string, a limitertest.Answer) {
 			r.add(now, a)
-			if n := len(r.found); n < len(begin) && now >= begin[n] && math.Abs(m.Pace(now)/limitAt(now)-1) <= .2 {
+			if n := len(r.found); n < len(begin) && now >= begin[n] &&
+				math.Abs(m.Pace(now)/limitAt(now)-1) <= .2 {
 				r.found = append(r.found, now-begin[n])
 				if n == 0 {
 					r.share = m.Pace(now) / limitAt(now)
@@ -109,10 +112,12 @@ type call struct {
 
 type calls []call
 
-func (c calls) Len() int           { return len(c) }
-func (c calls) Less(i, j int) bool { return c[i].at < c[j].at || c[i].at == c[j].at && c[i].n < c[j].n }
-func (c calls) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-func (c *calls) Push(x any)        { *c = append(*c, x.(call)) }
+func (c calls) Len() int { return len(c) }
+func (c calls) Less(i, j int) bool {
+	return c[i].at < c[j].at || c[i].at == c[j].at && c[i].n < c[j].n
+}
+func (c calls) Swap(i, j int) { c[i], c[j] = c[j], c[i] }
+func (c *calls) Push(x any)   { *c = append(*c, x.(call)) }
 func (c *calls) Pop() any {
 	o := *c
 	x := o[len(o)-1]

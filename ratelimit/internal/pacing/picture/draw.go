@@ -31,7 +31,8 @@ type column struct {
 
 var columns = []column{
 	{x: 64, w: 186, seconds: 30, bin: 1, tick: 10, per: 1, label: "seconds: how it begins"},
-	{x: 290, w: 490, seconds: seconds, bin: 15, tick: 600, per: 60, label: "minutes: the whole hour"},
+	{x: 290, w: 490, seconds: seconds, bin: 15, tick: 600, per: 60,
+		label: "minutes: the whole hour"},
 }
 
 func (c column) at(s float64) float64 { return c.x + c.w*s/c.seconds }
@@ -98,7 +99,8 @@ func (c column) limits(y float64) string {
 // refused requests a second below it.
 func (s *svg) panel(c column, y, below float64, r record) {
 	top, bottom := y-unit*above, y+unit*below
-	s.add(`<rect x="%g" y="%s" width="%g" height="%s" class="bg"/>`, c.x, px(top), c.w, px(bottom-top))
+	s.add(`<rect x="%g" y="%s" width="%g" height="%s" class="bg"/>`, c.x, px(top), c.w,
+		px(bottom-top))
 	for v := -10 * math.Floor(below/10); v <= above; v += 10 {
 		s.add(`<path d="M%g %sh%g" class="grid"/>`, c.x, px(y-unit*v), c.w)
 		s.text(c.x-6, y-unit*v+4, "n e", "%g", math.Abs(v))
@@ -152,7 +154,9 @@ func picture(pacer, backoff record) string {
 	} {
 		top := y - unit*above
 		s.text(64, top-9, "b", "%s", row.name)
-		s.text(width-20, top-9, "e", `<tspan class="b blue">%s</tspan> accepted, <tspan class="b red">%s</tspan> refused`, thousands(len(row.accepted)), thousands(len(row.refused)))
+		s.text(width-20, top-9, "e",
+			`<tspan class="b blue">%s</tspan> accepted, <tspan class="b red">%s</tspan> refused`,
+			thousands(len(row.accepted)), thousands(len(row.refused)))
 		s.add(`<text transform="translate(24 %g) rotate(-90)" class="n m">requests per second</text>`, y-unit*(above-row.below)/2)
 		for _, c := range columns {
 			s.panel(c, y, row.below, row.record)
@@ -161,9 +165,11 @@ func picture(pacer, backoff record) string {
 			note := y + 24
 			begin, hour := columns[0], columns[1]
 			s.text(begin.at(1)+6, y-unit*25+4, "n", "the burst of %d", burst)
-			s.text(begin.at(0)+8, note, "n", "%.0f %% of the limit after %.1f s", 100*row.share, row.found[0])
+			s.text(begin.at(0)+8, note, "n", "%.0f %% of the limit after %.1f s", 100*row.share,
+				row.found[0])
 			s.text(hour.at(changes[0].at), note, "n m", "halved: followed in %.0f s", row.found[1])
-			s.text(hour.at(changes[1].at), note, "n m", "tripled: noticed after %.1f min", row.found[2]/60)
+			s.text(hour.at(changes[1].at), note, "n m", "tripled: noticed after %.1f min",
+				row.found[2]/60)
 		}
 		y += unit*(row.below+above) + 70
 	}

@@ -25,7 +25,9 @@ func dur(s float64) time.Duration { return time.Duration(s * 1e9) }
 // Families are the nominal servers, or, with a source, the same servers with
 // every figure drawn anew around the nominal one.
 func Families(x *rand.Rand) []Family {
-	u := func(a, b float64) float64 { return math.Exp(math.Log(a) + x.Float64()*(math.Log(b)-math.Log(a))) }
+	u := func(a, b float64) float64 {
+		return math.Exp(math.Log(a) + x.Float64()*(math.Log(b)-math.Log(a)))
+	}
 	scale := func(v, a, b float64) float64 {
 		if x == nil {
 			return v
@@ -80,7 +82,8 @@ func Families(x *rand.Rand) []Family {
 	add("bucket 503", bucket(20, 11), L(.03), func(s *lt.Server) { s.Refuse = lt.Unavailable })
 	n, w := I(120), dur(W(10))
 	add("haproxy-ban", func(ph float64) lt.Rule { return lt.StickTable(n, w, dur(ph*w.Seconds())) }, L(.03), func(s *lt.Server) {
-		s.Ban = &lt.Ban{Over: float64(n) * 1.25, For: time.Minute, Extend: true, Answer: lt.Forbidden}
+		s.Ban = &lt.Ban{Over: float64(n) * 1.25, For: time.Minute, Extend: true,
+			Answer: lt.Forbidden}
 	})
 	add("bucket 429", bucket(20, 10), L(.03), plain)
 	v, bw := V(30), W(30)
@@ -88,9 +91,14 @@ func Families(x *rand.Rand) []Family {
 		s.RetryAfter, s.Headers, s.Ban = true, true, ban(v, 10, bw, false, lt.Forbidden)
 	})
 	v2, bw2 := V(20), W(30)
-	add("sliding RA", sliding(100, 5, false), L(.03), func(s *lt.Server) { s.RetryAfter, s.Ban = true, ban(v2, 10, bw2, false, lt.Forbidden) })
+	add("sliding RA", sliding(100, 5, false), L(.03), func(s *lt.Server) {
+		s.RetryAfter, s.Ban = true, ban(v2, 10, bw2, false, lt.Forbidden)
+	})
 	n2, w2, v3, bw3 := I(60), dur(W(3)), V(30), W(30)
-	add("fixed X-", func(ph float64) lt.Rule { return lt.Fixed(n2, w2, dur(ph*w2.Seconds())) }, L(.03), func(s *lt.Server) { s.Headers, s.Ban = true, ban(v3, 10, bw3, false, lt.Forbidden) })
+	add("fixed X-", func(ph float64) lt.Rule { return lt.Fixed(n2, w2, dur(ph*w2.Seconds())) },
+		L(.03), func(s *lt.Server) {
+			s.Headers, s.Ban = true, ban(v3, 10, bw3, false, lt.Forbidden)
+		})
 	c := 3
 	if x != nil {
 		c = 1 + x.IntN(6)
@@ -100,20 +108,31 @@ func Families(x *rand.Rand) []Family {
 		s.Refuse, s.InFlight, s.Ban = lt.Unavailable, c, ban(v4, 10, bw4, false, lt.Forbidden)
 	})
 	v5, bw5 := V(40), W(20)
-	add("captcha", bucket(20, 10), L(.03), func(s *lt.Server) { s.Refuse, s.Ban = lt.Captcha, ban(v5, 10, bw5, false, lt.Captcha) })
+	add("captcha", bucket(20, 10), L(.03), func(s *lt.Server) {
+		s.Refuse, s.Ban = lt.Captcha, ban(v5, 10, bw5, false, lt.Captcha)
+	})
 	v6, bw6 := V(40), W(20)
-	add("reset", bucket(20, 10), L(.03), func(s *lt.Server) { s.Refuse, s.Ban = lt.Reset, ban(v6, 10, bw6, false, lt.Reset) })
-	add("flaky", bucket(20, 10), L(.03), func(s *lt.Server) { s.ErrorRate, s.StallRate, s.Stall = .1, .05, dur(.5) })
+	add("reset", bucket(20, 10), L(.03), func(s *lt.Server) {
+		s.Refuse, s.Ban = lt.Reset, ban(v6, 10, bw6, false, lt.Reset)
+	})
+	add("flaky", bucket(20, 10), L(.03), func(s *lt.Server) {
+		s.ErrorRate, s.StallRate, s.Stall = .1, .05, dur(.5)
+	})
 	ra, ch, v7, bw7 := R(15), 20., V(30), W(30)
 	if x != nil {
 		ch = 8 + 22*x.Float64()
 	}
-	add("halve", func(float64) lt.Rule { return &changing{lt.Bucket(ra, 10), dur(ch), .5} }, L(.03), func(s *lt.Server) { s.RetryAfter, s.Ban = true, ban(v7, 10, bw7, false, lt.Forbidden) })
+	add("halve", func(float64) lt.Rule { return &changing{lt.Bucket(ra, 10), dur(ch), .5} }, L(.03),
+		func(s *lt.Server) { s.RetryAfter, s.Ban = true, ban(v7, 10, bw7, false, lt.Forbidden) })
 	v8, bw8 := V(10), W(60)
-	add("strict", sliding(60, 3, true), L(.03), func(s *lt.Server) { s.Refuse, s.Ban = lt.Forbidden, ban(v8, 10, bw8, true, lt.Forbidden) })
+	add("strict", sliding(60, 3, true), L(.03), func(s *lt.Server) {
+		s.Refuse, s.Ban = lt.Forbidden, ban(v8, 10, bw8, true, lt.Forbidden)
+	})
 	add("slow net", bucket(20, 10), L(.03), plain)
 	add("cut bodies", bucket(20, 10), L(.03), func(s *lt.Server) { s.CutRate = .06 })
-	add("stalls", bucket(20, 10), L(.03), func(s *lt.Server) { s.StallRate, s.Stall = .03, 5*time.Second })
+	add("stalls", bucket(20, 10), L(.03), func(s *lt.Server) {
+		s.StallRate, s.Stall = .03, 5*time.Second
+	})
 	add("bucket, no burst", bucket(20, 1), L(.03), plain)
 	return fs
 }
@@ -121,7 +140,8 @@ func Families(x *rand.Rand) []Family {
 // Noisy is the open server whose connections break at random.
 func Noisy() []Family {
 	return []Family{{
-		Name: "open, 5 % resets", Rule: func(float64) lt.Rule { return lt.Open{} }, Net: .002, Err: .05, Mean: .034,
+		Name: "open, 5 % resets", Rule: func(float64) lt.Rule { return lt.Open{} }, Net: .002,
+		Err: .05, Mean: .034,
 		Make: func(r lt.Rule) *lt.Server {
 			return &lt.Server{Rule: r, Latency: dur(.03), Spread: .18, CutRate: .05}
 		},
@@ -182,9 +202,11 @@ func (f Family) One(mk Maker, seed uint64, workers int) Score {
 	srv := f.Make(f.Rule(ph))
 	srv.Seed = seed
 	best := f.Perfect(f.Rule(ph), 400, workers)
-	r := Crawl{Server: srv, Clients: []Client{mk(rand.New(rand.NewPCG(seed, 9)))}, Pages: 400, Workers: workers, Deadline: 120, Net: f.Net, Seed: seed, Tries: 8}.Run()
+	r := Crawl{Server: srv, Clients: []Client{mk(rand.New(rand.NewPCG(seed, 9)))}, Pages: 400,
+		Workers: workers, Deadline: 120, Net: f.Net, Seed: seed, Tries: 8}.Run()
 	ok := float64(r.OK)
-	s := Score{Bans: float64(srv.Stats().Bans), Refused: float64(r.Refused), Seconds: r.Seconds, Perfect: best}
+	s := Score{Bans: float64(srv.Stats().Bans), Refused: float64(r.Refused), Seconds: r.Seconds,
+		Perfect: best}
 	s.Score = ok / 400 * min(1, ok/r.Seconds/(400/best))
 	if r.OK == 400 && s.Bans == 0 {
 		s.Clean = 1
@@ -276,8 +298,12 @@ func LongServers() []Server {
 		{"nginx burst 20 delay", func() *lt.Server { return lt.Nginx(10, 20, false) }},
 		{"haproxy 100/10s", func() *lt.Server { return lt.HAProxy(100, 10*time.Second) }},
 		{"envoy 100/10s", func() *lt.Server { return lt.Envoy(100, 10*time.Second) }},
-		{"cf 100/10s ban 60 RA", func() *lt.Server { return lt.Cloudflare(100, 10*time.Second, time.Minute, true) }},
-		{"cf 600/60s ban 600", func() *lt.Server { return lt.Cloudflare(600, time.Minute, 10*time.Minute, false) }},
+		{"cf 100/10s ban 60 RA", func() *lt.Server {
+			return lt.Cloudflare(100, 10*time.Second, time.Minute, true)
+		}},
+		{"cf 600/60s ban 600", func() *lt.Server {
+			return lt.Cloudflare(600, time.Minute, 10*time.Minute, false)
+		}},
 		{"ladder", func() *lt.Server { return lt.Fail2ban(10) }},
 	}
 }
@@ -285,8 +311,10 @@ func LongServers() []Server {
 // Hour is a crawl without end.
 func Hour(mk Maker, srv *lt.Server, seed uint64, rtt, seconds float64) Long {
 	srv.Seed = seed
-	r := Crawl{Server: srv, Clients: []Client{mk(rand.New(rand.NewPCG(seed, 9)))}, Workers: 64, Deadline: seconds, Net: rtt / 2, Seed: seed}.Run()
-	return Long{Goodput: float64(r.OK) / (seconds * 10), Refused: float64(r.Refused), Bans: float64(srv.Stats().Bans), Log: r.Log[0]}
+	r := Crawl{Server: srv, Clients: []Client{mk(rand.New(rand.NewPCG(seed, 9)))}, Workers: 64,
+		Deadline: seconds, Net: rtt / 2, Seed: seed}.Run()
+	return Long{Goodput: float64(r.OK) / (seconds * 10), Refused: float64(r.Refused),
+		Bans: float64(srv.Stats().Bans), Log: r.Log[0]}
 }
 
 // Changed runs an hour at 10/s and one at another rate: seconds to 80 % of

@@ -24,7 +24,8 @@ func Sharing(mk Maker, srv *limitertest.Server, n int, seed uint64) Share {
 		c.Clients = append(c.Clients, mk(rand.New(rand.NewPCG(seed, uint64(100+i)))))
 	}
 	r := c.Run()
-	s := Share{Goodput: float64(r.OK) / 36000, Refused: float64(r.Refused), Bans: float64(srv.Stats().Bans), Least: 1e9}
+	s := Share{Goodput: float64(r.OK) / 36000, Refused: float64(r.Refused),
+		Bans: float64(srv.Stats().Bans), Least: 1e9}
 	for _, log := range r.Log {
 		late := 0
 		for _, at := range log {

@@ -27,10 +27,11 @@ type Crawl struct {
 	Deadline float64
 	Net      float64 // median one-way delay of the network, s
 	Seed     uint64
-	Tries    int                 // calls per page; 0: any number
-	Blocked  func(page int) bool // pages that are always a captcha, once the server lets the request in; nil: none
-	Silent   Fields              // what the server does not say of its quota
-	Trace    func(now float64, client int, event string, a limitertest.Answer)
+	Tries    int // calls per page; 0: any number
+	// pages that are always a captcha, once the server lets the request in; nil: none
+	Blocked func(page int) bool
+	Silent  Fields // what the server does not say of its quota
+	Trace   func(now float64, client int, event string, a limitertest.Answer)
 }
 
 // Fields are parts of a quota.

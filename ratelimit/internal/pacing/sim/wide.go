@@ -23,7 +23,8 @@ type Draw struct {
 // draw is the source of one Draw.
 type draw struct{ *rand.Rand }
 
-func (d draw) between(a, b float64) float64 { return a * math.Exp(d.Float64()*math.Log(b/a)) } // log-uniform
+// log-uniform
+func (d draw) between(a, b float64) float64 { return a * math.Exp(d.Float64()*math.Log(b/a)) }
 func (d draw) share(p float64) bool         { return d.Float64() < p }
 
 // pick is one of the weighted.
@@ -44,14 +45,17 @@ type weight struct {
 
 var (
 	rules = []weight{
-		{"bucket", .33}, {"sliding", .13}, {"sliding, refused count", .07}, {"fixed", .13}, {"nginx nodelay", .05},
+		{"bucket", .33}, {"sliding", .13}, {"sliding, refused count", .07}, {"fixed", .13},
+		{"nginx nodelay", .05},
 		{"nginx delay", .03}, {"haproxy", .05}, {"in flight", .11}, {"open", .10},
 	}
 	refusals = []weight{
-		{"429", .35}, {"429 with Retry-After", .15}, {"503", .12}, {"403", .10}, {"captcha", .10}, {"reset", .10}, {"silence", .08},
+		{"429", .35}, {"429 with Retry-After", .15}, {"503", .12}, {"403", .10}, {"captcha", .10},
+		{"reset", .10}, {"silence", .08},
 	}
 	verdicts = map[string]lt.Verdict{
-		"429": lt.TooMany, "429 with Retry-After": lt.TooMany, "503": lt.Unavailable, "403": lt.Forbidden, "captcha": lt.Captcha,
+		"429": lt.TooMany, "429 with Retry-After": lt.TooMany, "503": lt.Unavailable,
+		"403": lt.Forbidden, "captcha": lt.Captcha,
 		"reset": lt.Reset, "silence": lt.Silence,
 	}
 )
@@ -72,7 +76,8 @@ func drawn(seed uint64) (Draw, *lt.Server) {
 	d := Draw{Clients: 1, crawl: Crawl{Seed: seed, Tries: 8}}
 	name, how := x.pick(rules), x.pick(refusals)
 	d.Traits = append(d.Traits, "rule "+name, "refused by "+how)
-	s := &lt.Server{Seed: seed, Refuse: verdicts[how], RetryAfter: how == "429 with Retry-After", Slow: x.share(.5)}
+	s := &lt.Server{Seed: seed, Refuse: verdicts[how], RetryAfter: how == "429 with Retry-After",
+		Slow: x.share(.5)}
 	rtt, far := x.between(.003, 1), .2+.6*x.Float64()
 	c := &d.crawl
 	c.Net, s.Latency, s.Spread = rtt*far/2, dur(rtt*(1-far)), .18+.3*x.Float64()
@@ -151,7 +156,8 @@ func (d *Draw) jail(x draw, s *lt.Server) {
 		d.Traits = append(d.Traits, "no jail")
 		return
 	}
-	s.Ban = &lt.Ban{After: after, Within: dur(within), For: dur(lasts), Extend: extends, Answer: lt.Forbidden}
+	s.Ban = &lt.Ban{After: after, Within: dur(within), For: dur(lasts), Extend: extends,
+		Answer: lt.Forbidden}
 	if as {
 		s.Ban.Answer = s.Refuse
 	}
@@ -201,7 +207,8 @@ func (d Draw) Crawl(mk Maker) Crawl {
 func (d Draw) Run(mk Maker) Score {
 	c := d.Crawl(mk)
 	r := c.Run()
-	s := Score{Bans: float64(c.Server.Stats().Bans), Refused: float64(r.Refused), Seconds: r.Seconds, Perfect: d.Perfect}
+	s := Score{Bans: float64(c.Server.Stats().Bans), Refused: float64(r.Refused),
+		Seconds: r.Seconds, Perfect: d.Perfect}
 	ok, all := float64(r.OK), float64(c.Pages*d.Clients)
 	if r.OK > 0 {
 		s.Score = ok / all * min(1, ok/r.Seconds/(all/d.Perfect))
