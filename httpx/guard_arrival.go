@@ -77,6 +77,9 @@ func (a *arrival) handle(ctx context.Context) error {
 	}
 	a.inside = *a.request.WithContext(ctx) // which so needs no allocation
 	a.next.ServeHTTP(a.answer.shaped(), &a.inside)
+	if a.request.MultipartForm == nil { // the server removes the files of the request that it has made
+		a.request.MultipartForm = a.inside.MultipartForm
+	}
 	code := a.answer.code.Load()
 	if code >= 500 {
 		return servedError(code)

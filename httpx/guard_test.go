@@ -2,13 +2,16 @@ package httpx_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -348,6 +351,7 @@ func TestGuardBelievesOnlyWhomItTrusts(t *testing.T) {
 		"talks nonsense":    {[]httpx.GuardOption{everybody}, "-1", "0", "high", nothing},
 		"talks more":        {[]httpx.GuardOption{everybody}, "1e3", "99999999999", " ", nothing},
 		"waits for ever":    {[]httpx.GuardOption{everybody}, "2000000000", "1", "-100", seen{time.Hour, 1, 1, -100}},
+		"waits for longer":  {[]httpx.GuardOption{everybody}, "99999999999999999999", "", "99999999999", seen{time.Hour, 1, 0, 0}},
 		"says it in a list": {[]httpx.GuardOption{everybody}, "1000, 2000", "1,2", "", nothing},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -627,6 +631,35 @@ func TestGuardWithHTTP2(t *testing.T) {
 	if string(body) != "HTTP/2.0 false true" ||
 		resp.Header.Get("RateLimit") != `"default";r=9;t=3600` {
 		t.Errorf("%s %v", body, resp.Header)
+	}
+}
+
+// net/http removes the files of a form when the request is over: of the request that it has made.
+func TestGuardLeavesNoFilesOfAFormBehind(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	s := httptest.NewServer(httpx.Guard(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseMultipartForm(0); err != nil {
+			t.Error(err)
+		}
+		files, _ := os.ReadDir(os.TempDir())
+		fmt.Fprint(w, len(files))
+	})))
+	defer s.Close()
+	var form bytes.Buffer
+	m := multipart.NewWriter(&form)
+	file, _ := m.CreateFormFile("f", "f")
+	_, _ = file.Write(make([]byte, 64<<10))
+	_ = m.Close()
+	resp, err := http.Post(s.URL, m.FormDataContentType(), &form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	s.Close() // waits for the request to be over
+	files, _ := os.ReadDir(os.TempDir())
+	if string(body) != "1" || len(files) != 0 {
+		t.Errorf("%s files while it ran, %d afterwards", body, len(files))
 	}
 }
 

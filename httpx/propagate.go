@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/http"
@@ -156,21 +157,24 @@ func toldBy(header http.Header) (t told, any bool) {
 	if len(deadline)+len(attempt)+len(priority) == 0 {
 		return t, false
 	}
-	ms, ok := number(deadline)
-	t.deadline, t.has.deadline = min(time.Duration(ms)*time.Millisecond, mostDeadline), ok && ms >= 0
-	t.attempt, ok = number(attempt)
-	t.has.attempt = ok && t.attempt >= 1
-	t.priority, t.has.priority = number(priority)
+	ms, err := number(deadline) // of one that is beyond 32 bits, their largest
+	ms = min(ms, int(mostDeadline.Milliseconds()))
+	t.deadline = time.Duration(ms) * time.Millisecond
+	t.has.deadline = ms >= 0 && (err == nil || errors.Is(err, strconv.ErrRange))
+	t.attempt, err = number(attempt)
+	t.has.attempt = err == nil && t.attempt >= 1
+	t.priority, err = number(priority)
+	t.has.priority = err == nil
 	return t, true
 }
 
 // number is the first value of a field, if it is a whole number of 32 bits.
-func number(values []string) (int, bool) {
+func number(values []string) (int, error) {
 	if len(values) == 0 {
-		return 0, false
+		return 0, strconv.ErrSyntax
 	}
 	n, err := strconv.ParseInt(values[0], 10, 32)
-	return int(n), err == nil
+	return int(n), err
 }
 
 // within returns a context under ctx that knows what was told. The caller ends the lapse if it is
