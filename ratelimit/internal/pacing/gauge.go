@@ -16,6 +16,7 @@ type gauge struct {
 	pace, paceTo float64 // the limit over its window, where that is long, and until when that holds
 	inflow, over float64 // what came in, and in how many seconds
 	flows        bool    // it rose before a reset
+	full         int     // answers in a row that found it full
 
 	reserve int // what is left unused, since a refusal came against its word
 	wrong   int // such refusals
@@ -49,6 +50,9 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 			disorder := float64(max(flying, t.Beside)) // they may have been served in any order
 			g.flows = g.flows || early && g.inflow >= thrice+disorder
 		}
+	}
+	if g.full++; a.Remaining+1 < g.most || g.most == 1 {
+		g.full = 0
 	}
 	left := a.Remaining
 	switch {
@@ -105,6 +109,9 @@ func (g *gauge) spread(now float64, flying int) float64 {
 	}
 	return r
 }
+
+// abounds reports whether two answers in a row found it full: more comes in than is used.
+func (g *gauge) abounds() bool { return !g.deaf() && g.full > 1 }
 
 // stated reports whether what was said still holds.
 func (g *gauge) stated(now float64) bool { return !g.deaf() && now < max(g.reset, g.paceTo) }

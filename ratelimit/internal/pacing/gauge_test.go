@@ -284,3 +284,26 @@ func TestTheMostOfAGauge(t *testing.T) {
 		t.Errorf("the farthest reset falls to %v", far.far)
 	}
 }
+
+// Two in a row that found it full say that more comes in than is used.
+func TestAGaugeThatAbounds(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		limit   int
+		remain  []int
+		abounds bool
+	}{
+		{"full twice", 10, []int{9, 9}, true},
+		{"full once", 10, []int{9}, false},
+		{"less between", 10, []int{9, 8, 9}, false},
+		{"a limit of one", 1, []int{0, 0, 0}, false},
+	} {
+		var g gauge
+		for i, n := range c.remain {
+			g.tell(told{at: float64(i), seq: i + 1, remain: n, limit: c.limit, reset: 5})
+		}
+		if g.abounds() != c.abounds {
+			t.Errorf("%s: %v", c.name, !c.abounds)
+		}
+	}
+}

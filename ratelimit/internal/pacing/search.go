@@ -55,8 +55,8 @@ func (m *Machine) settle(est, now float64) float64 {
 	return r
 }
 
-// advance goes up, when it is time: from a cruise to a probe, and from a rate
-// that was held long enough to the next.
+// advance goes up, when it is time: from a cruise to a probe, and from a rate that was held long
+// enough, or that leaves a stated quota full, to the next.
 func (m *Machine) advance(now float64) {
 	if m.team.follows {
 		return
@@ -70,7 +70,8 @@ func (m *Machine) advance(now float64) {
 		m.safe = max(m.safe, m.rate)
 		m.ceiling, m.step, m.keep = inf, probeStep, max(m.keep, probeHold)
 		m.climb(m.rate*(1+m.step), now)
-	case m.mode == Climb && held >= m.keep && n >= enough:
+	case m.mode == Climb && (m.gauge.abounds() || held >= m.keep && n >= enough):
+		m.gauge.full = 0
 		m.flight.narrow = false
 		if float64(n) < mostOf*m.rate*held { // not used, so not proved
 			m.held = m.mark(now)

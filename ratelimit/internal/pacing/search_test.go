@@ -27,6 +27,10 @@ func TestWhenItGoesUp(t *testing.T) {
 	}{
 		{"a hold that is survived", Climb, 102, 20, calm, 1, 12.5, inf, margin * (10 - 5./2), .5},
 		{"too short a time", Climb, 101.9, 20, calm, 1, 10, inf, 0, .25},
+		{"a quota that stays full", Climb, 100.1, 1, func(m *Machine) { m.gauge = gauge{heard: true, most: 10, left: 9, full: 2} }, 1, 12.5, inf, 0, .5},
+		{"it was full once", Climb, 100.1, 1, func(m *Machine) { m.gauge = gauge{heard: true, most: 10, left: 9, full: 1} }, 1, 10, inf, 0, .25},
+		{"one that is not heard", Climb, 100.1, 1, func(m *Machine) { m.gauge = gauge{heard: true, most: 10, full: 2, wrong: thrice} }, 1, 10, inf, 0, .25},
+		{"a cruise beside a full quota", Cruise, 100.1, 1, func(m *Machine) { m.gauge = gauge{heard: true, most: 10, left: 9, full: 2} }, 2, 10, inf, 0, .25},
 		{"too few answers", Climb, 102, 7, func(m *Machine) { m.rate = 3 }, 1, 3, inf, 0, .25},
 		{"a window lends nothing", Climb, 102, 20, func(m *Machine) { m.window = true }, 1, 12.5, inf, margin * 10, .5},
 		{"more was survived before", Climb, 102, 20, func(m *Machine) { m.safe = 9.9 }, 1, 12.5, inf, 9.9, .5},
@@ -84,6 +88,11 @@ func TestAStepBeginsAnew(t *testing.T) {
 	m.flight.narrow, m.climbed = true, mark{90, 400}
 	if m.advance(102); m.flight.narrow || m.held != (mark{102, 520}) || m.climbed != (mark{90, 400}) {
 		t.Errorf("a step: narrow %v, held since %+v, climbing since %+v", m.flight.narrow, m.held, m.climbed)
+	}
+	m = held(Climb, 1)
+	m.gauge = gauge{heard: true, most: 10, left: 9, full: 2}
+	if m.advance(100.1); m.gauge.full != 0 {
+		t.Error("the next step does not wait for news of the quota")
 	}
 	m = held(Climb, 9) // half of what the rate allows would be ten
 	if m.advance(102); m.rate != 10 || m.held != (mark{102, 509}) {
