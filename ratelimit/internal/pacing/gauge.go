@@ -35,7 +35,7 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 	alone := t.Beside == 1 && flying == 0 // so that nothing was served before or after it
 	early := g.reset == 0 || now < g.reset
 	falls := g.heard && early && !g.flows // in one window it only falls, in whatever order answers come
-	if g.heard && t.seq < g.seq {
+	if t.seq < g.seq {
 		g.left = min(g.left, a.Remaining)
 		return
 	}

@@ -59,7 +59,10 @@ func TestAGaugeThatFlows(t *testing.T) {
 			g.tell(told{at: float64(i) / 5, seq: i, beside: beside, remain: 40 + i, limit: 100, reset: 10})
 		}
 	}
-	bucket(1, 3, 4)
+	if bucket(1, 2, 4); g.inflow != 0 || g.over != 0 {
+		t.Errorf("the first answer is a flow of %v", g.inflow)
+	}
+	bucket(2, 3, 4)
 	if g.flows {
 		t.Error("two more in all are taken for a flow, where four were on their way")
 	}
@@ -95,6 +98,13 @@ func TestAGaugeThatFlows(t *testing.T) {
 	g.tell(told{at: 4, seq: 104, beside: 4, remain: 99, limit: 100, reset: 10})
 	if g.inflow != in || g.over != over {
 		t.Error("a full bucket counts to what comes in")
+	}
+	if r := (&gauge{flows: true, inflow: 5}).rate(); r != 0 {
+		t.Errorf("a flow in no time is a rate of %v", r)
+	}
+	far := gauge{heard: true, flows: true, left: 50, most: 100, reset: 7200}
+	if r := far.spread(0, 0); r != inf {
+		t.Errorf("what flows is spread over hours, at %v/s", r)
 	}
 	if g.inflow = .5; g.rate() != 0 {
 		t.Errorf("a rate of %v", g.rate())
@@ -155,7 +165,7 @@ func TestOneGoesAtTheReset(t *testing.T) {
 		t.Errorf("%d, %d and %d may go", g.permits(59, 0, 0), g.permits(60, 0, 0), g.permits(61, 60, 1))
 	}
 	none := gauge{heard: true}
-	if none.permits(60, 0, 0) != 0 {
+	if none.permits(60, -1, 0) != 0 {
 		t.Error("a reset that was not told has come")
 	}
 	bucket := gauge{heard: true, flows: true, reset: 50}
@@ -243,6 +253,12 @@ func TestARefusalAgainstItsWord(t *testing.T) {
 	}
 	if !g.invites(1, 0, 7) || g.invites(1, 0, 8) {
 		t.Error("it should invite eight")
+	}
+	if empty := (gauge{heard: true, left: 3, most: 50, far: 60}); empty.invites(1, 0, 3) {
+		t.Error("it invites more than remain")
+	}
+	if coarse := (gauge{heard: true, left: 5, most: 8, far: 1}); coarse.invites(1, 0, 1) {
+		t.Error("what says nothing invites")
 	}
 	for i, reserve := range []int{1, 2, 4} {
 		if g.deaf() {

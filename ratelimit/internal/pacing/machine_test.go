@@ -25,7 +25,7 @@ func TestThePark(t *testing.T) {
 		length float64
 		single int // refused single requests
 	}{
-		{"the first of an episode", func(m *Machine) {}, false, true, 100.5, .5, 0},
+		{"the first of an episode", func(m *Machine) { m.refused = 5 }, false, true, 100.5, .5, 0},
 		{"the single request", func(m *Machine) { m.half, m.length = true, 4 }, false, true, 108, 8, 1},
 		{"at most five minutes", func(m *Machine) { m.half, m.length = true, 200 }, false, true, 400, 300, 1},
 		{"a wait that was named", func(m *Machine) { m.named = 130 }, false, true, 100.5, .5, 0},
@@ -38,6 +38,7 @@ func TestThePark(t *testing.T) {
 		{"the first is not held by those", func(m *Machine) { m.refusals = [hasty]float64{100, 99, 98, 97, 96} }, false, true, 100.5, .5, 0},
 		{"just released: the same episode goes on", func(m *Machine) { m.release, m.length = mark{98.5, 997}, 2 }, false, true, 104, 4, 1},
 		{"the same, as long ago as the park was", func(m *Machine) { m.release, m.length = mark{97.5, 997}, 3 }, false, true, 106, 6, 1},
+		{"the same, within two seconds", func(m *Machine) { m.release, m.length = mark{98.5, 997}, .5 }, false, true, 101, 1, 1},
 		{"with four answers it was real", func(m *Machine) { m.release, m.length = mark{98.5, 996}, 2 }, false, true, 100.5, .5, 0},
 		{"longer ago it was real", func(m *Machine) { m.release, m.length = mark{97.9, 997}, 2 }, false, true, 100.5, .5, 0},
 		{"so it was before any episode", func(m *Machine) { m.release, m.length, m.prev = mark{98.5, 997}, 2, episode{} }, false, true, 100.5, .5, 0},

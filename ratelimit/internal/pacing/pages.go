@@ -67,18 +67,22 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 		n.admitted = admitted
 		return false
 	}
+	was := n.habitual()
 	n.refused++
-	n.own = n.own || admitted-n.admitted >= enough
-	if n.own && n.refused == pageHabit {
+	n.own = admitted-n.admitted >= enough
+	if n.habitual() && !was {
 		p.own++
 	}
 	return n.own
 }
 
+// habitual reports whether a page was refused for itself, and more than once.
+func (n *pageNote) habitual() bool { return n.own && n.refused >= pageHabit }
+
 // admit hears of a page that was admitted: it is not refused for itself.
 func (p *pages) admit(page uint64) {
 	if n := p.find(page); n != nil {
-		if n.own && n.refused >= pageHabit {
+		if n.habitual() {
 			p.own--
 		}
 		*n = pageNote{}

@@ -27,6 +27,12 @@ func TestWhichPagesArePardoned(t *testing.T) {
 		{"but not of another, less than eight pages later", []refusedPage{
 			{1, 100, false}, {2, 101, false}, {1, 110, true}, {1, 111, true}, {2, 120, true}, {2, 121, true}, {3, 130, true}, {4, 137, false}, {5, 138, true},
 		}},
+		{"those that were refused again at once, too", []refusedPage{
+			{1, 100, false}, {1, 100, false}, {1, 108, true}, {2, 110, false}, {2, 110, false}, {2, 118, true}, {3, 130, true},
+		}},
+		{"those that are not their own pardon none", []refusedPage{
+			{1, 100, false}, {1, 101, false}, {1, 102, false}, {2, 103, false}, {2, 104, false}, {2, 105, false}, {3, 130, false},
+		}},
 		{"one of its own pardons none", []refusedPage{{1, 100, false}, {1, 110, true}, {1, 111, true}, {3, 130, false}}},
 		{"nor do two that were refused once each in all", []refusedPage{{1, 100, false}, {2, 101, false}, {1, 110, true}, {2, 120, true}, {3, 130, false}}},
 	} {
@@ -62,6 +68,16 @@ func TestAPageThatComesIsForgotten(t *testing.T) {
 	}
 	if p.admit(1); p.own != 1 {
 		t.Errorf("%d pages of their own after one came that was refused once", p.own)
+	}
+	p = pages{}
+	for _, admitted := range []int{100, 101, 102, 108} {
+		p.pardons(1, admitted)
+	}
+	if p.own != 1 {
+		t.Errorf("%d of its own that was refused twice before it was known", p.own)
+	}
+	if p.admit(1); p.own != 0 {
+		t.Errorf("%d of their own after it came", p.own)
 	}
 	p = pages{}
 	p.pardons(1, 100)

@@ -101,7 +101,7 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 // burst hears a refusal that says nothing new, but how many there were at once: a second refusal so
 // soon could be the one that earns a ban.
 func (m *Machine) burst(now float64) {
-	if m.named <= now && m.refused == 0 && m.length == firstPark && m.gate == m.pushed+m.length && m.refusals[jail-1] > now-1 {
+	if m.named <= now && m.refused == 0 && m.gate == m.pushed+m.length && m.refusals[jail-1] > now-1 {
 		m.length = thrice * firstPark
 		m.gate = m.pushed + m.length
 	}
@@ -138,7 +138,7 @@ func (m *Machine) onRelease(now float64) {
 	m.bucket = 1
 	if t := m.first.at; t > 0 {
 		got := float64(m.first.n)
-		m.bucket = max(1, got-min(est, got/t)*t)
+		m.bucket = max(1, got-est*t)
 	}
 	cruised := 0.
 	if m.mode == Cruise {
@@ -174,7 +174,7 @@ func (m *Machine) onRelease(now float64) {
 		m.ceiling = 1.05 * max(m.this.acc10, m.this.acc60)
 		m.climb(max(est, .92*m.this.acc60, m.safe), now)
 	case started:
-		m.keep = max(m.keep, min(m.penalty, minute))
+		m.keep = max(m.keep, m.penalty)
 		m.step, m.ceiling = firstStep, up
 		if n < enough { // too few to have measured anything
 			m.step = 1

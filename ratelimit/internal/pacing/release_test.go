@@ -7,15 +7,17 @@ import (
 
 // near reports whether two figures are the same but for rounding.
 func near(a, b float64) bool {
-	return a == b || math.Abs(a-b) <= 1e-6*math.Max(math.Abs(a), math.Abs(b))
+	return a == b || math.Abs(a-b) <= 1e-6*math.Abs(a) && !math.IsInf(a, 0) && !math.IsInf(b, 0)
 }
+
+const before = 77. // the bound before a release that sets none
 
 // released is a machine at the release of an episode: the cycle began at 0 with nothing accepted and
 // the single request is admitted at 100 s, as the nth answer. It was refused at 99 s at 10/s.
 func released(mode Mode, n int) *Machine {
 	m := New(Config{}, newRand())
 	m.start(0)
-	m.accepted, m.mode, m.half, m.rate = n, mode, true, 10
+	m.accepted, m.mode, m.half, m.rate, m.ceiling = n, mode, true, 10, before
 	m.this = episode{mark: mark{99, n - 1}, mode: mode, rate: 10, acc10: 9, acc60: 8}
 	m.pushed, m.gate, m.length = 99, 99.5, firstPark
 	m.climbed = mark{89, n - 1} // and got nothing since
@@ -39,39 +41,41 @@ func TestWhatAReleaseTeaches(t *testing.T) {
 		{"the single request was refused: a bound above", Start, 990, func(m *Machine) { m.refused, m.pushed = 1, 90 }, Climb, 9.9, 11, 0},
 		{"too few answers: no bound of the step", Start, 7, nil, Climb, .07, inf, 0},
 		{"a climb: what it survived, if that is more", Climb, 800, func(m *Machine) { m.climbed.n -= 110 }, Climb, margin * (110 - 20) / 10, 10, margin * (110 - 20) / 10},
-		{"a climb that survived nothing cruises", Climb, 900, nil, Cruise, margin * 9, inf, 0},
+		{"a climb that survived nothing cruises", Climb, 900, nil, Cruise, margin * 9, before, 0},
 		{"a climb, and the single request refused: between the two", Climb, 900, func(m *Machine) { m.refused = 1 }, Climb, math.Sqrt(9 * 900. / 99), 900. / 99, 0},
 		{"the bound is not above what was refused", Climb, 900, func(m *Machine) { m.refused, m.this.rate = 1, 9.05 }, Climb, math.Sqrt(9 * 9.05), 9.05, 0},
 		{"but not below what was survived", Climb, 900, func(m *Machine) { m.refused, m.safe = 1, 9.8 }, Climb, 9.8, 900. / 99, 9.8},
-		{"what was refused is not survived any more", Climb, 900, func(m *Machine) { m.safe = 9.995 }, Cruise, margin * 9, inf, 0},
+		{"what was refused is not survived any more", Climb, 900, func(m *Machine) { m.safe = 9.995 }, Cruise, margin * 9, before, 0},
+		{"a cruise, and the single request refused", Cruise, 500, func(m *Machine) { m.refused = 1 }, Cruise, margin * 5, before, 0},
+		{"a cruise that measured more than it went at", Cruise, 990, func(m *Machine) { m.hits = 0 }, Cruise, margin * 9.9, before, 0},
 		{"dear: the rate of the last minute", Climb, 300, func(m *Machine) { m.this.at = 70 }, Climb, .92 * 8, 1.05 * 9, 0},
 		{"dear: the measured rate if that is more", Climb, 800, func(m *Machine) { m.this.at = 70 }, Climb, 8, 1.05 * 9, 0},
 		{"dear: what was survived if that is more", Climb, 300, func(m *Machine) { m.this.at, m.safe = 70, 9 }, Climb, 9, 1.05 * 9, 9},
 		{"dear: a minute that had more than its last seconds", Climb, 300, func(m *Machine) { m.this.at, m.this.acc10 = 70, 2 }, Climb, .92 * 8, 1.05 * 8, 0},
-		{"a cruise: the first ones lower it a little", Cruise, 500, func(m *Machine) { m.hits = 0 }, Cruise, hitKeeps * 10, inf, 0},
-		{"the third is believed", Cruise, 500, func(m *Machine) { m.hits = 2 }, Cruise, margin * 5, inf, 0},
-		{"but not after ten seconds", Cruise, 500, func(m *Machine) { m.hits, m.hit = 2, 88 }, Cruise, hitKeeps * 10, inf, 0},
-		{"a cruise is not below what was survived", Cruise, 500, func(m *Machine) { m.safe = 7 }, Cruise, 7, inf, 7},
+		{"a cruise: the first ones lower it a little", Cruise, 500, func(m *Machine) { m.hits = 0 }, Cruise, hitKeeps * 10, before, 0},
+		{"the third is believed", Cruise, 500, func(m *Machine) { m.hits = 2 }, Cruise, margin * 5, before, 0},
+		{"but not after ten seconds", Cruise, 500, func(m *Machine) { m.hits, m.hit = 2, 88 }, Cruise, hitKeeps * 10, before, 0},
+		{"a cruise is not below what was survived", Cruise, 500, func(m *Machine) { m.safe = 7 }, Cruise, 7, before, 7},
 		{"the fifth in a minute would be next: slower", Climb, 900, func(m *Machine) {
 			m.spent = jail
 			for range jail {
 				m.noteRefusal(95)
 			}
-		}, Cruise, hitKeeps * margin * 9, inf, 0},
+		}, Cruise, hitKeeps * margin * 9, before, 0},
 		{"four of longer ago", Climb, 900, func(m *Machine) {
 			m.spent = jail
 			for range jail {
 				m.noteRefusal(30)
 			}
-		}, Cruise, margin * 9, inf, 0},
+		}, Cruise, margin * 9, before, 0},
 		{"three of late", Climb, 900, func(m *Machine) {
 			m.spent = jail - 1
 			for range jail {
 				m.noteRefusal(95)
 			}
-		}, Cruise, margin * 9, inf, 0},
-		{"noise: begins anew", Cruise, 500, func(m *Machine) { m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty, 490 }, Start, inf, inf, 0},
-		{"perhaps noise: half of the rate", Cruise, 500, func(m *Machine) { m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty-1, 490 }, Cruise, margin * 5 / 2, inf, 0},
+		}, Cruise, margin * 9, before, 0},
+		{"noise: begins anew", Cruise, 500, func(m *Machine) { m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty, 490 }, Start, inf, before, 0},
+		{"perhaps noise: half of the rate", Cruise, 500, func(m *Machine) { m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty-1, 490 }, Cruise, margin * 5 / 2, before, 0},
 		{"the user's bound holds", Start, 900, func(m *Machine) { m.cfg.MaxRate = 3 }, Climb, 3, inf, 0},
 		{"never slower than one in fifty seconds", Start, 1, nil, Climb, slowest, inf, 0},
 	} {
@@ -218,10 +222,20 @@ func TestAReleaseThatTheBudgetHeld(t *testing.T) {
 	if m.onRelease(100); !near(m.rate, 8) {
 		t.Errorf("a climb that survived more: at %v", m.rate)
 	}
+	m = locked(Climb)
+	m.climbed, m.pushed = mark{30, 499}, 90
+	if m.onRelease(100); !near(m.ceiling, 500./90) {
+		t.Errorf("a climb that was refused late: below %v", m.ceiling)
+	}
 	m = locked(Start)
 	m.this.rate = inf
 	if m.onRelease(100); m.mode != Climb || !near(m.ceiling, 500./40) {
 		t.Errorf("the start: %v below %v", m.mode, m.ceiling)
+	}
+	parked := locked(Cruise)
+	parked.gate = 99.9
+	if parked.onRelease(100); parked.mode != Climb {
+		t.Errorf("the server's own park is not dear: %v", parked.mode)
 	}
 	named := locked(Cruise)
 	named.named = 99.9
