@@ -152,6 +152,17 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 	return codings, nil
 }
 
+// packing is the Content-Encoding of h, empty if nothing in it packs.
+func packing(h http.Header, more map[string]expander) string {
+	encoding := strings.Join(h.Values("Content-Encoding"), ",")
+	for name := range strings.SplitSeq(strings.ToLower(encoding), ",") {
+		if name = field.Trim(name); packs[name] || more[name] != nil {
+			return encoding
+		}
+	}
+	return ""
+}
+
 // inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC
 // 1951), told apart by the checksum in zlib's first two bytes.
 func inflate(r io.Reader) (io.Reader, error) {

@@ -76,7 +76,7 @@ func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n i
 		return 0, fmt.Errorf("httpx.Save: %w", err)
 	}
 	defer p.close()
-	s := &saving{part: p, maxBody: c.cfg.maxBody, buf: make([]byte, 128<<10)}
+	s := &saving{part: p, maxBody: c.cfg.maxBody, decoders: c.cfg.decoders, buf: make([]byte, 128<<10)}
 	if err := p.recall(ctx, s.buf); err != nil {
 		return p.Have, fmt.Errorf("httpx.Save: %w", err)
 	}
@@ -112,9 +112,10 @@ func identity(req *http.Request) [16]byte {
 
 // saving is the transfer of one Save. Its attempts follow each other.
 type saving struct {
-	part    *partFile
-	maxBody int64
-	buf     []byte
+	part     *partFile
+	maxBody  int64
+	decoders map[string]expander
+	buf      []byte
 
 	// The response that store is about to read.
 	whole bool  // it is the body from its beginning
@@ -182,20 +183,18 @@ func (s *saving) meet(resp *http.Response) {
 	if resp.StatusCode != http.StatusOK {
 		return
 	}
-	if encoding := resp.Header.Get("Content-Encoding"); !resp.Uncompressed {
-		packed := encoding != "" && !strings.EqualFold(encoding, "identity")
-		if packed && !isArchive(encoding, resp, s.part.target) {
-			return
-		}
-		if packed {
-			s.next.Code = encoding
-			resp.Header.Del("Content-Encoding") // so that it is left as it is
-		}
-		s.next.Total, s.end = resp.ContentLength, resp.ContentLength
-		if tag := resp.Header.Get("ETag"); strongETag(tag) && len(tag) <= maxETag && len(encoding) <= maxETag &&
-			!strings.EqualFold(resp.Header.Get("Accept-Ranges"), "none") {
-			s.next.ETag, s.next.From = tag, addressOf(resp)
-		}
+	encoding := packing(resp.Header, s.decoders)
+	if resp.Uncompressed || encoding != "" && !isArchive(encoding, resp, s.part.target) {
+		return
+	}
+	if encoding != "" {
+		s.next.Code = encoding
+		resp.Header.Del("Content-Encoding") // so that it is left as it is
+	}
+	s.next.Total, s.end = resp.ContentLength, resp.ContentLength
+	if tag := resp.Header.Get("ETag"); strongETag(tag) && len(tag) <= maxETag && len(encoding) <= maxETag &&
+		!strings.EqualFold(resp.Header.Get("Accept-Ranges"), "none") {
+		s.next.ETag, s.next.From = tag, addressOf(resp)
 	}
 }
 
@@ -208,12 +207,12 @@ const maxETag = 256
 func (s *saving) continues(resp *http.Response, at int64) bool {
 	p := s.part
 	span, ok := field.ParseContentRange(resp.Header.Get("Content-Range"))
-	encoding := resp.Header.Get("Content-Encoding")
+	encoding := packing(resp.Header, s.decoders)
 	if !ok || span.First != at || span.Size < 0 || p.Total >= 0 && span.Size != p.Total ||
 		len(resp.Header.Values("Content-Range")) != 1 ||
 		resp.ContentLength >= 0 && resp.ContentLength != span.Last-span.First+1 ||
 		resp.Header.Get("ETag") != p.ETag || addressOf(resp) != p.From || resp.Uncompressed ||
-		encoding != "" && !strings.EqualFold(encoding, "identity") && encoding != p.Code {
+		encoding != "" && encoding != p.Code {
 		return false
 	}
 	resp.Header.Del("Content-Encoding")

@@ -491,6 +491,24 @@ func TestSave_an_archive_goes_on_too(t *testing.T) {
 	}
 }
 
+func TestSave_a_Content_Encoding_that_packs_nothing_goes_on(t *testing.T) {
+	for _, encoding := range []string{"utf-8", "none", "binary", "identity", "UTF-8, identity"} {
+		s := &cutter{data: data(3000), etag: `"a"`, cut: 2000}
+		s.twist = func(_ int, w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Encoding", encoding)
+			return false
+		}
+		server := httptest.NewServer(s)
+		file := filepath.Join(t.TempDir(), "x")
+		n, err := Save(t.Context(), quick(), server.URL, file)
+		if got, _ := os.ReadFile(file); err != nil || n != 3000 || !bytes.Equal(got, s.data) ||
+			asked(s.ranges) != "whole bytes=2000-" {
+			t.Errorf("%s: %d, %v, asked for %q", encoding, n, err, s.ranges)
+		}
+		server.Close()
+	}
+}
+
 func TestSave_errors(t *testing.T) {
 	server := httptest.NewServer(&cutter{data: data(3000), etag: `"a"`})
 	defer server.Close()
