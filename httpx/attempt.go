@@ -312,7 +312,8 @@ func (x *exchange) learn(ctx context.Context, req *http.Request, resp *http.Resp
 // adds.
 func (x *exchange) resolve(req *http.Request, resp *http.Response) {
 	location := resp.Header.Get("Location")
-	if location == "" || len(x.alternates)+len(x.each) == 0 || *req.URL == *x.req.URL {
+	if location == "" || len(location) > mostLocation || len(x.alternates)+len(x.each) == 0 ||
+		*req.URL == *x.req.URL {
 		return
 	}
 	base := *req.URL
@@ -418,11 +419,11 @@ func (x *exchange) decode(
 // before (RFC 9110, section 10.2.3) is a failure so that the loop waits as for any hint. The next
 // attempt is then the redirect itself.
 func (x *exchange) lead(req *http.Request, resp *http.Response) error {
-	switch {
-	case !x.follows || !leadsOn(resp):
+	if !x.follows || !leadsOn(resp) {
 		return nil
-	case tooFar(resp):
-		return answered(errLongHost)
+	}
+	if err := tooLong(resp.Header.Get("Location")); err != nil {
+		return answered(err)
 	}
 	wait, ok := field.RetryAfter(resp.Header, time.Now())
 	if !ok || wait == 0 {
@@ -442,17 +443,27 @@ func leadsOn(resp *http.Response) bool {
 	return false
 }
 
-var errLongHost = fmt.Errorf("a host of more than %d bytes", hostname.Most)
+// mostLocation bounds a Location that is followed: browsers and servers give up far below.
+const mostLocation = 64 << 10
 
-// tooFar tells whether resp leads to a host that cannot exist. http.Client would ask IDNA for its
-// name, which takes minutes for a Location of 300 KB.
-func tooFar(resp *http.Response) bool {
-	location := resp.Header.Get("Location")
-	if len(location) <= hostname.Most {
-		return false
+var (
+	errLongHost     = fmt.Errorf("a host of more than %d bytes", hostname.Most)
+	errLongLocation = fmt.Errorf("a Location of more than %d bytes", mostLocation)
+)
+
+// tooLong is why a location is not followed. http.Client takes 0.1 s to parse 5 MB, and would ask
+// IDNA for the name of a host of 300 KB, which takes minutes.
+func tooLong(location string) error {
+	switch {
+	case len(location) <= hostname.Most:
+		return nil
+	case len(location) > mostLocation:
+		return errLongLocation
 	}
-	u, err := url.Parse(location)
-	return err == nil && len(u.Host) > hostname.Most
+	if u, err := url.Parse(location); err == nil && len(u.Host) > hostname.Most {
+		return errLongHost
+	}
+	return nil
 }
 
 // hold keeps resp for what follows, another attempt or the caller; a success too, of which the

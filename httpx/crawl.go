@@ -365,7 +365,7 @@ func (f *crawl[T]) keep(l link, depth int) {
 	case known:
 	case depth > f.depth:
 		f.drop(&f.dropped.Depth, l.url)
-	case f.size >= 10*f.pages:
+	case f.size/10 >= f.pages:
 		f.drop(&f.dropped.Pages, l.url)
 	default:
 		f.seen[l.key] = false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -90,6 +91,8 @@ func TestCrawl(t *testing.T) {
 			opts:  []Option{Follow(func(_, to *url.URL) bool { return to.Path == "/" })},
 			pages: map[string]string{"/": "http://OTHER/ http://OTHER/no /out", "/out": "-> http://OTHER/no"}, asked: "/ /out", away: 1},
 		{name: "seeds_of_both_hosts", seeds: "http://HOST/ http://OTHER/", pages: map[string]string{"/": "http://OTHER/more"}, asked: "/", away: 2},
+		{name: "any_number_of_pages_is_one", seeds: "http://HOST/", opts: []Option{MaxPages(math.MaxInt)},
+			pages: map[string]string{"/": "/a", "/a": ""}, asked: "/ /a"},
 		{name: "dead_links_end_nothing", seeds: "http://HOST/", pages: map[string]string{"/": "/dead /a", "/dead": "!404", "/a": "/b", "/b": ""}, asked: "/ /a /b /dead"},
 		{name: "links_of_a_failed_page_are_not_followed", seeds: "http://HOST/", pages: map[string]string{"/": "!404"}, asked: "/"},
 		{name: "relative_to_the_final_URL", seeds: "http://HOST/old/",

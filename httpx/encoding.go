@@ -23,6 +23,9 @@ var ErrEncoding = errors.New("unsupported content encoding")
 // multiplies what a bomb of the same size unpacks to.
 const maxCodings = 2
 
+// maxEncoding bounds how much of a Content-Encoding is read.
+const maxEncoding = 1 << 10
+
 // An expander makes a reader of decoded bytes from one of encoded bytes. If what it makes is an
 // io.Closer it is closed too.
 type expander = func(io.Reader) (io.Reader, error)
@@ -131,7 +134,11 @@ type coding struct {
 
 // codingsOf lists the encodings in the order they were applied.
 func codingsOf(h http.Header, more map[string]expander) (codings []coding, err error) {
-	for name := range strings.SplitSeq(strings.Join(h.Values("Content-Encoding"), ","), ",") {
+	encoding := strings.Join(h.Values("Content-Encoding"), ",")
+	if len(encoding) > maxEncoding {
+		return nil, answered(fmt.Errorf("%w: a field of more than %d bytes", ErrEncoding, maxEncoding))
+	}
+	for name := range strings.SplitSeq(encoding, ",") {
 		name = strings.ToLower(field.Trim(name))
 		open := more[name]
 		switch {
@@ -155,6 +162,9 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 // packing is the Content-Encoding of h, empty if nothing in it packs.
 func packing(h http.Header, more map[string]expander) string {
 	encoding := strings.Join(h.Values("Content-Encoding"), ",")
+	if len(encoding) > maxEncoding {
+		return encoding
+	}
 	for name := range strings.SplitSeq(strings.ToLower(encoding), ",") {
 		if name = field.Trim(name); packs[name] || more[name] != nil {
 			return encoding

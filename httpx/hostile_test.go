@@ -23,6 +23,7 @@ import (
 func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 	const deadline = 500 * time.Millisecond
 	big := func(s string) string { return strings.Repeat(s, 320<<10/len(s)) }
+	huge := func(s string) string { return strings.Repeat(s, 5<<20/len(s)) }
 	for name, c := range map[string]struct {
 		code  int
 		field string
@@ -39,13 +40,16 @@ func TestAHostileServerDoesNotOutlastTheDeadline(t *testing.T) {
 		"a long name":       {302, "Location", "http://" + everyRune(100_000) + "/"},
 		"ETag":              {503, "ETag", `"` + big("x") + `"`},
 		"coding":            {200, "Content-Encoding", big("gzip,") + "gzip"},
+		"huge coding":       {200, "Content-Encoding", huge("x,") + "x"},
+		"huge Location":     {302, "Location", huge("../")},
+		"huge RateLimit":    {429, "RateLimit", huge("a;r=1,") + "a;r=1"},
 	} {
 		s := newServer(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(c.field, c.value)
 			w.WriteHeader(c.code)
 			_, _ = io.WriteString(w, "x")
 		})
-		best, most := time.Hour, deadline+100*time.Millisecond
+		best, most := time.Hour, deadline+50*time.Millisecond
 		if httpx.RaceEnabled {
 			most += time.Second
 		}
@@ -109,6 +113,27 @@ func TestAHostThatIsTooLongIsNotAskedFor(t *testing.T) {
 		if took := time.Since(start); err == nil || errors.Is(err, retry.ErrConfig) ||
 			took > 20*time.Second || sent > 0 {
 			t.Errorf("%.20s: %.100v, %d sent in %v", name, err, sent, took)
+		}
+	}
+}
+
+func TestALocationThatIsTooLongIsNotFollowed(t *testing.T) {
+	for size, want := range map[int]int{60 << 10: 2, 70 << 10: 1} {
+		sent := 0
+		c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+			sent++
+			resp := answer(r, 302, http.NoBody)
+			if sent == 1 {
+				resp.Header.Set("Location", "/"+strings.Repeat("a/", size/2))
+			} else {
+				resp.StatusCode = 200
+			}
+			return resp, nil
+		}))
+		_, err := c.Get(t.Context(), "http://h/")
+		told := err != nil && strings.Contains(err.Error(), "Location of more than")
+		if sent != want || told != (want == 1) {
+			t.Errorf("%d bytes: %d sent, %.200v", size, sent, err)
 		}
 	}
 }
