@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 	"testing/iotest"
 
 	"github.com/reprise-go/reprise/httpx"
@@ -148,8 +149,12 @@ func FuzzJSON(f *testing.F) {
 		var want any
 		bare := bytes.TrimPrefix(body, []byte("\ufeff"))
 		wanted := json.Unmarshal(bare, &want)
+		start := time.Now()
 		_, err := httpx.JSON[any](&http.Response{Status: "200 OK", Header: http.Header{},
 			Body: io.NopCloser(bytes.NewReader(body))})
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%d bytes: took %v", len(body), took)
+		}
 		if (err == nil) != (wanted == nil) || err != nil && len(err.Error()) > 2<<10 {
 			t.Errorf("%q: %v, want %v", body, err, wanted)
 		}

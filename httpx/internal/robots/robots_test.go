@@ -307,14 +307,21 @@ func FuzzMatch(f *testing.F) {
 	})
 }
 
+// fuzzTime allows for a machine that is busy: what it guards against takes minutes.
+const fuzzTime = 5 * time.Second
+
 func FuzzParse(f *testing.F) {
 	f.Add(simpleExample, "foobot", "/example/page.html")
 	f.Add("\ufeffUser-agent:*\r\nCrawl-delay: 1.5\rDisallow: /*?", "x", "/a?b")
 	f.Add(fmt.Sprintf("user-agent: a\n%s", strings.Repeat("disallow: /*a*$\n", 20)), "A", "/aaa")
 	f.Fuzz(func(t *testing.T, text, token, path string) {
 		u := &url.URL{Scheme: "http", Host: "h", Path: path}
+		start := time.Now()
 		r := parse(text, token)
 		allowed, line := r.Match(u)
+		if took := time.Since(start); took > fuzzTime {
+			t.Errorf("%d and %d bytes: took %v", len(text), len(path), took)
+		}
 		if !allowed && !strings.HasPrefix(line, "Disallow: ") || r.Delay < 0 || r.Delay > MaxDelay {
 			t.Error(allowed, line, r.Delay)
 		}
