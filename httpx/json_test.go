@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 	"testing/iotest"
+	"time"
 
 	"github.com/reprise-go/reprise/httpx"
 	"github.com/reprise-go/reprise/policies"
