@@ -108,6 +108,9 @@ func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error 
 	return b.rejection(ctx, e, left)
 }
 
+// Prompt is true if p is b: see retry.Policy.
+func (b *Breaker) Prompt(p retry.Policy) bool { return p == retry.Policy(b) }
+
 // Refuse is the rejection if the breaker is open, and nil if only Do can tell. [retry.Do] asks it
 // before it allocates anything for a call. It returns nil if b is only a part of the policy p.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {

@@ -202,6 +202,9 @@ func (a *Adaptive) Idle() bool {
 	return fresh || a.clock.now()-a.used >= forgotten
 }
 
+// Prompt is true if p is a: see retry.Policy.
+func (a *Adaptive) Prompt(p retry.Policy) bool { return p == retry.Policy(a) }
+
 // Do lets the call through when it has a slot, and gives the slot back on every way out.
 func (a *Adaptive) Do(ctx context.Context, next retry.Next) error {
 	if err := a.Validate(); err != nil {

@@ -138,6 +138,9 @@ func (b *Bulkhead) SetSlots(n int) error {
 	return nil
 }
 
+// Prompt is true if p is b: see retry.Policy.
+func (b *Bulkhead) Prompt(p retry.Policy) bool { return p == retry.Policy(b) }
+
 // Do lets the call through when it has a slot, and gives the slot back on every way out.
 func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error { return b.do(ctx, next, 1) }
 

@@ -85,6 +85,9 @@ func (c *classifier) add(r Rule) {
 func (c *classifier) Validate() error { return c.err }
 func (c *classifier) Idle() bool      { return true }
 
+// Prompt is true: see retry.Policy.
+func (c *classifier) Prompt(retry.Policy) bool { return true }
+
 func (c *classifier) String() string {
 	if c.given == 1 {
 		return "classify(1 rule)"

@@ -36,6 +36,9 @@ func (l *loop) Stats() []retry.Stat {
 	return l.budget.Stats()
 }
 
+// Prompt is true: see retry.Policy.
+func (l *loop) Prompt(retry.Policy) bool { return true }
+
 func now() time.Duration { return retry.Next{}.Clock() }
 
 // Do asks ctx two questions and reads the clock once. A success costs nothing more.

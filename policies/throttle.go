@@ -145,6 +145,9 @@ func (t *Throttle) Idle() bool {
 	return requests == 0
 }
 
+// Prompt is true if p is t: see retry.Policy.
+func (t *Throttle) Prompt(p retry.Policy) bool { return p == retry.Policy(t) }
+
 // Do rejects the call or lets it through and counts it.
 func (t *Throttle) Do(ctx context.Context, next retry.Next) error {
 	if err := t.Validate(); err != nil {

@@ -197,6 +197,9 @@ var (
 	errZero = retry.ConfigErrorf("ratelimit", "zero Limiter: must be made by New, From or All")
 )
 
+// Prompt is true if p is l: see retry.Policy.
+func (l *Limiter) Prompt(p retry.Policy) bool { return p == retry.Policy(l) }
+
 // Do waits for the call's turn, or rejects it. The error then is a [*retry.Rejection] that Is
 // [ErrLimited] and tells the limiter's Quota. If the deadline is the reason it Is
 // context.DeadlineExceeded, and if the context ended during the wait it Is what ended it.

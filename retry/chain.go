@@ -33,7 +33,8 @@ func Chain(ps ...Policy) Policy {
 		return members[0]
 	}
 	c := &chain{members: members}
-	c.lead, c.rest = leading(members)
+	lead, rest := leading(members)
+	c.lead, c.rest = lead, linked(rest)
 	if c.err = c.Validate(); c.err == nil {
 		c.loops, c.guard = front(members)
 	}
@@ -44,7 +45,7 @@ type chain struct {
 	members []Policy
 	err     error    // what Validate says of the members
 	lead    *observe // the first members, if they are Observes
-	rest    []Policy // the others
+	rest    *link    // the others
 	loops   []passer // the members around guard
 	guard   refuser  // nil: there is none behind the loops
 }
@@ -60,14 +61,13 @@ func (c *chain) Do(ctx context.Context, next Next) error {
 		return next.Do(ctx)
 	}
 	rest := Next{rest: c.rest, end: next.end}
-	if len(next.rest) > 0 { // a chain that a policy inside another chain runs, as Keyed does
+	if next.rest != nil { // a chain that a policy inside another chain runs, as Keyed does
 		rest.end = &enclosing{Next{rest: next.rest, end: next.end}}
 	}
 	if c.lead != nil {
 		return c.lead.Do(ctx, rest)
 	}
-	rest.rest = c.rest[1:]
-	return c.rest[0].Do(ctx, rest)
+	return rest.Do(ctx)
 }
 
 type enclosing struct{ next Next }

@@ -90,14 +90,16 @@ func (set kinds) has(k Kind) bool { return set&kindsOf(k) != 0 }
 // nothing else around them.
 type observe struct {
 	observers []listener
+	prompt    bool  // all policies inside are: see Policy
 	watch     watch // of which the kinds are those of all observers
 	around    state
 	tries     [8]state
 	err       error
 }
 
-func newObserve(observers []listener) *observe {
-	p := &observe{observers: observers}
+// newObserve makes one of which each call of [Do] runs the policies inside.
+func newObserve(observers []listener, inside ...Policy) *observe {
+	p := &observe{observers: observers, prompt: !slices.ContainsFunc(inside, lingers)}
 	p.watch = watch{by: p}
 	for _, o := range observers {
 		if o.tell == nil {
@@ -127,48 +129,21 @@ func leading(members []Policy) (lead *observe, rest []Policy) {
 	if observers == nil {
 		return nil, members
 	}
-	return newObserve(observers), rest
+	return newObserve(observers, rest...), rest
 }
 
-// leadOf returns the observers that open the scope of a call of p: p if it is an Observe, or what the chain
-// begins with.
-func leadOf(p Policy) *observe {
-	switch p := p.(type) {
-	case *chain:
-		return p.lead
-	case *observe:
-		return p
-	}
-	return nil
+// lingers reports whether p may take time after a call that has succeeded.
+func lingers(p Policy) bool {
+	q, ok := p.(interface{ Prompt(p Policy) bool })
+	return !ok || !q.Prompt(p)
 }
 
 func (p *observe) Do(ctx context.Context, next Next) (err error) {
 	if p.err != nil {
 		return p.err
 	}
-	if !p.watch.kinds.has(KindDone) {
-		in, _ := p.open(ctx)
-		if ended := Ended(ctx); ended != nil {
-			return ended
-		}
-		return next.At(0).Do(in)
-	}
-	begun := next.Clock()
-	in, calls := p.open(ctx)
-	err = errAborted
-	defer func() { p.done(ctx, begun, calls.Load(), err) }()
-	if ended := Ended(ctx); ended != nil {
-		err = ended
-		return err
-	}
-	err = next.At(begun).Do(in)
-	return err
-}
-
-// open returns the context that p observes in, and the count of calls made with it.
-func (p *observe) open(ctx context.Context) (context.Context, *atomic.Int64) {
-	if w, ok := ctx.(*watched); ok && w.by == p {
-		return w, &w.calls
+	if w, ok := ctx.(*watched); ok && w.lead() == p {
+		return p.leads(w, next)
 	}
 	around := scopeOf(ctx).load()
 	n := &observed{inner: inner{st: *around}}
@@ -178,14 +153,51 @@ func (p *observe) open(ctx context.Context) (context.Context, *atomic.Int64) {
 	}
 	n.st.watch, n.st.at, n.st.tries, n.st.under = &n.watch, beside, nil, nil
 	n.put(ctx)
-	return &n.inner, &n.calls
+	if !p.watch.kinds.has(KindDone) {
+		if ended := Ended(ctx); ended != nil {
+			return ended
+		}
+		return next.At(0).Do(&n.inner)
+	}
+	begun := next.Clock()
+	err = errAborted
+	defer func() { p.done(ctx, around, begun, Next{}.Clock(), n.calls.Load(), err) }()
+	if err = Ended(ctx); err == nil {
+		err = errAborted
+		err = next.At(begun).Do(&n.inner)
+	}
+	return err
+}
+
+// leads is Do for a call that p leads.
+func (p *observe) leads(w *watched, next Next) (err error) {
+	if !p.watch.kinds.has(KindDone) {
+		if w.Context.Err() != nil {
+			return Ended(w.Context)
+		}
+		return next.At(0).Do(w)
+	}
+	begun := next.Clock()
+	err = errAborted
+	defer func() {
+		end := time.Duration(w.ended.Load())
+		if end == 0 || err != nil {
+			end = Next{}.Clock()
+		}
+		p.done(w, w.state.Load(), begun, end, w.calls.Load(), err)
+	}()
+	if w.Context.Err() != nil {
+		err = Ended(w.Context)
+		return err
+	}
+	err = next.At(begun).Do(w)
+	return err
 }
 
 // done tells of the end of what p was around.
-func (p *observe) done(ctx context.Context, begun time.Duration, calls int64, err error) {
-	end := Next{}.Clock()
+func (p *observe) done(ctx context.Context, st *state, begun, end time.Duration, calls int64, err error) {
 	tellAll(p.observers, ctx, &Event{
-		Kind: KindDone, Attempt: Attempt(ctx), Depth: Depth(ctx),
+		Kind: KindDone, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
 		Took: end - begun, Calls: int(calls), Err: err, Time: TimeOf(end),
 	})
 }
@@ -207,27 +219,38 @@ func (p *observe) Idle() bool { return true }
 
 func (p *observe) String() string { return "observe" }
 
-// watched is the scope of a Do whose policy begins with an Observe, which then needs no node.
+// watched is the scope of a Do that somebody observes. It needs no node for the Observes that the
+// policy begins with, if they lead: nothing else is around the call.
 type watched struct {
 	scope
-	by    *observe // nil: it needs a node
 	calls atomic.Int64
+	ended atomic.Int64 // by the clock, of a call; 0 if something that takes time may have followed
+}
+
+const noLead = -1 // ended of a watched that others lead
+
+// lead returns the Observes that w is the node of, or nil.
+func (w *watched) lead() *observe {
+	if w.ended.Load() == noLead {
+		return nil
+	}
+	return w.state.Load().watch.by
 }
 
 func (w *watched) Value(key any) any {
-	if key == any(w.by) {
+	if p, ok := key.(*observe); ok && p == w.lead() {
 		return w
 	}
 	return w.scope.Value(key)
 }
 
-// open is that of a scope, and has by observe in it if nothing else is around.
-func (w *watched) open(ctx context.Context, outer *scope) {
+// open is that of a scope. lead is what the policy begins with, or nil.
+func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
 	w.scope.open(ctx, outer)
-	if w.state.Load() == nil {
-		w.state.Store(&w.by.around)
+	if lead != nil && w.state.Load() == nil {
+		w.state.Store(&lead.around)
 	} else {
-		w.by = nil
+		w.ended.Store(noLead)
 	}
 }
 
@@ -250,27 +273,35 @@ type watch struct {
 // Observed reports whether there is an Observe around ctx: for a policy whose events cost something
 // to make.
 func Observed(ctx context.Context) bool {
-	if s, ok := ctx.(*scope); ok { // so that it is inlined
-		return s.observed()
+	_, alone := ctx.(*scope) // so that it is inlined
+	return !alone && observedAround(ctx)
+}
+
+func observedAround(ctx context.Context) bool {
+	if _, ok := ctx.(*watched); ok {
+		return true
 	}
 	return scopeAround(ctx).observed()
 }
 
 func (s *scope) observed() bool { return s.load().watch != nil }
 
+// wanted requires that somebody observes.
+func wanted(ctx context.Context, k Kind) bool { return scopeOf(ctx).load().watch.kinds.has(k) }
+
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
 // it decides. If they are zero, Attempt and Depth are filled in from ctx, and Time with the
 // present. A loop stands outside its attempts, so it sets Attempt and Depth itself.
-func Emit(ctx context.Context, e Event) { emit(ctx, &e) }
-
-func emit(ctx context.Context, e *Event) {
-	if st := scopeOf(ctx).load(); st.watch != nil {
-		st.tell(ctx, e)
+func Emit(ctx context.Context, e Event) {
+	// e is not handed on to another function but to the observers: to copy so large a struct that
+	// has just been written costs as much as all the rest.
+	if w, ok := ctx.(*watched); ok && w.ended.Load() > 0 {
+		w.ended.Store(0)
 	}
-}
-
-// tell requires that somebody observes.
-func (st *state) tell(ctx context.Context, e *Event) {
+	st := scopeOf(ctx).load()
+	if st.watch == nil || !st.watch.kinds.has(e.Kind) {
+		return
+	}
 	if e.Attempt == 0 {
 		e.Attempt = max(1, int(st.attempt))
 	}
@@ -286,16 +317,19 @@ func (st *state) tell(ctx context.Context, e *Event) {
 		}
 		for _, o := range w.by.observers {
 			if o.kinds.has(e.Kind) {
-				o.tell(ctx, *e)
+				o.tell(ctx, e)
 			}
 		}
 	}
 }
 
 // called tells of a call that began at the given reading of the clock and is over.
-func (st *state) called(ctx context.Context, begun time.Duration, err error) {
+func called(ctx context.Context, begun time.Duration, err error) {
 	end := Next{}.Clock()
-	st.tell(ctx, &Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
+	Emit(ctx, Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
+	if w, ok := ctx.(*watched); ok && w.ended.Load() == 0 && w.lead().prompt {
+		w.ended.Store(int64(end))
+	}
 }
 
 // count notes a call that was made with ctx.
@@ -304,7 +338,7 @@ func (w *watch) count(ctx context.Context) {
 		w.calls.Add(1)
 		return
 	}
-	if n, ok := ctx.(*watched); ok && n.by == w.by {
+	if n, ok := ctx.(*watched); ok && n.lead() == w.by {
 		n.calls.Add(1)
 	} else if n, ok := ctx.Value(w.by).(*watched); ok {
 		n.calls.Add(1)

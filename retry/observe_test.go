@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reprise-go/reprise/breaker"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/retry"
@@ -106,6 +107,65 @@ func TestAnObserverHearsOnlyWhatItWants(t *testing.T) {
 	err := retry.Run(ended, rejects, func(context.Context) error { t.Error("called"); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// lingering is a breaker that is in no hurry. It has the breaker's methods, also those that say how
+// a breaker behaves.
+type lingering struct{ *breaker.Breaker }
+
+func (l lingering) Do(ctx context.Context, next retry.Next) error {
+	err := l.Breaker.Do(ctx, next)
+	time.Sleep(time.Second)
+	return err
+}
+
+// TestAnObserverIsToldOfAllTheTime: the clock is read once for the end of a call and that of its
+// chain only if nothing can have taken time in between.
+func TestAnObserverIsToldOfAllTheTime(t *testing.T) {
+	late := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+		err := next.Do(ctx)
+		time.Sleep(time.Second)
+		return err
+	})
+	slowListener := breaker.OnChange(func(breaker.Change) { time.Sleep(time.Second) })
+	for name, tc := range map[string]struct {
+		chain []retry.Policy
+		fails int           // attempts of half a second
+		want  time.Duration // from the beginning to the end
+	}{
+		"nothing else":                {nil, 0, time.Second / 2},
+		"policies of the module":      {usual(), 0, time.Second / 2},
+		"a retry":                     {[]retry.Policy{policies.Constant(time.Minute), breaker.New("b")}, 1, 61 * time.Second},
+		"failures only":               {[]retry.Policy{policies.Constant(time.Minute), breaker.New("b")}, 3, 121*time.Second + time.Second/2},
+		"more attempts than are kept": {[]retry.Policy{policies.Constant(time.Second, policies.Attempts(20))}, 15, 23 * time.Second},
+		"a policy that lingers":       {[]retry.Policy{late, policies.Constant(0)}, 0, 3 * time.Second / 2},
+		"one inside a loop":           {[]retry.Policy{policies.Constant(0), late}, 1, 3 * time.Second},
+		"a type with a breaker in it": {[]retry.Policy{policies.Constant(0), lingering{breaker.New("b")}}, 0, 3 * time.Second / 2},
+		"a listener": {[]retry.Policy{
+			policies.Constant(2 * time.Second),
+			breaker.New("b", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second), slowListener),
+		}, 1, 6 * time.Second}, // it opens, half-opens and closes
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var done retry.Event
+				last := func(_ context.Context, e retry.Event) { done = e }
+				for _, observe := range []retry.Policy{retry.Observe(last), retry.ObserveOnly(last, retry.KindDone)} {
+					began, made := time.Now(), 0
+					_ = retry.Run(t.Context(), retry.Chain(append([]retry.Policy{observe}, tc.chain...)...), func(context.Context) error {
+						time.Sleep(time.Second / 2)
+						if made++; made <= tc.fails {
+							return errBoom
+						}
+						return nil
+					})
+					if all := time.Since(began); all != tc.want || done.Kind != retry.KindDone || done.Took != all || !done.Time.Equal(time.Now()) {
+						t.Errorf("%v of %v told, want %v", done.Took, all, tc.want)
+					}
+				}
+			})
+		})
 	}
 }
 

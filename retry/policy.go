@@ -18,6 +18,11 @@ import (
 // first, and if it returns an error nothing is allocated for the call. A chain of retry loops and
 // then such a policy asks it too, if the loops hand the refusal on. p is the policy that is asked;
 // if this policy is only a part of p, Refuse returns nil.
+//
+// A policy may have a method Prompt(p Policy) bool, with p as above and false for a part of it. It
+// says that Do returns at once after a call that has succeeded: it neither waits then nor runs code
+// of others, except after an event. In front of such policies an [Observe] reads the clock once
+// less.
 type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
@@ -52,9 +57,30 @@ func (f PolicyFunc) Validate() error {
 // do not keep it after the policy it was given to has returned. The zero Next does nothing and
 // succeeds.
 type Next struct {
-	rest []Policy
+	rest *link // nil: none
 	end  end
 	at   time.Duration // positive: what the policy around has read from the clock; negative: what At hands on
+}
+
+// link is a policy of a chain, and the link of the next one. Next has one of them and no slice, so
+// that it stays in registers: every policy of every call hands it on.
+type link struct {
+	policy Policy
+	inner  *link
+}
+
+func linked(policies []Policy) *link {
+	if len(policies) == 0 {
+		return nil
+	}
+	links := make([]link, len(policies))
+	for i, p := range policies {
+		links[i].policy = p
+		if i > 0 {
+			links[i-1].inner = &links[i]
+		}
+	}
+	return &links[0]
 }
 
 // end is what stands behind the last policy of a chain: the call, or what is left of an enclosing
@@ -66,8 +92,8 @@ type end interface {
 // Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the
 // attempts are numbered.
 func (n Next) Do(ctx context.Context) error {
-	if len(n.rest) > 0 {
-		return n.rest[0].Do(ctx, Next{n.rest[1:], n.end, max(0, -n.at)})
+	if l := n.rest; l != nil {
+		return l.policy.Do(ctx, Next{l.inner, n.end, max(0, -n.at)})
 	}
 	if n.end == nil {
 		return nil
@@ -93,29 +119,33 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 // matches, by errors.Is and errors.As, what call returned and what ended the attempts: see [Error]
 // and [Rejection]. The value is always that of the last call that was made.
 func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
+	if p == nil && call != nil { // so little that it is inlined
+		return call(ctx)
+	}
+	return do(ctx, p, call)
+}
+
+func do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
 	if call == nil {
 		var zero T
 		return zero, errNilCall
 	}
-	if p == nil {
-		return call(ctx)
-	}
-	around, err := ask(ctx, p)
+	w, err := enter(ctx, p)
 	switch {
 	case err != nil:
 		var zero T
 		return zero, WithEnd(ctx, err)
-	case around == nil && p == Policy(identity):
+	case w.plain:
 		return call(ctx)
 	}
 	// One allocation holds everything a call needs: its function, its value and its node in the
 	// context.
-	if lead := leadOf(p); lead != nil {
+	if w.watch {
 		t := &struct {
 			watched
 			job[T]
-		}{watched{by: lead}, job[T]{call: call}}
-		t.open(ctx, around)
+		}{job: job[T]{call: call}}
+		t.open(ctx, w.around, w.lead)
 		err = p.Do(&t.watched, Next{end: &t.job})
 		return t.value, WithEnd(ctx, err)
 	}
@@ -123,7 +153,7 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 		scope
 		job[T]
 	}{job: job[T]{call: call}}
-	t.open(ctx, around)
+	t.open(ctx, w.around)
 	err = p.Do(&t.scope, Next{end: &t.job})
 	return t.value, WithEnd(ctx, err)
 }
@@ -135,44 +165,48 @@ type job[T any] struct {
 }
 
 func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
-	if st := scopeOf(ctx).load(); st.watch != nil && st.watch.kinds.has(KindCall) {
-		return j.told(ctx, st, at)
+	if Observed(ctx) && wanted(ctx, KindCall) {
+		return j.told(ctx, at)
 	}
 	j.value, err = j.call(ctx)
 	return err
 }
 
 // told is run if somebody observes. It is not in run, so that others do not pay for its defer.
-func (j *job[T]) told(ctx context.Context, st *state, at time.Duration) (err error) {
+func (j *job[T]) told(ctx context.Context, at time.Duration) (err error) {
 	begun := Next{at: at}.Clock()
 	err = errAborted
-	defer func() { st.called(ctx, begun, err) }()
+	defer func() { called(ctx, begun, err) }()
 	j.value, err = j.call(ctx)
 	return err
 }
 
 // Run is [Do] for a call that has no value.
 func Run(ctx context.Context, p Policy, call func(context.Context) error) error {
+	if p == nil && call != nil {
+		return call(ctx)
+	}
+	return run(ctx, p, call)
+}
+
+func run(ctx context.Context, p Policy, call func(context.Context) error) error {
 	if call == nil {
 		return errNilCall
 	}
-	if p == nil {
-		return call(ctx)
-	}
-	around, err := ask(ctx, p)
+	w, err := enter(ctx, p)
 	switch {
 	case err != nil:
 		return WithEnd(ctx, err)
-	case around == nil && p == Policy(identity):
+	case w.plain:
 		return call(ctx)
 	}
-	if lead := leadOf(p); lead != nil {
-		w := &watched{by: lead}
-		w.open(ctx, around)
-		return WithEnd(ctx, p.Do(w, Next{end: plainJob(call)}))
+	if w.watch {
+		t := &watched{}
+		t.open(ctx, w.around, w.lead)
+		return WithEnd(ctx, p.Do(t, Next{end: plainJob(call)}))
 	}
 	s := &scope{}
-	s.open(ctx, around)
+	s.open(ctx, w.around)
 	return WithEnd(ctx, p.Do(s, Next{end: plainJob(call)}))
 }
 
@@ -180,16 +214,16 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 type plainJob func(context.Context) error
 
 func (call plainJob) run(ctx context.Context, at time.Duration) error {
-	if st := scopeOf(ctx).load(); st.watch != nil && st.watch.kinds.has(KindCall) {
-		return call.told(ctx, st, at)
+	if Observed(ctx) && wanted(ctx, KindCall) {
+		return call.told(ctx, at)
 	}
 	return call(ctx)
 }
 
-func (call plainJob) told(ctx context.Context, st *state, at time.Duration) (err error) {
+func (call plainJob) told(ctx context.Context, at time.Duration) (err error) {
 	begun := Next{at: at}.Clock()
 	err = errAborted
-	defer func() { st.called(ctx, begun, err) }()
+	defer func() { called(ctx, begun, err) }()
 	err = call(ctx)
 	return err
 }

@@ -7,20 +7,41 @@ type refuser interface {
 	Refuse(ctx context.Context, p Policy) error
 }
 
-// ask looks for the scope around ctx, and asks p for a refusal before anything is made for a call:
-// a guard is busiest while its callee is down. The policy is an argument, because a type that
-// embeds another has its methods and perhaps another Do.
-func ask(ctx context.Context, p Policy) (around *scope, refusal error) {
-	if r, ok := p.(refuser); ok {
-		if err := r.Refuse(ctx, p); err != nil {
-			return nil, err
+// way is what Do has to prepare for a call.
+type way struct {
+	around *scope   // the innermost scope around the call
+	watch  bool     // somebody observes the call
+	lead   *observe // the observers that the scope of the call is opened for
+	plain  bool     // nothing is to be done: the policy is the empty chain, with nothing around
+}
+
+// enter looks at what is around ctx and in p, and asks p for a refusal before anything is made for
+// a call: a guard is busiest while its callee is down. The policy is an argument of Refuse, because
+// a type that embeds another has its methods and perhaps another Do.
+func enter(ctx context.Context, p Policy) (w way, refusal error) {
+	switch q := p.(type) {
+	case *chain:
+		w.around, w.lead = scopeOf(ctx), q.lead
+		switch {
+		case w.around != nil: // also an empty chain then shields it from reports
+		case q.guard != nil:
+			return w, q.refusal(ctx)
+		case len(q.members) == 0:
+			w.plain = true
+			return w, nil
 		}
+	case *observe:
+		w.around, w.lead = scopeOf(ctx), q
+	default:
+		if r, ok := p.(refuser); ok {
+			if err := r.Refuse(ctx, p); err != nil {
+				return w, err
+			}
+		}
+		w.around = scopeOf(ctx)
 	}
-	around = scopeOf(ctx)
-	if c, ok := p.(*chain); ok && c.guard != nil && around == nil { // no observer, no loop around
-		return nil, c.refusal(ctx)
-	}
-	return around, nil
+	w.watch = w.lead != nil || w.around.observed()
+	return w, nil
 }
 
 // passer is a retry loop that hands on a refusal of its first attempt as it is if PassesOn says so.
