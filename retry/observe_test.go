@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,5 +263,25 @@ func TestEventsTellTheTime(t *testing.T) {
 			time.Sleep(3 * time.Hour)
 			run(t)
 		})
+	}
+}
+
+// TestEventsMayBeToldInParallel, as of hedges that share the context of their call.
+func TestEventsMayBeToldInParallel(t *testing.T) {
+	var told atomic.Int64
+	count := retry.Observe(func(context.Context, retry.Event) { told.Add(1) })
+	err := retry.Run(t.Context(), retry.Chain(count, policies.Constant(0)), func(ctx context.Context) error {
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: "test"})
+				_ = retry.Run(ctx, policies.Constant(0), func(context.Context) error { return nil })
+			})
+		}
+		all.Wait()
+		return nil
+	})
+	if want := int64(4 + 4 + 1 + 1); err != nil || told.Load() != want {
+		t.Errorf("%d events, want %d; %v", told.Load(), want, err)
 	}
 }
