@@ -40,7 +40,8 @@ import (
 // A mistake in the arguments is a [retry.ErrConfig] of every call. retry.Validate sees policies
 // only, so not this.
 func Hedge[T any](
-	call func(context.Context) (T, error), after time.Duration, max int, discard func(T), opts ...Option,
+	call func(context.Context) (T, error), after time.Duration, max int, discard func(T),
+	opts ...Option,
 ) func(context.Context) (T, error) {
 	var c hedgeConfig
 	var m mistakes

@@ -61,6 +61,32 @@ func TestHeld(t *testing.T) {
 			want(t, ctx, b, false, false)
 		})
 	})
+	t.Run("through the nodes between", func(t *testing.T) {
+		holds := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			var h retry.Held
+			h.Enter(ctx, a)
+			defer h.Leave()
+			return next.Do(ctx)
+		})
+		for name, between := range map[string]retry.Policy{
+			"an observer":    retry.Observe(func(context.Context, retry.Event) {}),
+			"many attempts":  again(9),
+			"a loop in loop": retry.Chain(again(2), again(2)),
+		} {
+			t.Run(name, func(t *testing.T) {
+				p := retry.Chain(holds, between)
+				_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
+					want(t, ctx, a, true, true)()
+					want(t, retry.Hedged(ctx, 1), a, true, true)()
+					_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
+						want(t, ctx, a, true, true)()
+						return nil
+					})
+					return nil
+				})
+			})
+		}
+	})
 	t.Run("once the call is over nothing is inside, and a Held serves again", func(t *testing.T) {
 		var h retry.Held
 		var left context.Context
