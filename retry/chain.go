@@ -77,10 +77,12 @@ func (e *enclosing) run(ctx context.Context, at time.Duration) error {
 }
 
 // Validate joins what the members report.
-func (c *chain) Validate() error {
+func (c *chain) Validate() error { return Validate(c) }
+
+func (c *chain) validate(around *layers) error {
 	var all configErrors
 	for _, p := range c.members {
-		if err := Validate(p); err != nil {
+		if err := validate(p, around); err != nil {
 			all = append(all, err)
 		}
 	}
@@ -94,9 +96,11 @@ func (c *chain) Validate() error {
 }
 
 // Idle is true if every member says so.
-func (c *chain) Idle() bool {
+func (c *chain) Idle() bool { return Idle(c) }
+
+func (c *chain) idle(around *layers) bool {
 	for _, p := range c.members {
-		if !Idle(p) {
+		if !idle(p, around) {
 			return false
 		}
 	}
@@ -118,13 +122,15 @@ func (c *chain) Members(yield func(name string, p Policy) bool) {
 }
 
 // String describes the members in their order: see [Describe].
-func (c *chain) String() string {
+func (c *chain) String() string { return Describe(c) }
+
+func (c *chain) describe(around *layers) string {
 	if len(c.members) == 0 {
 		return "empty chain"
 	}
 	texts := make([]string, len(c.members))
 	for i, p := range c.members {
-		texts[i] = Describe(p)
+		texts[i] = describe(p, around)
 	}
 	return strings.Join(texts, " -> ")
 }

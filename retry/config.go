@@ -32,11 +32,20 @@ func (e *configError) Is(target error) bool { return target == ErrConfig }
 // Validate returns every configuration error in p, each of which Is [ErrConfig], or nil. Call it at
 // start-up; without it the same error comes back from the first call. A policy takes part by a
 // method Validate() error. A wrapper without one is looked through: see [Walk].
-func Validate(p Policy) error {
+func Validate(p Policy) error { return validate(p, nil) }
+
+func validate(p Policy, around *layers) error {
+	if around.holds(p) {
+		return ConfigErrorf("retry", "%T: must not be inside itself", p)
+	}
+	around = &layers{p, around}
+	if c, ok := p.(*chain); ok {
+		return c.validate(around)
+	}
 	v, ok := p.(interface{ Validate() error })
 	if !ok {
 		if wrapped := unwrap(p); wrapped != nil {
-			return Validate(wrapped)
+			return validate(wrapped, around)
 		}
 		return nil
 	}

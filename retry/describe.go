@@ -10,17 +10,25 @@ import (
 //	exponential(4 attempts, 100ms x2, up to 30s, ±50 %) -> limiter catalog(10/s, burst 5) -> breaker catalog(closed)
 //
 // A policy says it by a method String, which is safe while calls run.
-func Describe(p Policy) string {
+func Describe(p Policy) string { return describe(p, nil) }
+
+func describe(p Policy, around *layers) string {
+	if around.holds(p) {
+		return "itself"
+	}
+	around = &layers{p, around}
 	switch p := p.(type) {
 	case nil:
 		return "no policy"
+	case *chain:
+		return p.describe(around)
 	case fmt.Stringer:
 		return p.String()
 	}
 	name := fmt.Sprintf("%T", p)
 	name = name[strings.LastIndexByte(name, '.')+1:]
 	if inside := unwrap(p); inside != nil {
-		return name + "(" + Describe(inside) + ")"
+		return name + "(" + describe(inside, around) + ")"
 	}
 	return name
 }

@@ -27,9 +27,16 @@ func Walk(p Policy, visit func(path string, p Policy) bool) (leftOut int) {
 type walker struct {
 	visit   func(string, Policy) bool
 	leftOut int
+	around  *layers // of where the walk is
 }
 
 func (w *walker) walk(path string, p Policy) (more bool) {
+	if w.around.holds(p) {
+		return true
+	}
+	outer := w.around
+	w.around = &layers{p, outer}
+	defer func() { w.around = outer }()
 	if c, ok := p.(*chain); ok {
 		return w.members(path, c)
 	}
@@ -46,10 +53,30 @@ func (w *walker) walk(path string, p Policy) (more bool) {
 	case nil:
 		return true
 	case *chain:
-		return w.members(path, inside)
+		return w.walk(path, inside)
 	default:
 		return w.walk(join(path, label(inside)), inside)
 	}
+}
+
+// layers are the wrappers and chains around a policy, innermost first. A policy that is put into
+// what it wraps would otherwise be looked through for ever.
+type layers struct {
+	p     Policy
+	outer *layers
+}
+
+// holds reports whether p is among them: a policy that contains itself does so by a pointer.
+func (l *layers) holds(p Policy) bool {
+	if reflect.ValueOf(p).Kind() != reflect.Pointer {
+		return false
+	}
+	for ; l != nil; l = l.outer {
+		if l.p == p {
+			return true
+		}
+	}
+	return false
 }
 
 type container interface {
@@ -118,10 +145,19 @@ var policyType = reflect.TypeFor[Policy]()
 
 // Idle reports whether p could be forgotten without changing a decision: it, or what it wraps, is
 // an [Idler] and says so.
-func Idle(p Policy) bool {
+func Idle(p Policy) bool { return idle(p, nil) }
+
+func idle(p Policy, around *layers) bool {
+	if around.holds(p) {
+		return true // the rest of it decides
+	}
+	around = &layers{p, around}
+	if c, ok := p.(*chain); ok {
+		return c.idle(around)
+	}
 	if i, ok := p.(Idler); ok {
 		return i.Idle()
 	}
 	inside := unwrap(p)
-	return inside != nil && Idle(inside)
+	return inside != nil && idle(inside, around)
 }

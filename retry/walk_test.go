@@ -130,6 +130,44 @@ func TestValidateAndIdleLookThroughWrappers(t *testing.T) {
 	}
 }
 
+func TestPolicyInsideItselfIsAConfigurationError(t *testing.T) {
+	direct := &Guard{}
+	direct.Policy = direct
+	chained := &Guard{}
+	chained.Policy = retry.Chain(part{name: "a"}, chained, chained)
+	unwraps := &loopback{}
+	unwraps.Policy = retry.Chain(unwraps, part{name: "a"})
+	for want, p := range map[string]retry.Policy{
+		"Guard(itself)":                direct,
+		"Guard(a -> itself -> itself)": chained,
+		"loopback(itself -> a)":        unwraps,
+		"a -> Guard(itself)":           retry.Chain(part{name: "a"}, direct),
+	} {
+		if err := retry.Validate(p); !errors.Is(err, retry.ErrConfig) {
+			t.Errorf("%s: %v", want, err)
+		}
+		if got := retry.Describe(p); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		visited := 0
+		retry.Walk(p, func(string, retry.Policy) bool { visited++; return true })
+		if visited == 0 || visited > 3 {
+			t.Errorf("%s: visited %d", want, visited)
+		}
+		_, _ = retry.Idle(p), retry.Lint(p)
+	}
+	twice := &Guard{part{name: "a"}}
+	if err := retry.Validate(retry.Chain(twice, twice)); err != nil {
+		t.Errorf("the same policy twice: %v", err)
+	}
+}
+
+// loopback is a wrapper by its method.
+type loopback struct{ Policy retry.Policy }
+
+func (l *loopback) Do(ctx context.Context, next retry.Next) error { return l.Policy.Do(ctx, next) }
+func (l *loopback) Unwrap() retry.Policy                          { return l.Policy }
+
 func TestDescribe(t *testing.T) {
 	pass := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		return next.Do(ctx)
