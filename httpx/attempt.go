@@ -90,7 +90,8 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	}
 	x.tell(ctx, req)
 	x.finish(req)
-	if x.standard != nil && !x.changes() && x.wire == nil && x.upload == nil && len(x.propagate) == 0 {
+	if x.standard != nil && !x.changes() && x.wire == nil && x.upload == nil &&
+		len(x.propagate) == 0 {
 		x.ready = req
 	}
 	return req, nil
@@ -98,7 +99,8 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 
 // changes tells whether more than the context of an attempt's request is its own.
 func (x *exchange) changes() bool {
-	return len(x.each)+len(x.alternates) > 0 || x.jar != nil || x.fetch.resumes() || downgraded(x.req)
+	return len(x.each)+len(x.alternates) > 0 || x.jar != nil || x.fetch.resumes() ||
+		downgraded(x.req)
 }
 
 func (x *exchange) copy(ctx context.Context) *http.Request {
@@ -204,7 +206,8 @@ func (x *exchange) identifyHop(req *http.Request) {
 	if before == nil || before.URL == nil {
 		return
 	}
-	if referer := req.Header.Get("Referer"); referer != "" && referer != before.Header.Get("Referer") {
+	if referer := req.Header.Get("Referer"); referer != "" &&
+		referer != before.Header.Get("Referer") {
 		req.Header.Del("Referer")
 		if before.URL.Scheme != "https" || req.URL.Scheme == "https" {
 			u := *before.URL
@@ -259,7 +262,8 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 		// another.
 		fresh := x.standard.Clone()
 		fresh.DisableKeepAlives = true
-		fresh.IdleConnTimeout = time.Second // over HTTP/2 nothing else closes one that is cancelled before its use
+		// over HTTP/2 nothing else closes one that is cancelled before its use
+		fresh.IdleConnTimeout = time.Second
 		base = fresh
 	}
 	resp, err := x.fetch.roundTrip(req, base)
@@ -292,7 +296,9 @@ func (x *exchange) broken(ctx context.Context, req *http.Request, err error) err
 }
 
 // learn takes what the response says besides its answer: cookies, quotas, where it leads.
-func (x *exchange) learn(ctx context.Context, req *http.Request, resp *http.Response) []retry.Quota {
+func (x *exchange) learn(
+	ctx context.Context, req *http.Request, resp *http.Response,
+) []retry.Quota {
 	if x.fetch != nil { // else the call ends here
 		retry.Answered(ctx)
 	}
@@ -357,7 +363,8 @@ func (x *exchange) unpack(resp *http.Response) error {
 	case x.unpacks:
 		gunzip(resp)
 	}
-	if x.maxBody > 0 && resp.StatusCode != http.StatusSwitchingProtocols && resp.Body != http.NoBody {
+	if x.maxBody > 0 && resp.StatusCode != http.StatusSwitchingProtocols &&
+		resp.Body != http.NoBody {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, x.maxBody)
 	}
 	return nil
@@ -485,7 +492,8 @@ func (x *exchange) asksForGzip(req *http.Request) bool {
 	if x.standard == nil || x.standard.DisableCompression || x.fetch.resumes() && resumable(req) {
 		return false
 	}
-	if req.URL == nil || req.URL.Scheme != "https" && req.URL.Scheme != "http" { // a registered protocol
+	// a registered protocol
+	if req.URL == nil || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return false
 	}
 	return req.Method != http.MethodHead && req.Header.Get("Accept-Encoding") == "" &&

@@ -51,7 +51,8 @@ type heldBody struct {
 
 func (h *heldBody) fill(length int64) {
 	defer func() {
-		if p := recover(); p != nil { // in a decoder of the user's; in this goroutine it would end the process
+		// in a decoder of the user's; in this goroutine it would end the process
+		if p := recover(); p != nil {
 			h.err = fmt.Errorf("reading a rejected body: panic: %v", p)
 			_ = h.from.Close()
 		}

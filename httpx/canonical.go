@@ -11,7 +11,8 @@ import (
 // https URL with a host.
 func canonical(u *url.URL) *url.URL {
 	host := hostOf(u)
-	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || host == "" || host[0] == ':' ||
+	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || host == "" ||
+		host[0] == ':' ||
 		strings.HasSuffix(u.Hostname(), "..") || host[0] == '.' {
 		return nil
 	}

@@ -59,7 +59,8 @@ func build(cfg *config) *Client {
 	}
 	c.hc.Transport = c.hop
 	if c.hop.jar != nil {
-		c.hc.Jar = noJar{} // attempts deal with their own cookies; net/http only has to know of a jar
+		// attempts deal with their own cookies; net/http only has to know of a jar
+		c.hc.Jar = noJar{}
 	}
 	if cfg.secure {
 		c.hc.CheckRedirect = noDowngrade(cfg.client.CheckRedirect)
@@ -117,21 +118,29 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 // if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or another io.ReaderAt
 // that tells its size, which are sent with their length from where they stand; any other only while
 // nothing was read of it.
-func (c *Client) Post(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
+func (c *Client) Post(
+	ctx context.Context, url string, body io.Reader, opts ...Option,
+) (*http.Response, error) {
 	return c.send(ctx, http.MethodPost, url, body, opts)
 }
 
 // Put sends a PUT.
-func (c *Client) Put(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
+func (c *Client) Put(
+	ctx context.Context, url string, body io.Reader, opts ...Option,
+) (*http.Response, error) {
 	return c.send(ctx, http.MethodPut, url, body, opts)
 }
 
 // Patch sends a PATCH. It is retried like a POST.
-func (c *Client) Patch(ctx context.Context, url string, body io.Reader, opts ...Option) (*http.Response, error) {
+func (c *Client) Patch(
+	ctx context.Context, url string, body io.Reader, opts ...Option,
+) (*http.Response, error) {
 	return c.send(ctx, http.MethodPatch, url, body, opts)
 }
 
-func (c *Client) send(ctx context.Context, method, url string, body io.Reader, opts []Option) (*http.Response, error) {
+func (c *Client) send(
+	ctx context.Context, method, url string, body io.Reader, opts []Option,
+) (*http.Response, error) {
 	req, err := newRequest(ctx, method, url, body)
 	if err != nil {
 		return nil, err

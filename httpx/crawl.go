@@ -287,7 +287,8 @@ func (f *crawl[T]) fly() {
 	defer close(f.out)
 	left := f.left // nil when that is known
 	for {
-		for left != nil && f.ctx.Err() == nil && f.running < f.workers && f.asked < f.pages && f.start() {
+		for left != nil && f.ctx.Err() == nil && f.running < f.workers && f.asked < f.pages &&
+			f.start() {
 		}
 		if f.running == 0 {
 			break
@@ -416,7 +417,8 @@ func (f *crawl[T]) follows(p *page[T]) {
 	seen := map[pageKey]bool{}
 	for _, raw := range f.links(p.Result) {
 		if scheme, _, ok := strings.Cut(raw[:min(len(raw), 64)], ":"); len(raw) > maxLink &&
-			(!ok || strings.ContainsAny(scheme, "/?#") || strings.HasPrefix(strings.ToLower(strings.TrimSpace(scheme)), "http")) {
+			(!ok || strings.ContainsAny(scheme, "/?#") ||
+				strings.HasPrefix(strings.ToLower(strings.TrimSpace(scheme)), "http")) {
 			p.tooLong(raw)
 			continue
 		}

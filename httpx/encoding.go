@@ -178,7 +178,8 @@ func packing(h http.Header, more map[string]expander) string {
 func inflate(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)
-	if err == nil && head[0]&0x0f == 8 && head[0]>>4 <= 7 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+	if err == nil && head[0]&0x0f == 8 && head[0]>>4 <= 7 &&
+		(int(head[0])<<8|int(head[1]))%31 == 0 {
 		return zlib.NewReader(b)
 	}
 	return flate.NewReader(b), nil

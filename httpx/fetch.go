@@ -88,7 +88,9 @@ func Text(r *http.Response) (string, error) {
 // bounded: to 64 MiB, or 100 times the bytes that were sent if that is more. What a RoundTripper
 // other than *http.Transport has unpacked by itself is bounded by MaxBody only. A body over its
 // bound is the final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
-func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option) (T, error) {
+func Fetch[T any](
+	ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option,
+) (T, error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		var zero T
@@ -98,7 +100,9 @@ func Fetch[T any](ctx context.Context, c *Client, url string, decode Decoder[T],
 }
 
 // FetchRequest is [Fetch] for any request.
-func FetchRequest[T any](c *Client, req *http.Request, decode Decoder[T], opts ...Option) (T, error) {
+func FetchRequest[T any](
+	c *Client, req *http.Request, decode Decoder[T], opts ...Option,
+) (T, error) {
 	v, _, err := fetch(c.With(opts...), req, decode)
 	return v, err
 }

@@ -37,7 +37,9 @@ type Result[T any] struct {
 //
 // One host gets at most half of the workers while URLs of other hosts may still come; if 1024 URLs
 // wait, all workers but one.
-func FetchAll[T any](ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option) iter.Seq[Result[T]] {
+func FetchAll[T any](
+	ctx context.Context, c *Client, urls iter.Seq[string], decode Decoder[T], opts ...Option,
+) iter.Seq[Result[T]] {
 	return func(yield func(Result[T]) bool) {
 		c := c.With(opts...)
 		err := c.Validate()
@@ -229,7 +231,9 @@ func visit[T any](ctx context.Context, c *Client, u string, decode Decoder[T],
 }
 
 // checkRedirect is net/http's: its default is at most ten.
-func checkRedirect(check func(*http.Request, []*http.Request) error, r *http.Request, via []*http.Request) error {
+func checkRedirect(
+	check func(*http.Request, []*http.Request) error, r *http.Request, via []*http.Request,
+) error {
 	if check != nil {
 		return check(r, via)
 	}

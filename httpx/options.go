@@ -271,7 +271,8 @@ func MaxBody(n int64) Option {
 func Header(key, value string) Option {
 	return func(c *config) {
 		if !validHeader(key, value) {
-			c.problem("Header(%.40q): must be a legal field", key) // without its value, which may be a secret
+			// without its value, which may be a secret
+			c.problem("Header(%.40q): must be a legal field", key)
 			return
 		}
 		c.header = append(slices.Clip(c.header), headerField{http.CanonicalHeaderKey(key), value})

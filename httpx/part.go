@@ -165,7 +165,8 @@ func (p *partFile) recall(ctx context.Context, buf []byte) error {
 	}
 	at := info.Size() - noteSize
 	n, ok := p.readNote(at)
-	if !ok || n.Have > at || n.Have <= 0 || n.Total >= 0 && n.Have > n.Total || !strongETag(n.ETag) {
+	if !ok || n.Have > at || n.Have <= 0 || n.Total >= 0 && n.Have > n.Total ||
+		!strongETag(n.ETag) {
 		return nil
 	}
 	sum := uint32(0)

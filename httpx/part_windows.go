@@ -11,7 +11,8 @@ import (
 const renamesOpenFiles = false
 
 const (
-	openReparsePoint = 0x00200000          // FILE_FLAG_OPEN_REPARSE_POINT: a link itself, not where it leads
+	// FILE_FLAG_OPEN_REPARSE_POINT: a link itself, not where it leads
+	openReparsePoint = 0x00200000
 	sharingViolation = syscall.Errno(0x20) // ERROR_SHARING_VIOLATION
 )
 

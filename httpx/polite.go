@@ -85,7 +85,8 @@ func (e *RobotsError) Unwrap() error {
 // a request that is given a new one starts anew. It is bounded to 10,000 origins and 64 MiB.
 func Polite(agent string) Option {
 	token, rest := robots.Token(agent)
-	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") || !validHeader("User-Agent", agent)
+	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") ||
+		!validHeader("User-Agent", agent)
 	p := &politeness{agent: agent, token: token, cache: robots.NewCache()}
 	return func(c *config) {
 		if bad {
@@ -106,7 +107,8 @@ type politeness struct {
 
 // applies tells whether u is subject to robots.txt, which itself is always allowed.
 func (p *politeness) applies(u *url.URL) bool {
-	return p != nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.EscapedPath() != "/robots.txt"
+	return p != nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+		u.EscapedPath() != "/robots.txt"
 }
 
 func originOf(u *url.URL) string { return u.Scheme + "://" + hostOf(u) }
@@ -169,7 +171,8 @@ func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) 
 // within learns in an attempt, which may hold what a call through the chain would wait for. So what
 // is not there is fetched without the chain, as a part of this attempt.
 func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robots.Site, error) {
-	if u == x.req.URL && len(x.alternates) == 0 { // ask has seen to it, as far as it is this request's business
+	// ask has seen to it, as far as it is this request's business
+	if u == x.req.URL && len(x.alternates) == 0 {
 		if s := p.cache.Known(originOf(u)); s != nil {
 			return s, nil
 		}
@@ -209,10 +212,11 @@ func reject(ctx context.Context, r *retry.Rejection) error {
 }
 
 const (
-	keepMost  = 24 * time.Hour // a copy of robots.txt: RFC 9309, section 2.4
-	keepLeast = time.Minute    // whatever its Cache-Control says, or there would be two requests for each page
-	lookAgain = time.Minute    // after a failure
-	waitMost  = time.Hour      // after a failure, whatever its Retry-After says
+	keepMost = 24 * time.Hour // a copy of robots.txt: RFC 9309, section 2.4
+	// whatever its Cache-Control says, or there would be two requests for each page
+	keepLeast = time.Minute
+	lookAgain = time.Minute // after a failure
+	waitMost  = time.Hour   // after a failure, whatever its Retry-After says
 
 	mostRedirects = 5 // section 2.3.1.2
 )
@@ -229,7 +233,8 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 	if x.secure {
 		check = noDowngrade(check)
 	}
-	policy = retry.Chain(policy, policies.Timeout(cmp.Or(x.limit, defaultLimit))) // also of a file that drips
+	// also of a file that drips
+	policy = retry.Chain(policy, policies.Timeout(cmp.Or(x.limit, defaultLimit)))
 	s := &settings{policy: policy, refused: refusedFiles(x.refused)}
 	base := x.base
 	target := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/robots.txt"}).String()
@@ -280,9 +285,11 @@ func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
 	_, rejected := retry.Rejected(err)
 	now := time.Now()
 	switch {
-	case !errors.As(err, &status) && (rejected || errors.Is(err, retry.ErrConfig) || ctx.Err() != nil):
+	case !errors.As(err, &status) && (rejected || errors.Is(err, retry.ErrConfig) ||
+		ctx.Err() != nil):
 		return f, err
-	case status != nil && status.Code/100 == 4 && !untouched(status.Code, status.Header) && status.by == "":
+	case status != nil && status.Code/100 == 4 && !untouched(status.Code, status.Header) &&
+		status.by == "":
 		f.Until = now.Add(lifetimeOf(status.Header))
 		return f, nil
 	}

@@ -72,7 +72,8 @@ func (r *resumption) roundTrip(
 	case resp.StatusCode == http.StatusPartialContent && old.continuedBy(resp, int64(len(have))):
 		r.continueWith(resp, old, have)
 		return resp, nil
-	case resp.StatusCode != http.StatusPartialContent && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
+	case resp.StatusCode != http.StatusPartialContent &&
+		resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
 		r.watch(resp, asked) // the whole, or an error that keeps what there is
 		return resp, nil
 	}
@@ -82,7 +83,7 @@ func (r *resumption) roundTrip(
 }
 
 func resumable(req *http.Request) bool {
-	return (req.Method == http.MethodGet || req.Method == "") && (req.Body == nil || req.Body == http.NoBody) &&
+	return (req.Method == http.MethodGet || req.Method == "") && !hasBody(req) &&
 		req.Header.Get("Range") == "" && req.Header.Get("If-Range") == ""
 }
 
@@ -208,5 +209,6 @@ func urlOf(resp *http.Response) string {
 // strongETag tells an entity tag that promises equal bytes from a weak one: RFC 9110, section
 // 8.8.3.
 func strongETag(s string) bool {
-	return len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' && !strings.ContainsAny(s[1:len(s)-1], "\" \t")
+	return len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' &&
+		!strings.ContainsAny(s[1:len(s)-1], "\" \t")
 }

@@ -153,7 +153,8 @@ const publicName = "httpx.PublicOnly"
 // again.
 func makePublic(t *http.Transport) (*http.Transport, error) {
 	standard := t == http.DefaultTransport
-	if t.Dial != nil || t.DialTLS != nil || t.DialTLSContext != nil { //nolint:staticcheck // deprecated, but obeyed by net/http
+	//nolint:staticcheck // deprecated, but obeyed by net/http
+	if t.Dial != nil || t.DialTLS != nil || t.DialTLSContext != nil {
 		return nil, retry.ConfigErrorf(publicName, "cannot watch a transport with its own Dial, DialTLS or DialTLSContext")
 	}
 	t = t.Clone()
@@ -240,10 +241,13 @@ func downgrade(u *url.URL) error {
 
 // noDowngrade is a CheckRedirect that refuses to leave https for http and otherwise asks next, or
 // net/http's rule of ten.
-func noDowngrade(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+func noDowngrade(
+	next func(*http.Request, []*http.Request) error,
+) func(*http.Request, []*http.Request) error {
 	return func(r *http.Request, via []*http.Request) error {
 		secure := len(via) > 0 && via[len(via)-1].URL.Scheme == "https"
-		if from := r.Response; from != nil && from.Request != nil { // an alternate, or a hook, may have sent it elsewhere
+		// an alternate, or a hook, may have sent it elsewhere
+		if from := r.Response; from != nil && from.Request != nil {
 			secure = secure || from.Request.URL.Scheme == "https"
 		}
 		if secure && r.URL.Scheme != "https" {

@@ -62,7 +62,8 @@ func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n i
 	if req, err = c.ready(req); err != nil {
 		return 0, err
 	}
-	if name := filepath.Base(file); file == "" || name == "." || name == ".." || name == string(filepath.Separator) ||
+	if name := filepath.Base(file); file == "" || name == "." || name == ".." ||
+		name == string(filepath.Separator) ||
 		strings.HasSuffix(file, "/") || strings.HasSuffix(file, string(filepath.Separator)) {
 		return 0, retry.ConfigErrorf("httpx.Save", "file %q: must be the name of a file", file)
 	}
@@ -128,7 +129,9 @@ var _ resumer = (*saving)(nil)
 
 // roundTrip asks for what is missing, if the rest can be used. The response says 200 also if it is
 // a part: predicates need not care.
-func (s *saving) roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+func (s *saving) roundTrip(
+	req *http.Request, send func(*http.Request) (*http.Response, error),
+) (*http.Response, error) {
 	if !resumable(req) {
 		return nil, notSent(errors.New("EachAttempt must not change method, body, Range or If-Range of a Save"))
 	}
@@ -161,7 +164,8 @@ func (s *saving) roundTrip(req *http.Request, send func(*http.Request) (*http.Re
 		switch {
 		case err != nil || resp == nil:
 			return resp, err
-		case resp.StatusCode != http.StatusPartialContent && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
+		case resp.StatusCode != http.StatusPartialContent &&
+			resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
 			s.meet(resp)
 			return resp, nil
 		case resp.StatusCode == http.StatusPartialContent && s.continues(resp, at):
@@ -192,7 +196,8 @@ func (s *saving) meet(resp *http.Response) {
 		resp.Header.Del("Content-Encoding") // so that it is left as it is
 	}
 	s.next.Total, s.end = resp.ContentLength, resp.ContentLength
-	if tag := resp.Header.Get("ETag"); strongETag(tag) && len(tag) <= maxETag && len(encoding) <= maxETag &&
+	if tag := resp.Header.Get("ETag"); strongETag(tag) && len(tag) <= maxETag &&
+		len(encoding) <= maxETag &&
 		!strings.EqualFold(resp.Header.Get("Accept-Ranges"), "none") {
 		s.next.ETag, s.next.From = tag, addressOf(resp)
 	}

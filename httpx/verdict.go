@@ -120,7 +120,9 @@ func (x *exchange) verdict(
 // patience is the wait that the server asks for: by its Retry-After, or where it refused by the
 // reset of a quota of which nothing is left. A refusal asks for patience in any case; 0: of unknown
 // time.
-func patience(resp *http.Response, quotas []retry.Quota, refused bool) (wait time.Duration, asked bool) {
+func patience(
+	resp *http.Response, quotas []retry.Quota, refused bool,
+) (wait time.Duration, asked bool) {
 	if wait, ok := field.RetryAfter(resp.Header, time.Now()); ok && wait > 0 {
 		return wait, true
 	}
@@ -192,7 +194,8 @@ func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) er
 func sameAgain(err error) bool {
 	var syntax *json.SyntaxError
 	var mistyped *json.UnmarshalTypeError
-	return (errors.As(err, &syntax) && syntax.Error() != "unexpected end of JSON input" || errors.As(err, &mistyped) ||
+	return (errors.As(err, &syntax) && syntax.Error() != "unexpected end of JSON input" ||
+		errors.As(err, &mistyped) ||
 		errors.Is(err, errMoreJSON)) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
@@ -230,7 +233,8 @@ func hopeless(err error) bool {
 		errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return true
 	case errors.As(err, &alert):
-		return alert != 80 && alert != 90 // internal error, user canceled; all others tell of what was agreed on
+		// Internal error, user canceled. All others tell of what was agreed on.
+		return alert != 80 && alert != 90
 	}
 	return false
 }

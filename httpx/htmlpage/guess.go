@@ -141,7 +141,8 @@ func (c *candidate) apart() bool {
 
 func (c *candidate) worth(r, before rune) float64 {
 	switch {
-	case r == utf8.RuneError || r < 0xa0 || 0xe000 <= r && r < 0xf900: // wrong, a control, or private
+	// wrong, a control, or private
+	case r == utf8.RuneError || r < 0xa0 || 0xe000 <= r && r < 0xf900:
 		return -2
 	case c.common == "kana":
 		return worthInJapanese(r)

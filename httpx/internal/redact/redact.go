@@ -84,7 +84,8 @@ func Text(raw string) string {
 	switch {
 	case err == nil:
 		return URL(u)
-	case badHost(raw): // before a # net/url has cut off what comes after it, in https://user:secret#1@host/ too
+	// before a # net/url has cut off what comes after it, in https://user:secret#1@host/ too
+	case badHost(raw):
 		scheme, _, _ := strings.Cut(raw, "://")
 		return cut(scheme, Most) + "://" + hidden
 	case !strings.ContainsAny(raw, "@?#"):

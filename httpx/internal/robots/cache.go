@@ -151,7 +151,9 @@ func (c *Cache) Known(origin string) *Site {
 
 // Learn returns the site of an origin. If its file is out of date, it is fetched first: once for
 // all that ask at the same time and in the same way. Learn holds nothing while it waits.
-func (c *Cache) Learn(ctx context.Context, origin string, way Through, fetch func() Fetch) (*Site, error) {
+func (c *Cache) Learn(
+	ctx context.Context, origin string, way Through, fetch func() Fetch,
+) (*Site, error) {
 	c.mu.Lock()
 	s := c.site(origin)
 	if time.Now().Before(s.file.Until) {

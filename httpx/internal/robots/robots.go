@@ -71,7 +71,8 @@ func Parse(text []byte, token string) *Rules {
 			if toAll {
 				all.add(r)
 			}
-		case "crawl-delay": // no end to the group's agents: what is not in the RFC must not interfere (section 2.2.4)
+		// no end to the group's agents: what is not in the RFC must not interfere (section 2.2.4)
+		case "crawl-delay":
 			d := parseDelay(value)
 			if toOwn {
 				own.Delay = max(own.Delay, d)
