@@ -20,7 +20,15 @@
 //
 // however many they are. FLUSHALL, an empty server and a killed process add nothing; the first two
 // cost two leases without tokens. While the server cannot be reached ratelimit.OnLoss says what
-// happens: by default each process goes on with its own part of the limit.
+// happens: by default each process goes on with its own part of the limit, and an outage adds at
+// most limit*lease (ratelimit.Shared has the small print).
+//
+// The same store serves pacers, which learn one limit together:
+//
+//	pacer := ratelimit.NewPacer(ratelimit.Shared(redislimit.New(client), "shop.example"))
+//
+// A refusal or a Retry-After that one of them hears holds all within a lease and a round trip. No
+// bound can be promised there, because nobody knows the limit.
 //
 // # What is not
 //

@@ -95,6 +95,14 @@ func measure(ctx context.Context, all []row, only string, stdout, stderr io.Writ
 			fails = append(fails, r.name)
 		}
 	}
+	asGood, err := pacers(ctx, 4*all[0].took, real, only, stdout)
+	if err != nil {
+		fmt.Fprintf(stderr, "fleet: %v\n", err)
+		return 1
+	}
+	if !asGood {
+		fails = append(fails, "pacers")
+	}
 	fmt.Fprintf(stdout, "\na decision with tokens in stock: %v\n", decision())
 	if len(fails) > 0 {
 		fmt.Fprintf(stdout, "NOT as promised: %s\n", strings.Join(fails, "; "))

@@ -30,6 +30,8 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	end := fs.Int64("end", 0, "")
 	strict := fs.Bool("strict", false, "")
 	percall := fs.Bool("percall", false, "")
+	site := fs.String("site", "", "")
+	shared := fs.Bool("shared", false, "")
 	if err := fs.Parse(args); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 2
@@ -38,8 +40,12 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	defer client.Close()
 	tell := &teller{w: stdout}
 	policy, trips := leases(client, *strict)
-	if *percall {
+	call := func(context.Context) error { return nil }
+	switch {
+	case *percall:
 		policy, trips = perCall(client)
+	case *site != "":
+		policy, trips, call = crawler(client, *site, *shared)
 	}
 	time.Sleep(time.Until(time.Unix(0, *begin)))
 	ctx, over := context.WithDeadline(ctx, time.Unix(0, *end))
@@ -48,9 +54,13 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for range *callers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				err := retry.Run(ctx, policy, func(context.Context) error {
-					tell.say(time.Now().UnixNano())
-					return nil
+				err := retry.Run(ctx, policy, func(ctx context.Context) error {
+					now := time.Now().UnixNano()
+					err := call(ctx)
+					if err == nil {
+						tell.say(now)
+					}
+					return err
 				})
 				if err != nil {
 					pause(ctx, time.Millisecond)
@@ -86,14 +96,7 @@ func leases(client *redis.Client, strict bool) (retry.Policy, func() int) {
 		opts = append(opts, ratelimit.Strict())
 	}
 	l := ratelimit.New(limit, burst, ratelimit.Shared(redislimit.New(client), "fleet", opts...))
-	return l, func() int {
-		for _, s := range l.Stats() {
-			if s.Name == "trips" {
-				return int(s.Value)
-			}
-		}
-		return 0
-	}
+	return l, func() int { return trips(l.Stats()) }
 }
 
 // gcra asks for one token: 0, or how long to wait in µs.
