@@ -18,11 +18,14 @@ import (
 
 var errBad = errors.New("bad day")
 
+// badTake is a Take that may ask a store in memory.
+type badTake func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error)
+
 // badStores are stores that answer as they should, by the one in memory, until bad is set.
 var badStores = []struct {
 	name string
 	says string // the cause
-	take func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error)
+	take badTake
 }{
 	{"refuses", "bad day", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
 		return ratelimit.Grant{}, errBad
@@ -55,7 +58,7 @@ var badStores = []struct {
 }
 
 // badDay is a store and the switch.
-func badDay(take func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error)) (*counted, *atomic.Bool) {
+func badDay(take badTake) (*counted, *atomic.Bool) {
 	var bad atomic.Bool
 	memory := ratelimit.NewStore()
 	return &counted{Store: storeFunc(func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
@@ -121,7 +124,7 @@ func TestSharedWithABadStore(t *testing.T) {
 	}
 }
 
-// A pacer goes on alone with Share and rejects with Closed, and its fleet takes it back.
+// A pacer goes on alone with Share and rejects with Closed, and its fleet badTake it back.
 func TestPacerWithABadStore(t *testing.T) {
 	for _, c := range badStores {
 		for _, loss := range []ratelimit.Loss{ratelimit.Share, ratelimit.Closed} {

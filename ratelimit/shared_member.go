@@ -265,7 +265,8 @@ func (m *member) wants(l listener, n int) {
 		if before == 0 {
 			return
 		}
-		if k := m.stock.cut(m.latest + m.inUse.Load().lease); k > 0 { // nobody waits that long any more
+		// Nobody waits for those of later than a lease any more.
+		if k := m.stock.cut(m.latest + m.inUse.Load().lease); k > 0 {
 			m.putBack(k)
 			m.giving = true
 		}
@@ -291,7 +292,8 @@ func (m *member) String() string {
 		s += fmt.Sprintf(" by %d", m.members)
 	}
 	if m.away {
-		s += fmt.Sprintf(", store away for %v (%v): %v", (m.latest - m.since).Round(time.Millisecond), m.onLoss, m.err)
+		since := (m.latest - m.since).Round(time.Millisecond)
+		s += fmt.Sprintf(", store away for %v (%v): %v", since, m.onLoss, m.err)
 	}
 	return s
 }

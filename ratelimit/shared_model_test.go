@@ -348,9 +348,9 @@ func storm(t *testing.T, seed uint64) {
 	}
 }
 
-// Of a hundred callers at most five wait longer than the estimate they were judged by, and a lease,
-// a round trip and the time in which each member gets a token. (Near saturation a member's estimate
-// can be overtaken by members that come back.)
+// Of a hundred callers at most one waits longer than the estimate it was judged by, and a lease, two
+// round trips and twice the time in which each member gets a token. (Near saturation members that
+// come back can overtake an estimate. Of 480 runs two had such callers: 3 of 891, and 1 of 1431.)
 func TestFleetWaitsAsItSays(t *testing.T) {
 	seeds := 60
 	if testing.Short() {
@@ -407,7 +407,7 @@ func punctual(t *testing.T, seed uint64) {
 	}
 	wg.Wait()
 	time.Sleep(time.Minute)
-	if late > max(4, waits/20) {
+	if late > max(3, waits/100) {
 		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, load %.2f: %d of %d waits were longer, one of %v took %v",
 			seed, limit, burst, members, latency, load, late, waits, waited.Wait, waited.Took)
 	}

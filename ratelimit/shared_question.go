@@ -50,14 +50,15 @@ func (m *member) due(now time.Duration) time.Duration {
 	if m.stock.left < d.low {
 		at = min(at, rested)
 	}
-	if d.waiting > 0 && !blank && (d.waiting > m.stock.left || use > m.stock.left || m.bulkWaits()) {
+	wait := d.waiting > 0 && !blank
+	if wait && (max(d.waiting, use) > m.stock.left || m.bulkWaits()) {
 		last := now
 		if m.stock.left > 0 {
 			last = m.stock.last() - 2*m.trip
 		}
 		at = min(at, max(rested, last))
 	}
-	if d.waiting > 0 && !blank && m.part.answers == 1 { // of a fleet that starts the first to ask has heard of no others
+	if wait && m.part.answers == 1 { // of a fleet that starts the first to ask has heard of no others
 		at = min(at, max(rested, m.part.first+f.lease))
 	}
 	if d.waiting == 0 && d.missed > 0 && m.stock.left == 0 && !blank {
@@ -113,15 +114,19 @@ func (m *member) wake() {
 func (m *member) ask(now time.Duration) {
 	f := *m.inUse.Load()
 	m.putBack(m.stock.expire(now))
-	q := &question{sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause, lent: m.lent}
+	q := &question{
+		sent: now, figures: f, epoch: m.epoch, debt: m.debt, pause: m.pause, lent: m.lent,
+	}
 	m.want(q, now)
 	if filled(m.tat, now, &f) {
 		m.unspent = 0
 	}
 	q.unspent = m.unspent
 	a := Ask{
-		Member: m.member, Limit: float64(f.limit), Burst: f.bucket, Since: max(micro, now-m.figuresAt), Lease: f.lease,
-		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead), Pause: max(0, m.pause-now),
+		Member: m.member, Lease: f.lease,
+		Limit: float64(f.limit), Burst: f.bucket, Since: max(micro, now-m.figuresAt),
+		Need: q.need, Want: q.want, Back: max(-maxCount, q.unspent-q.debt-q.ahead),
+		Pause: max(0, m.pause-now),
 	}
 	if m.known && !m.blank() {
 		a.Floor = m.floor(now)
@@ -150,7 +155,7 @@ func (m *member) want(q *question, now time.Duration) {
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
 	case held, m.blank(), m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
-	case m.failures > 0: // only to see whether it answers: what times out may yet be granted, to nobody
+	case m.failures > 0: // to see whether it answers: what times out may be granted, to nobody
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// It needs more than a quantum, which no stock would keep until it is complete. So it pays
 		// for all first, and goes when the bucket's debt for it is paid.
@@ -199,7 +204,7 @@ func (m *member) overdue(q *question) {
 	if m.hung == nil {
 		m.hung, m.asking = q, nil
 	} else {
-		q.late = true // one such goroutine is enough: no other question until one of the two is back
+		q.late = true // one such goroutine is enough: no other question until one is back
 	}
 	now := m.at(time.Now())
 	m.lost(q, now, errLate)
@@ -285,9 +290,11 @@ func (m *member) nonsense(q *question, g Grant) error {
 		return err
 	}
 	f := q.figures
-	ahead := maxAhead + f.timeOf(max(g.Members, 0)+max(q.need, q.want)) + max(m.pause, m.held, 0) + max(g.Pause, 0)
+	ahead := maxAhead + f.timeOf(max(g.Members, 0)+max(q.need, q.want))
+	ahead += max(m.pause, m.held, 0) + max(g.Pause, 0)
 	switch {
-	case g.Tokens < 0 || g.Now < 0 || g.Now > g.Tokens || g.Members < 0 || g.Members > maxCount || g.Burst < 0,
+	case g.Tokens < 0 || g.Now < 0 || g.Now > g.Tokens,
+		g.Members < 0 || g.Members > maxCount || g.Burst < 0,
 		g.First < 0 || g.First > ahead || g.Floor > ahead || g.Pause < 0,
 		!(g.Limit == 0 || g.Limit >= minShared && g.Limit <= maxShared):
 		return fmt.Errorf("the store's answer makes no sense: %+v", g)
@@ -366,7 +373,8 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (fill
 	m.giveBack(min(max(0, g.Tokens-at-later), most))
 	m.granted = m.granted || at+later > 0
 	m.stock.put(block{due: now, void: q.sent + f.lease, end: at})
-	m.stock.put(block{due: now + g.First, void: q.sent + g.First + f.lease, step: f.step, end: later})
+	void := q.sent + g.First + f.lease
+	m.stock.put(block{due: now + g.First, void: void, step: f.step, end: later})
 	m.bulk = m.demand.waiting > 0 && m.demand.largest > max(1, m.stock.left)
 	return at + later
 }

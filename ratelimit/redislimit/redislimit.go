@@ -76,7 +76,8 @@ func grant(answer []any, a ratelimit.Ask) (ratelimit.Grant, error) {
 	for i := range n {
 		v, ok := answer[i].(int64)
 		if !ok {
-			return ratelimit.Grant{}, fmt.Errorf("value %d of the answer is %T(%v), not an integer", i, answer[i], answer[i])
+			return ratelimit.Grant{}, fmt.Errorf("value %d of the answer is %T(%[2]v), not an integer",
+				i, answer[i])
 		}
 		n[i] = v
 	}
@@ -86,7 +87,8 @@ func grant(answer []any, a ratelimit.Ask) (ratelimit.Grant, error) {
 		return ratelimit.Grant{}, fmt.Errorf("the rate in the answer: %w", err)
 	}
 	g := ratelimit.Grant{
-		Tokens: int(n[0]), Now: int(n[1]), First: span(n[2]), Members: int(n[3]), Floor: span(n[4]), Pause: span(n[5]),
+		Tokens: int(n[0]), Now: int(n[1]), First: span(n[2]),
+		Members: int(n[3]), Floor: span(n[4]), Pause: span(n[5]),
 		Lead: n[6] == 1, Answers: int(n[7]), Refusals: int(n[8]),
 	}
 	if limit != a.Limit {
