@@ -3,7 +3,9 @@ package reprise_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,6 +148,32 @@ func isolatedFor(d time.Duration) retry.Policy {
 		}
 		return nil, nil
 	})
+}
+
+// TestLintOfHugeNumbers does not count them one by one, and they do not overflow.
+func TestLintOfHugeNumbers(t *testing.T) {
+	for name, loop := range map[string]retry.Policy{
+		"no wait":          policies.Constant(0, policies.Attempts(math.MaxInt)),
+		"waits of 1 ns":    policies.Constant(1, policies.Attempts(math.MaxInt)),
+		"growing for long": policies.Exponential(policies.Factor(1.0001), policies.Attempts(math.MaxInt)),
+		"waits of a year":  policies.Constant(365*24*time.Hour, policies.Attempts(math.MaxInt)),
+	} {
+		want := []string{"timeout-shorter-than-delays", "two-loops"}
+		if name == "no wait" {
+			want = want[1:]
+		}
+		var rules []string
+		for _, w := range retry.Lint(retry.Chain(policies.Timeout(time.Minute), loop, loop)) {
+			if strings.Contains(w.Harm, "-") {
+				t.Errorf("%s: %s", name, w)
+			}
+			rules = append(rules, w.Rule)
+		}
+		slices.Sort(rules)
+		if rules = slices.Compact(rules); !slices.Equal(rules, want) {
+			t.Errorf("%s: %q, want %q", name, rules, want)
+		}
+	}
 }
 
 func TestLintIsContentWithTheUsualChains(t *testing.T) {

@@ -1,6 +1,12 @@
 package policies
 
-import "github.com/reprise-go/reprise/retry"
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/retry"
+)
+
+const looked = 1000 // waits of a schedule
 
 // Traits is for retry.Lint.
 func (l *loop) Traits() retry.Traits {
@@ -11,12 +17,16 @@ func (l *loop) Traits() retry.Traits {
 		return t
 	}
 	var w waits
-	for range max(1, l.attempts-1) {
+	more := max(1, l.attempts-1)
+	for range min(more, looked) {
 		w.step(l)
-		if w.ahead < 0 || l.attempts == 1 || t.Delays > unbounded-w.ahead {
-			break
+		if w.ahead < 0 || l.attempts == 1 {
+			return t
 		}
-		t.Delays += w.ahead
+		t.Delays += min(w.ahead, unbounded-t.Delays)
+	}
+	if rest := time.Duration(max(0, more-looked)); w.ahead > 0 { // no schedule grows for longer
+		t.Delays += min(rest, (unbounded-t.Delays)/w.ahead) * w.ahead
 	}
 	return t
 }

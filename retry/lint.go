@@ -2,6 +2,7 @@ package retry
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func (w Warning) String() string { return w.Path + ": " + w.Harm + " (" + w.Rule
 type Traits struct {
 	Loop          bool
 	Attempts      int           // of a loop: calls in all; 0: unlimited
-	Delays        time.Duration // of a loop: all its waits together, without jitter; the first one if it is unlimited
+	Delays        time.Duration // of a loop: all its waits, without jitter; unlimited: the first one
 	Patience      time.Duration // of a loop: for rejections
 	OutermostOnly bool          // of a loop: it steps aside inside another
 
@@ -92,26 +93,40 @@ func (l *linter) loopInside(out, in member) {
 	switch {
 	case out.Timeout > 0 && in.Delays >= out.Timeout:
 		l.warn("timeout-shorter-than-delays", out,
-			"%s waits %v in all between its attempts, this timeout ends them after %v: the last are never made", in.path, in.Delays, out.Timeout)
+			"%s waits %v in all between its attempts, "+
+				"this timeout ends them after %v: the last are never made",
+			in.path, in.Delays, out.Timeout)
 	case out.Breaker && out.Failures > 0 && in.Attempts > out.Failures:
 		l.warn("loop-inside-breaker", out,
-			"it counts the %d attempts of %s as one outcome: a dead callee gets %d calls before it opens, not %d", in.Attempts, in.path, in.Attempts*out.Failures, out.Failures)
+			"it counts the %d attempts of %s as one outcome: "+
+				"a dead callee gets %s calls before it opens, not %d",
+			in.Attempts, in.path, product(in.Attempts, out.Failures), out.Failures)
 	case out.Limiter:
-		l.warn("limiter-outside-loop", out, "retries of %s do not pass it: the callee gets up to %s the rate", in.path, times(in.Attempts))
+		l.warn("limiter-outside-loop", out,
+			"retries of %s do not pass it: the callee gets up to %s the rate",
+			in.path, times(in.Attempts))
 	case out.Loop && !in.OutermostOnly:
-		l.warn("two-loops", in, "attempts multiply: up to %s calls where each loop alone makes %s and %s", product(out.Attempts, in.Attempts), count(out.Attempts), count(in.Attempts))
+		l.warn("two-loops", in,
+			"attempts multiply: up to %s calls where each loop alone makes %s and %s",
+			product(out.Attempts, in.Attempts), count(out.Attempts), count(in.Attempts))
 	}
 	if out.Timeout > 0 && in.Patience > out.Timeout {
-		l.warn("patience-longer-than-timeout", in, "it waits up to %v for a refusal, the timeout %s around it is %v: such a wait is never begun", in.Patience, out.path, out.Timeout)
+		l.warn("patience-longer-than-timeout", in,
+			"it waits up to %v for a refusal, the timeout %s around it is %v: "+
+				"such a wait is never begun",
+			in.Patience, out.path, out.Timeout)
 	}
 }
 
 func (l *linter) breakerInside(out, in member) {
 	switch {
 	case out.Classifier:
-		l.warn("classifier-outside-breaker", out, "%s does not see its marks: final answers of a healthy callee open it", in.path)
+		l.warn("classifier-outside-breaker", out,
+			"%s does not see its marks: final answers of a healthy callee open it", in.path)
 	case out.Loop && in.Failures > 0 && (out.Attempts == 0 || out.Attempts > in.Failures):
-		l.warn("breaker-opened-by-one-call", in, "%d failures open it, and one call of %s alone makes %s attempts", in.Failures, out.path, count(out.Attempts))
+		l.warn("breaker-opened-by-one-call", in,
+			"%d failures open it, and one call of %s alone makes %s attempts",
+			in.Failures, out.path, count(out.Attempts))
 	}
 }
 
@@ -132,6 +147,9 @@ func count(n int) string {
 func product(a, b int) string {
 	if a == 0 || b == 0 {
 		return count(0)
+	}
+	if a > math.MaxInt/b {
+		return fmt.Sprintf("more than %d", math.MaxInt)
 	}
 	return fmt.Sprint(a * b)
 }
