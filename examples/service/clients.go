@@ -57,7 +57,7 @@ func (c catalog) product(ctx context.Context, base, id string) (product, error) 
 	case c.known == nil: // a bare service remembers nothing
 	case err == nil:
 		c.known.keep(p)
-	case !retry.IsPermanent(err): // the catalog is down, not the product gone: an old price is better than none
+	case !retry.IsPermanent(err): // the catalog is down, and an old price is better than none
 		if old, ok := c.known.find(id); ok {
 			return old, nil
 		}

@@ -61,7 +61,9 @@ func load(file string) (c config, err error) {
 	if _, err := in.Token(); err != io.EOF {
 		return c, fmt.Errorf("%s: there is more after its end", name)
 	}
-	for _, d := range []struct{ name, url string }{{"catalog", c.Catalog.URL}, {"payments", c.Payments.URL}} {
+	for _, d := range []struct{ name, url string }{
+		{"catalog", c.Catalog.URL}, {"payments", c.Payments.URL},
+	} {
 		if u, err := url.Parse(d.url); d.url != "" && (err != nil || u.Host == "") {
 			return c, fmt.Errorf("%s: %s.url %q: must be an address such as http://10.0.0.7:8080",
 				name, d.name, d.url)

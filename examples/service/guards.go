@@ -41,7 +41,8 @@ func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 	// longer than a person would.
 	g.front = watch("front", policies.NewAdaptive(policies.Named("front"),
 		policies.StartLimit(c.Front.Start),
-		policies.Between(4, c.Front.Most), policies.QueueOf(c.Front.Queue), policies.MaxWait(500*time.Millisecond)))
+		policies.Between(4, c.Front.Most), policies.QueueOf(c.Front.Queue),
+		policies.MaxWait(500*time.Millisecond)))
 	g.catalog = watch("catalog", outgoing("catalog", c.Catalog, stop))
 	g.payments = watch("payments", outgoing("payments", c.Payments, stop))
 	g.orders = watch("orders", retry.Chain(

@@ -26,13 +26,9 @@ const (
 	leaves        = 3 * time.Second
 )
 
-// phases take the service through what happens to services. The catalog works on 300 requests a
-// second.
-func phases(quick bool) []phase {
-	s := time.Second
-	if quick {
-		s /= 4
-	}
+// phases take the service through what happens to services, in 34 times s. The catalog works on
+// 300 requests a second.
+func phases(s time.Duration) []phase {
 	return []phase{
 		{"calm", 4 * s, usualVisitors, nil},
 		{"outage: the catalog hangs", 6 * s, usualVisitors,
@@ -73,22 +69,20 @@ type run struct {
 }
 
 // loadRun starts a world and the service in it, and sends it the load of all phases.
-func loadRun(ctx context.Context, c config, bare bool, plan []phase) (r run, err error) {
+func loadRun(ctx context.Context, c config, how manner, plan []phase) (r run, err error) {
 	w, err := startWorld()
 	if err != nil {
 		return r, err
 	}
 	defer w.close()
 	w.fill(&c)
-	s, err := start(c, bare, slog.New(slog.DiscardHandler))
+	s, err := start(c, how, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return r, err
 	}
 	l := &loader{base: "http://" + s.address, begin: time.Now(),
 		client: &http.Client{Timeout: leaves, Transport: &http.Transport{MaxIdleConnsPerHost: 512}}}
-	if r.name = "guarded"; bare {
-		r.name = "bare"
-	}
+	r.name = string(how)
 	for i, p := range plan {
 		if w.well(); p.trouble != nil {
 			p.trouble(w)

@@ -47,6 +47,14 @@ type flags struct {
 	load, quick, bare       bool
 }
 
+// manners are those that the service is run in, one after the other if it is a load run.
+func (f flags) manners() []manner {
+	if f.bare {
+		return []manner{bare}
+	}
+	return []manner{guarded, bare}
+}
+
 func parse(args []string, stdout io.Writer) (f flags, err error) {
 	fs := flag.NewFlagSet("service", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -97,7 +105,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.listen != "" {
 		c.Listen = f.listen
 	}
-	s, err := start(c, f.bare, slog.New(slog.NewTextHandler(stderr, nil)))
+	s, err := start(c, f.manners()[0], slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return usage(stderr, err)
 	}
@@ -126,18 +134,20 @@ func usage(stderr io.Writer, err error) int {
 }
 
 func loadAll(ctx context.Context, c config, f flags, stdout, stderr io.Writer) int {
-	plan := phases(f.quick)
+	second := time.Second
+	if f.quick {
+		second /= 4
+	}
+	plan := phases(second)
 	var runs []run
-	for _, bare := range []bool{false, true} {
-		if f.bare && !bare {
-			continue
-		}
-		if name := "with guards"; !bare {
-			fmt.Fprintf(stdout, "running %s ...\n", name)
-		} else {
+	for _, how := range f.manners() {
+		switch how {
+		case guarded:
+			fmt.Fprintln(stdout, "running with guards ...")
+		case bare:
 			fmt.Fprintln(stdout, "running bare: three attempts at once, and nothing else ...")
 		}
-		r, err := loadRun(ctx, c, bare, plan)
+		r, err := loadRun(ctx, c, how, plan)
 		if ctx.Err() != nil {
 			fmt.Fprintln(stderr, "service: interrupted")
 			return exitInterrupted

@@ -22,7 +22,9 @@ func openOrders(dsn string, guard retry.Policy) (*orders, error) {
 		return nil, fmt.Errorf("the database %s: %w", dsn, err)
 	}
 	db.SetMaxOpenConns(1) // SQLite writes one at a time
-	_, err = db.Exec(`CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, product TEXT NOT NULL, cents INTEGER NOT NULL, payment TEXT NOT NULL)`)
+	_, err = db.Exec(`CREATE TABLE IF NOT EXISTS orders (
+		id INTEGER PRIMARY KEY, product TEXT NOT NULL, cents INTEGER NOT NULL, payment TEXT NOT NULL
+	)`)
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("the database %s: %w", dsn, err)
@@ -34,7 +36,8 @@ func openOrders(dsn string, guard retry.Policy) (*orders, error) {
 func (o *orders) add(ctx context.Context, p product, paid payment) (int64, error) {
 	return retry.Do(ctx, o.guard, func(ctx context.Context) (int64, error) {
 		r, err := o.db.ExecContext(ctx,
-			`INSERT INTO orders (product, cents, payment) VALUES (?, ?, ?)`, p.ID, p.Cents, paid.Reference)
+			`INSERT INTO orders (product, cents, payment) VALUES (?, ?, ?)`,
+			p.ID, p.Cents, paid.Reference)
 		if err != nil {
 			return 0, err
 		}

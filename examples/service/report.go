@@ -42,7 +42,8 @@ func (f figures) share() float64 {
 
 // report prints the runs side by side: a line for each phase.
 func report(out io.Writer, plan []phase, runs []run) {
-	fmt.Fprintf(out, "good: answered 200 within %v. p99 in ms, of refusals too; who has no answer after %v leaves.\n\n", patience, leaves)
+	fmt.Fprintf(out, "good: answered 200 within %v. p99 in ms, of refusals too; "+
+		"a caller without an answer after %v leaves.\n\n", patience, leaves)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "\t")
 	for range runs {
@@ -76,7 +77,8 @@ func report(out io.Writer, plan []phase, runs []run) {
 				good++
 			}
 		}
-		fmt.Fprintf(out, "%s: %d of %d requests good, %d of them orders; work begun for callers who had gone: %d\n",
+		fmt.Fprintf(out, "%s: %d of %d requests good, %d of them orders; "+
+			"work begun for callers who had gone: %d\n",
 			r.name, good, len(r.samples), r.figures(order,
 				func(s sample) bool { return true }).good, r.late)
 	}

@@ -30,14 +30,22 @@ type service struct {
 	address  string
 }
 
-// start builds the service from c and serves. With bare it has no guards.
-func start(c config, bare bool, log *slog.Logger) (*service, error) {
+// manner is how a service is run; a load run is named after it.
+type manner string
+
+const (
+	guarded manner = "guarded"
+	bare    manner = "bare" // as bareGuards says
+)
+
+// start builds the service from c and serves.
+func start(c config, how manner, log *slog.Logger) (*service, error) {
 	s := &service{config: c, log: log, stop: make(chan struct{})}
 	var err error
 	if s.guards, err = newGuards(c, s.stop); err != nil {
 		return nil, err
 	}
-	if s.catalog.known = new(memory); bare {
+	if s.catalog.known = new(memory); how == bare {
 		s.guards, s.catalog.known = bareGuards(), nil
 	}
 	if s.catalog.client, err = newClient(c.Catalog.URL, s.guards.catalog); err != nil {

@@ -36,7 +36,7 @@ func open(t *testing.T, edit func(*config)) (*service, *world, string) {
 	}
 	t.Cleanup(w.close)
 	w.fill(&c)
-	s, err := start(c, false, slog.New(slog.DiscardHandler))
+	s, err := start(c, guarded, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,8 +214,8 @@ func TestTheLoadRunIsTableAndPicture(t *testing.T) {
 	}
 	c, _ := load("")
 	var runs []run
-	for _, bare := range []bool{false, true} {
-		r, err := loadRun(t.Context(), c, bare, plan)
+	for _, how := range []manner{guarded, bare} {
+		r, err := loadRun(t.Context(), c, how, plan)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestTheLoadRunIsTableAndPicture(t *testing.T) {
 	}
 	all := func(sample) bool { return true }
 	for _, r := range runs {
-		if v, o := r.figures(visit, all), r.figures(order, all); v.sent < 20 || o.sent < 5 ||
+		if v, o := r.figures(visit, all), r.figures(order, all); v.sent < 5 || o.sent < 2 ||
 			v.good == 0 || o.good == 0 {
 			t.Errorf("%s: visits %+v, orders %+v", r.name, v, o)
 		}

@@ -25,7 +25,9 @@ type backend struct {
 	begun  atomic.Int64
 }
 
-func startBackend(slots int, takes time.Duration, answer func(*http.Request) string) (*backend, error) {
+func startBackend(
+	slots int, takes time.Duration, answer func(*http.Request) string,
+) (*backend, error) {
 	b := &backend{slots: make(chan struct{}, slots), answer: answer}
 	b.takes.Store(int64(takes))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
