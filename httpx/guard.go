@@ -228,7 +228,8 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 	if !a.ownLimiter(policy) {
 		window := max(q.Window, time.Second)
 		n, left := a.clients.seen(a.clientKey(), q.Limit, window, at, admitted)
-		short := q.Window < window // so short a window cannot be told, and so nobody can go by what is left of it
+		// So short a window cannot be told, and so nobody can go by what is left of it.
+		short := q.Window < window
 		q = field.Share(q, n)
 		if !short {
 			q.Remaining = max(0, min(q.Remaining, int(left)))
@@ -253,7 +254,7 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 // policyText is n.Policy(), which is mostly the same as last time.
 func (g *guard) policyText(n field.Named) string {
 	last := g.told.Load()
-	if last == nil || last.of.Name != n.Name || last.of.Limit != n.Limit || last.of.Window != n.Window {
+	if last == nil || !last.of.SamePolicy(n) {
 		last = &policyTold{n, n.Policy()}
 		g.told.Store(last)
 	}

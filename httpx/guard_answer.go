@@ -31,7 +31,8 @@ func (a *answer) WriteHeader(code int) {
 }
 
 func (a *answer) commit(code int) {
-	if a.code.Load() == 0 && a.code.CompareAndSwap(0, int32(code)) && code >= 500 && a.arrival.spent.Load() {
+	first := a.code.Load() == 0 && a.code.CompareAndSwap(0, int32(code))
+	if first && code >= 500 && a.arrival.spent.Load() {
 		a.Header().Set(retriesField, retriesSpent)
 	}
 }

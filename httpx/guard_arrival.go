@@ -64,7 +64,8 @@ func ClientKey(ctx context.Context) string {
 	return a.clientKey()
 }
 
-var errTwice = retry.ConfigErrorf("httpx.Guard", "a policy has run the handler twice: retry on the client instead")
+var errTwice = retry.ConfigErrorf("httpx.Guard",
+	"a policy has run the handler twice: retry on the client instead")
 
 // handle runs the handler, and returns what the policies should know of its answer.
 func (a *arrival) handle(ctx context.Context) error {
@@ -77,7 +78,7 @@ func (a *arrival) handle(ctx context.Context) error {
 	}
 	a.inside = *a.request.WithContext(ctx) // which so needs no allocation
 	a.next.ServeHTTP(a.answer.shaped(), &a.inside)
-	if a.request.MultipartForm == nil { // the server removes the files of the request that it has made
+	if a.request.MultipartForm == nil { // the server removes the files of its own request only
 		a.request.MultipartForm = a.inside.MultipartForm
 	}
 	code := a.answer.code.Load()

@@ -37,10 +37,11 @@ const (
 	mostWindows = 16
 )
 
-// seen notes the client of a request that a limiter has admitted at that time, or not, and returns how many
-// clients were seen within the limit's window, and how many calls this one has left if each goes by
-// its part: it may take the whole burst, but has only its part of what comes in. Clients that go by
-// their part may come less often than once in a window: they count for two of their turns.
+// seen notes the client of a request that a limiter has admitted at that time, or not. It returns
+// how many clients were seen within the limit's window, and how many calls this one has left if
+// each goes by its part: it may take the whole burst, but has only its part of what comes in.
+// Clients that go by their part may come less often than once in a window: they count for two of
+// their turns.
 func (c *clients) seen(
 	key string, limit int, length time.Duration, at time.Time, admitted bool,
 ) (n int, left float64) {
@@ -64,7 +65,8 @@ func (c *clients) seen(
 	if before < 0 {
 		one.left = float64(limit)
 	} else {
-		one.left = min(float64(limit), one.left+float64(limit)/float64(n)*float64(now-before)/float64(length))
+		part := float64(limit) / float64(n)
+		one.left = min(float64(limit), one.left+part*float64(now-before)/float64(length))
 	}
 	if admitted {
 		one.left = max(-float64(limit), one.left-1)

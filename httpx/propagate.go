@@ -48,7 +48,8 @@ func Propagate(hosts ...string) Option {
 	for _, h := range hosts {
 		r, ok := recipientOf(h)
 		if !ok {
-			problem = "Propagate(" + strconv.Quote(h[:min(len(h), 100)]) + "): must be a host, host:port or *.suffix"
+			quoted := strconv.Quote(h[:min(len(h), 100)])
+			problem = "Propagate(" + quoted + "): must be a host, host:port or *.suffix"
 		}
 		to = append(to, r)
 	}
@@ -80,7 +81,8 @@ func recipientOf(host string) (recipient, bool) {
 	r := recipient{port: port}
 	name, r.below = strings.CutPrefix(name, "*.")
 	r.name = hostname.Name(name)
-	return r, r.name != "" && !strings.ContainsAny(r.name, "*/@?# \t") && !strings.HasPrefix(r.name, ".")
+	bad := r.name == "" || strings.ContainsAny(r.name, "*/@?# \t") || r.name[0] == '.'
+	return r, !bad
 }
 
 func (r recipient) is(u *url.URL) bool {
@@ -153,7 +155,8 @@ type told struct {
 
 // toldBy reads the fields of a request, and reports whether it has any.
 func toldBy(header http.Header) (t told, any bool) {
-	deadline, attempt, priority := header[deadlineField], header[attemptField], header[priorityField]
+	deadline, attempt := header[deadlineField], header[attemptField]
+	priority := header[priorityField]
 	if len(deadline)+len(attempt)+len(priority) == 0 {
 		return t, false
 	}

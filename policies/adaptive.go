@@ -100,12 +100,14 @@ func (s *adaptiveSettings) setMaxWait(d time.Duration) {
 // StartLimit is the limit that [NewAdaptive] begins with, until it has learned one. The default is
 // 20, or what [Between] has nearest to it. n is at least 1.
 func StartLimit(n int) Option {
-	return option("StartLimit", n, n >= 1, "be at least 1", func(s *adaptiveSettings) { s.start = n })
+	return option("StartLimit", n, n >= 1, "be at least 1",
+		func(s *adaptiveSettings) { s.start = n })
 }
 
 // Between bounds what [NewAdaptive] may learn. The default is 1 to 1000.
 func Between(min, max int) Option {
-	return option("Between", span{min, max}, 1 <= min && min <= max, "be at least 1 and not above the second",
+	ok := 1 <= min && min <= max
+	return option("Between", span{min, max}, ok, "be at least 1 and not above the second",
 		func(s *adaptiveSettings) { s.min, s.max = min, max })
 }
 
@@ -116,7 +118,8 @@ func (s span) String() string { return fmt.Sprintf("%d, %d", s.min, s.max) }
 // QueueOf lets n calls of [NewAdaptive] wait for a slot. With 0, the default, no call waits; with
 // [MaxWait] alone as many may wait as the limit is.
 func QueueOf(n int) Option {
-	return option("QueueOf", n, n >= 0, "not be negative", func(s *adaptiveSettings) { s.queue = n })
+	return option("QueueOf", n, n >= 0, "not be negative",
+		func(s *adaptiveSettings) { s.queue = n })
 }
 
 // Validate reports bad options, and an Adaptive that NewAdaptive has not made.
@@ -171,7 +174,8 @@ func (a *Adaptive) String() string {
 	}
 	limit, running, waiting, _ := a.now()
 	if waiting > 0 {
-		return fmt.Sprintf("%s(limit %d, %d in flight, %d waiting)", a.who(), limit, running, waiting)
+		return fmt.Sprintf("%s(limit %d, %d in flight, %d waiting)",
+			a.who(), limit, running, waiting)
 	}
 	return fmt.Sprintf("%s(limit %d, %d in flight)", a.who(), limit, running)
 }

@@ -60,7 +60,8 @@ func (c *chaos) add(p float64, text string, do func(context.Context) error) {
 
 // Fault makes [Chaos] fail a share p of the calls, from 0 to 1, with err; the callee is not called.
 func Fault(p float64, err error) Option {
-	return option("Fault", rate{p, err}, isRate(p) && err != nil, "have a share from 0 to 1 and an error", func(c *chaos) {
+	const must = "have a share from 0 to 1 and an error"
+	return option("Fault", rate{p, err}, isRate(p) && err != nil, must, func(c *chaos) {
 		c.add(p, "fault", func(context.Context) error { return err })
 	})
 }
@@ -68,7 +69,8 @@ func Fault(p float64, err error) Option {
 // Latency makes [Chaos] delay a share p of the calls, from 0 to 1, by d. The delay ends with the
 // context, and then the call fails with what ended it.
 func Latency(p float64, d time.Duration) Option {
-	return option("Latency", rate{p, d}, isRate(p) && d >= 0, "have a share from 0 to 1 and a time that is not negative", func(c *chaos) {
+	const must = "have a share from 0 to 1 and a time that is not negative"
+	return option("Latency", rate{p, d}, isRate(p) && d >= 0, must, func(c *chaos) {
 		c.add(p, "latency "+d.String(), func(ctx context.Context) error { return delay(ctx, d) })
 	})
 }
@@ -76,7 +78,8 @@ func Latency(p float64, d time.Duration) Option {
 // Hang makes [Chaos] hold a share p of the calls, from 0 to 1, until their context ends. A call
 // whose context cannot end fails at once.
 func Hang(p float64) Option {
-	return option("Hang", p, isRate(p), "be a share from 0 to 1", func(c *chaos) { c.add(p, "hang", hang) })
+	return option("Hang", p, isRate(p), "be a share from 0 to 1",
+		func(c *chaos) { c.add(p, "hang", hang) })
 }
 
 // Enabled says for which calls [Chaos] may act: a flag, a tenant, a header. It is required. It is
@@ -98,7 +101,9 @@ func delay(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 	}
 	err := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: "chaos", Wait: d, Took: now() - began, Err: err})
+	retry.Emit(ctx, retry.Event{
+		Kind: retry.KindWait, Policy: "chaos", Wait: d, Took: now() - began, Err: err,
+	})
 	return err
 }
 

@@ -72,12 +72,14 @@ type throttleSettings Throttle
 // back. The default is 2. A lower one spares the callee, a higher one notices sooner that it is
 // well again. It is at least 1.
 func K(k float64) Option {
-	return option("K", k, k >= 1 && !math.IsInf(k, 1), "be a number of at least 1", func(s *throttleSettings) { s.k = k })
+	return option("K", k, k >= 1 && !math.IsInf(k, 1), "be a number of at least 1",
+		func(s *throttleSettings) { s.k = k })
 }
 
 // Over is the window over which [NewThrottle] counts. The default is 1 minute; the book has 2.
 func Over(d time.Duration) Option {
-	return option("Over", d, d >= time.Second, "be at least 1s", func(s *throttleSettings) { s.over = d })
+	return option("Over", d, d >= time.Second, "be at least 1s",
+		func(s *throttleSettings) { s.over = d })
 }
 
 // Refused says which errors [NewThrottle] counts as not accepted, instead of the default. f is

@@ -15,6 +15,11 @@ type Named struct {
 	retry.Quota
 }
 
+// SamePolicy reports whether q and other have the same Policy.
+func (q Named) SamePolicy(other Named) bool {
+	return q.Name == other.Name && q.Limit == other.Limit && q.Window == other.Window
+}
+
 // mostNumber is the largest integer of a structured field: RFC 9651, section 3.3.1.
 const mostNumber = 999_999_999_999_999
 

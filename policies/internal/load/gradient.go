@@ -102,7 +102,7 @@ type Outcome uint8
 const (
 	Ignored   Outcome = iota // nothing: cancelled, refused further in, panicked
 	Succeeded                // its latency counts
-	Failed                   // its latency counts if it is above the baseline: failing fast is not being fast
+	Failed                   // its latency counts if it is above the baseline: failing fast is not fast
 	TimedOut                 // counts as at least four times the baseline
 	Throttled                // the callee says that it has too much to do
 )
@@ -131,7 +131,10 @@ const (
 
 // NewGradient starts at limit start and stays within min and max.
 func NewGradient(start, min, max int) Gradient {
-	return Gradient{min: float64(min), max: float64(max), limit: float64(start), number: 1, searching: true, spread: 1}
+	return Gradient{
+		min: float64(min), max: float64(max), limit: float64(start),
+		number: 1, searching: true, spread: 1,
+	}
 }
 
 // Limit is the limit learned.
@@ -196,7 +199,9 @@ func (g *Gradient) Admit(now time.Duration) Ticket {
 	r.pending++
 	r.peak = max(r.peak, g.inFlight)
 	r.pressed = r.pressed || g.inFlight >= g.Room()
-	if took := now - r.opened; took >= minRound && r.members >= g.enough() || took >= 10*minRound && r.members >= minMembers/2 {
+	took := now - r.opened
+	full := took >= minRound && r.members >= g.enough()
+	if full || took >= 10*minRound && r.members >= minMembers/2 {
 		r.phase, r.closed = closed, now
 	}
 	return Ticket{now, g.number, true}
@@ -293,7 +298,8 @@ func (g *Gradient) overdue(now time.Duration) {
 	if r.phase != closed || r.pending == 0 || r.counted < minMembers/4 {
 		return
 	}
-	if usual := max(g.baseline, r.logs/float64(r.counted)); float64(now-r.closed) >= late*math.Exp(usual) {
+	usual := max(g.baseline, r.logs/float64(r.counted))
+	if float64(now-r.closed) >= late*math.Exp(usual) {
 		g.conclude(now)
 	}
 }
@@ -421,7 +427,8 @@ func (g *Gradient) descend(level float64, before mean) bool {
 func (g *Gradient) probed(now time.Duration, latency mean) {
 	diff := latency.log - g.baseline
 	news := math.Abs(diff) > max(0.1, sure*latency.error)
-	better := g.probe.before.log-latency.log > max(0.1, 2*math.Hypot(latency.error, g.probe.before.error))
+	before := g.probe.before
+	better := before.log-latency.log > max(0.1, 2*math.Hypot(latency.error, before.error))
 	if better && (news || g.probe.limit == 0) && g.descend(g.probe.level/2, latency) {
 		return
 	}
@@ -435,7 +442,7 @@ func (g *Gradient) probed(now time.Duration, latency mean) {
 	case better && least < g.limit:
 		target := tolerance*math.Exp(g.baseline-g.probe.full.log)*g.limit + math.Sqrt(g.limit)/2
 		g.limit = g.within(max(least, min(g.limit, target)))
-	case !better && diff > 0.1: // slower without our queue: what was taken away for it was not at fault
+	case !better && diff > 0.1: // slower without our queue, which then was not at fault
 		g.limit = max(g.limit, g.probe.limit)
 	}
 	g.endProbe(now)
