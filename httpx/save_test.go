@@ -689,6 +689,7 @@ func TestSave_a_GiB_takes_no_more_memory_than_a_MiB(t *testing.T) {
 	n, err := Save(t.Context(), c, big.URL, file)
 	close(stop)
 	<-stopped
+	t.Logf("%d KiB above the start", (most-start)>>10)
 	if err != nil || n != 1<<30 || most-start > 1<<20 {
 		t.Errorf("%d, %v, %d KiB above the start", n, err, (most-start)>>10)
 	}
