@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"text/tabwriter"
@@ -65,7 +66,7 @@ func draw(file string, results []result, l limit) error {
 	var longest float64
 	for _, r := range results {
 		_, _, _, _, last := r.counts()
-		longest = max(longest, last.Seconds())
+		longest = max(longest, math.Ceil(last.Seconds())) // whole: the steps are of seconds
 	}
 	plots := make([][]*plot.Plot, len(results))
 	for i, r := range results {
@@ -103,7 +104,7 @@ func draw(file string, results []result, l limit) error {
 func panel(r result, l limit, longest float64) (*plot.Plot, error) {
 	requests, _, violations, bans, _ := r.counts()
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s: %d of %d pages in %.3g s; %d requests, %s, %s",
+	p.Title.Text = fmt.Sprintf("%s: %d of %d pages in %.1f s; %d requests, %s, %s",
 		r.name, r.pages, r.want, r.took.Seconds(),
 		requests, count(violations, "violation"), count(bans, "ban"))
 	p.Title.TextStyle.Font.Size = 13
