@@ -199,7 +199,7 @@ func (r *run) decide(err error) (wait time.Duration, over error) {
 func (r *run) count(err error) {
 	r.made++
 	// An inner loop that could not call has no failure.
-	if inner, ok := err.(*retry.Error); !ok || inner.Last != nil || r.last == nil {
+	if inner, ok := err.(*retry.Error); !ok || inner == nil || inner.Last != nil || r.last == nil {
 		r.last = err
 	}
 	if r.resetAfter > 0 && now()-r.row.started >= r.resetAfter {

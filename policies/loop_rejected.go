@@ -24,7 +24,7 @@ func (r *run) rejected(err error) (wait time.Duration, over error) {
 		r.made++
 	}
 	wait = v.Rejection.RetryAfter
-	if inner, ok := errors.AsType[*retry.Error](err); ok {
+	if inner, ok := errors.AsType[*retry.Error](err); ok && inner != nil {
 		if inner.Last != nil {
 			r.last = inner.Last
 		}

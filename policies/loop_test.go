@@ -635,3 +635,15 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations per retry", n/100)
 	}
 }
+
+// A nil pointer returned as an error is a failure as any other.
+func TestNilPointerOfALoopsErrorIsAFailure(t *testing.T) {
+	for _, p := range []retry.Policy{
+		policies.Constant(0), policies.Constant(0, policies.Patience(1)), policies.Timeout(1 << 40),
+	} {
+		err := retry.Run(t.Context(), p, func(context.Context) error { return (*retry.Error)(nil) })
+		if err == nil || err.Error() == "" {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+}

@@ -77,7 +77,7 @@ func binds(inner, outer context.Context) bool {
 func spared(ctx context.Context, err error) bool {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
-	if gaveUp, ok := errors.AsType[*retry.Error](err); ok {
+	if gaveUp, ok := errors.AsType[*retry.Error](err); ok && gaveUp != nil {
 		return gaveUp.Wait >= left && errors.Is(gaveUp.Reason, context.DeadlineExceeded)
 	}
 	refused, ok := retry.Rejected(err)

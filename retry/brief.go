@@ -39,7 +39,7 @@ func bulky(err error) bool {
 				return true
 			}
 		case *Rejection:
-			if bulky(e.Cause) {
+			if e != nil && bulky(e.Cause) {
 				return true
 			}
 		}

@@ -40,6 +40,9 @@ type Error struct {
 
 // Error is one line: the reason, what was tried, and the last failure.
 func (e *Error) Error() string {
+	if e == nil { // as a nil pointer of a function's own result type becomes when it is returned
+		return "<nil>"
+	}
 	var b strings.Builder
 	attempts := fmt.Sprintf("%d %s", e.Attempts, plural(e.Attempts, "attempt"))
 	worded, ok := e.Reason.(interface{ GaveUp(attempts string) string }) // a reason that words the whole itself
@@ -63,6 +66,9 @@ func (e *Error) Error() string {
 
 // Unwrap gives Reason and Last.
 func (e *Error) Unwrap() []error {
+	if e == nil {
+		return nil
+	}
 	both := []error{e.Reason, e.Last}
 	return slices.DeleteFunc(both, func(err error) bool { return err == nil })
 }
@@ -81,6 +87,9 @@ type Rejection struct {
 // Refusal(after time.Duration) string words the why and the when itself; after is RetryAfter,
 // rounded.
 func (r *Rejection) Error() string {
+	if r == nil {
+		return "<nil>"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", r.Policy)
 	switch reason := r.Reason.(type) {
@@ -102,7 +111,12 @@ func (r *Rejection) Error() string {
 
 // Unwrap gives Reason only: a breaker's Cause is another call's failure, and must not decide over
 // this one.
-func (r *Rejection) Unwrap() error { return r.Reason }
+func (r *Rejection) Unwrap() error {
+	if r == nil {
+		return nil
+	}
+	return r.Reason
+}
 
 // Timeout reports whether the deadline ended the loop, as the errors of package net do.
 func (e *Error) Timeout() bool { return errors.Is(e, context.DeadlineExceeded) }
@@ -111,7 +125,7 @@ func (e *Error) Timeout() bool { return errors.Is(e, context.DeadlineExceeded) }
 func (r *Rejection) Timeout() bool { return errors.Is(r, context.DeadlineExceeded) }
 
 // Is makes every rejection match [ErrRejected].
-func (r *Rejection) Is(target error) bool { return target == ErrRejected }
+func (r *Rejection) Is(target error) bool { return r != nil && target == ErrRejected }
 
 func plural(n int, noun string) string {
 	if n == 1 {

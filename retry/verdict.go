@@ -82,11 +82,17 @@ walk:
 			err = e.err
 			continue
 		case *Rejection:
+			if e == nil {
+				break walk
+			}
 			r.reject(e, around)
 			rejected = true
 			err = e.Reason
 			continue
 		case *Error: // as below, without the slice that Unwrap makes
+			if e == nil {
+				break walk
+			}
 			r.called = r.called || e.Attempts > 0
 			inReason, inLast := r.walk(e.Reason, around), r.walk(e.Last, around)
 			rejected = rejected || inReason || inLast

@@ -84,3 +84,21 @@ func TestTree(t *testing.T) {
 		}
 	}
 }
+
+// A nil pointer of one of the package's error types, returned as an error, is a failure that says
+// nothing, as any other nil pointer is.
+func TestNilPointersOfOurErrorTypesSayNothing(t *testing.T) {
+	for _, err := range []error{(*retry.Error)(nil), (*retry.Rejection)(nil)} {
+		for _, tree := range []error{err, fmt.Errorf("w: %w", err), errors.Join(errBoom, err), retry.Neutral(err)} {
+			if v := retry.VerdictOf(tree); v.Permanent || v.Refused || v.Rejection != nil {
+				t.Errorf("%v: %+v", tree, v)
+			}
+			if errors.Is(tree, retry.ErrRejected) || errors.Is(tree, retry.ErrExhausted) {
+				t.Errorf("%v is of a family", tree)
+			}
+			if retry.Brief(tree).Error() == "" {
+				t.Error("no text")
+			}
+		}
+	}
+}
