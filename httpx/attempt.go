@@ -133,7 +133,6 @@ func (x *exchange) finish(req *http.Request) {
 	if x.unpacks = x.asksForGzip(req); x.unpacks {
 		header := make(http.Header, len(req.Header)+1)
 		maps.Copy(header, req.Header)
-		x.gzip[0] = "gzip"
 		header["Accept-Encoding"] = x.gzip[:1:1]
 		req.Header = header
 	}

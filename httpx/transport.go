@@ -122,6 +122,7 @@ var errNoCall = errors.New("httpx: a policy returned without a response and with
 // RoundTrip sends req through the chain.
 func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	x := &exchange{Context: req.Context(), hop: h, req: req, target: req.URL}
+	x.gzip[0] = "gzip" // once: a request that was given up may still be read when the next begins
 	x.standard, _ = h.transport().(*http.Transport)
 	if hasBody(req) && req.GetBody == nil {
 		x.stream = &stream{from: req.Body}
