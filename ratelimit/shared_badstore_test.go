@@ -124,7 +124,7 @@ func TestSharedWithABadStore(t *testing.T) {
 	}
 }
 
-// A pacer goes on alone with Share and rejects with Closed, and its fleet badTake it back.
+// A pacer goes on alone with Share and rejects with Closed, and its fleet takes it back.
 func TestPacerWithABadStore(t *testing.T) {
 	for _, c := range badStores {
 		for _, loss := range []ratelimit.Loss{ratelimit.Share, ratelimit.Closed} {
