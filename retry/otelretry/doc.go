@@ -19,7 +19,7 @@
 //	resilience.attempt.duration      histogram  s             error.type
 //	resilience.rejections            counter    {rejection}   policy.kind, policy.name
 //	resilience.breaker.transitions   counter    {transition}  policy.kind, policy.name, from, to
-//	resilience.breaker.state         gauge      1             guard, policy.name, state
+//	resilience.breaker.state         gauge      {breaker}     guard, policy.name, state
 //	resilience.KIND.STAT             gauge      as in Stats   guard, policy.name
 //
 // The attributes are resilience.policy.kind ("breaker"), resilience.policy.name ("catalog"),

@@ -63,7 +63,7 @@ func scrape(t *testing.T) string {
 func TestPrometheusReadsIt(t *testing.T) {
 	text := scrape(t)
 	for _, want := range []string{
-		`resilience_breaker_state_ratio{`, `resilience_state="open"} 1`, `resilience_state="closed"} 0`,
+		`resilience_breaker_state{`, `resilience_state="open"} 1`, `resilience_state="closed"} 0`,
 		`resilience_rejections_total{`, `resilience_call_duration_seconds_bucket{`,
 	} {
 		if !strings.Contains(text, want) {
@@ -123,7 +123,7 @@ func TestTheDashboardUsesTheseNames(t *testing.T) {
 	}
 	for _, must := range []string{
 		"resilience_call_duration_seconds_bucket", "resilience_call_attempts_bucket", "resilience_call_wait_seconds_sum",
-		"resilience_attempt_duration_seconds_bucket", "resilience_rejections_total", "resilience_breaker_transitions_total", "resilience_breaker_state_ratio",
+		"resilience_attempt_duration_seconds_bucket", "resilience_rejections_total", "resilience_breaker_transitions_total", "resilience_breaker_state",
 	} {
 		if !used[must] {
 			t.Errorf("the dashboard does not show %s (exported: %v)", must, exported)

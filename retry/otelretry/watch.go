@@ -3,6 +3,7 @@ package otelretry
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,12 +24,10 @@ func Watch(guard string, p retry.Policy, opts ...Option) (stop func() error, err
 	w := &watch{config: configure(opts), guard: guard, policy: p,
 		gauges: map[string]metric.Float64ObservableGauge{}}
 	units := map[string]string{}
-	for name, unit := range Gauges {
-		units[name] = unit
-	}
 	for _, m := range w.measure() { // those of the user's own policies
 		units[m.name] = m.unit
 	}
+	maps.Copy(units, Gauges)
 	var all []metric.Observable
 	var errs []error
 	for name, unit := range units {
@@ -125,13 +124,9 @@ func within(path string, containers []string) (inside bool, key string) {
 
 func add(found map[gaugeKey]measurement, kind, name string, s retry.Stat) {
 	k := gaugeKey{name: "resilience." + kind + "." + s.Name, policy: name}
-	unit := s.Unit
-	if unit == "" {
-		unit = "1"
-	}
 	if s.Text == "" {
 		sum := found[k]
-		found[k] = measurement{k.name, unit, sum.value + s.Value}
+		found[k] = measurement{k.name, s.Unit, sum.value + s.Value}
 		return
 	}
 	for _, state := range states(k.name, s.Text) {
@@ -140,7 +135,7 @@ func add(found map[gaugeKey]measurement, kind, name string, s retry.Stat) {
 		if state == s.Text {
 			count++
 		}
-		found[k] = measurement{k.name, "1", count}
+		found[k] = measurement{k.name, s.Unit, count}
 	}
 }
 
