@@ -107,91 +107,156 @@ func (m *Machine) burst(now float64) {
 	}
 }
 
-// onRelease: the single request was admitted. What was accepted over the whole
-// cycle, from release to release, is the server's rate, for a bucket was empty
-// at both push-backs and a window has slid once.
+// A cycle is what was seen from one release to the next.
+type cycle struct {
+	accepted float64
+	rate     float64 // accepted a second
+	most     float64 // the rate if it had been admitted right after its last refusal; inf: not refused
+	locked   bool    // the careful budget, and not the server, held the single request
+	start    bool    // the machine had just started
+}
+
+// onRelease is called when the single request was admitted. What was accepted over the whole cycle,
+// from release to release, is the server's rate, because a bucket was empty at both push-backs and
+// a window has slid once.
 func (m *Machine) onRelease(now float64) {
 	m.half = false
 	if m.restored {
-		m.restored, m.release = false, m.mark(now)
-		if m.rate < inf {
-			m.resume(m.rate, now)
-		}
+		m.goOnRestored(now)
 		return
 	}
 	m.penalty = now - m.this.at
 	m.lost += m.penalty
-	n, cycle := float64(m.accepted-m.release.n), now-m.release.at
-	est, up := over(n, cycle), inf // up: had it admitted the single request right after it refused the last one
-	locked := m.careful.locked(max(m.gate, m.named), &m.refusals)
-	if m.refused > 0 || locked {
-		up = over(n, m.pushed-m.release.at)
-	}
-	m.release = m.mark(now)
-	started := m.mode == Start
-	if started {
-		m.first, m.window = mark{m.this.at - m.t0, m.this.n}, m.penalty >= thrice*firstPark
-		m.flight.narrow = m.refusals[2] > now-minute
-	} else {
-		m.flight.narrow = false
-	}
-	m.bucket = 1
-	if t := m.first.at; t > 0 {
-		got := float64(m.first.n)
-		m.bucket = max(1, got-est*t)
-	}
-	cruised := 0.
-	if m.mode == Cruise {
-		cruised = m.this.rate
-	}
-	noise, halve := m.doubt.struck(m.accepted, cruised)
+	c := m.endCycle(now)
+	m.learnLending(c, now)
+	noise, halve := m.doubt.struck(m.accepted, m.cruised())
 	if noise {
 		m.bucket = 0
 		m.set(Start, inf, now)
 		return
 	}
-	if m.safe >= .999*m.this.rate {
-		m.safe = 0 // refuted
-	}
-	if m.mode == Climb {
-		m.safe = max(m.safe, margin*over(float64(m.this.n-m.climbed.n)-m.bucket, m.this.at-m.climbed.at))
-	}
-	if locked {
-		m.window = false
-	} else if !started && m.penalty <= dearPenalty { // no longer dear
-		m.keep, m.every = lower(m.keep, dearPenalty), lower(m.every, lastProbe)
-	}
+	m.learnSafe()
+	m.learnCost(c)
 	switch {
-	case locked && m.mode == Cruise:
-		m.cruise(max(m.safe, est, .8*m.this.rate), now)
-		m.every = min(max(lastProbe, m.every), thrice*m.every)
-	case locked:
-		m.ceiling = min(up, m.this.rate)
-		m.climb(max(m.safe, math.Sqrt(est*m.ceiling)), now)
+	case c.locked:
+		m.goOnLocked(c, now)
 	case m.penalty > dearPenalty:
-		m.keep, m.every = max(m.keep, minute), max(m.every, dearProbe*m.penalty)
-		m.window, m.step = true, firstStep
-		m.ceiling = 1.05 * max(m.this.acc10, m.this.acc60)
-		m.climb(max(est, .92*m.this.acc60, m.safe), now)
-	case started:
-		m.keep = max(m.keep, m.penalty)
-		m.step, m.ceiling = firstStep, up
-		if n < enough { // too few to have measured anything
-			m.step = 1
-		}
-		m.climb(est, now)
+		m.goOnDear(c, now)
+	case c.start:
+		m.goOnStarted(c, now)
 	case m.mode == Climb && m.refused > 0:
-		m.ceiling = min(up, m.this.rate)
-		m.climb(max(m.safe, math.Sqrt(est*m.ceiling)), now)
-	case m.mode == Climb && m.safe > 1.05*est: // est is only a lower bound
+		m.climbBelow(c, now)
+	case m.mode == Climb && m.safe > 1.05*c.rate: // the cycle's rate is only a lower bound
 		m.ceiling = m.this.rate
 		m.climb(m.safe, now)
 	default:
-		m.cruise(m.settle(est, now), now)
-		m.every = min(max(lastProbe, m.every), thrice*m.every)
+		m.cruise(m.settle(c.rate, now), now)
+		m.probeLater()
 		if halve {
 			m.set(Cruise, m.rate/2, now)
 			m.probeAt = now + shareOf/m.rate
 		}
 	}
 }
+
+// goOnRestored goes on at the rate of the machine that began the park.
+func (m *Machine) goOnRestored(now float64) {
+	m.restored, m.release = false, m.mark(now)
+	if m.rate < inf {
+		m.resume(m.rate, now)
+	}
+}
+
+// endCycle measures the cycle that ends now, and begins the next.
+func (m *Machine) endCycle(now float64) cycle {
+	c := cycle{accepted: float64(m.accepted - m.release.n), most: inf, start: m.mode == Start}
+	c.rate = over(c.accepted, now-m.release.at)
+	c.locked = m.careful.locked(max(m.gate, m.named), &m.refusals)
+	if m.refused > 0 || c.locked {
+		c.most = over(c.accepted, m.pushed-m.release.at)
+	}
+	m.release = m.mark(now)
+	return c
+}
+
+// learnLending learns what the server lends beyond its rate: a bucket its burst, a window nothing.
+func (m *Machine) learnLending(c cycle, now float64) {
+	if c.start {
+		m.first = mark{m.this.at - m.t0, m.this.n}
+		m.window = m.penalty >= thrice*firstPark
+	}
+	m.flight.narrow = c.start && m.refusals[2] > now-minute
+	m.bucket = 1
+	if t := m.first.at; t > 0 {
+		m.bucket = max(1, float64(m.first.n)-c.rate*t)
+	}
+}
+
+// cruised is the rate that was refused while cruising; 0 if the machine was not.
+func (m *Machine) cruised() float64 {
+	if m.mode == Cruise {
+		return m.this.rate
+	}
+	return 0
+}
+
+// learnSafe learns from the refusal which rate is survived.
+func (m *Machine) learnSafe() {
+	if m.safe >= .999*m.this.rate {
+		m.safe = 0 // refuted
+	}
+	if m.mode == Climb {
+		n, took := float64(m.this.n-m.climbed.n), m.this.at-m.climbed.at
+		m.safe = max(m.safe, margin*over(n-m.bucket, took))
+	}
+}
+
+// learnCost learns from the length of the pause. A pause of the careful budget tells nothing about
+// a window. After a short one refusals are less dear again.
+func (m *Machine) learnCost(c cycle) {
+	switch {
+	case c.locked:
+		m.window = false
+	case !c.start && m.penalty <= dearPenalty:
+		m.keep, m.every = lower(m.keep, dearPenalty), lower(m.every, lastProbe)
+	}
+}
+
+// goOnLocked goes on after a pause that the careful budget made, so that the cycle's rate is too
+// low.
+func (m *Machine) goOnLocked(c cycle, now float64) {
+	if m.mode != Cruise {
+		m.climbBelow(c, now)
+		return
+	}
+	m.cruise(max(m.safe, c.rate, .8*m.this.rate), now)
+	m.probeLater()
+}
+
+// goOnDear goes on after a refusal that cost much time: slowly, and up to about the rate that was
+// accepted before it.
+func (m *Machine) goOnDear(c cycle, now float64) {
+	m.keep, m.every = max(m.keep, minute), max(m.every, dearProbe*m.penalty)
+	m.window, m.step = true, firstStep
+	m.ceiling = 1.05 * max(m.this.acc10, m.this.acc60)
+	m.climb(max(c.rate, .92*m.this.acc60, m.safe), now)
+}
+
+// goOnStarted begins the search with the rate that the start has measured.
+func (m *Machine) goOnStarted(c cycle, now float64) {
+	m.keep = max(m.keep, m.penalty)
+	m.step, m.ceiling = firstStep, c.most
+	if c.accepted < enough { // too few to have measured anything
+		m.step = 1
+	}
+	m.climb(c.rate, now)
+}
+
+// climbBelow searches on between the rate of the cycle and the one that was refused.
+func (m *Machine) climbBelow(c cycle, now float64) {
+	m.ceiling = min(c.most, m.this.rate)
+	m.climb(max(m.safe, math.Sqrt(c.rate*m.ceiling)), now)
+}
+
+// probeLater makes the time from the next push-back to its probe longer, up to lastProbe.
+func (m *Machine) probeLater() { m.every = min(max(lastProbe, m.every), thrice*m.every) }

@@ -20,121 +20,117 @@ type Family struct {
 	Mean float64
 }
 
-func dur(s float64) time.Duration { return time.Duration(s * 1e9) }
-
-// Families are the nominal servers, or, with a source, the same servers with
-// every figure drawn anew around the nominal one.
+// Families are the nominal servers, or, with a source, the same servers with every figure drawn anew
+// around the nominal one. The order of the draws belongs to the seeds: keep it.
 func Families(x *rand.Rand) []Family {
-	u := func(a, b float64) float64 {
-		return math.Exp(math.Log(a) + x.Float64()*(math.Log(b)-math.Log(a)))
+	var fs families
+	fs.figures.x = x
+	fs.counting()
+	fs.unusual()
+	fs.noisy()
+	return fs.all
+}
+
+// families is the list while it is made.
+type families struct {
+	figures
+	all []Family
+}
+
+// add appends a server of that rule and latency in seconds. with sets the rest of it.
+func (fs *families) add(name string, rule ruleAt, latency float64, with func(*lt.Server)) {
+	f := Family{Name: name, Rule: rule, Net: .002}
+	sigma := .18
+	if name == "slow net" {
+		f.Net, sigma = .06, .3
 	}
-	scale := func(v, a, b float64) float64 {
-		if x == nil {
-			return v
-		}
-		return v * u(a, b)
+	f.Make = func(r lt.Rule) *lt.Server {
+		s := &lt.Server{Rule: r, Latency: dur(latency), Spread: sigma}
+		with(s)
+		return s
 	}
-	R := func(v float64) float64 { return scale(v, .3, 2.5) }
-	W := func(v float64) float64 { return scale(v, .5, 2) }
-	I := func(v float64) int { return int(max(2, math.Round(R(v)))) }
-	V := func(v int) int {
-		if x == nil {
-			return v
-		}
-		return max(v/2, int(math.Round(float64(v)*u(.6, 2))))
-	}
-	L := func(v float64) float64 { return scale(v, .6, 4) }
-	bucket := func(rate, burst float64) func(float64) lt.Rule {
-		a, b := R(rate), int(burst)
-		if x != nil {
-			b = max(1, int(math.Round(burst*u(.4, 3))))
-		}
-		return func(float64) lt.Rule { return lt.Bucket(a, b) }
-	}
-	sliding := func(n, w float64, deny bool) func(float64) lt.Rule {
-		a, b := I(n), dur(W(w))
-		return func(float64) lt.Rule { return lt.Sliding(a, b, deny) }
-	}
-	open := func(float64) lt.Rule { return lt.Open{} }
-	var fs []Family
-	add := func(name string, rule func(float64) lt.Rule, lat float64, with func(*lt.Server)) {
-		f := Family{Name: name, Rule: rule, Net: .002}
-		sigma := .18
-		if name == "slow net" {
-			f.Net, sigma = .06, .3
-		}
-		f.Make = func(r lt.Rule) *lt.Server {
-			s := &lt.Server{Rule: r, Latency: dur(lat), Spread: sigma}
-			with(s)
-			return s
-		}
-		p := f.Make(rule(0))
-		f.Err = 1 - (1-p.ErrorRate)*(1-p.CutRate)
-		f.Cap = p.InFlight
-		f.Mean = lat + 2*f.Net + p.StallRate*p.Stall.Seconds()
-		fs = append(fs, f)
-	}
-	ban := func(after int, within, d float64, extend bool, v lt.Verdict) *lt.Ban {
-		return &lt.Ban{After: after, Within: dur(within), For: dur(d), Extend: extend, Answer: v}
-	}
-	plain := func(*lt.Server) {}
-	add("open", open, L(.03), plain)
-	add("bucket 503", bucket(20, 11), L(.03), func(s *lt.Server) { s.Refuse = lt.Unavailable })
-	n, w := I(120), dur(W(10))
-	add("haproxy-ban", func(ph float64) lt.Rule { return lt.StickTable(n, w, dur(ph*w.Seconds())) }, L(.03), func(s *lt.Server) {
+	p := f.Make(rule(0))
+	f.Err = 1 - (1-p.ErrorRate)*(1-p.CutRate)
+	f.Cap = p.InFlight
+	f.Mean = latency + 2*f.Net + p.StallRate*p.Stall.Seconds()
+	fs.all = append(fs.all, f)
+}
+
+func plain(*lt.Server) {}
+
+// counting adds the open server, and those that count requests and say so in plain words.
+func (fs *families) counting() {
+	fs.add("open", open, fs.latency(.03), plain)
+	fs.add("bucket 503", fs.bucket(20, 11), fs.latency(.03), func(s *lt.Server) {
+		s.Refuse = lt.Unavailable
+	})
+	n, w := fs.count(120), dur(fs.window(10))
+	table := func(phase float64) lt.Rule { return lt.StickTable(n, w, dur(phase*w.Seconds())) }
+	fs.add("haproxy-ban", table, fs.latency(.03), func(s *lt.Server) {
 		s.Ban = &lt.Ban{Over: float64(n) * 1.25, For: time.Minute, Extend: true,
 			Answer: lt.Forbidden}
 	})
-	add("bucket 429", bucket(20, 10), L(.03), plain)
-	v, bw := V(30), W(30)
-	add("bucket hints", bucket(20, 10), L(.03), func(s *lt.Server) {
-		s.RetryAfter, s.Headers, s.Ban = true, true, ban(v, 10, bw, false, lt.Forbidden)
+	fs.add("bucket 429", fs.bucket(20, 10), fs.latency(.03), plain)
+	hints := fs.ban(30, 30, lt.Forbidden)
+	fs.add("bucket hints", fs.bucket(20, 10), fs.latency(.03), func(s *lt.Server) {
+		s.RetryAfter, s.Headers, s.Ban = true, true, hints()
 	})
-	v2, bw2 := V(20), W(30)
-	add("sliding RA", sliding(100, 5, false), L(.03), func(s *lt.Server) {
-		s.RetryAfter, s.Ban = true, ban(v2, 10, bw2, false, lt.Forbidden)
+	slides := fs.ban(20, 30, lt.Forbidden)
+	fs.add("sliding RA", fs.sliding(100, 5, false), fs.latency(.03), func(s *lt.Server) {
+		s.RetryAfter, s.Ban = true, slides()
 	})
-	n2, w2, v3, bw3 := I(60), dur(W(3)), V(30), W(30)
-	add("fixed X-", func(ph float64) lt.Rule { return lt.Fixed(n2, w2, dur(ph*w2.Seconds())) },
-		L(.03), func(s *lt.Server) {
-			s.Headers, s.Ban = true, ban(v3, 10, bw3, false, lt.Forbidden)
-		})
-	c := 3
-	if x != nil {
-		c = 1 + x.IntN(6)
+	k, v := fs.count(60), dur(fs.window(3))
+	fixed := func(phase float64) lt.Rule { return lt.Fixed(k, v, dur(phase*v.Seconds())) }
+	states := fs.ban(30, 30, lt.Forbidden)
+	fs.add("fixed X-", fixed, fs.latency(.03), func(s *lt.Server) {
+		s.Headers, s.Ban = true, states()
+	})
+}
+
+// unusual adds servers that bound something else, refuse in other words, or change.
+func (fs *families) unusual() {
+	atOnce := 3
+	if fs.x != nil {
+		atOnce = 1 + fs.x.IntN(6)
 	}
-	v4, bw4 := V(50), W(20)
-	add("in-flight 3", open, L(.1), func(s *lt.Server) {
-		s.Refuse, s.InFlight, s.Ban = lt.Unavailable, c, ban(v4, 10, bw4, false, lt.Forbidden)
+	crowd := fs.ban(50, 20, lt.Forbidden)
+	fs.add("in-flight 3", open, fs.latency(.1), func(s *lt.Server) {
+		s.Refuse, s.InFlight, s.Ban = lt.Unavailable, atOnce, crowd()
 	})
-	v5, bw5 := V(40), W(20)
-	add("captcha", bucket(20, 10), L(.03), func(s *lt.Server) {
-		s.Refuse, s.Ban = lt.Captcha, ban(v5, 10, bw5, false, lt.Captcha)
+	captcha := fs.ban(40, 20, lt.Captcha)
+	fs.add("captcha", fs.bucket(20, 10), fs.latency(.03), func(s *lt.Server) {
+		s.Refuse, s.Ban = lt.Captcha, captcha()
 	})
-	v6, bw6 := V(40), W(20)
-	add("reset", bucket(20, 10), L(.03), func(s *lt.Server) {
-		s.Refuse, s.Ban = lt.Reset, ban(v6, 10, bw6, false, lt.Reset)
+	reset := fs.ban(40, 20, lt.Reset)
+	fs.add("reset", fs.bucket(20, 10), fs.latency(.03), func(s *lt.Server) {
+		s.Refuse, s.Ban = lt.Reset, reset()
 	})
-	add("flaky", bucket(20, 10), L(.03), func(s *lt.Server) {
+	fs.add("flaky", fs.bucket(20, 10), fs.latency(.03), func(s *lt.Server) {
 		s.ErrorRate, s.StallRate, s.Stall = .1, .05, dur(.5)
 	})
-	ra, ch, v7, bw7 := R(15), 20., V(30), W(30)
-	if x != nil {
-		ch = 8 + 22*x.Float64()
+	rate, halves, at := fs.rate(15), fs.ban(30, 30, lt.Forbidden), 20.
+	if fs.x != nil {
+		at = 8 + 22*fs.x.Float64()
 	}
-	add("halve", func(float64) lt.Rule { return &changing{lt.Bucket(ra, 10), dur(ch), .5} }, L(.03),
-		func(s *lt.Server) { s.RetryAfter, s.Ban = true, ban(v7, 10, bw7, false, lt.Forbidden) })
-	v8, bw8 := V(10), W(60)
-	add("strict", sliding(60, 3, true), L(.03), func(s *lt.Server) {
-		s.Refuse, s.Ban = lt.Forbidden, ban(v8, 10, bw8, true, lt.Forbidden)
+	halving := func(float64) lt.Rule { return &changing{lt.Bucket(rate, 10), dur(at), .5} }
+	fs.add("halve", halving, fs.latency(.03), func(s *lt.Server) {
+		s.RetryAfter, s.Ban = true, halves()
 	})
-	add("slow net", bucket(20, 10), L(.03), plain)
-	add("cut bodies", bucket(20, 10), L(.03), func(s *lt.Server) { s.CutRate = .06 })
-	add("stalls", bucket(20, 10), L(.03), func(s *lt.Server) {
+	strict := fs.ban(10, 60, lt.Forbidden)
+	fs.add("strict", fs.sliding(60, 3, true), fs.latency(.03), func(s *lt.Server) {
+		s.Refuse, s.Ban = lt.Forbidden, strict()
+		s.Ban.Extend = true
+	})
+}
+
+// noisy adds buckets behind a network or a server with faults, and one without a burst.
+func (fs *families) noisy() {
+	fs.add("slow net", fs.bucket(20, 10), fs.latency(.03), plain)
+	fs.add("cut bodies", fs.bucket(20, 10), fs.latency(.03), func(s *lt.Server) { s.CutRate = .06 })
+	fs.add("stalls", fs.bucket(20, 10), fs.latency(.03), func(s *lt.Server) {
 		s.StallRate, s.Stall = .03, 5*time.Second
 	})
-	add("bucket, no burst", bucket(20, 1), L(.03), plain)
-	return fs
+	fs.add("bucket, no burst", fs.bucket(20, 1), fs.latency(.03), plain)
 }
 
 // Noisy is the open server whose connections break at random.
