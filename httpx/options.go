@@ -280,7 +280,9 @@ func Header(key, value string) Option {
 }
 
 // Workers is how many requests of a [FetchAll] or a [Crawl] are under way at once, 8 by default.
-// Elsewhere this is Concurrency or Parallelism.
+// Elsewhere this is Concurrency or Parallelism. In front of a ratelimit.Pacer, which limits by
+// itself what is in flight, take 16 or more: a page that is refused for its own sake, as by a
+// captcha, is told from the limit if at least eight others came between two refusals of it.
 func Workers(n int) Option {
 	return func(c *config) {
 		if n < 1 {

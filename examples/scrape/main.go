@@ -72,7 +72,7 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 	fs.IntVar(&c.pages, "pages", 600, "pages of the embedded site")
 	fs.StringVar(&c.rule, "rule", "bucket",
 		"the limit of the embedded site: "+strings.Join(ruleNames(), ", "))
-	fs.IntVar(&c.workers, "workers", 8, "requests at a time")
+	fs.IntVar(&c.workers, "workers", 16, "requests at a time")
 	fs.StringVar(&c.only, "only", "", "run one scraper only: plain, backoff or reprise")
 	fs.StringVar(&c.out, "out", "",
 		"directory that reprise's pages go to, with one JSON line each in pages.jsonl")
