@@ -17,12 +17,12 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Option tunes a [Client], or one request, where it beats the client's. Of two that contradict each
-// other the later counts. A mistake in an option fails every call with an error that Is
+// Option tunes a [Client], or one request, for which it overrides the client's. If two contradict
+// each other the later one counts. A mistake in an option fails every call with an error that Is
 // [retry.ErrConfig].
 type Option func(*config)
 
-// config is what the options say. It is never changed once a client has it.
+// config is what the options say. It never changes once a client has it.
 type config struct {
 	settings
 	client    http.Client
@@ -37,7 +37,7 @@ type config struct {
 
 type headerField struct{ key, value string }
 
-// settings are what a single exchange needs to know.
+// settings are the options that a single exchange needs.
 type settings struct {
 	policy        retry.Policy
 	limit         time.Duration // of each attempt, until the headers are there; 0: none
@@ -102,8 +102,8 @@ func WithPolicy(p retry.Policy) Option {
 }
 
 // AttemptLimit bounds each attempt to d until the response's headers are there, under every policy;
-// 30 s by default. 0 takes the limit off. Under [Fetch] the same d then bounds each wait for more
-// of the body. An attempt that ran into it fails with an error that Is policies.ErrTimeout and Is
+// 30 s by default. 0 means no limit. Under [Fetch] the same d then bounds each wait for more of the
+// body. An attempt that ran into it fails with an error that Is policies.ErrTimeout and Is
 // context.DeadlineExceeded. For a WithTimeout of all attempts together give the call's context a
 // deadline.
 func AttemptLimit(d time.Duration) Option {
@@ -116,9 +116,10 @@ func AttemptLimit(d time.Duration) Option {
 	}
 }
 
-// WithClient takes the transport, the cookie jar, the redirect rule and the timeout of hc, which
-// spans everything: all attempts, waits and redirects. hc itself is not changed, and later changes
-// to it have no effect. It stands for WithTransport, WithProxy, WithCookieJar and CheckRedirect:
+// WithClient takes the transport, the cookie jar, the redirect rule and the timeout of hc. The
+// timeout spans all attempts, waits and redirects together. hc itself is not changed, and later
+// changes to it have no effect. It stands for WithTransport, WithProxy, WithCookieJar and
+// CheckRedirect:
 //
 //	httpx.WithClient(&http.Client{Transport: t, Jar: jar})
 func WithClient(hc *http.Client) Option {
@@ -131,8 +132,8 @@ func WithClient(hc *http.Client) Option {
 	}
 }
 
-// WithLogger logs retries, rejections and giving up to l, each with the request's method and URL:
-// see [retry.LogTo]. Secrets are kept out.
+// WithLogger logs each retry, each rejection and each call that gives up to l, with the request's
+// method and URL but without secrets: see [retry.LogTo].
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) {
 		if l == nil {
@@ -143,11 +144,11 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// RetryOn rejects responses for which one of ps is true, besides those that are rejected already.
-// Elsewhere this is CheckRetry or a list of statuses: RetryOn(Status(404)). A rejected response to
-// a POST or PATCH is retried only with [RetryNonIdempotent] or an Idempotency-Key. RetryOn and
-// [RetryOnly] do for responses what policies.Classify does for other calls: statuses are judged and
-// marked before a policy sees them.
+// RetryOn rejects responses for which one of ps is true, in addition to those that are rejected
+// already. Elsewhere this is CheckRetry or a list of statuses: RetryOn(Status(404)). A rejected
+// response to a POST or PATCH is retried only with [RetryNonIdempotent] or an Idempotency-Key.
+// RetryOn and [RetryOnly] do for responses what policies.Classify does for other calls: statuses
+// are judged and marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
 		if c.transient == nil {
@@ -157,27 +158,31 @@ func RetryOn(ps ...Predicate) Option {
 	})
 }
 
-// RetryOnly rejects responses for which one of ps is true, and no other.
+// RetryOnly rejects responses for which one of ps is true, and no others.
 func RetryOnly(ps ...Predicate) Option {
 	ps = slices.Clone(ps)
 	return predicates("RetryOnly", ps, func(c *config) { c.transient = ps })
 }
 
-// Refused names responses by which the server refuses the client whatever their status, as a
-// captcha page or a 403. They are retried like those of [RetryOn], with the same bounds for POST
-// and PATCH, but they are not the server's fault (Neutral), and limiters and pacers slow down.
+// Refused names responses by which the server refuses the client, whatever their status: a captcha
+// page or a 403. They are retried like those of [RetryOn], with the same bounds for POST and PATCH,
+// but they are not the server's fault (Neutral), and limiters and pacers slow down.
 // (ratelimit.Refused judges errors. A 403 that is accepted here is not an error, so a pacer would
 // not hear of it.)
 func Refused(ps ...Predicate) Option {
-	return predicates("Refused", ps, func(c *config) { c.refused = append(slices.Clip(c.refused), ps...) })
+	return predicates("Refused", ps, func(c *config) {
+		c.refused = append(slices.Clip(c.refused), ps...)
+	})
 }
 
-// NotProcessed names responses that tell that the server has not acted on the request: a 401 whose
-// token [EachAttempt] refreshes, a proxy's 407. They are retried whatever the method, also a POST
-// without an Idempotency-Key, for which a lost connection is still not retried. The body must be
-// replayable.
+// NotProcessed names responses which mean that the server has not acted on the request: a 401 whose
+// token [EachAttempt] refreshes, a proxy's 407. They are retried whatever the method, even for a
+// POST without an Idempotency-Key. (After a lost connection such a POST is still not retried.) The
+// body must be replayable.
 func NotProcessed(ps ...Predicate) Option {
-	return predicates("NotProcessed", ps, func(c *config) { c.notProcessed = append(slices.Clip(c.notProcessed), ps...) })
+	return predicates("NotProcessed", ps, func(c *config) {
+		c.notProcessed = append(slices.Clip(c.notProcessed), ps...)
+	})
 }
 
 func predicates(name string, ps []Predicate, set func(*config)) Option {
@@ -191,14 +196,14 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 	}
 }
 
-// RaiseForStatus makes an error of a 4xx or 5xx, and of a redirect that cannot be followed because
-// the body cannot be sent again: a [*StatusError] is in its tree, with what could be read of the
-// body. A 304, or a redirect that the http.Client leaves alone, comes back as it is. It is off by
-// default: the last response comes back as it is.
+// RaiseForStatus turns a 4xx or 5xx into an error, and so a redirect that cannot be followed
+// because the body cannot be sent again. In its tree is a [*StatusError], with the body as far as
+// it could be read. A 304, or a redirect that the http.Client does not follow, comes back as it is.
+// By default this is off: the last response comes back without an error.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
-// RetryNonIdempotent retries POST and PATCH like GET, also if [RetryOn] or [Refused] say so. It is
-// only for servers that take a request twice without harm.
+// RetryNonIdempotent retries POST and PATCH like GET, also the responses of [RetryOn] and
+// [Refused]. Use it only if the server takes a request twice without harm.
 func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
 
 // AutoIdempotencyKey gives each request that is not idempotent by its method its own
@@ -212,8 +217,8 @@ func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true }
 // token back. Attempts count from 1. Several functions run in order. f must be safe for concurrent
 // use.
 //
-// It runs on each redirect's hop too, also to another host, after net/http has dropped the
-// credentials: set a token only where r.URL.Host is the host that it is for.
+// f also runs on each hop of a redirect, even to another host, after net/http has dropped the
+// credentials: set a token only if r.URL.Host is the host that it is for.
 func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	return func(c *config) {
 		if f == nil {
@@ -224,9 +229,10 @@ func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	}
 }
 
-// Alternates sends attempt i to URL i instead of the request's; the last is repeated. Credentials
-// stay with their host: the request's (Authorization, cookies) with its own, those in an
-// alternate's URL with that. Redirects are followed from where the attempt went.
+// Alternates sends attempt i to URL i instead of the request's; further attempts go to the last
+// one. Credentials stay with their host: the request's (Authorization, cookies) go to the request's
+// own host only, and those in an alternate's URL to that alternate only. Redirects are followed
+// from the URL that the attempt went to.
 func Alternates(urls ...string) Option {
 	var parsed []*url.URL
 	problem := ""
@@ -253,9 +259,9 @@ func Alternates(urls ...string) Option {
 	}
 }
 
-// MaxBody bounds a response's body to n bytes, decompressed: past it a read fails with
-// *http.MaxBytesError. By default there is no bound, except under [Fetch] on what a
-// Content-Encoding unpacks to, which MaxBody replaces.
+// MaxBody bounds a response's body to n bytes, decompressed; a read beyond that fails with
+// *http.MaxBytesError. By default there is no bound, except that [Fetch] bounds what a
+// Content-Encoding unpacks to; MaxBody replaces that bound.
 func MaxBody(n int64) Option {
 	return func(c *config) {
 		if n <= 0 {
@@ -266,12 +272,12 @@ func MaxBody(n int64) Option {
 	}
 }
 
-// Header sets a header field on the request, replacing what it has. The UserAgent is
+// Header sets a header field of the request and replaces its value. The UserAgent is
 // Header("User-Agent", "examplebot/1.0"), or what [Polite] is given.
 func Header(key, value string) Option {
 	return func(c *config) {
 		if !validHeader(key, value) {
-			// without its value, which may be a secret
+			// the value is not shown, because it may be a secret
 			c.problem("Header(%.40q): must be a legal field", key)
 			return
 		}
@@ -293,23 +299,24 @@ func Workers(n int) Option {
 	}
 }
 
-// Resume lets the attempts of a [Fetch] by GET continue a body that was cut, with Range and
-// If-Range, where the server names it by a strong ETag. What was read is kept in memory until the
-// call is over, up to 64 MiB or [MaxBody]: a longer body starts over, which Save avoids. It asks
-// for Accept-Encoding: identity unless the request says otherwise, and an attempt that brought some
-// of the body counts like any other. With a POST or PATCH it is a configuration error; on other
+// Resume lets the attempts of a [Fetch] by GET continue a body that was cut off, with Range and
+// If-Range, if the server names it by a strong ETag. What was read is kept in memory until the call
+// is over, up to 64 MiB or [MaxBody]; a longer body starts over (use [Save] for those). The request
+// says Accept-Encoding: identity unless it sets the field, and an attempt that brought a part of
+// the body counts like any other. With a POST or PATCH it is a configuration error; on other
 // requests it has no effect.
 func Resume() Option { return func(c *config) { c.resume = true } }
 
-// Decompress lets [Fetch] read bodies of a content coding that the standard library has no reader
-// for, as br and zstd, through open. Without it such a body is an error that Is [ErrEncoding]. The
-// client does not ask for the coding by itself: see [Header] and Accept-Encoding. A reader that is
-// an io.Closer is closed after the body. open must be safe for concurrent use.
+// Decompress lets [Fetch] read, through open, bodies of a content coding that the standard library
+// has no reader for, such as br and zstd. Without it such a body is an error that Is [ErrEncoding].
+// The client does not ask for the coding by itself: see [Header] and Accept-Encoding. A reader that
+// is an io.Closer is closed after the body. open must be safe for concurrent use.
 func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 	coding = strings.ToLower(coding)
 	return func(c *config) {
 		if open == nil || !validHeader(coding, "") {
-			c.problem("Decompress(%.40q): needs the name of a content coding and a function", coding)
+			c.problem("Decompress(%.40q): needs the name of a content coding and a function",
+				coding)
 			return
 		}
 		c.decoders = maps.Clone(c.decoders)
@@ -320,22 +327,24 @@ func Decompress(coding string, open func(io.Reader) (io.Reader, error)) Option {
 	}
 }
 
-// PublicOnly refuses connections to private addresses, checked when they are dialled: also after a
-// redirect, and when a name's address changes between looking and dialling. It needs an
-// *http.Transport without a proxy. A proxy that is set is a configuration error; if HTTP_PROXY or
-// HTTPS_PROXY names one (http.DefaultTransport obeys them) every request that would go through it
-// fails with that error.
+// PublicOnly refuses connections to addresses that are not public. Addresses are checked when they
+// are dialled, so redirects are covered, and names whose address changes between look-up and dial.
+// It needs an *http.Transport without a proxy: a proxy that is set is a configuration error, and if
+// HTTP_PROXY or HTTPS_PROXY names one (http.DefaultTransport obeys them) every request that would
+// go through it fails with that error.
 func PublicOnly() Option { return func(c *config) { c.public = true } }
 
 // NoDowngrade refuses redirects from https to http with [ErrDowngrade].
 func NoDowngrade() Option { return func(c *config) { c.secure = true } }
 
-// validHeader is the rule of RFC 9110, sections 5.1 and 5.5: a token, and no control characters.
+// validHeader tells whether key is a token and value has no control characters (RFC 9110, sections
+// 5.1 and 5.5).
 func validHeader(key, value string) bool {
 	for _, c := range key {
 		if c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c) {
 			return false
 		}
 	}
-	return key != "" && !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+	control := func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+	return key != "" && !strings.ContainsFunc(value, control)
 }

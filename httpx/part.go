@@ -20,12 +20,12 @@ import (
 // ErrBusy is why a [Save] is refused while another one of the same file is under way.
 var ErrBusy = errors.New("another Save of this file is under way")
 
-// partFile is the temporary file of a Save: the body as far as it has come and, further on in the
-// file, a note that says how far that is and of which representation. The note is always the file's
-// last noteSize bytes. It lies ahead of the body by up to noteEvery bytes, a hole that takes no
-// space; when the body gets there the next note is written further on before the old one is
-// overwritten. So a process may be killed at any moment and leaves a body with a note of some
-// moments ago. When the file is whole what is behind the body is cut off.
+// partFile is the temporary file of a Save: the body as far as it was received and, further on in
+// the file, a note that says how many bytes that is and of which representation. The note is always
+// the file's last noteSize bytes. It lies up to noteEvery bytes ahead of the body; the hole between
+// takes no space on disk. When the body reaches the note, the next note is written further on
+// before the body overwrites the old one. So a process that is killed at any moment leaves a body
+// and a recent note. When the body is whole, the file is cut off behind it.
 type partFile struct {
 	file   *os.File
 	path   string
@@ -35,7 +35,7 @@ type partFile struct {
 	mark int64 // where the note in the file is; 0: nowhere
 }
 
-// note is what must be known to continue a body. The checksum covers what it has of it.
+// note is what must be known to continue a body. The checksum covers the Have bytes that are there.
 type note struct {
 	Have  int64  `json:"have"`
 	Sum   uint32 `json:"crc32c"`
@@ -54,7 +54,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// saves are the files that this process saves at the moment.
+// saves are the files that this process is saving now.
 var saves = struct {
 	sync.Mutex
 	of map[string]bool
@@ -78,8 +78,8 @@ func unclaim(target string) {
 
 func busy() error { return &retry.Rejection{Policy: "httpx.Save", Reason: ErrBusy} }
 
-// openPart opens and locks the temporary file for target. id tells apart what is saved there: its
-// hash is a part of the name.
+// openPart opens and locks the temporary file for target. id, the hash of what is saved there, is a
+// part of its name.
 func openPart(target string, id [16]byte) (p *partFile, err error) {
 	dir, name := filepath.Split(target)
 	dir = filepath.Clean(dir)
@@ -118,9 +118,8 @@ func shortened(name string) string {
 	return name
 }
 
-// openAlone opens path, which it makes if need be, as a regular file that is this user's own, that
-// nobody else may read, and that this Save has locked. Whatever else stands there is removed. Links
-// are not followed.
+// openAlone opens or creates path and locks it. The result is a regular file that belongs to this
+// user and that nobody else may read. Anything else at path is removed. Links are not followed.
 func openAlone(path string) (*os.File, error) {
 	for range 10 {
 		f, err := openLocked(path)
@@ -155,8 +154,8 @@ func openAlone(path string) (*os.File, error) {
 	return nil, busy()
 }
 
-// recall finds out what an earlier Save has left. A file that is cut short, or not what its note
-// says, is worth nothing.
+// recall reads what an earlier Save has left. A file that is cut short or does not match its note
+// is ignored.
 func (p *partFile) recall(ctx context.Context, buf []byte) error {
 	p.note = note{Total: -1}
 	info, err := p.file.Stat()
@@ -173,7 +172,7 @@ func (p *partFile) recall(ctx context.Context, buf []byte) error {
 	body := io.NewSectionReader(p.file, 0, n.Have)
 	for {
 		if err := retry.Ended(ctx); err != nil {
-			p.note, p.mark = n, at // not looked at is not lost
+			p.note, p.mark = n, at // not checked yet, so kept
 			return err
 		}
 		k, err := body.Read(buf)
@@ -227,7 +226,7 @@ func (p *partFile) writeNote(at int64) error {
 	return nil
 }
 
-// begin starts a body anew.
+// begin empties the file for a new body.
 func (p *partFile) begin(n note) error {
 	n.Have, n.Sum = 0, 0
 	p.note, p.mark = n, 0
@@ -248,8 +247,8 @@ func (p *partFile) write(b []byte) error {
 	return err
 }
 
-// pause notes how far the body has come, for the next Save. Nothing can be done about an error: an
-// earlier note may still be there.
+// pause writes a note for the next Save. Its error is ignored, because an earlier note may still be
+// there.
 func (p *partFile) pause() {
 	if p.resumable() {
 		_ = p.writeNote(p.mark)
@@ -258,7 +257,8 @@ func (p *partFile) pause() {
 
 func (p *partFile) resumable() bool { return p.Have > 0 && p.ETag != "" }
 
-// finish makes the whole body the target. A file that is replaced passes its mode on.
+// finish renames the whole body to the target. If it replaces a file, it takes over that file's
+// mode.
 func (p *partFile) finish() error {
 	if err := p.file.Truncate(p.Have); err != nil {
 		return err
@@ -280,7 +280,7 @@ func (p *partFile) finish() error {
 	return p.file.Close()
 }
 
-// close gives the file back. What can be continued stays.
+// close closes the file, and removes it unless a later Save can continue it.
 func (p *partFile) close() {
 	defer unclaim(p.claim)
 	if p.path == "" {

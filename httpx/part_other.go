@@ -9,7 +9,8 @@ import (
 
 const renamesOpenFiles = true
 
-// openLocked has no lock to offer to other processes here: only those of this process are refused.
+// openLocked takes no lock here, because these systems have none: only a second Save in this
+// process is refused.
 func openLocked(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) // EXCL follows no link
 	if err == nil {

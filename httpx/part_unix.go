@@ -9,12 +9,11 @@ import (
 	"syscall"
 )
 
-// renamesOpenFiles: a file may be renamed and removed while it is open, so that its lock holds
-// meanwhile.
+// renamesOpenFiles: a file may be renamed and removed while it is open, so its lock holds until
+// then.
 const renamesOpenFiles = true
 
-// openLocked opens path, which it makes if need be, and locks it for as long as it is open in this
-// process.
+// openLocked opens or creates path, and locks it for as long as it is open in this process.
 func openLocked(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {

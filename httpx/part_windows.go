@@ -7,16 +7,16 @@ import (
 	"syscall"
 )
 
-// renamesOpenFiles: Windows renames no file that is open without FILE_SHARE_DELETE.
+// renamesOpenFiles: Windows does not rename a file that is open without FILE_SHARE_DELETE.
 const renamesOpenFiles = false
 
 const (
-	// FILE_FLAG_OPEN_REPARSE_POINT: a link itself, not where it leads
+	// FILE_FLAG_OPEN_REPARSE_POINT opens a link itself, not its target.
 	openReparsePoint = 0x00200000
 	sharingViolation = syscall.Errno(0x20) // ERROR_SHARING_VIOLATION
 )
 
-// openLocked opens path, which it makes if need be, shared with nobody: that is the lock.
+// openLocked opens or creates path without sharing it, which locks it.
 func openLocked(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
@@ -33,5 +33,5 @@ func openLocked(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// ownAlone: rights are the directory's there.
+// ownAlone is always true: on Windows a file has the rights of its directory.
 func ownAlone(os.FileInfo) bool { return true }

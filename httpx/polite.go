@@ -23,14 +23,20 @@ var ErrDisallowed = errors.New("disallowed by robots.txt")
 // RobotsError is why a [Polite] client did not send a request, and the Reason of a
 // [*retry.Rejection]. If a rule disallows the page it Is [ErrDisallowed], and the rejection is
 // marked Permanent and Neutral: no loop retries it, no breaker counts it. If robots.txt could not
-// be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for patience, it is not known
-// what is allowed: that is not ErrDisallowed but a rejection with a RetryAfter, for which a loop
-// with policies.Patience waits.
+// be read, because the site is down (RFC 9309, 2.3.1.4) or has asked for patience, nobody knows
+// what is allowed. That is not ErrDisallowed: the rejection has a RetryAfter, and a loop with
+// policies.Patience waits for it.
 type RobotsError struct {
 	URL   string // of the request, without secrets
-	Agent string // the product token that rules were looked for
-	Rule  string // the line that disallows it, as "Disallow: /private", in normal form; empty if robots.txt could not be read
-	Cause error  // why it could not; else nil. For reading and printing: no Is or As looks into it
+	Agent string // the product token whose rules were looked up
+
+	// Rule is the line that disallows the page, as "Disallow: /private", in normal form. It is
+	// empty if robots.txt could not be read.
+	Rule string
+
+	// Cause is why robots.txt could not be read; else nil. It is for printing: errors.Is and
+	// errors.As do not look into it.
+	Cause error
 }
 
 // Error is one line: the URL and the rule.
@@ -58,31 +64,31 @@ func (e *RobotsError) Unwrap() error {
 // Polite makes the client obey robots.txt (RFC 9309). agent is the name of the robot as sites know
 // it, "examplebot", of letters, digits, - and _, or a whole User-Agent that begins with it,
 // "examplebot/1.0 (+https://example.com/bot)": rules are looked up by the name, and requests
-// without a User-Agent are sent with the whole. A request that is disallowed is not sent: its error
-// Is [ErrDisallowed]. The same holds for each hop of a redirect, and for each attempt that goes
-// elsewhere ([Alternates], [EachAttempt]).
+// without a User-Agent are sent with the whole. A disallowed request is not sent: its error Is
+// [ErrDisallowed]. The same holds for each hop of a redirect, and for each attempt that goes to
+// another URL ([Alternates], [EachAttempt]).
 //
 // Before the first request to an origin (scheme, host and port) its robots.txt is fetched, once for
-// all goroutines of the client and of those that [Client.With] derives from it, through the same
-// transport and policies, but without cookies, credentials and the hooks of EachAttempt. (For an
-// attempt that goes to another origin it is fetched as a part of that attempt.) It is kept for 24
-// hours, or for its Cache-Control's max-age if that is less, but no less than a minute. No file
-// (4xx but 429, or more than five redirects) means no rules. While robots.txt cannot be read
-// because the server or the network fails, nothing is allowed, but nothing is disallowed for good
-// either: requests are rejected with the time of the next try, a minute later or after the server's
-// Retry-After, and a loop with policies.Patience waits for that. After 30 days of failure the rules
-// that were last read hold again. If a policy refuses the fetch (a breaker, a limiter) its
-// rejection is the error.
+// all goroutines of the client and of the clients that [Client.With] derives from it. The fetch
+// uses the same transport and policies, but no cookies, no credentials and no hooks of EachAttempt.
+// (If an attempt goes to another origin, that origin's file is fetched as a part of the attempt.)
+// The file is kept for 24 hours, or for its Cache-Control's max-age if that is less, but at least
+// for a minute. If there is no file (4xx but 429, or more than five redirects) there are no rules.
+// While robots.txt cannot be read because the server or the network fails, no request is sent, but
+// none is disallowed for good either: requests are rejected with the time of the next try, a minute
+// later or after the server's Retry-After, and a loop with policies.Patience waits for that. After
+// 30 days of failure the rules that were last read hold again. If a policy refuses the fetch (a
+// breaker, a limiter) its rejection is the error.
 //
-// A Crawl-delay, up to an hour, is kept from one attempt to the next of each origin, after
-// robots.txt too, whatever the policies are. A limiter or a pacer in the chain hears of it, and is
-// the better place to wait in: without one attempts wait for their turn innermost in the chain,
-// where a policies.Timeout counts the wait. A wait that cannot end before the deadline is rejected
-// at once. A limiter counts the fetch of robots.txt as a call, and also each try of an attempt that
+// A Crawl-delay, up to an hour, is kept between two attempts to the same origin, and after the
+// fetch of robots.txt, under every policy. A limiter or a pacer in the chain is told of it and is
+// the better place to wait: without one, attempts wait for their turn innermost in the chain, where
+// a policies.Timeout counts the wait. A wait that cannot end before the deadline is rejected at
+// once. A limiter counts the fetch of robots.txt as a call, and also each try of an attempt that
 // was refused its turn.
 //
-// The Option holds what was learned: clients that are made with the same Option value share it, and
-// a request that is given a new one starts anew. It is bounded to 10,000 origins and 64 MiB.
+// The Option holds what was learned, up to 10,000 origins and 64 MiB. Clients made with the same
+// Option value share it; a request that is given a new Option starts with nothing.
 func Polite(agent string) Option {
 	token, rest := robots.Token(agent)
 	bad := token == "" || rest != "" && rest[0] != '/' && !strings.HasPrefix(rest, " (") ||
@@ -98,14 +104,14 @@ func Polite(agent string) Option {
 	}
 }
 
-// politeness is a [Polite] option, and what it knows of the sites it has met. A nil *politeness
-// obeys nothing.
+// politeness is a [Polite] option and what it knows of sites. A nil *politeness obeys no
+// robots.txt.
 type politeness struct {
 	agent, token string
 	cache        *robots.Cache
 }
 
-// applies tells whether u is subject to robots.txt, which itself is always allowed.
+// applies tells whether robots.txt has a say about u. The file itself is always allowed.
 func (p *politeness) applies(u *url.URL) bool {
 	return p != nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
 		u.EscapedPath() != "/robots.txt"
@@ -113,27 +119,28 @@ func (p *politeness) applies(u *url.URL) bool {
 
 func originOf(u *url.URL) string { return u.Scheme + "://" + hostOf(u) }
 
-// ask comes before the chain: robots.txt is fetched through it as a separate call, which would wait
-// in vain for a bulkhead's only slot if its caller held that.
+// ask runs before the chain. It fetches robots.txt through the chain as a separate call; if the
+// request were in the chain already it might hold a bulkhead's only slot, and that call would wait
+// for it forever.
 func (p *politeness) ask(x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
 	}
 	fetch := func() robots.Fetch { return p.fetch(x, x.target, x.policy) }
 	s, err := p.cache.Learn(x, originOf(x.target), robots.Chain, fetch)
-	if err != nil || len(x.each) > 0 { // which may change the URL
+	if err != nil || len(x.each) > 0 { // a hook of EachAttempt may change the URL
 		return err
 	}
 	err = p.disallow(x, s, x.target)
-	if err != nil && x.logger != nil { // it listens within the chain
-		e := retry.Event{Kind: retry.KindReject, Policy: robots.Policy, Attempt: 1, Err: err, Time: time.Now()}
-		logTo(x.logger)(x, e)
+	if err != nil && x.logger != nil { // the logger hears only what happens in the chain
+		logTo(x.logger)(x, retry.Event{Kind: retry.KindReject, Policy: robots.Policy, Attempt: 1,
+			Err: err, Time: time.Now()})
 	}
 	return err
 }
 
-// admit comes in every attempt, before its time is counted: it may be another URL by now, the file
-// may be out of date, and the attempt has to wait for its turn.
+// admit runs in every attempt, before the attempt's limit starts: the URL may be another one by
+// now, the file may be out of date, and the attempt has to wait for its turn.
 func (p *politeness) admit(ctx context.Context, x *exchange) error {
 	if !p.applies(x.target) {
 		return nil
@@ -150,7 +157,7 @@ func (p *politeness) admit(ctx context.Context, x *exchange) error {
 	return err
 }
 
-// readmit is admit for what EachAttempt has made of the request.
+// readmit is admit for the request that the hooks of EachAttempt have changed.
 func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) error {
 	if len(x.each) == 0 || !p.applies(r.URL) {
 		return nil
@@ -168,10 +175,10 @@ func (p *politeness) readmit(ctx context.Context, x *exchange, r *http.Request) 
 	return err
 }
 
-// within learns in an attempt, which may hold what a call through the chain would wait for. So what
-// is not there is fetched without the chain, as a part of this attempt.
+// within is ask for an attempt. The attempt may hold what another call through the chain would wait
+// for, so a missing file is fetched without the chain, as a part of the attempt.
 func (p *politeness) within(ctx context.Context, x *exchange, u *url.URL) (*robots.Site, error) {
-	// ask has seen to it, as far as it is this request's business
+	// ask has fetched it already
 	if u == x.req.URL && len(x.alternates) == 0 {
 		if s := p.cache.Known(originOf(u)); s != nil {
 			return s, nil
@@ -188,15 +195,17 @@ func (p *politeness) unknown(ctx context.Context, s *robots.Site, u *url.URL) er
 	if cause == nil {
 		return nil
 	}
-	return reject(ctx, &retry.Rejection{Policy: robots.Policy, RetryAfter: wait,
-		Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Cause: cause}})
+	return reject(ctx, &retry.Rejection{
+		Policy: robots.Policy, RetryAfter: wait,
+		Reason: &RobotsError{URL: redact.URL(u), Agent: p.token, Cause: cause},
+	})
 }
 
 // disallow rejects u if a rule disallows it.
 func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) error {
 	f := p.cache.File(s)
 	if _, cause := f.Unreadable(time.Now()); cause != nil {
-		return nil //nolint:nilerr // unknown says so, in the attempt
+		return nil //nolint:nilerr // unknown rejects it, in the attempt
 	}
 	allowed, rule := f.Rules.Match(u)
 	if allowed {
@@ -207,22 +216,26 @@ func (p *politeness) disallow(ctx context.Context, s *robots.Site, u *url.URL) e
 }
 
 func reject(ctx context.Context, r *retry.Rejection) error {
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: r.Policy, Wait: r.RetryAfter, Err: r})
+	retry.Emit(ctx,
+		retry.Event{Kind: retry.KindReject, Policy: r.Policy, Wait: r.RetryAfter, Err: r})
 	return r
 }
 
 const (
-	keepMost = 24 * time.Hour // a copy of robots.txt: RFC 9309, section 2.4
-	// whatever its Cache-Control says, or there would be two requests for each page
+	// How long a copy of robots.txt is kept: RFC 9309, section 2.4, and at least a minute whatever
+	// its Cache-Control says, or each page would cost two requests.
+	keepMost  = 24 * time.Hour
 	keepLeast = time.Minute
-	lookAgain = time.Minute // after a failure
-	waitMost  = time.Hour   // after a failure, whatever its Retry-After says
+
+	// When it is tried again after a failure, whatever the Retry-After says.
+	lookAgain = time.Minute
+	waitMost  = time.Hour
 
 	mostRedirects = 5 // section 2.3.1.2
 )
 
 // fetch makes the function that reads the robots.txt of u's origin, in a separate call through
-// policy. It takes from x what it needs, not x: the flight may outlive it.
+// policy. That function does not hold x, because it may outlive the request.
 func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.Fetch {
 	check := func(_ *http.Request, via []*http.Request) error {
 		if len(via) > mostRedirects {
@@ -233,7 +246,7 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 	if x.secure {
 		check = noDowngrade(check)
 	}
-	// also of a file that drips
+	// the limit also ends a file that arrives drop by drop
 	policy = retry.Chain(policy, policies.Timeout(cmp.Or(x.limit, defaultLimit)))
 	s := &settings{policy: policy, refused: refusedFiles(x.refused)}
 	base := x.base
@@ -269,17 +282,19 @@ func (p *politeness) fetch(x *exchange, u *url.URL, policy retry.Policy) robots.
 	}
 }
 
-// refusedFiles are the predicates of Refused for a robots.txt. That a site answers 403 for a file
-// that it does not have is not a ban; a challenge is.
+// refusedFiles are the predicates of Refused for a robots.txt. A site may answer 403 for a file
+// that it does not have, so a 4xx counts only if it is a challenge page.
 func refusedFiles(ps []Predicate) (refused []Predicate) {
 	for _, p := range ps {
-		refused = append(refused, func(r *http.Response) bool { return (r.StatusCode/100 != 4 || Blocked(r)) && ask(p, r) })
+		refused = append(refused, func(r *http.Response) bool {
+			return (r.StatusCode/100 != 4 || Blocked(r)) && ask(p, r)
+		})
 	}
 	return refused
 }
 
-// withoutFile is what it means that robots.txt could not be read. Only what a policy or the context
-// decided says nothing of it.
+// withoutFile says what follows from a fetch of robots.txt that failed. If a policy or the context
+// ended it, nothing does, and its error is returned.
 func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
 	var status *StatusError
 	_, rejected := retry.Rejected(err)
@@ -299,7 +314,7 @@ func withoutFile(ctx context.Context, err error) (f robots.File, _ error) {
 	return f, nil
 }
 
-// lifetimeOf is how long a file with these fields is kept.
+// lifetimeOf is how long a robots.txt with these header fields is kept.
 func lifetimeOf(h http.Header) time.Duration {
 	life := keepMost
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {

@@ -15,14 +15,13 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// What travels between services: see Propagate, GuardTrust and Guard. They are canonical field
-// names.
+// The fields that travel between services, in canonical form: see Propagate, GuardTrust and Guard.
 const (
 	deadlineField = "Reprise-Deadline-Ms" // the time that is left
 	attemptField  = "Reprise-Attempt"     // of the caller's loop, from 1; absent without one
 	priorityField = "Reprise-Priority"    // absent if Normal
 	retriesField  = "Reprise-Retries"     // of a response
-	retriesSpent  = "spent"               // the server has repeated it in vain
+	retriesSpent  = "spent"               // the server has retried it without success
 
 	mostDeadline = time.Hour
 )
@@ -30,14 +29,14 @@ const (
 // Propagate tells the servers on these hosts what the caller knows of each request: the
 // milliseconds until the deadline of its context, at most an hour (Reprise-Deadline-Ms); the number
 // of the attempt if a retry loop makes it (Reprise-Attempt); and the priority, if it is not Normal
-// (Reprise-Priority; see retry.WithPriority). The deadline is the attempt's where a
-// policies.Timeout bounds it.
+// (Reprise-Priority; see retry.WithPriority). If a policies.Timeout bounds the attempt, the
+// deadline is the attempt's.
 //
 // A [Guard] there that trusts this client (GuardTrust) starts no work after the deadline, does not
 // repeat what this client's loop repeats, and sheds lower priorities first.
 //
 // A host is a name or an IP address, with a port for that port only; "*.internal" names every host
-// below internal. No other host is told, also not by a redirect. The fields replace fields of the
+// below internal. No other host is told, also not after a redirect. The fields replace those of the
 // same name that the request has.
 func Propagate(hosts ...string) Option {
 	var to []recipient
@@ -62,7 +61,7 @@ func Propagate(hosts ...string) Option {
 	}
 }
 
-// recipient is a host that is told, or all below one.
+// recipient is a host that is told, or all hosts below one.
 type recipient struct {
 	name  string
 	port  string // empty: any
@@ -107,7 +106,7 @@ func portOf(u *url.URL) string {
 	return "80"
 }
 
-// tell adds to an attempt's request what its server is to know.
+// tell adds the fields to an attempt's request, if its server is to be told.
 func (x *exchange) tell(ctx context.Context, req *http.Request) {
 	if len(x.propagate) == 0 || !x.tells(req) {
 		return
@@ -130,7 +129,8 @@ func (x *exchange) tell(ctx context.Context, req *http.Request) {
 	req.Header = header
 }
 
-// tells reports whether req goes to a host that is told, and no other has led there.
+// tells reports whether req goes to a host that is told and was not redirected there by another
+// host.
 func (x *exchange) tells(req *http.Request) bool {
 	host := hostOf(req.URL)
 	for hop := x.req; hop.Response != nil && hop.Response.Request != nil; {
@@ -146,7 +146,7 @@ func (x *exchange) tells(req *http.Request) bool {
 	return false
 }
 
-// told is what a caller tells of its request. What cannot be read counts as not told.
+// told is what a caller's fields say of its request. A field that cannot be read counts as absent.
 type told struct {
 	deadline          time.Duration
 	attempt, priority int
@@ -160,7 +160,7 @@ func toldBy(header http.Header) (t told, any bool) {
 	if len(deadline)+len(attempt)+len(priority) == 0 {
 		return t, false
 	}
-	ms, err := number(deadline) // of one that is beyond 32 bits, their largest
+	ms, err := number(deadline) // a number beyond 32 bits is read as the largest
 	ms = min(ms, int(mostDeadline.Milliseconds()))
 	t.deadline = time.Duration(ms) * time.Millisecond
 	t.has.deadline = ms >= 0 && (err == nil || errors.Is(err, strconv.ErrRange))
@@ -171,7 +171,7 @@ func toldBy(header http.Header) (t told, any bool) {
 	return t, true
 }
 
-// number is the first value of a field, if it is a whole number of 32 bits.
+// number reads the first value of a field as a whole number of 32 bits.
 func number(values []string) (int, error) {
 	if len(values) == 0 {
 		return 0, strconv.ErrSyntax
@@ -180,8 +180,8 @@ func number(values []string) (int, error) {
 	return int(n), err
 }
 
-// within returns a context under ctx that knows what was told. The caller ends the lapse if it is
-// not nil.
+// within returns a context under ctx that carries what was told. The caller must end the lapse if
+// it is not nil.
 func (t told) within(ctx context.Context) (context.Context, *lapse) {
 	var own *lapse
 	if t.has.deadline {
@@ -200,7 +200,8 @@ func (t told) within(ctx context.Context) (context.Context, *lapse) {
 	return ctx, own
 }
 
-// RetriesSpent is for retry.Spent: the server has repeated in vain what this request led to.
+// RetriesSpent is for retry.Spent. It reports whether the server says that it has already retried,
+// without success, what this request needs.
 func (e *StatusError) RetriesSpent() bool {
 	return e.Code >= 500 && e.Header.Get(retriesField) == retriesSpent
 }

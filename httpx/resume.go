@@ -15,9 +15,9 @@ import (
 
 // resumption lets the attempts of one GET continue each other (RFC 9110, sections 13.1.5 and 14):
 // what an attempt has read of the body is kept, and the next asks for the rest with Range and
-// If-Range. That is done only where the server names the representation by a strong ETag, and
-// believed only where the 206 fits in offset, total, ETag and encoding; whatever does not fit
-// starts over. Make one per call; its attempts follow each other.
+// If-Range. That is done only if the server names the representation by a strong ETag, and a 206 is
+// accepted only if offset, total, ETag and encoding fit; otherwise the body starts over. Make one
+// per call; its attempts follow each other.
 type resumption struct {
 	keep int64 // bytes to keep at most; a longer body starts over
 	last *recorded
@@ -25,7 +25,7 @@ type resumption struct {
 
 // recorded is a response and what has been read of its body.
 type recorded struct {
-	asked, url string // the URL that was asked for and the one that answered: an ETag means nothing at another
+	asked, url string // that was requested, and that answered: an ETag is valid for one URL only
 	etag       string
 	total      int64 // -1 unknown
 	status     string
@@ -35,16 +35,16 @@ type recorded struct {
 	mu   sync.Mutex // a reader of an abandoned attempt may still run
 	body []byte
 	lost bool // body was too long to keep
-	end  bool // body is all there is
+	end  bool // body is complete
 }
 
-// roundTrip sends req, which must be the caller's own clone, for the part that is missing if there
-// is one. The response is always of the whole: its body begins with what was kept, and it says 200.
-// If the server's part does not fit, the request is sent once more, for the whole, in the same
-// attempt.
+// roundTrip sends req, which it may change; if an earlier attempt has kept a part of the body, it
+// asks for the rest. The response is always the whole: it has status 200, and its body begins with
+// what was kept. If the server's part does not fit, the request is sent once more, for the whole,
+// in the same attempt.
 //
-// The bytes are those of the wire, so decoding comes after. For that a first request asks for no
-// compression by net/http's own hand (Accept-Encoding: identity), unless the caller set the field.
+// Parts are parts of the bytes on the wire, so decoding comes later. Therefore the request says
+// Accept-Encoding: identity unless the caller set the field, which keeps net/http from unpacking.
 func (r *resumption) roundTrip(
 	req *http.Request, send func(*http.Request) (*http.Response, error),
 ) (*http.Response, error) {
@@ -74,7 +74,7 @@ func (r *resumption) roundTrip(
 		return resp, nil
 	case resp.StatusCode != http.StatusPartialContent &&
 		resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
-		r.watch(resp, asked) // the whole, or an error that keeps what there is
+		r.watch(resp, asked) // the whole, or an error: then what was kept stays
 		return resp, nil
 	}
 	_ = resp.Body.Close()
@@ -97,7 +97,7 @@ func (r *resumption) record(
 	return resp, err
 }
 
-// watch begins to keep the body of a response that can be resumed.
+// watch starts recording the body of a response that can be resumed.
 func (r *resumption) watch(resp *http.Response, asked string) {
 	if resp.StatusCode != http.StatusOK {
 		return
@@ -115,7 +115,7 @@ func (r *resumption) watch(resp *http.Response, asked string) {
 	resp.Body = &recorder{ReadCloser: resp.Body, to: r.last, limit: r.keep}
 }
 
-// continueWith makes the 206 the whole response.
+// continueWith turns the 206 into the whole response.
 func (r *resumption) continueWith(resp *http.Response, old *recorded, have []byte) {
 	span, _ := field.ParseContentRange(resp.Header.Get("Content-Range"))
 	now := &recorded{
@@ -123,7 +123,9 @@ func (r *resumption) continueWith(resp *http.Response, old *recorded, have []byt
 		status: old.status, proto: old.proto, header: old.header, body: have,
 	}
 	r.last = now
-	rest := &recorder{ReadCloser: resp.Body, to: now, limit: r.keep, off: int64(len(have)), end: now.total}
+	rest := &recorder{
+		ReadCloser: resp.Body, to: now, limit: r.keep, off: int64(len(have)), end: now.total,
+	}
 	resp.Status, resp.StatusCode = now.status, http.StatusOK
 	resp.Header, resp.ContentLength = now.header.Clone(), now.total
 	resp.Body = &joined{io.MultiReader(bytes.NewReader(have), rest), rest}
@@ -134,8 +136,8 @@ type joined struct {
 	io.Closer
 }
 
-// kept is what can be continued. A body that is there to its end cannot: it was the decoder that
-// failed.
+// kept returns the bytes that a next attempt can continue. If the body is complete there are none:
+// then the decoder failed, and the body is read anew.
 func (k *recorded) kept() []byte {
 	if k == nil {
 		return nil
@@ -148,10 +150,10 @@ func (k *recorded) kept() []byte {
 	return slices.Clip(k.body) // two attempts must never append into the same array
 }
 
-// continuedBy tells whether a 206 is the missing part of k, from offset on. It has to say how long
-// the whole is: it may hold less than was asked for, and without a total that would pass for the
-// end. A server may leave the encoding out of an answer to If-Range (RFC 9110, section 15.3.7), but
-// not the ETag.
+// continuedBy tells whether a 206 is the missing part of k, from offset on. It must tell the total
+// length, because it may hold less than was asked for, and without a total its end would look like
+// the end of the body. The answer to an If-Range may omit the encoding, but not the ETag (RFC 9110,
+// section 15.3.7).
 func (k *recorded) continuedBy(resp *http.Response, offset int64) bool {
 	span, ok := field.ParseContentRange(resp.Header.Get("Content-Range"))
 	encoding := resp.Header.Get("Content-Encoding")
@@ -162,15 +164,14 @@ func (k *recorded) continuedBy(resp *http.Response, offset int64) bool {
 		(encoding == "" || encoding == k.header.Get("Content-Encoding"))
 }
 
-// recorder keeps what is read through it. With an end it also sees to it that the body has exactly
-// that many bytes: the server may send less than was asked for, and then the rest is asked for next
-// time.
+// recorder keeps what is read through it. If end is set, the body must have exactly that many
+// bytes: a server may send less than was asked for, and then the next attempt asks for the rest.
 type recorder struct {
 	io.ReadCloser
 	to    *recorded
 	limit int64
 	off   int64 // into the whole
-	end   int64 // of the whole; 0 where net/http checks the length itself
+	end   int64 // of the whole; 0: net/http checks the length itself
 }
 
 var errTooLong = errors.New("partial response is longer than its Content-Range")

@@ -21,16 +21,16 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// The reasons of PublicOnly and NoDowngrade, in a [*retry.Rejection]: no loop retries it, no
-// breaker counts it.
+// PublicOnly and NoDowngrade reject with a [*retry.Rejection] that has one of these as its Reason.
+// No loop retries it, no breaker counts it.
 var (
 	ErrPrivateAddress = errors.New("not a public address")
 	ErrDowngrade      = errors.New("redirect from https to http")
 )
 
-// notPublic are the special-purpose blocks that are not globally reachable: the IANA registries of
-// RFC 6890 (as amended by RFC 8190), and what may be tunnelled elsewhere. netip's IsPrivate and its
-// siblings know half of them.
+// notPublic are the special-purpose blocks that are not globally reachable, by the IANA registries
+// of RFC 6890 (as amended by RFC 8190), and those whose packets may be tunnelled to another
+// network. netip's IsPrivate and similar methods cover only half of them.
 var notPublic = prefixes(
 	"0.0.0.0/8",       // this network, RFC 791
 	"10.0.0.0/8",      // private, RFC 1918
@@ -53,9 +53,9 @@ var notPublic = prefixes(
 	"3fff::/20",       // documentation, RFC 9637
 )
 
-// Of IPv6 only this block is unicast that is routed globally (RFC 4291): loopback, unique local
-// (RFC 4193), link-local, site-local, multicast, the local NAT64 block 64:ff9b:1::/48 (RFC 8215)
-// and what is yet to be assigned are all outside.
+// globalUnicast is the only IPv6 block of globally routed unicast addresses (RFC 4291). Loopback,
+// unique local (RFC 4193), link-local, site-local, multicast, the local NAT64 block 64:ff9b:1::/48
+// (RFC 8215) and all blocks not assigned yet are outside it.
 var (
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 	nat64         = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
@@ -68,8 +68,8 @@ func prefixes(texts ...string) (ps []netip.Prefix) {
 	return ps
 }
 
-// isPublic judges an IPv4 address that is embedded in an IPv6 one (mapped, or behind NAT64) by what
-// it leads to.
+// isPublic tells whether a is a public address. For an IPv6 address that stands for an IPv4 one
+// (mapped, or by NAT64) the IPv4 address decides.
 func isPublic(a netip.Addr) bool {
 	if !a.IsValid() || a.Zone() != "" {
 		return false
@@ -83,8 +83,8 @@ func isPublic(a netip.Addr) bool {
 }
 
 // PublicControl is a net.Dialer's ControlContext that refuses every address that is not public. It
-// sees the address that is really dialled, after resolving, so a name whose address changes between
-// check and use (DNS rebinding) gains nothing.
+// sees the resolved address that is dialled, so a name whose address changes between check and use
+// (DNS rebinding) does not get past it.
 func PublicControl(_ context.Context, network, address string, _ syscall.RawConn) error {
 	known := strings.HasPrefix(network, "tcp") || strings.HasPrefix(network, "udp")
 	if _, _, err := net.SplitHostPort(address); err != nil || !known {
@@ -97,25 +97,26 @@ func PublicControl(_ context.Context, network, address string, _ syscall.RawConn
 }
 
 func refusePrivate(address string) error {
-	return answered(&retry.Rejection{Policy: "httpx.PublicOnly", Reason: fmt.Errorf("%w: %s", ErrPrivateAddress, address)})
+	reason := fmt.Errorf("%w: %s", ErrPrivateAddress, address)
+	return answered(&retry.Rejection{Policy: publicName, Reason: reason})
 }
 
-// pools are the public-only transports that were made, by their base.
+// pools holds the public-only transports that were made, by their base.
 var pools struct {
 	sync.Mutex
 	of map[weak.Pointer[http.Transport]]*http.Transport
 }
 
 // publicOnly returns the transport over base that connects to public addresses only. There is one
-// for each base, so that clients derived from another, and requests with the option, share its
-// connections.
+// for each base, so derived clients and single requests with the option share its connections.
 func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
 	t, ok := base.(*http.Transport)
 	if !ok || t == nil {
-		return nil, retry.ConfigErrorf(publicName, "needs an *http.Transport to watch, not %T", base)
+		return nil, retry.ConfigErrorf(publicName,
+			"needs an *http.Transport to watch, not %T", base)
 	}
 	key := weak.Make(t)
 	pools.Lock()
@@ -143,38 +144,40 @@ func publicOnly(base http.RoundTripper) (*http.Transport, error) {
 const publicName = "httpx.PublicOnly"
 
 // makePublic returns a clone of base whose connections go to public addresses only: requests,
-// redirects and retries alike. A transport that cannot be watched, one with Dial, DialTLS or
-// DialTLSContext, is a configuration error. So is a proxy: it would resolve and dial, out of reach
-// of the check. One that is named by the environment, or for some requests only, fails those
-// requests.
+// redirects and retries alike. A transport with Dial, DialTLS or DialTLSContext cannot be watched
+// and is a configuration error. So is a proxy, because the proxy would resolve and dial, out of
+// reach of the check. If the proxy comes from the environment, or is used for some requests only,
+// those requests fail.
 //
-// A DialContext of the caller's stays in use: names are resolved here, each address is checked and
-// handed to it as a literal, one after the other, and where it really connected to is checked
-// again.
+// The caller's DialContext stays in use: names are resolved here, each address is checked and given
+// to it as a literal, one after the other, and the address it has connected to is checked again.
 func makePublic(t *http.Transport) (*http.Transport, error) {
 	standard := t == http.DefaultTransport
 	//nolint:staticcheck // deprecated, but obeyed by net/http
 	if t.Dial != nil || t.DialTLS != nil || t.DialTLSContext != nil {
-		return nil, retry.ConfigErrorf(publicName, "cannot watch a transport with its own Dial, DialTLS or DialTLSContext")
+		return nil, retry.ConfigErrorf(publicName,
+			"cannot watch a transport with its own Dial, DialTLS or DialTLSContext")
 	}
 	t = t.Clone()
+	dialer := &net.Dialer{ControlContext: PublicControl}
 	switch dial := t.DialContext; {
 	case standard:
-		const half = 30 * time.Second // as http.DefaultTransport's
-		t.DialContext = (&net.Dialer{Timeout: half, KeepAlive: half, ControlContext: PublicControl}).DialContext
+		dialer.Timeout, dialer.KeepAlive = 30*time.Second, 30*time.Second // as there
+		t.DialContext = dialer.DialContext
 	case dial == nil:
-		// net/http speaks HTTP/2 by itself only where neither dialling nor TLS is the caller's.
+		// net/http tries HTTP/2 by itself only if the caller sets neither dialling nor TLS
 		if t.TLSClientConfig == nil || slices.Contains(t.TLSClientConfig.NextProtos, "h2") {
 			t.ForceAttemptHTTP2 = true
 		}
-		t.DialContext = (&net.Dialer{ControlContext: PublicControl}).DialContext
+		t.DialContext = dialer.DialContext
 	default:
 		t.DialContext = dialPublic(dial)
 	}
 	return t, withoutProxy(t)
 }
 
-// withoutProxy has t refuse what it would send through a proxy. If that is everything, it says so.
+// withoutProxy makes t fail every request that it would send through a proxy. It returns an error
+// if that is every request.
 func withoutProxy(t *http.Transport) error {
 	proxy := t.Proxy
 	if proxy == nil {
@@ -183,7 +186,8 @@ func withoutProxy(t *http.Transport) error {
 	t.Proxy = func(r *http.Request) (*url.URL, error) {
 		u, err := proxy(r)
 		if err == nil && u != nil {
-			err = retry.ConfigErrorf(publicName, "the proxy %s would dial, out of reach of the check", u.Host)
+			err = retry.ConfigErrorf(publicName,
+				"the proxy %s would dial, out of reach of the check", u.Host)
 		}
 		return nil, err
 	}
@@ -191,7 +195,9 @@ func withoutProxy(t *http.Transport) error {
 		return nil // the environment may except hosts
 	}
 	somewhere := &url.URL{Scheme: "https", Host: "example.com", Path: "/"}
-	r := &http.Request{Method: http.MethodGet, URL: somewhere, Host: somewhere.Host, Header: http.Header{}}
+	r := &http.Request{
+		Method: http.MethodGet, URL: somewhere, Host: somewhere.Host, Header: http.Header{},
+	}
 	if _, err := t.Proxy(r); errors.Is(err, retry.ErrConfig) {
 		return err
 	}
@@ -200,8 +206,8 @@ func withoutProxy(t *http.Transport) error {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dialPublic has dial connect to checked addresses. All of a name's addresses must be public: one
-// that also leads inside is not an accident.
+// dialPublic makes dial connect to checked addresses only. All addresses of a name must be public:
+// a name that also leads inside is no accident.
 func dialPublic(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
@@ -236,17 +242,18 @@ func dialPublic(dial dialFunc) dialFunc {
 }
 
 func downgrade(u *url.URL) error {
-	return answered(&retry.Rejection{Policy: "httpx.NoDowngrade", Reason: fmt.Errorf("%w: %s", ErrDowngrade, redact.URL(u))})
+	reason := fmt.Errorf("%w: %s", ErrDowngrade, redact.URL(u))
+	return answered(&retry.Rejection{Policy: "httpx.NoDowngrade", Reason: reason})
 }
 
-// noDowngrade is a CheckRedirect that refuses to leave https for http and otherwise asks next, or
-// net/http's rule of ten.
+// noDowngrade is a CheckRedirect that refuses redirects from https to http. Otherwise it asks next;
+// if next is nil it stops after ten redirects, as net/http does.
 func noDowngrade(
 	next func(*http.Request, []*http.Request) error,
 ) func(*http.Request, []*http.Request) error {
 	return func(r *http.Request, via []*http.Request) error {
 		secure := len(via) > 0 && via[len(via)-1].URL.Scheme == "https"
-		// an alternate, or a hook, may have sent it elsewhere
+		// an alternate or a hook may have sent the last request to another URL
 		if from := r.Response; from != nil && from.Request != nil {
 			secure = secure || from.Request.URL.Scheme == "https"
 		}

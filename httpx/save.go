@@ -18,41 +18,42 @@ import (
 )
 
 // Save downloads url into a file, of any size in constant memory, and returns how many bytes the
-// file has. It is retried like [Fetch], inside the client's chain, and a download that was cut goes
-// on where it was cut: in the next attempt, and in the next Save of the same url to the same file,
-// also after the process was killed. An attempt counts whatever it brought; with
-// policies.ResetAfter one that ran for long starts the count anew.
+// file has. It is retried like [Fetch], inside the client's chain. A download that was cut off
+// continues where it stopped: in the next attempt, and in the next Save of the same url to the same
+// file, even after the process was killed. Every attempt counts, however much it brought; with
+// policies.ResetAfter an attempt that ran long enough starts the count again.
 //
-// It goes on only if the server names the representation by a strong ETag (RFC 9110, section 8.8.3;
-// a weak one promises no equal bytes) and answers If-Range with the very part that is missing:
-// offset, total length, ETag and address must fit, of which only a redirect's query may differ, as
-// signatures do. Otherwise, or if the part is damaged, it begins anew.
+// It continues only if the server names the representation by a strong ETag (RFC 9110, section
+// 8.8.3; a weak one does not promise equal bytes) and answers If-Range with exactly the missing
+// part: offset, total length, ETag and address must fit. (Only the query of the address may differ,
+// because signed redirects change it.) Otherwise, or if the stored part is damaged, it starts over.
 //
-// The body comes into one temporary file in the same directory, named .<file>.<hash>.part, of mode
-// 0600, which holds the ETag and a checksum besides. It is renamed to file when it is whole: file
-// is the old one or the whole new one at any time, keeps the mode of the one it replaces, else
-// 0600, and if it was a link the link is replaced. After an error the temporary file stays if it
-// can be continued, and n tells how much it holds. The hash is of the url and of the request's
-// header as options set it (without User-Agent), so that what one identity has begun is not
-// continued by another, and no secret shows in a name; credentials that [EachAttempt] or a cookie
-// jar add do not count.
+// The body is written to a temporary file in the same directory, named .<file>.<hash>.part, of mode
+// 0600, which also holds the ETag and a checksum. It is renamed to file when it is whole, so file
+// is always the old one or the whole new one. The new file has the mode of the one it replaces,
+// else 0600; a link is replaced, not followed. After an error the temporary file stays if it can be
+// continued, and n tells how many bytes it holds. The hash is of the url and of the request's
+// header as options set it (without User-Agent), so one identity never continues what another has
+// begun, and no name shows a secret. Credentials that [EachAttempt] or a cookie jar add are not a
+// part of the hash.
 //
-// A second Save of a file while one is under way fails at once with [ErrBusy]: in this process by
-// the file's path, across processes by a lock on the temporary file, which ends with its holder.
-// (Two processes that save different URLs to one file are not kept apart; the file is the whole one
-// that came last. Plan 9, AIX, Solaris and WebAssembly have no such lock.)
+// A second Save of a file while one is under way fails at once with [ErrBusy]: within a process by
+// the file's path, across processes by a lock on the temporary file, which ends with its process.
+// (Two processes may save different URLs to one file at the same time; the whole file that came
+// last stays. On Plan 9, AIX, Solaris and WebAssembly there is no such lock.)
 //
-// The bytes are those that were sent, with Accept-Encoding: identity unless the header says
-// otherwise. A server that packs them nevertheless is unpacked like under Fetch, and then cannot be
-// continued; except for an archive, whose name or type says that packed is what it is: a .tar.gz
-// stays one also where the server calls that a Content-Encoding.
+// The request says Accept-Encoding: identity unless the header says otherwise. If the server
+// compresses the body nevertheless it is unpacked as under Fetch, and then cannot be continued. An
+// archive, by its name or type, is not unpacked: a .tar.gz stays one even if the server declares
+// its gzip as a Content-Encoding.
 //
-// Save does not call fsync. What a killed process has written is there; after a power failure the
-// system may have lost any of it. A part is checked by its checksum before it is continued; a file
-// that must be on disk is to be opened and synced when Save returns.
+// Save does not call fsync. What a killed process has written is kept; a power failure may lose any
+// of it. A part's checksum is checked before it is continued. If the file must be on disk, open and
+// sync it when Save has returned.
 //
-// An error of the disk is final, and no fault of the server. [MaxBody] bounds the file. The error
-// Is [retry.ErrConfig] if file is not the name of a file, or an option sets Range or If-Range.
+// An error of the disk is final and does not count against the server. [MaxBody] bounds the file.
+// The error Is [retry.ErrConfig] if file is not the name of a file, or an option sets Range or
+// If-Range.
 func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n int64, err error) {
 	req, err := newRequest(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -68,7 +69,8 @@ func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n i
 		return 0, retry.ConfigErrorf("httpx.Save", "file %q: must be the name of a file", file)
 	}
 	if !resumable(req) {
-		return 0, retry.ConfigErrorf("httpx.Save", "Header: must not set Range or If-Range, Save does")
+		return 0, retry.ConfigErrorf("httpx.Save",
+			"Header: must not set Range or If-Range, Save does")
 	}
 	p, err := openPart(file, identity(req))
 	if errors.Is(err, ErrBusy) {
@@ -77,7 +79,9 @@ func Save(ctx context.Context, c *Client, url, file string, opts ...Option) (n i
 		return 0, fmt.Errorf("httpx.Save: %w", err)
 	}
 	defer p.close()
-	s := &saving{part: p, maxBody: c.cfg.maxBody, decoders: c.cfg.decoders, buf: make([]byte, 128<<10)}
+	s := &saving{
+		part: p, maxBody: c.cfg.maxBody, decoders: c.cfg.decoders, buf: make([]byte, 128<<10),
+	}
 	if err := p.recall(ctx, s.buf); err != nil {
 		return p.Have, fmt.Errorf("httpx.Save: %w", err)
 	}
@@ -101,7 +105,7 @@ func (n *note) progress() string {
 	return fmt.Sprintf("%d of %d bytes", n.Have, n.Total)
 }
 
-// identity is what a part belongs to: the URL, and who asks for it in which way.
+// identity tells whose part it is: a hash of the URL and of the request's header.
 func identity(req *http.Request) [16]byte {
 	u := *req.URL
 	u.Fragment, u.RawFragment = "", ""
@@ -119,21 +123,22 @@ type saving struct {
 	buf      []byte
 
 	// The response that store is about to read.
-	whole bool  // it is the body from its beginning
-	next  note  // of such a body
-	at    int64 // else: where in the body it begins
-	end   int64 // where it ends; -1 unknown
+	whole bool  // it is the whole body, not a part
+	next  note  // the note for the whole body
+	at    int64 // where in the body a part begins
+	end   int64 // where in the body it ends; -1 unknown
 }
 
 var _ resumer = (*saving)(nil)
 
-// roundTrip asks for what is missing, if the rest can be used. The response says 200 also if it is
-// a part: predicates need not care.
+// roundTrip asks for the missing part if what is there can be continued. A part that fits has
+// status 200 too, so that predicates treat it like the whole.
 func (s *saving) roundTrip(
 	req *http.Request, send func(*http.Request) (*http.Response, error),
 ) (*http.Response, error) {
 	if !resumable(req) {
-		return nil, notSent(errors.New("EachAttempt must not change method, body, Range or If-Range of a Save"))
+		return nil, notSent(errors.New(
+			"EachAttempt must not change method, body, Range or If-Range of a Save"))
 	}
 	if req.Header == nil {
 		req.Header = http.Header{}
@@ -142,7 +147,7 @@ func (s *saving) roundTrip(
 		req.Header.Set("Accept-Encoding", "identity")
 	}
 	foreign := send
-	send = func(req *http.Request) (*http.Response, error) { // some RoundTrippers forget it
+	send = func(req *http.Request) (*http.Response, error) { // some RoundTrippers leave these nil
 		resp, err := foreign(req)
 		if resp != nil && resp.Body == nil {
 			resp.Body = http.NoBody
@@ -154,7 +159,7 @@ func (s *saving) roundTrip(
 	}
 	if s.part.resumable() {
 		at := s.part.Have
-		if at == s.part.Total { // nothing is missing, but is it still the same?
+		if at == s.part.Total { // nothing is missing: is the last byte still the same?
 			at--
 		}
 		rest := req.Clone(req.Context())
@@ -180,7 +185,7 @@ func (s *saving) roundTrip(
 	return resp, err
 }
 
-// meet looks at a response that is not the part that was asked for.
+// meet prepares for a response that is not the part that was asked for: the whole, or an error.
 func (s *saving) meet(resp *http.Response) {
 	s.whole, s.end = true, -1
 	s.next = note{Total: -1}
@@ -193,7 +198,7 @@ func (s *saving) meet(resp *http.Response) {
 	}
 	if encoding != "" {
 		s.next.Code = encoding
-		resp.Header.Del("Content-Encoding") // so that it is left as it is
+		resp.Header.Del("Content-Encoding") // so that nothing unpacks it
 	}
 	s.next.Total, s.end = resp.ContentLength, resp.ContentLength
 	if tag := resp.Header.Get("ETag"); strongETag(tag) && len(tag) <= maxETag &&
@@ -203,12 +208,12 @@ func (s *saving) meet(resp *http.Response) {
 	}
 }
 
-// maxETag bounds what a server may have written into a note.
+// maxETag bounds, in bytes, each text of the server that goes into a note.
 const maxETag = 256
 
-// continues tells whether a 206 is the missing part of the body, and takes it for that. It has to
-// say how long the whole is: it may hold less than was asked for. A server may leave the encoding
-// out of an answer to If-Range (RFC 9110, section 15.3.7), but not the ETag.
+// continues tells whether a 206 is the missing part of the body; if so it notes its place. The 206
+// must tell the total length, because it may hold less than was asked for. The answer to an
+// If-Range may omit the encoding, but not the ETag (RFC 9110, section 15.3.7).
 func (s *saving) continues(resp *http.Response, at int64) bool {
 	p := s.part
 	span, ok := field.ParseContentRange(resp.Header.Get("Content-Range"))
@@ -227,8 +232,8 @@ func (s *saving) continues(resp *http.Response, at int64) bool {
 	return true
 }
 
-// addressOf is a hash of where a response came from, without the query: a signature changes with
-// each redirect.
+// addressOf is a hash of the URL that a response came from. The query is left out, because a
+// signature in it changes with each redirect.
 func addressOf(resp *http.Response) string {
 	if resp.Request == nil || resp.Request.URL == nil {
 		return ""
@@ -238,15 +243,16 @@ func addressOf(resp *http.Response) string {
 	return fmt.Sprintf("%x", sum[:16])
 }
 
-// packedNames are the endings of files that are packed by nature, for each coding.
+// packedNames are the file name endings of archives, by content coding.
 var packedNames = map[string][]string{
 	"gzip": {".gz", ".tgz", ".gzip", ".svgz"}, "x-gzip": {".gz", ".tgz", ".gzip", ".svgz"},
 	"compress": {".z"}, "x-compress": {".z"}, "br": {".br"}, "zstd": {".zst", ".zstd", ".tzst"},
-	"bzip2": {".bz2", ".tbz2", ".tbz"}, "x-bzip2": {".bz2", ".tbz2", ".tbz"}, "xz": {".xz", ".txz"}, "x-xz": {".xz", ".txz"},
+	"bzip2": {".bz2", ".tbz2", ".tbz"}, "x-bzip2": {".bz2", ".tbz2", ".tbz"},
+	"xz": {".xz", ".txz"}, "x-xz": {".xz", ".txz"},
 }
 
-// isArchive tells whether the encoding is that of the file itself, as servers say that derive both
-// from a name like x.tar.gz.
+// isArchive tells whether the encoding belongs to the file itself: servers that derive type and
+// encoding from a name like x.tar.gz declare it so.
 func isArchive(encoding string, resp *http.Response, target string) bool {
 	endings := packedNames[strings.ToLower(strings.TrimSpace(encoding))]
 	names := []string{target}
@@ -260,7 +266,8 @@ func isArchive(encoding string, resp *http.Response, target string) bool {
 	}
 	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	switch strings.ToLower(strings.TrimSpace(kind)) {
-	case "application/gzip", "application/x-gzip", "application/x-gzip-compressed", "application/x-tgz":
+	case "application/gzip", "application/x-gzip", "application/x-gzip-compressed",
+		"application/x-tgz":
 		return len(endings) > 0 && endings[0] == ".gz"
 	case "application/zstd":
 		return len(endings) > 0 && endings[0] == ".zst"
@@ -300,7 +307,7 @@ func (s *saving) store(r *http.Response) error {
 	return err
 }
 
-// overlap compares the byte that was asked for although it is there.
+// overlap compares the last byte, if it was asked for again, with the one that is there.
 func (s *saving) overlap(body io.Reader) error {
 	if s.at == s.part.Have {
 		return nil
@@ -338,7 +345,7 @@ func (s *saving) copy(body io.Reader) error {
 	}
 }
 
-// startOver drops a body that cannot be trusted.
+// startOver drops the body, because it cannot be trusted.
 func (s *saving) startOver(why error) error {
 	if err := s.part.begin(note{Total: -1}); err != nil {
 		return diskError(err)

@@ -18,25 +18,25 @@ import (
 //
 //	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}
 //
-// The zero Transport is ready, and retries like the default client. A response whose retries are
-// exhausted is returned as it is, without an error. It is safe for concurrent use if its fields are
-// not changed meanwhile.
+// The zero Transport is ready, and retries like the default client. When retries are exhausted the
+// last response is returned as it is, without an error. A Transport is safe for concurrent use if
+// its fields are not changed meanwhile.
 //
 // An http.Client around it does what a [Client] does, except for two things. Its Jar gets the
-// cookies of the response that comes back, not those of the responses that were retried: give the
-// jar to [WithClient] instead. And it writes the URL it was given before each error, of which it
-// hides the password only; the Transport's own errors show no secrets of URLs.
+// cookies of the last response only, not those of the responses that were retried; a jar given to
+// [WithClient] gets both. And it puts the request's URL in front of each error and hides only the
+// password in it; the Transport's own errors show no secrets of URLs.
 //
-// To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer whose
-// request it is.
+// To log, put retry.Observe(retry.LogTo(logger)) into the chain; [Host] tells an observer which
+// host a request goes to.
 type Transport struct {
 	Base          http.RoundTripper // nil: http.DefaultTransport
 	Policy        retry.Policy      // nil: policies.Exponential()
 	Retry         Predicate         // which responses are rejected; nil: Transient
-	Refused       Predicate         // which are the server's refusal whatever their status; nil: none
-	NotProcessed  Predicate         // after which the request may be sent again whatever its method; nil: none
+	Refused       Predicate         // which are a refusal, whatever their status; nil: none
+	NotProcessed  Predicate         // after which any method may be sent again; nil: none
 	NonIdempotent bool              // retry POST and PATCH like GET
-	AttemptLimit  time.Duration     // of each attempt, until the headers are there; 0: 30 s; negative: none
+	AttemptLimit  time.Duration     // until the headers are there; 0: 30 s; negative: none
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -66,7 +66,8 @@ func one(p Predicate) []Predicate {
 	return []Predicate{p}
 }
 
-// CloseIdleConnections closes those of Base; http.Client's method of that name calls it.
+// CloseIdleConnections closes the idle connections of Base. http.Client's method of this name calls
+// it.
 func (t *Transport) CloseIdleConnections() { (&hop{base: t.Base}).CloseIdleConnections() }
 
 // hop is the transport under a Client: each hop of a redirect is a separate request to it.
@@ -78,7 +79,7 @@ type hop struct {
 	follows bool              // an http.Client around it follows redirects
 }
 
-// CloseIdleConnections closes those of the transport underneath.
+// CloseIdleConnections closes the idle connections of the transport underneath.
 func (h *hop) CloseIdleConnections() {
 	if c, ok := h.transport().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
@@ -101,10 +102,10 @@ type exchange struct {
 	standard    *http.Transport // the transport, if it is net/http's
 	target      *url.URL        // where the next attempt goes
 	sent        int             // attempts
-	turn        retry.Quota     // what the present attempt has used of a Crawl-delay; zero: there is none
+	turn        retry.Quota     // the present attempt's turn by a Crawl-delay; zero: there is none
 	stream      *stream         // the body, if there is no GetBody
-	upload      *upload         // the present attempt's
-	ready       *http.Request   // the last attempt's, if another's would be the same; nil: it would not
+	upload      *upload         // the present attempt's body
+	ready       *http.Request   // the last attempt's, if the next may send it again; else nil
 	wire        *wire           // what httptrace told of the present attempt; nil: not asked
 	misdirected bool            // there was a 421
 	unpacks     bool            // the present attempt asked for gzip by itself
@@ -113,8 +114,8 @@ type exchange struct {
 	onward      *http.Response  // a redirect that asks for a wait
 	onwardAt    time.Time       // when it is over
 	kept        *lifetime       // for the next attempt
-	gzip        [1]string       // here, to be one allocation with the rest
-	first       lifetime        // here, to be one allocation with the rest
+	gzip        [1]string       // here to save an allocation
+	first       lifetime        // here to save an allocation
 }
 
 var errNoCall = errors.New("httpx: a policy returned without a response and without an error")
@@ -122,7 +123,7 @@ var errNoCall = errors.New("httpx: a policy returned without a response and with
 // RoundTrip sends req through the chain.
 func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	x := &exchange{Context: req.Context(), hop: h, req: req, target: req.URL}
-	x.gzip[0] = "gzip" // once: a request that was given up may still be read when the next begins
+	x.gzip[0] = "gzip" // written once: an abandoned attempt may still read it when the next begins
 	x.standard, _ = h.transport().(*http.Transport)
 	if hasBody(req) && req.GetBody == nil {
 		x.stream = &stream{from: req.Body}
@@ -160,15 +161,15 @@ func (h *hop) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	return nil, redact.Error(retry.WithEnd(x, err))
 }
 
-// aim chooses where the next attempt goes. Alternates are for the request itself, not for where it
-// is redirected to. A hedge or a loop around the whole call counts on.
+// aim chooses where the next attempt goes. Alternates apply to the request itself, not to its
+// redirects. Attempts of a hedge or a loop around the whole call count too.
 func (x *exchange) aim() {
 	if n := len(x.alternates); n > 0 && x.req.Response == nil {
 		x.target = x.alternates[min(retry.Attempt(x.Context)-1+x.sent, n-1)]
 	}
 }
 
-// drop closes a response that is not going to be read.
+// drop closes the held response, which nobody will read.
 func (x *exchange) drop() {
 	if x.held != nil {
 		_ = x.held.Body.Close()
@@ -176,7 +177,7 @@ func (x *exchange) drop() {
 	}
 }
 
-// mustSucceed tells whether a response that is not a success is to come out as an error.
+// mustSucceed tells whether a response that is not a success becomes an error.
 func (x *exchange) mustSucceed() bool { return x.raise || x.fetch != nil }
 
 func (x *exchange) Value(key any) any {
@@ -190,8 +191,8 @@ func (x *exchange) Value(key any) any {
 type hostKey struct{}
 
 // Host returns the host that the request in ctx goes to, with the port unless it is the scheme's
-// default, in one spelling: lower case, IDNA's ASCII form, no trailing dot. It is empty outside
-// a request. It is a key for policies.Keyed: each redirect hop and each of the [Alternates] has its
+// default, in one spelling: lower case, IDNA's ASCII form, no trailing dot. Outside a request it is
+// empty. It is a key for policies.Keyed: each redirect hop and each of the [Alternates] has its
 // own.
 func Host(ctx context.Context) string {
 	x, _ := ctx.Value(hostKey{}).(*exchange)
@@ -205,8 +206,8 @@ func hostOf(u *url.URL) string { return hostname.Of(u) }
 
 var pageSeed = maphash.MakeSeed()
 
-// Page is a hash of the method and URL for retry.PageOf; 0 for a request that its URL alone does
-// not name.
+// Page is a hash of the method and URL, for retry.PageOf. It is 0 unless the method is GET or HEAD,
+// because the URL of other requests does not tell what they ask for.
 func (x *exchange) Page() uint64 {
 	if method := methodOf(x.req); method != http.MethodGet && method != http.MethodHead {
 		return 0
@@ -214,7 +215,8 @@ func (x *exchange) Page() uint64 {
 	var h maphash.Hash
 	h.SetSeed(pageSeed)
 	u := x.req.URL
-	for _, part := range [...]string{x.req.Method, u.Scheme, u.Host, u.Path, u.RawPath, u.RawQuery} {
+	parts := [...]string{x.req.Method, u.Scheme, u.Host, u.Path, u.RawPath, u.RawQuery}
+	for _, part := range parts {
 		_, _ = h.WriteString(part)
 		_ = h.WriteByte(0)
 	}

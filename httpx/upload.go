@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 )
 
-// errNoReplay is why there is no second attempt.
+// errNoReplay is why there is no further attempt.
 var errNoReplay = errors.New("the body cannot be sent again without GetBody")
 
-// body gives req the body of this attempt.
+// body sets the body of this attempt's request.
 func (x *exchange) body(req *http.Request) error {
 	x.upload = nil
 	switch {
@@ -31,10 +31,10 @@ func (x *exchange) body(req *http.Request) error {
 	return nil
 }
 
-// reopens tells whether there is a body for another attempt.
+// reopens tells whether the body can be sent in another attempt.
 func (x *exchange) reopens() bool { return x.stream == nil || x.stream.unread() }
 
-// closeBody closes the caller's body, if no attempt has taken it over.
+// closeBody closes the caller's body unless an attempt closes it.
 func (x *exchange) closeBody() {
 	switch {
 	case x.req.Body == nil:
@@ -45,19 +45,19 @@ func (x *exchange) closeBody() {
 	}
 }
 
-// stream is a request's body that can be read once only. While nothing was read of it, it can be
+// stream is a request's body that can be read only once. As long as none of it was read it can be
 // sent again.
 type stream struct {
 	from io.ReadCloser
 
 	mu     sync.Mutex
-	last   *opened // the newest
-	reader *opened // the one that has begun to read; nil: none
+	last   *opened // that of the newest attempt
+	reader *opened // that of the attempt that has begun to read; nil: none
 	over   bool    // no attempt will follow
-	closed bool    // from is
+	closed bool    // from is closed
 }
 
-// opened is the stream in one attempt.
+// opened is the stream as one attempt sees it.
 type opened struct {
 	stream *stream
 	closed bool // under stream.mu
@@ -69,8 +69,8 @@ func (s *stream) unread() bool {
 	return s.reader == nil
 }
 
-// open takes the stream away from the attempt before. If that has begun to read meanwhile, the new
-// one fails.
+// open gives the stream to a new attempt and takes it from the one before. If that one has begun to
+// read meanwhile, reads of the new one fail.
 func (s *stream) open() *opened {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +78,8 @@ func (s *stream) open() *opened {
 	return s.last
 }
 
-// end closes the stream if it was not read. An attempt that has begun to read closes it.
+// end is called when no attempt will follow. It closes the stream if none of it was read; otherwise
+// the attempt that reads it does.
 func (s *stream) end() {
 	s.mu.Lock()
 	s.over = true
@@ -102,7 +103,7 @@ func (o *opened) Read(p []byte) (int, error) {
 	return s.from.Read(p)
 }
 
-// Close leaves a stream open of which nothing was read: another attempt may want it.
+// Close leaves the stream open if none of it was read: another attempt may want it.
 func (o *opened) Close() error {
 	s := o.stream
 	s.mu.Lock()
@@ -116,14 +117,14 @@ func (o *opened) Close() error {
 	return nil
 }
 
-// upload is a body on the wire, which may break off by itself. That is not the fault of the server:
-// a proxy's clients go away as they like, and must not open the breaker of what is behind it. So
-// may one that has not the length it should have, as a file that was cut between two attempts.
+// upload is a request's body on the wire. If it fails by itself, or has another length than
+// announced (a file that was cut between two attempts), that is not the server's fault: the clients
+// of a proxy go away when they like, and must not open the breaker for the servers behind it.
 type upload struct {
 	io.ReadCloser
 	length int64 // 0 or less: unknown
 	read   int64
-	err    atomic.Pointer[error] // net/http may still read when it has answered
+	err    atomic.Pointer[error] // atomic: net/http may read on after the response has come
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -132,13 +133,13 @@ func (u *upload) Read(p []byte) (int, error) {
 		err = fmt.Errorf("it has %d bytes, and not %d", u.read, u.length)
 	}
 	if err != nil && err != io.EOF {
-		own := err // which keeps err itself off the heap
+		own := err // a copy, so that err itself stays off the heap
 		u.err.Store(&own)
 	}
 	return n, err
 }
 
-// failed tells whether err, of an attempt, is the body's own.
+// failed tells whether err, an attempt's error, comes from the body.
 func (u *upload) failed(err error) bool {
 	if u == nil {
 		return false
@@ -147,9 +148,9 @@ func (u *upload) failed(err error) bool {
 	return own != nil && errors.Is(err, *own)
 }
 
-// hooks runs those of EachAttempt. The body that they are given is closed with the one that they
-// put in its place, which may be around it, or here if nothing will be sent. To tell the two apart
-// it is in a pointer: not all bodies can be compared.
+// hooks runs the functions of EachAttempt. If they replace the body, the given one is closed
+// together with the new one, which may wrap it; if nothing will be sent it is closed here. The
+// given body is wrapped in a pointer to tell the two apart, because not all bodies can be compared.
 func (x *exchange) hooks(req *http.Request) error {
 	if len(x.each) == 0 {
 		return nil
@@ -195,9 +196,8 @@ func (b *replacedBody) Close() error {
 	return err
 }
 
-// replayable returns req, or if its body is a file, or another io.ReaderAt of known size, a copy
-// that has the body's length and can open it again. What was read of the body before is not a part
-// of it.
+// replayable returns req, or a copy with ContentLength and GetBody if the body is a file or another
+// io.ReaderAt of known size. The body begins at its present offset.
 func replayable(req *http.Request) *http.Request {
 	if req == nil || !hasBody(req) || req.GetBody != nil {
 		return req
@@ -226,7 +226,7 @@ func replayable(req *http.Request) *http.Request {
 	return &r
 }
 
-// extent is where body stands, and how much follows; -1: nobody knows.
+// extent returns the body's present offset and how many bytes follow; -1: unknown.
 func extent(body io.Reader) (from, size int64) {
 	switch b := body.(type) {
 	case interface{ Stat() (os.FileInfo, error) }:
@@ -242,7 +242,7 @@ func extent(body io.Reader) (from, size int64) {
 	}
 	if s, ok := body.(io.Seeker); ok {
 		var err error
-		if from, err = s.Seek(0, io.SeekCurrent); err != nil { // which moves nothing
+		if from, err = s.Seek(0, io.SeekCurrent); err != nil { // moves nothing
 			return 0, -1
 		}
 	}
@@ -257,8 +257,8 @@ var (
 	}{}))
 )
 
-// withoutNopCloser is what http.NewRequest has put an io.NopCloser around; net/http looks there in
-// the same way.
+// withoutNopCloser takes off the io.NopCloser that http.NewRequest has put around a body. net/http
+// looks into it in the same way.
 func withoutNopCloser(body io.Reader) io.Reader {
 	if t := reflect.TypeOf(body); t == nopCloser || t == nopCloserWriterTo {
 		if r, ok := reflect.ValueOf(body).Field(0).Interface().(io.Reader); ok {
@@ -268,8 +268,8 @@ func withoutNopCloser(body io.Reader) io.Reader {
 	return body
 }
 
-// replay is a body that is read from its beginning as often as needed. It is closed when the call
-// is over and the last reader is: a transport may read on when it has a response.
+// replay is a body that can be read from its beginning several times. It is closed when the call is
+// over and its last reader is closed: a transport may read on after the response has come.
 type replay struct {
 	at         io.ReaderAt
 	from, size int64
@@ -311,7 +311,7 @@ func (f *replay) less(readers int, over bool) error {
 	return nil
 }
 
-// release lets go of what replayable has made of req's body: the call is over.
+// release tells a body made by replayable that the call is over.
 func release(req *http.Request) {
 	if r, ok := req.Body.(*replayed); ok {
 		_ = r.of.less(0, true)

@@ -22,26 +22,27 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Two questions are asked of every outcome: whether the request may be sent again, and whose fault
-// it was.
+// Every outcome is judged twice: may the request be sent again, and whose fault was it?
 //
-//	                                                     sent again            the host's fault
-//	408, 421 (once), 425, 429, 413 with Retry-After      any method            no
-//	what NotProcessed names                              any method            no, unless 5xx
-//	5xx but 501 and 505                                  idempotent requests   yes
-//	501, 505                                             never                 yes
-//	other statuses, of their own                         never                 no
-//	other responses that a predicate turns down          idempotent requests   no, unless 5xx
-//	a body that a decoder turns down                     idempotent requests   no
-//	not connected, REFUSED_STREAM                        any method            yes
-//	errors after bytes were written, a body cut short    idempotent requests   yes
-//	certificates, schemes, header fields, NXDOMAIN       never                 yes, but for what cannot be sent
+//	                                                   sent again           the host's fault
+//	408, 421 (once), 425, 429, 413 with Retry-After    any method           no
+//	what NotProcessed names                            any method           no, unless 5xx
+//	5xx except 501 and 505                             idempotent requests  yes
+//	501, 505                                           never                yes
+//	other statuses, if no predicate rejects them       never                no
+//	other responses that a predicate rejects           idempotent requests  no, unless 5xx
+//	a body that a decoder rejects                      idempotent requests  no
+//	not connected, REFUSED_STREAM                      any method           yes
+//	errors after bytes were written, a body cut short  idempotent requests  yes
+//	certificates, HTTP spoken for HTTPS, NXDOMAIN      never                yes
+//	schemes and header fields that cannot be sent      never                no
 
-// untouched tells by the status that the server did not act on the request, so that any method may
-// be sent again.
+// untouched tells whether the status says that the server did not act on the request, so that any
+// method may be sent again.
 func untouched(code int, h http.Header) bool {
 	switch code {
-	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
+	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly,
+		http.StatusTooManyRequests:
 		return true
 	case http.StatusRequestEntityTooLarge:
 		return h.Get("Retry-After") != ""
@@ -49,8 +50,9 @@ func untouched(code int, h http.Header) bool {
 	return false
 }
 
-// Transient is the default: it rejects what a later attempt may get past. 408, 421 (once, on
-// another connection), 425 and 429, 413 with a Retry-After field, and 5xx but 501 and 505.
+// Transient is the default predicate. It rejects the statuses that a later attempt may not meet:
+// 408, 421 (once, on another connection), 425 and 429, 413 with a Retry-After field, and 5xx except
+// 501 and 505.
 func Transient(r *http.Response) bool {
 	switch r.StatusCode {
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
@@ -59,21 +61,23 @@ func Transient(r *http.Response) bool {
 	return r.StatusCode/100 == 5 || untouched(r.StatusCode, r.Header)
 }
 
-// idempotent tells whether req may be sent twice: by its method (RFC 9110, section 9.2.2) or by a
-// key that the server knows it by.
+// idempotent tells whether req may be sent twice, because of its method (RFC 9110, section 9.2.2)
+// or because it has an idempotency key.
 func (s *settings) idempotent(req *http.Request) bool {
 	return s.nonIdempotent || idempotent(req)
 }
 
 func idempotent(req *http.Request) bool {
 	switch req.Method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace,
+		http.MethodPut, http.MethodDelete:
 		return true
 	}
 	return req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != ""
 }
 
-// verdict is what the chain sees of resp; nil if it is a success. The predicates look at seen.
+// verdict returns resp as the error that the chain sees; nil if it is a success. The predicates
+// look at seen.
 func (x *exchange) verdict(
 	ctx context.Context, req *http.Request, resp, seen *http.Response, quotas []retry.Quota,
 ) error {
@@ -117,9 +121,8 @@ func (x *exchange) verdict(
 	return retry.Permanent(err)
 }
 
-// patience is the wait that the server asks for: by its Retry-After, or where it refused by the
-// reset of a quota of which nothing is left. A refusal asks for patience in any case; 0: of unknown
-// time.
+// patience is the wait that the server asks for: its Retry-After or, in a refusal, the reset of a
+// quota of which nothing is left. A refusal always asks for a wait; 0: of unknown length.
 func patience(
 	resp *http.Response, quotas []retry.Quota, refused bool,
 ) (wait time.Duration, asked bool) {
@@ -137,8 +140,8 @@ func patience(
 	return wait, true
 }
 
-// again lets err be retried if there is a body for another attempt, and tells why if not: by an
-// event, and in the error if that is what comes out.
+// again makes err final if the body cannot be sent in another attempt. It tells why by an event,
+// and in the error if the call is going to return that.
 func (x *exchange) again(ctx context.Context, err error) error {
 	if x.reopens() {
 		return err
@@ -150,7 +153,7 @@ func (x *exchange) again(ctx context.Context, err error) error {
 	return retry.Permanent(err)
 }
 
-// failed marks the error of an attempt that brought no response, or not all of one.
+// failed marks the error of an attempt that got no response, or only a part of one.
 func (x *exchange) failed(ctx context.Context, req *http.Request, err error, unsent bool) error {
 	v := retry.VerdictOf(err)
 	if v.Permanent || v.Config || v.Rejection != nil || x.Err() != nil {
@@ -167,14 +170,15 @@ func (x *exchange) failed(ctx context.Context, req *http.Request, err error, uns
 	return retry.Permanent(err)
 }
 
-// garbled marks the error of a decoder. It is the connection's fault if the body broke off, else
-// nobody's. What is not JSON although it is all there is asked for once more, and no oftener.
+// garbled marks the error of a decoder. If the body broke off it is the connection's fault, else
+// nobody's. A complete body that is not the JSON it should be is fetched only once more.
 func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) error {
 	var tooLong *http.MaxBytesError
 	broken := x.fetch.body.err.Load()
 	switch {
 	case errors.As(err, &tooLong):
-		err = answered(fmt.Errorf("%w (the response has more than %d bytes, see MaxBody)", err, tooLong.Limit))
+		err = answered(fmt.Errorf("%w (the response has more than %d bytes, see MaxBody)",
+			err, tooLong.Limit))
 	case broken == nil:
 		err = retry.Neutral(err)
 		if sameAgain(err) {
@@ -190,7 +194,8 @@ func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) er
 	return x.failed(ctx, req, redact.Server(err), false) // http.Client says of which request
 }
 
-// sameAgain tells of what encoding/json says of a text that is whole and not the JSON it should be.
+// sameAgain tells whether err is encoding/json's error for a complete text that is not the JSON it
+// should be.
 func sameAgain(err error) bool {
 	var syntax *json.SyntaxError
 	var mistyped *json.UnmarshalTypeError
@@ -199,25 +204,26 @@ func sameAgain(err error) bool {
 		errors.Is(err, errMoreJSON)) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// answered marks what is wrong with the answer of a server that is well, and will give it again:
-// what is final and not its fault.
+// answered marks an error as final and not the server's fault: the server works, and would answer
+// the same again.
 func answered(err error) error { return retry.Permanent(retry.Neutral(err)) }
 
-// notSent is for an attempt that a hook or GetBody failed. The server was not asked: a loop ends, a
-// breaker hears nothing, not even of a success, and a limiter gets its token back.
+// notSent is the error of an attempt for which a hook or GetBody failed. The server was not asked,
+// so a loop ends, a breaker counts neither a failure nor a success, and a limiter gets its token
+// back.
 func notSent(err error) error {
 	return retry.Permanent(&retry.Rejection{Policy: "httpx",
 		Reason: fmt.Errorf("the request was not prepared (%w)", retry.Unmark(redact.Error(err)))})
 }
 
-// unsendable is for a request that can never be sent: its URL, from a page or a Location, is not
-// one that HTTP knows. That is not a configuration error, because it concerns this one link and not
-// the program.
+// unsendable is the error of a request that can never be sent, such as a link of a page or a
+// Location with another scheme. It is not a configuration error, because only this link is wrong
+// and not the program.
 func unsendable(err error) error {
 	return answered(&retry.Rejection{Policy: "httpx", Reason: err})
 }
 
-// hopeless tells of errors that the next attempt would meet again.
+// hopeless tells whether the next attempt would meet the same error.
 func hopeless(err error) bool {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -229,18 +235,18 @@ func hopeless(err error) bool {
 	switch {
 	case errors.As(err, &dns):
 		return dns.IsNotFound
-	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid),
-		errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &certificate), errors.As(err, &unknown), errors.As(err, &hostname),
+		errors.As(err, &invalid), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return true
 	case errors.As(err, &alert):
-		// Internal error, user canceled. All others tell of what was agreed on.
+		// internal_error and user_canceled may pass; all others are about the setup of TLS
 		return alert != 80 && alert != 90
 	}
 	return false
 }
 
-// malformed finds what net/http's transport refuses to send, also from below another RoundTripper.
-// Its own errors for that have no type.
+// malformed tells whether req is one that net/http's transport refuses to send, also below another
+// RoundTripper. It looks at req, because net/http's errors for that have no type.
 func malformed(req *http.Request, err error) bool {
 	u := req.URL
 	switch {
@@ -255,23 +261,24 @@ func malformed(req *http.Request, err error) bool {
 
 func validFields(h http.Header) bool {
 	for key, values := range h {
-		if !validHeader(key, "") || slices.ContainsFunc(values, func(v string) bool { return !validHeader(key, v) }) {
+		invalid := func(v string) bool { return !validHeader(key, v) }
+		if invalid("") || slices.ContainsFunc(values, invalid) {
 			return false
 		}
 	}
 	return true
 }
 
-// notConnected: a dial that failed, to the server or to its proxy, has sent nothing.
+// notConnected tells whether a dial failed, to the server or to its proxy: then nothing was sent.
 func notConnected(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // http2StreamError has the shape of net/http's unexported type of this name, whose method As fills
-// any struct like it. A GOAWAY for a stream that the server has not seen is retried by net/http
-// itself, except for the first stream of a connection if it comes with an error: that has neither
-// type nor value to be known by, and so a POST is not sent again.
+// any struct like it. If a GOAWAY says that the server has not seen a stream, net/http itself
+// retries, except for the first stream of a connection when the GOAWAY has an error code. That
+// error has neither a type nor a value to recognise it by, so a POST is not sent again then.
 type http2StreamError struct {
 	StreamID uint32
 	Code     http2Code
@@ -282,17 +289,18 @@ type http2Code uint32
 
 func (http2StreamError) Error() string { return "http2 stream error" }
 
-// refusedStream: the server has not acted on it (RFC 9113, section 8.7).
+// refusedStream tells whether the server refused the stream without acting on it (RFC 9113, section
+// 8.7).
 func refusedStream(err error) bool {
 	const code = 7 // REFUSED_STREAM
 	var stream http2StreamError
 	return errors.As(err, &stream) && stream.Code == code
 }
 
-// handsBack tells whether the response that status was made of is the outcome of the call, err: its
-// own error ended it, as it is, marked, or as the last failure of a loop that has nothing else to
-// say. The context, a rejection, a wait that the server asked for and did not get, and a policy's
-// own verdict are outcomes of their own.
+// handsBack tells whether the call, which ended with err, returns the response that status was made
+// of. It does if status is err, marked or not, or the last failure of a loop that ended because of
+// it. It does not if the call ended for another reason: its context, a rejection, a wait that the
+// server asked for and did not get, or a policy's own verdict.
 func handsBack(err error, status *StatusError) bool {
 	for status != nil {
 		switch e := retry.Bare(err).(type) {
@@ -316,19 +324,19 @@ type StatusError struct {
 	Code   int         // 503
 	Status string      // "503 Service Unavailable", at most 1 KiB
 	Method string      // of the request
-	URL    string      // of the request, without userinfo and with the values of its query hidden; at most 1 KiB
+	URL    string      // of the request, without userinfo and query values; at most 1 KiB
 	Header http.Header // of the response
 
-	// Body is what was read ahead of the response's, at most 64 KiB: nil if it announced more or
-	// was not there within 200 ms, and for a redirect that was not followed. It is not a part of
-	// the text, and not to be changed.
+	// Body is the response's body as far as it was read, at most 64 KiB. It is nil if the response
+	// announced more, if it did not come within 200 ms, and for a redirect that was not followed.
+	// Error does not print it. It must not be changed.
 	Body []byte
 
 	by string // the option and predicate that rejected it
 }
 
-// Error is one line: the request, the status it got and, if the status does not tell the reason,
-// which predicate rejected it.
+// Error is one line: the request, the status and, unless the status tells the reason, the predicate
+// that rejected it.
 func (e *StatusError) Error() string {
 	text := e.Method + " " + e.URL + ": " + e.Status
 	switch {
@@ -348,7 +356,7 @@ func nameOf(p Predicate) string {
 		return "a predicate"
 	}
 	name := f.Name()[strings.LastIndexByte(f.Name(), '/')+1:]
-	name, _, _ = strings.Cut(name, ".func") // of a function literal, the one that it is in
+	name, _, _ = strings.Cut(name, ".func") // a function literal goes by the function it is in
 	return name
 }
 
@@ -364,13 +372,15 @@ func statusError(req *http.Request, resp *http.Response) *StatusError {
 		status = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return &StatusError{
-		Code: resp.StatusCode, Status: status, Method: methodOf(req), URL: redact.URL(req.URL), Header: resp.Header,
+		Code: resp.StatusCode, Status: status,
+		Method: methodOf(req), URL: redact.URL(req.URL), Header: resp.Header,
 	}
 }
 
-// Predicate reports whether a response is rejected: made a [*StatusError], and retried if the
-// request allows it. It may read the body, which is decoded whatever its Content-Encoding and put
-// back for the next predicate and for the caller. It must be safe for concurrent use.
+// Predicate reports whether a response is rejected: it becomes a [*StatusError], and is retried if
+// the request allows it. A predicate may read the body: it is decoded, whatever its
+// Content-Encoding, and put back for the next predicate and for the caller. It must be safe for
+// concurrent use.
 type Predicate func(*http.Response) bool
 
 // Status rejects responses with one of these status codes. The built-in predicates do not read the
@@ -383,7 +393,7 @@ func Status(codes ...int) Predicate {
 // ServerErrors rejects 500 to 599.
 func ServerErrors(r *http.Response) bool { return r.StatusCode/100 == 5 }
 
-// Or rejects what one of ps rejects; And what all of them reject; Not what p does not.
+// Or rejects what at least one of ps rejects.
 func Or(ps ...Predicate) Predicate {
 	ps = slices.Clone(ps)
 	return func(r *http.Response) bool { return anyOf(ps, r) }
