@@ -8,9 +8,9 @@ type Kind int
 const (
 	Fine    Kind = iota // admitted: a page, also a 404
 	Trouble             // admitted, but failed: says nothing about the rate
-	Doubt               // a bare 503, a reset, a cut body: a refusal on some servers, noise on others
+	Doubt               // a bare 503, reset or cut body: a refusal on some servers, noise on others
 	Refusal             // a 429, or whatever the user calls a refusal
-	Untold              // a 403 of which nobody has said whether it is a refusal
+	Untold              // a 403, if no option says whether it is a refusal
 )
 
 // An Answer is what came of a request.

@@ -4,17 +4,19 @@ package pacing
 // refusals would stay within it should it be refused, and all that are on their way too.
 //
 // Why it holds: of the refusals of any carefulIn seconds take the one whose request was sent last.
-// When it was sent, those heard by then and those on their way, itself included, were no more than
-// the budget; and the others are among them. While nothing was refused a few more may be on their
-// way, which come on top: the start of an open server would be slow without them. So do requests
-// that are part of another one, which do not wait for an outcome.
+// When it was sent, the refusals heard by then and the requests on their way, itself included, were
+// no more than the budget, and all the other refusals are among them.
+//
+// Two things come on top. While nothing was refused a few more may be on their way: without them
+// the start at an open server would be slow. And requests that are part of another one do not wait
+// for an outcome.
 type careful struct {
 	on bool
 }
 
 const carefulIn = 61. // s; a minute, and what a refusal takes to be heard
 
-// heard is how many refusals, the newest first, the budget has to bear at now.
+// heard is how many of the last refusals, the newest first, count against the budget now.
 func (c careful) heard(now float64, refusals *[hasty]float64) (n int) {
 	for n < jail && refusals[n] > now-carefulIn {
 		n++
@@ -22,9 +24,9 @@ func (c careful) heard(now float64, refusals *[hasty]float64) (n int) {
 	return n
 }
 
-// next is when a request may go beside so many others on their way, of which so many are open
-// doubts; infinite if an answer must come first. more is how many may be at risk beyond the budget
-// while nothing was refused.
+// next is when a request may go; infinite if an answer must come first. flying is how many others
+// are on their way, open how many answers are open doubts, and more how many may be at risk beyond
+// the budget while nothing was refused.
 func (c careful) next(now float64, flying, open, more int, refusals *[hasty]float64) float64 {
 	if !c.on {
 		return now
@@ -35,7 +37,7 @@ func (c careful) next(now float64, flying, open, more int, refusals *[hasty]floa
 		room += more
 	}
 	switch {
-	case heard < jail && (room-open > flying || flying == 0): // one alone can tell what the doubts were
+	case heard < jail && (room-open > flying || flying == 0): // one alone tells of the doubts
 		return now
 	case flying > 0:
 		return inf
@@ -43,13 +45,13 @@ func (c careful) next(now float64, flying, open, more int, refusals *[hasty]floa
 	return refusals[jail-1] + carefulIn
 }
 
-// proven is how many may be at risk beyond the budget when the start has gone on for so long with
-// so many answers: a bucket's burst is over within seconds.
+// proven is how many may be at risk beyond the budget when the start has lasted for that many
+// seconds and got that many answers: by then a bucket's burst would be used up.
 func (c careful) proven(seconds float64, answers int) int {
 	return min(browserSlot-jail, answers/enough, int(seconds))
 }
 
-// sated reports whether the budget has one refusal left, or none: no time to look for more.
+// sated reports whether the budget has at most one refusal left: not the time to look for more.
 func (c careful) sated(now float64, refusals *[hasty]float64) bool {
 	return c.on && refusals[jail-2] > now-minute
 }

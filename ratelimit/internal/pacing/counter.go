@@ -8,6 +8,7 @@ type counter struct {
 	at int64 // the second that n[at%64] counts
 }
 
+// turn clears the seconds that have passed since the counter was last used.
 func (c *counter) turn(now float64) {
 	s := int64(math.Floor(now))
 	if s-c.at > 64 {

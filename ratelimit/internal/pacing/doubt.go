@@ -6,13 +6,13 @@ const doubtWeighs = 2 // a doubtful answer counts as much as so many others; two
 // doubt tells refusals from noise where the server's answers can be either: a
 // bare 503, a reset, a cut body.
 type doubt struct {
-	definite  bool // it refuses in plain words, so these are noise
-	convicted bool // these are its refusals
-	noise     bool // these are noise, as far as one can see
+	definite  bool // the server refuses in plain words, so doubtful answers are noise
+	convicted bool // doubtful answers are its refusals
+	noise     bool // doubtful answers are noise, as far as one can see
 
-	suspicion int  // of the answers of late: each doubtful one adds doubtWeighs, each other takes one
-	crowd     bool // the number in flight explained the last one, and is less than at first now
-	passed    int  // times it passed
+	suspicion int  // of late: each doubtful answer adds doubtWeighs, each other takes one
+	crowd     bool // the number in flight explained the last one, and is now below firstSlots
+	passed    int  // times that a suspicion passed
 	run       int  // doubtful answers in a row
 	open      int  // doubts that may still turn out to be refusals
 	asking    bool // one request at a time, until one sent after since is admitted
@@ -21,9 +21,8 @@ type doubt struct {
 	noisy
 }
 
-// judge decides what an answer is taken for. A doubt stays one only until the
-// next answers tell: a server that refuses also refuses the requests behind,
-// noise does not.
+// judge decides what an answer is taken for. A doubt stays one only until the next answers tell: a
+// server that refuses also refuses the requests behind it, noise does not.
 func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	d := &m.doubt
 	d.late.add(kind == Doubt)
@@ -50,7 +49,8 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	case d.convicted || m.half:
 		return Refusal
 	}
-	if d.suspicion += doubtWeighs; d.suspicion >= doubtWeighs*(2+d.passed) { // what passed before shows some noise
+	// Each suspicion that passed shows that there is some noise, so it takes more to convict.
+	if d.suspicion += doubtWeighs; d.suspicion >= doubtWeighs*(2+d.passed) {
 		d.convicted = true
 		return Refusal
 	}
@@ -62,13 +62,14 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 	return Doubt
 }
 
-// ask lets one request at a time go, until one sent after since has told what
-// to think of the answer to t. What else is in flight should be answered first.
+// ask lets one request at a time go, until one sent after since has told what to think of the
+// answer to t. What else is in flight should be answered first.
 func (m *Machine) ask(now float64, t Ticket, since int) {
 	m.doubt.asking, m.doubt.since, m.out = true, since, false
-	m.gate = max(m.gate, now+(now-t.Sent)) // answered by then
+	m.gate = max(m.gate, now+(now-t.Sent)) // what is in flight is answered by then
 }
 
+// calm lowers the suspicion after an answer that was not a doubt.
 func (d *doubt) calm() {
 	d.run = 0
 	if d.suspicion == 0 {
@@ -77,7 +78,9 @@ func (d *doubt) calm() {
 	if d.suspicion = max(0, d.suspicion-1); d.suspicion == 0 {
 		d.open = 0
 	}
-	if d.suspicion == 0 && !d.convicted && !d.crowd { // a server without a burst refuses two at once, and takes the next
+	// In a crowd it proves nothing: a server without a burst refuses one of two that come at once
+	// and takes the next.
+	if d.suspicion == 0 && !d.convicted && !d.crowd {
 		if d.passed++; d.passed >= thrice {
 			d.acquit()
 		}

@@ -20,8 +20,10 @@ func (m *Machine) Explain(now float64) string {
 		add(m.window, "it counts in a window")
 		add(!m.window && m.bucket >= 2, "a bucket of about %.0f", m.bucket)
 	}
-	add(m.half && m.refused == 0, "refused, so one request goes alone in %s", lasts(max(m.gate, m.named)-now))
-	add(m.half && m.refused > 0, "the single request was refused %s, the next goes in %s", times(m.refused), lasts(max(m.gate, m.named)-now))
+	gate := lasts(max(m.gate, m.named) - now)
+	add(m.half && m.refused == 0, "refused, so one request goes alone in %s", gate)
+	add(m.half && m.refused > 0, "the single request was refused %s, the next goes in %s",
+		times(m.refused), gate)
 	add(m.Held(now) > now, "it said to wait for %s", lasts(m.Held(now)-now))
 	heard := 0
 	for heard < len(m.refusals) && m.refusals[heard] > now-minute {
@@ -49,9 +51,11 @@ func (m *Machine) believedRate() string {
 	}
 	doing := map[Mode]string{Climb: "searching upward", Cruise: "kept"}[m.mode]
 	text := fmt.Sprintf("%.3g/s, %s", m.rate, doing)
-	switch survived, refused := m.safe > 0 && m.safe < m.rate, m.ceiling < inf && m.ceiling > m.rate; {
+	survived, refused := m.safe > 0 && m.safe < m.rate, m.ceiling < inf && m.ceiling > m.rate
+	switch {
 	case survived && refused:
-		return fmt.Sprintf("%s between %.3g/s that was survived and %.3g/s that was refused", text, m.safe, m.ceiling)
+		return fmt.Sprintf("%s between %.3g/s that was survived and %.3g/s that was refused",
+			text, m.safe, m.ceiling)
 	case refused:
 		return fmt.Sprintf("%s below %.3g/s that was refused", text, m.ceiling)
 	case survived:

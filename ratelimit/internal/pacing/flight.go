@@ -4,32 +4,38 @@ import "slices"
 
 // How many requests are on their way.
 const (
-	firstSlots  = 3   // once something was refused: three more refusals do not earn a jail
-	quietSlots  = 22  // answers before the next slot then
-	quickSlots  = 2   // answers per slot from there to browserSlot: an open server is soon used fully
-	browserSlot = 8   // about what a browser opens to a host
-	patience    = 600 // answers before there are more: most windows that sites count in are over by then
-	dearer      = 4   // answers per slot grow by this when a slot was refused, or brought a queue and no answers
+	firstSlots  = 3  // once something was refused: three more refusals do not earn a jail
+	quietSlots  = 22 // answers before the next slot then
+	quickSlots  = 2  // answers per slot from there to browserSlot: an open server is soon busy
+	browserSlot = 8  // about what a browser opens to a host
+
+	// Answers before there are more slots than browserSlot: most windows that sites count in are
+	// over by then.
+	patience = 600
+
+	// The price of a slot in answers is multiplied by this after a slot was refused, or brought a
+	// queue and not more answers.
+	dearer = 4
 )
 
 // flight bounds the requests in flight, and learns how many the server takes.
 type flight struct {
 	now, limit int
-	lost       []int // of those now, single requests that were given up: they take no place of the limit
+	lost       []int // single requests that were given up and are still out: they take no place
 	most       int   // the user's bound; 0: none
 	opening    bool  // nothing was refused so far, and the answers are few
 	narrow     bool  // one at a time for now: the start has used up most of what a jail forgives
 
 	atLimit int     // answers at the limit since the last slot; all of them while quick
 	slotAt  float64 // when that was
-	dear    float64 // the next slot's price in answers grows by dearer whenever a slot was refused,
-	drag    float64 // and whenever it brought a queue
+	dear    float64 // factor of the next slot's price, larger after each slot that was refused
+	drag    float64 // the same, larger after each that brought a queue
 
 	through   []float64 // answers a second, by the limit they came at
 	good, bad []int     // answers by the number in flight when their request was sent
 }
 
-// taken is how many places of the limit are.
+// taken is how many places of the limit are taken.
 func (f *flight) taken() int { return f.now - len(f.lost) }
 
 func (f *flight) full() bool { return f.taken() >= f.limit || f.narrow && f.taken() >= 1 }
@@ -49,8 +55,8 @@ func (f *flight) back(t Ticket) (late bool) {
 	return i >= 0
 }
 
-// quick reports whether the burst that a server may forgive is behind, and the
-// number in flight still below a browser's: then any answer counts.
+// quick reports whether the burst that a server may forgive is over, and the number in flight still
+// below a browser's. Then any answer counts, not only those at the limit.
 func (f *flight) quick() bool {
 	return f.limit > firstSlots && f.limit < browserSlot && f.dear == 1
 }
@@ -66,10 +72,10 @@ func (f *flight) price() float64 {
 	return n * f.dear * f.drag
 }
 
-// opening is how many may be in flight after so many answers, while nothing was refused. When a
+// opening is how many may be in flight after that many answers, while nothing was refused. When a
 // burst of a usual size (those that manuals show) is used up, three requests at most should be on
 // their way: five refusals in a minute earn a jail, and one more is needed to measure the rate.
-// Between those bursts, and after them, an open server is not to be kept waiting.
+// Between the usual sizes, and above them, an open server is not kept waiting.
 var opening = [...]struct{ answers, slots int }{
 	{0, firstSlots}, // bursts of 5 and 10
 	{13, 4}, {14, browserSlot},
@@ -77,7 +83,7 @@ var opening = [...]struct{ answers, slots int }{
 	{24, 6}, {25, browserSlot},
 }
 
-// open follows opening.
+// open sets the limit by the table opening.
 func (f *flight) open(now float64) {
 	n := sum(f.good)
 	for _, o := range opening {
@@ -126,10 +132,9 @@ func (f *flight) admitted(now float64, k int) {
 	f.atLimit, f.slotAt = 0, now
 }
 
-// blame decides whether a refusal of a request that had k in flight beside it
-// is about their number: at least half of those sent with as many were
-// refused, and not everything was. Then the limit is lowered, and the rate
-// left alone.
+// blame decides whether the refusal of a request that had k in flight beside it is about their
+// number: at least half of those sent beside k or more were refused, and enough others were
+// accepted. Then the limit is lowered, and the rate left alone.
 func (f *flight) blame(k, accepted int) bool {
 	*at(&f.bad, k)++
 	if f.opening {

@@ -2,18 +2,18 @@ package pacing
 
 const shareOf = 40. // answers that a share is taken over
 
-// noisy finds out in the long run what the next answers cannot tell: that
-// doubts taken for refusals are noise after all, or the other way round. Noise
-// comes however slowly one goes; a limit does not, once one is below it.
+// noisy finds out in the long run what the next answers cannot tell: that doubts taken for refusals
+// are noise after all, or the other way round. Noise comes at any rate; refusals by a limit stop
+// below it.
 type noisy struct {
 	late share // of the doubts among the answers of late
 
-	strikes  int  // refused in a row while cruising, each soon after the last
-	struckAt int  // answers by the last of them
+	strikes  int  // refusals in a row while cruising, each soon after the last
+	struckAt int  // answers until the last of them
 	final    bool // noise was refuted once
 }
 
-// A share is one among the last answers, the older the less they count.
+// A share is that of some kind of answer among the last ones. The older ones count less.
 type share float64
 
 func (s *share) add(hit bool) {
@@ -32,9 +32,9 @@ func (d *doubt) acquit() {
 // large a share.
 func (d *doubt) refuted() bool { return d.run >= hasty || float64(d.late) > mostOf }
 
-// struck hears of a release, what had been accepted by then, and at which rate the request was
-// refused; 0 if it was not cruising. A row of refusals while cruising is suspicious: then it asks
-// for half the rate, and says that the doubts are noise if they come as soon as before.
+// struck is told of a release: how many answers had been accepted by then, and which rate was
+// refused while cruising, 0 if the machine was not. A row of such refusals is suspicious. Then
+// struck asks for half the rate, and if the doubts come as soon as before they are noise.
 func (d *doubt) struck(accepted int, rate float64) (noise, halve bool) {
 	if d.definite || d.noise || d.final || rate == 0 {
 		d.strikes = 0

@@ -2,14 +2,14 @@ package pacing
 
 import "slices"
 
-// overdue finds the requests that are out far longer than the others took: to some servers silence
-// is a refusal. Such a request is a doubt at that moment and not when the client's own timeout ends
-// it, which is often half a minute later.
+// overdue finds the requests that are out far longer than the others took: some servers refuse by
+// silence. Such a request is a doubt at that moment, and not when the client's own timeout ends it,
+// which is often half a minute later.
 type overdue struct {
 	out   []pending // on their way and not answered, in the order they were sent
-	mean  float64   // s; of an answer, of late
+	mean  float64   // s; how long answers have taken of late
 	last  float64   // the same, of the last few
-	known bool      // there was one
+	known bool      // there was an answer
 }
 
 type pending struct {
@@ -19,9 +19,12 @@ type pending struct {
 
 const (
 	overdueFirst = 10. // s; while nothing was answered
-	overdueAfter = 1.  // s, and
 	lastFew      = 6.
-	overdueTimes = 6. // times the mean time of an answer: below, stalls that are common would be doubts
+
+	// A request is overdue after overdueAfter and so many times the mean time of an answer. With
+	// less, stalls that are common would be doubts.
+	overdueAfter = 1. // s
+	overdueTimes = 6.
 )
 
 // limit is how long a request may be out.
@@ -34,7 +37,7 @@ func (o *overdue) limit() float64 {
 
 func (o *overdue) sent(t Ticket) { o.out = append(o.out, pending{t: t}) }
 
-// next is when one is overdue; infinite if none is on its way that was not judged.
+// next is when the next one is overdue; infinite if none is out that was not judged.
 func (o *overdue) next() float64 {
 	for i := range o.out {
 		if !o.out[i].judged {
@@ -60,19 +63,19 @@ func (o *overdue) due(now float64) (t Ticket, ok bool) {
 	return t, false
 }
 
-// back notes that a request is answered, or nobody waits for its answer, and reports whether it was
-// a doubt already.
+// back notes that a request is answered, or that nobody waits for its answer any more, and reports
+// whether it was a doubt already.
 func (o *overdue) back(t Ticket) (judged bool) {
 	i := slices.IndexFunc(o.out, func(p pending) bool { return p.t.seq == t.seq })
 	if i < 0 {
 		return false
 	}
 	judged = o.out[i].judged
-	o.out = append(o.out[:i], o.out[i+1:]...) // slices.Delete would clear what is left over
+	o.out = append(o.out[:i], o.out[i+1:]...) // without the clearing that slices.Delete does
 	return judged
 }
 
-// took notes how long an answer took that was not overdue.
+// took notes the time of an answer that was not overdue.
 func (o *overdue) took(s float64) {
 	if !o.known {
 		o.mean, o.last, o.known = s, s, true
@@ -81,6 +84,6 @@ func (o *overdue) took(s float64) {
 	o.mean += (s - o.mean) / shareOf
 }
 
-// came notes that a page came that was overdue, after so long: the server is slow, not silent. It may
-// take as long from then on.
+// came notes that an overdue page came after s seconds: the server is slow, not silent. From then
+// on others may take as long.
 func (o *overdue) came(s float64) { o.mean = max(o.mean, s/overdueTimes) }

@@ -24,18 +24,18 @@ type Config struct {
 	StartRate   float64 // requests a second to begin at, instead of searching
 	MaxRate     float64 // requests a second
 	MaxInFlight int
-	MaxHint     float64 // s; a park by the server's word, what is added to it included
+	MaxHint     float64 // s; bounds a wait that the server asks for, what is added to it included
 	Careful     bool    // keep to a budget of refusals
 }
 
 // A Ticket stands for one request on its way.
 type Ticket struct {
 	Sent    float64 // when it was sent
-	seq     int     // sent before it and itself
+	seq     int     // its number among those sent, from 1
 	Beside  int     // requests in flight then, itself included
 	nested  bool    // it has no place in flight itself
-	granted bool    // by what the server said remained
-	Token   bool    // for the policy around the machine: it took one from the calls that share the limit
+	granted bool    // what the server said remained allowed it
+	Token   bool    // for the policy around the machine: the call took a token of the fleet
 	before  float64 // when the one before was sent
 }
 
@@ -61,13 +61,14 @@ type Machine struct {
 	team    team
 }
 
-// New returns a machine that knows nothing yet. Every choice it makes at
-// random is drawn from rng.
+// New returns a machine that knows nothing yet. What it chooses at random is drawn from rng.
 func New(cfg Config, rng *rand.Rand) *Machine {
 	m := &Machine{
 		cfg: cfg, rng: rng, tally: tally{last: -inf, jitter: 1},
 		search: newSearch(), probing: probing{every: firstProbe, hit: -inf},
-		flight: flight{opening: true, limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight},
+		flight: flight{
+			opening: true, limit: firstSlots, dear: 1, drag: 1, most: cfg.MaxInFlight,
+		},
 	}
 	m.careful.on = cfg.Careful
 	if cfg.MaxInFlight > 0 {
@@ -79,11 +80,11 @@ func New(cfg Config, rng *rand.Rand) *Machine {
 	return m
 }
 
-// Mode is what it is doing about the rate.
+// Mode is what the machine is doing about the rate.
 func (m *Machine) Mode() Mode { return m.mode }
 
-// Rate is the rate it goes by, in requests a second: the one to begin at, then the learned one;
-// infinite while none is known.
+// Rate is the rate that the machine goes by, in requests a second: the one to begin at, then the
+// learned one; infinite while none is known.
 func (m *Machine) Rate() float64 {
 	if !m.begun && m.cfg.StartRate > 0 {
 		return m.bound(m.cfg.StartRate)
@@ -99,12 +100,12 @@ func (m *Machine) bound(r float64) float64 {
 	return r
 }
 
-// Parked reports whether the server has pushed back and no single request has
-// been admitted since, and until when nothing is sent.
+// Parked reports whether the server has pushed back and no single request has been admitted since,
+// and until when nothing is sent.
 func (m *Machine) Parked() (until float64, parked bool) { return max(m.gate, m.named), m.half }
 
-// Held is the time before which nothing may go by the server's word: a wait that it named, or a
-// quota that is used up. It is not after now if there is no such wait.
+// Held is the time before which nothing may go because the server said so: it named a wait, or its
+// quota is used up. It is not after now if there is no such wait.
 func (m *Machine) Held(now float64) float64 {
 	at := m.named
 	if g := m.gauge.next(now, m.last, m.flying, m.rate < inf); g < inf {
@@ -122,8 +123,8 @@ func (m *Machine) InFlight() (now, limit int) { return m.flight.now, m.flight.li
 // Crowded reports whether the server was seen to bound the requests in flight.
 func (m *Machine) Crowded() bool { return m.flight.dear > 1 }
 
-// Pace is the rate that holds at now: the learned one, no more than the user
-// permits and than the server states.
+// Pace is the rate that holds at now: the learned one, but no more than the user permits and the
+// server states.
 func (m *Machine) Pace(now float64) float64 {
 	r := m.bound(min(m.rate, m.gauge.spread(now, m.flying)))
 	if g := &m.gauge; !g.deaf() && g.permits(now, m.last, m.flying) < 1 {
@@ -134,10 +135,9 @@ func (m *Machine) Pace(now float64) float64 {
 	return r
 }
 
-// NextSend is when the next request may be sent, now or later; infinite if
-// only an answer can tell, or [Machine.Wake]. The single request does not
-// wait for those sent before the push-back: a stalled one must not hold it.
-// Only the user's own bound does.
+// NextSend is when the next request may be sent, now or later; infinite if only an answer can tell,
+// or [Machine.Wake]. The single request does not wait for requests sent before the push-back,
+// because a stalled one must not hold it, except for the user's own bound.
 func (m *Machine) NextSend(now float64) float64 {
 	m.lookForOverdue(now)
 	more := 0
@@ -162,22 +162,23 @@ func (m *Machine) NextSend(now float64) float64 {
 // turn is when the next is due by the pace, and by what the server said.
 func (m *Machine) turn(now float64) float64 {
 	g := &m.gauge
-	r := min(m.rate, g.spread(now, m.flying))
-	return max(now, m.named, m.last+m.jitter/m.bound(r), g.next(now, m.last, m.flying, m.rate < inf))
+	paced := m.last + m.jitter/m.bound(min(m.rate, g.spread(now, m.flying)))
+	return max(now, m.named, paced, g.next(now, m.last, m.flying, m.rate < inf))
 }
 
-// tick is how far a time in seconds may be from what it stands for: a clock counts nanoseconds, a
-// float rounds.
+// tick is how far a time in seconds may be off: a clock counts nanoseconds, and a float rounds.
 const tick = 1e-9
 
 // bounded reports whether as many requests are on their way as the user permits.
-func (m *Machine) bounded() bool { return m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight }
+func (m *Machine) bounded() bool {
+	return m.cfg.MaxInFlight > 0 && m.flight.now >= m.cfg.MaxInFlight
+}
 
 // alone reports whether one request at a time goes.
 func (m *Machine) alone() bool { return m.half || m.doubt.asking }
 
-// Wake is when to ask again, after now, although no answer came: what is on its way has taken so
-// long then that this is news. It is infinite if an answer must come first.
+// Wake is when to ask again, after now, although no answer came: by then something on its way has
+// taken so long that this is news. It is infinite if an answer must come first.
 func (m *Machine) Wake(now float64) float64 {
 	if m.bounded() {
 		return inf
@@ -216,8 +217,8 @@ func (m *Machine) lookForOverdue(now float64) {
 // Free reports whether a request sent now would find a place in flight.
 func (m *Machine) Free() bool { return !m.bounded() && !(m.alone() && m.out) && !m.flight.full() }
 
-// NextNested is [Machine.NextSend] for a request that is part of another one on its way: it waits
-// for no place in flight, and for no outcome, which might be that of the other.
+// NextNested is [Machine.NextSend] for a request that is part of another one on its way. It does
+// not wait for a place in flight, nor for an outcome, which might be that of the other one.
 func (m *Machine) NextNested(now float64) float64 {
 	turn := max(m.turn(now), m.careful.next(now, 0, 0, 0, &m.refusals))
 	if m.alone() {
@@ -236,7 +237,8 @@ func (m *Machine) OnSend(now float64) Ticket {
 	return m.sent(now, false)
 }
 
-// OnSendNested is told instead of a request that is part of another one, and takes no place.
+// OnSendNested is told instead of [Machine.OnSend] of a request that is part of another one, and
+// takes no place.
 func (m *Machine) OnSendNested(now float64) Ticket {
 	m.begin(now)
 	return m.sent(now, true)
@@ -255,7 +257,10 @@ func (m *Machine) begin(now float64) {
 func (m *Machine) sent(now float64, nested bool) Ticket {
 	granted := !m.gauge.deaf() && m.gauge.permits(now, m.last, m.flying) >= 1
 	m.seq++
-	t := Ticket{Sent: now, seq: m.seq, Beside: max(1, m.flight.now), nested: nested, granted: granted, before: m.last}
+	t := Ticket{
+		Sent: now, seq: m.seq, Beside: max(1, m.flight.now),
+		nested: nested, granted: granted, before: m.last,
+	}
 	m.overdue.sent(t)
 	m.flying++
 	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
@@ -267,9 +272,8 @@ func (m *Machine) sent(now float64, nested bool) Ticket {
 	return t
 }
 
-// OnCancel is told instead of [Machine.OnDone] of a request that says nothing
-// of the server: the caller gave it up, or it was never made. One that was
-// never made gives its turn back.
+// OnCancel is told instead of [Machine.OnDone] of a request that says nothing about the server: the
+// caller gave it up, or it was never made. One that was never made gives its turn back.
 func (m *Machine) OnCancel(t Ticket, made bool) {
 	m.flying--
 	m.flight.back(t)
@@ -280,22 +284,23 @@ func (m *Machine) OnCancel(t Ticket, made bool) {
 	}
 }
 
-// freeProbe notes that the single request, if t is it, is no longer out.
+// freeProbe notes that the single request, if t is that, is no longer out.
 func (m *Machine) freeProbe(t Ticket) {
 	if t.seq == m.single {
 		m.out = false
 	}
 }
 
-// OnAnswer is told when a request has begun to be answered: what comes after takes its own time.
+// OnAnswer is told when a request has begun to be answered. The time after that is not the
+// server's.
 func (m *Machine) OnAnswer(now float64, t Ticket) {
 	if !m.overdue.back(t) {
 		m.overdue.took(now - t.Sent)
 	}
 }
 
-// OnDone is told the outcome of a request. If a request that was given up is admitted after all,
-// that counts; if it is refused so long after, it does not.
+// OnDone is told the outcome of a request. That of a request that was given up counts if it is
+// admitted after all, and not if it is refused: that is too long ago.
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	m.flying--
 	late := m.flight.back(t)
@@ -308,7 +313,7 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		m.untold.admit(a.Page)
 	}
 	if a.Kind == Refusal && a.RetryAfter >= 0 {
-		a.Reset = a.RetryAfter // what it asks for wins over what the quota says
+		a.Reset = a.RetryAfter // the wait that it asks for wins over what it says of the quota
 	}
 	m.gauge.hear(now, t, a, m.flying)
 	if a.Kind == Doubt || a.Kind == Refusal || judged && a.Kind == Trouble {
@@ -340,8 +345,7 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	m.advance(now)
 }
 
-// takeBack undoes what the refusals of one page did to the rate, because they said nothing about
-// it.
+// takeBack undoes what the refusals of one page did to the rate: they said nothing about it.
 func (m *Machine) takeBack(now float64, page uint64) {
 	u := &m.pages.undo
 	if u.page != page || u.count < u.all {
@@ -355,7 +359,7 @@ func (m *Machine) takeBack(now float64, page uint64) {
 
 // refusedOr judges an answer, and reports whether it was not an admission.
 func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
-	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so it was not one of too many
+	asked := m.doubt.asking && t.seq > m.doubt.since // sent alone, so the number is not the cause
 	kind := m.judge(now, a.Kind, t)
 	if kind != Doubt && kind != Refusal {
 		return false
@@ -386,9 +390,9 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 	return true
 }
 
-// hold keeps to a wait that an answer names, whichever of a burst it is; negative: none. What is
-// added is for a clock that goes a little differently, and so that several clients do not come back
-// at once.
+// hold keeps to a wait that an answer names, if it is not negative; every answer of a burst is
+// heard. A little is added because clocks differ, and so that several clients do not come back at
+// once.
 func (m *Machine) hold(now, wait float64) {
 	if wait < 0 {
 		return

@@ -1,31 +1,31 @@
 package pacing
 
 // pages tells a page that is always refused (a captcha on one product, a 403 behind a login) from a
-// server that refuses because of the rate: what is refused twice, while others were admitted in
-// between, is that page's own affair.
+// server that refuses because of the rate: a page that is refused twice, while others were admitted
+// in between, is refused for itself.
 type pages struct {
-	seen  []pageNote // the last refused ones
-	next  int        // the place of the next
+	seen  []pageNote // pages that were refused lately, a ring once it is full
+	next  int        // the place of the next one in it
 	own   int        // pages that were found to be refused for themselves
-	spare int        // admitted when a first refusal was last pardoned
-	last  pageNote   // of the last refusal: its page, and what had been admitted
-	undo  undo       // what the first refusal of one of them changed
+	spare int        // answers admitted when a first refusal was last pardoned
+	last  pageNote   // of the last refusal: its page, and the answers admitted by then
+	undo  undo       // what was known before the first refusal of one of them
 }
 
-// undo is what was known before the first refusal of a page, to be known again if the page turns
-// out to be refused for itself, and all refusals since were its own.
+// undo is what was known before the first refusal of a page. It is known again if the page turns
+// out to be refused for itself, and all refusals since were of that page.
 type undo struct {
 	page  uint64
-	count int // push-backs by it
-	all   int // and by any
+	count int // push-backs by the page
+	all   int // push-backs by any page
 	search
 	probing
 }
 
-// blame notes a push-back by a page, before it changes anything.
+// blame notes a push-back by a page, before the push-back changes anything.
 func (p *pages) blame(page uint64, s *search, q *probing) {
 	u := &p.undo
-	if u.page == 0 || u.count < u.all { // the first, or the last one's cannot be undone any more
+	if u.page == 0 || u.count < u.all { // nothing to undo, or it cannot be undone any more
 		*u = undo{page: page, search: *s, probing: *q}
 	}
 	u.all++
@@ -36,17 +36,19 @@ func (p *pages) blame(page uint64, s *search, q *probing) {
 
 type pageNote struct {
 	page     uint64
-	admitted int // when it was refused first
+	admitted int // answers when it was refused first
 	refused  int
 	own      bool
 }
 
 const (
 	pageMemory = 64 // pages: two refusals of one page are seldom further apart
-	pageHabit  = 2  // pages refused for themselves that make the first refusal of another pardonable
+
+	// After so many pages refused for themselves the first refusal of another is pardoned.
+	pageHabit = 2
 )
 
-// pardons reports whether a refusal is not news of the rate.
+// pardons reports whether the refusal of a page says nothing about the rate.
 func (p *pages) pardons(page uint64, admitted int) bool {
 	if page == 0 {
 		return false
@@ -63,7 +65,7 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 		p.spare = admitted
 		return true
 	}
-	if !n.own && last.page != page && last.admitted == admitted { // two pages in a row: not its own affair
+	if !n.own && last.page != page && last.admitted == admitted { // two pages in a row
 		n.admitted = admitted
 		return false
 	}
@@ -79,7 +81,7 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 // habitual reports whether a page was refused for itself, and more than once.
 func (n *pageNote) habitual() bool { return n.own && n.refused >= pageHabit }
 
-// admit hears of a page that was admitted: it is not refused for itself.
+// admit is told of a page that was admitted: it is not refused for itself.
 func (p *pages) admit(page uint64) {
 	if n := p.find(page); n != nil {
 		if n.habitual() {

@@ -4,12 +4,19 @@ import "math"
 
 // When to look for more, and for how many refusals.
 const (
-	firstProbe = 8.   // s from the start's last push-back to the first probe: mends a rate measured too low
-	lastProbe  = 240. // s; the longest interval: a limit that was raised is noticed within five minutes, if no refusals must be saved up first
-	trust      = 4    // accepted answers that make a release real,
-	falseFor   = 2.   // s; or so long without a refusal, and as long as the park was: a slow one of several clients has few answers
+	// s from the start's last push-back to the first probe, which mends a rate measured too low.
+	firstProbe = 8.
 
-	refusalEvery = 150. // s; one more refusal may be spent, besides the first ones
+	// s; the longest interval. A raised limit is noticed within five minutes, unless refusals must
+	// be saved up first.
+	lastProbe = 240.
+
+	// A release is real after this many accepted answers, or after this time and the park's length
+	// without a refusal: a slow client among several has few answers.
+	trust    = 4
+	falseFor = 2. // s
+
+	refusalEvery = 150. // s; after each, one more refusal may be spent besides the first ones
 )
 
 // probing decides when to look for more, and how much refusals may cost it.

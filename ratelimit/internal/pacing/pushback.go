@@ -6,26 +6,35 @@ import "math"
 const (
 	firstPark = .5  // s; a longer one overfills small buckets, and the rate measured is too low
 	maxPark   = 300 // s
-	hasty     = 5   // after so many refusals within hastyIn the single request waits until they are that old: jails count in tens of seconds
-	hastyIn   = 10. // s
-	stalled   = 30. // s; a request that the others wait for is given up after so long, or after the park if that is longer: stalls of 5 s are common
+
+	// After so many refusals within hastyIn the single request waits until they are that old: jails
+	// count in tens of seconds.
+	hasty   = 5
+	hastyIn = 10. // s
+
+	// A request that the others wait for is given up after this time, or after the park if that is
+	// longer: stalls of 5 s are common.
+	stalled = 30. // s
 
 	dearPenalty = 20. // s lost to one push-back that make refusals dear
-	dearProbe   = 20. // a probe then, in penalties
-	budgetShare = .05 // no probe and no step up once more time than a minute was lost beyond this share of the time elapsed
+	dearProbe   = 20. // then the time to the next probe, in penalties
+
+	// The machine neither probes nor steps up once it has lost more than a minute and this share of
+	// the time elapsed.
+	budgetShare = .05
 )
 
-// park is the answer to a refusal: no call goes for a while, then one.
+// park is the answer to a refusal: no request goes for a while, then one.
 type park struct {
 	half     bool    // parked, or waiting for the single request
-	out      bool    // that is on its way
-	single   int     // the last such
-	restored bool    // the park was begun by another machine,
-	climbing bool    // which had not found the rate yet
+	out      bool    // the single request is on its way
+	single   int     // the seq of the last single request
+	restored bool    // the park was begun by another machine, before a restart
+	climbing bool    // that machine had not found the rate yet
 	gate     float64 // the park ends
 	named    float64 // the latest time that any answer has named: nothing goes before it
 	length   float64 // s; of the park, if the server names none
-	cut      int     // sent by the last push-back: answers to those say nothing new
+	cut      int     // the last seq sent before the last push-back: answers up to it are not news
 	refused  int     // single requests refused in this episode
 	pushed   float64 // the last refusal of this episode
 	this     episode
@@ -37,24 +46,25 @@ type park struct {
 
 // lesson is what the start taught.
 type lesson struct {
-	first  mark    // its length in time and answers
-	bucket float64 // answers it got beyond the rate: what a bucket can have lent
-	window bool    // it looks like a window, which lends nothing
+	first  mark    // how long the start took, and how many answers it got
+	bucket float64 // its answers beyond the rate: the most that a bucket can have lent
+	window bool    // the server seems to count in a window, which lends nothing
 }
 
-// An episode is a push-back, from its first refusal to its release.
+// An episode is a push-back, from its first refusal to its release. All but the mark tells what was
+// before it.
 type episode struct {
-	mark         // its first refusal
-	mode    Mode // before it
+	mark    // its first refusal
+	mode    Mode
 	rate    float64
 	release mark
-	climbed mark    // when the climb before it began
-	acc10   float64 // accepted a second, in the 10 s before it
-	acc60   float64
+	climbed mark    // when the climb began
+	acc10   float64 // accepted a second, in the last 10 s
+	acc60   float64 // the same, in the last 60 s
 }
 
-// pushBack is the answer to a refusal, or to a hint that the quota is used up:
-// park, then one request. sure says that the number in flight cannot be the cause.
+// pushBack answers a refusal, or a hint that the quota is used up: park, then one request. sure
+// says that the number in flight cannot be the cause.
 func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	m.cut = m.seq
 	m.gauge.refused(t)
@@ -67,11 +77,12 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 		m.refused++
 		m.length = min(maxPark, 2*m.length)
 	case !sure && !m.careful.on && m.flight.blame(t.Beside, m.accepted):
-		if !m.doubt.asking { // a rate would look the same so far, and refuse one by one what takes the place of the refused
+		if !m.doubt.asking { // a limited rate looks the same so far: one request alone tells
 			m.ask(now, t, m.seq)
 		}
 		return
-	case m.mode != Start && m.prev.at > 0 && m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.length):
+	case m.mode != Start && m.prev.at > 0 &&
+		m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.length):
 		// That release was false: the same episode goes on.
 		m.this, m.mode, m.release, m.climbed = m.prev, m.prev.mode, m.prev.release, m.prev.climbed
 		m.lost -= m.penalty
@@ -89,7 +100,7 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	}
 	m.pushed = now
 	switch {
-	case m.named > now && m.refused < thrice: // the server knows better, unless it was wrong so often
+	case m.named > now && m.refused < thrice: // the server knows best, unless it was wrong so often
 		m.gate = now + firstPark
 	case m.refused > 0:
 		m.gate = max(now+m.length, m.refusals[hasty-1]+hastyIn)
@@ -98,10 +109,11 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	}
 }
 
-// burst hears a refusal that says nothing new, but how many there were at once: a second refusal so
-// soon could be the one that earns a ban.
+// burst is called for a refusal that tells only how many came at once. After many the park is
+// longer, because the next refusal could be the one that earns a ban.
 func (m *Machine) burst(now float64) {
-	if m.named <= now && m.refused == 0 && m.gate == m.pushed+m.length && m.refusals[jail-1] > now-1 {
+	first := m.named <= now && m.refused == 0 && m.gate == m.pushed+m.length
+	if first && m.refusals[jail-1] > now-1 {
 		m.length = thrice * firstPark
 		m.gate = m.pushed + m.length
 	}
@@ -111,9 +123,12 @@ func (m *Machine) burst(now float64) {
 type cycle struct {
 	accepted float64
 	rate     float64 // accepted a second
-	most     float64 // the rate if it had been admitted right after its last refusal; inf: not refused
 	locked   bool    // the careful budget, and not the server, held the single request
 	start    bool    // the machine had just started
+
+	// The rate if the cycle had ended with the last refusal of a single request: the most that the
+	// server's can be. Infinite if none was refused.
+	most float64
 }
 
 // onRelease is called when the single request was admitted. What was accepted over the whole cycle,

@@ -6,16 +6,19 @@ type Saved struct {
 	Safe   float64
 	Slots  int     // requests that may be in flight
 	Parked float64 // s; until the park ends
-	Park   float64 // s; its length, that the next one doubles
+	Park   float64 // s; its length, which the next park doubles
 	Probe  float64 // s; from a push-back to the next probe
 	Hold   float64 // s
 	Plain  bool    // the server refuses in plain words
-	Climb  bool    // the rate is where the search had come to, not what was found
+	Climb  bool    // the search had come to Rate and was not over
 }
 
 // Save returns what is known at now.
 func (m *Machine) Save(now float64) Saved {
-	s := Saved{Slots: m.flight.limit, Probe: m.every, Hold: m.keep, Plain: m.doubt.definite, Climb: m.mode == Climb}
+	s := Saved{
+		Slots: m.flight.limit, Probe: m.every, Hold: m.keep, Plain: m.doubt.definite,
+		Climb: m.mode == Climb,
+	}
 	if m.rate < inf {
 		s.Rate, s.Safe = m.rate, min(m.safe, m.rate)
 	}
@@ -25,8 +28,8 @@ func (m *Machine) Save(now float64) Saved {
 	return s
 }
 
-// Load begins with what was saved. It is for a machine that has sent nothing. What no machine saves
-// is made what one could have saved.
+// Load begins with what was saved. It is for a machine that has sent nothing. Figures that no
+// machine saves are brought within those that one could have saved.
 func (m *Machine) Load(now float64, s Saved) {
 	s.clamp()
 	m.safe = s.Safe

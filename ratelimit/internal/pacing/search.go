@@ -4,17 +4,25 @@ import "math"
 
 // The rate, and the steps up.
 const (
-	firstHold     = 1.   // s; shortest time between two steps up
-	probeHold     = 5.   // s; the same while probing from a cruise: a step must outlast the bucket
-	margin        = .997 // cruise at this share of a measured rate: 1 costs a ban where a window bans, .97 loses a point everywhere
-	firstStep     = .25  // the first step up after the start
-	probeStep     = .05  // the first step of a probe; each hold survived doubles the step, to 1
-	closeTo       = 1.1  // a ceiling nearer than this is reached
-	slowest       = .02  // requests a second
-	unknownBucket = 20.  // what a bucket may have lent to a client that has not seen it empty
-	scatter       = .006 // the distance between two requests is drawn from 1/rate to this much more: several crawlers must not fall into step
+	firstHold     = 1.  // s; shortest time between two steps up
+	probeHold     = 5.  // s; the same while probing from a cruise: a step must outlast the bucket
+	firstStep     = .25 // the first step up after the start
+	probeStep     = .05 // the first step of a probe; each hold survived doubles the step, to 1
+	closeTo       = 1.1 // a ceiling nearer than this is reached
+	slowest       = .02 // requests a second
+	unknownBucket = 20. // what a bucket may have lent to a client that has not seen it empty
 
-	hitKeeps = .93 // of the rate, after each of the first refusals in a row while cruising, and where the next could earn a ban
+	// The share of a measured rate to cruise at: 1 costs a ban if a window bans, .97 loses a point
+	// everywhere.
+	margin = .997
+
+	// The distance between two requests is drawn from 1/rate to this share more, so that several
+	// crawlers do not fall into step.
+	scatter = .006
+
+	// The share of the rate that is kept after each of the first refusals in a row while cruising,
+	// and if the next one could earn a ban.
+	hitKeeps = .93
 )
 
 // search is what is known of the rate, and what is being tried.
@@ -32,10 +40,10 @@ type search struct {
 func newSearch() search { return search{rate: inf, ceiling: inf, step: firstStep, keep: firstHold} }
 
 // settle chooses the rate to cruise at. A refusal in the middle of a cruise is most often caused by
-// another client of the same limit, which asks for more just then, and a short cycle measures too
-// little: the first ones in a row lower the rate a little, so that none loses its share by it, and
-// those who have most are refused most and lose most. Only the next one is believed to be a new
-// limit.
+// another client of the same limit that asks for more just then, and a short cycle measures too
+// low a rate. So the first refusals in a row lower the rate only a little: no client loses its
+// share by them, and the clients that have most are refused most and lose most. The next refusal is
+// taken for a new limit.
 func (m *Machine) settle(est, now float64) float64 {
 	r := max(m.safe, margin*est)
 	if m.mode == Cruise {
@@ -45,18 +53,18 @@ func (m *Machine) settle(est, now float64) float64 {
 		m.hit = m.this.at
 		if m.hits++; m.hits < thrice {
 			r = max(r, hitKeeps*m.this.rate)
-		} else { // another limit: what the change cost is not the probes' to save up
+		} else { // a new limit: the probes need not save up what the change cost
 			m.spent = min(m.spent, int(m.allowance(now)))
 		}
 	}
-	if m.spent == jail && m.refusals[jail-1] > now-minute { // the next refusal would be the fifth in a minute
+	if m.spent == jail && m.refusals[jail-1] > now-minute { // the next earns a jail
 		r *= hitKeeps
 	}
 	return r
 }
 
-// advance goes up, when it is time: from a cruise to a probe, and from a rate that was held long
-// enough, or that leaves a stated quota full, to the next.
+// advance goes up when it is time: from a cruise to a probe; and from one rate to the next if it
+// was held long enough, or leaves a stated quota full.
 func (m *Machine) advance(now float64) {
 	if m.team.follows {
 		return
@@ -81,7 +89,8 @@ func (m *Machine) advance(now float64) {
 		if m.window {
 			lent = 0
 		}
-		m.safe = max(m.safe, margin*(m.rate-over(lent, held))) // a hold admits at most rate*time + bucket
+		// The server has admitted at most its rate * held + what its bucket lent.
+		m.safe = max(m.safe, margin*(m.rate-over(lent, held)))
 		if m.ceiling < closeTo*m.rate || !calm {
 			m.cruise(margin*m.rate, now)
 			return

@@ -2,10 +2,10 @@ package pacing
 
 // What several parts take for proof.
 const (
-	enough = 8   // answers that show more than chance
+	enough = 8   // answers: more than chance
 	thrice = 3   // times: what happens so often is not chance
-	jail   = 4   // refusals within a minute that manuals' jails forgive: the fifth is banned
-	mostOf = .5  // a share that is most of it
+	jail   = 4   // refusals within a minute that jails in manuals forgive: the fifth is banned
+	mostOf = .5  // more than this share is most of something
 	minute = 60. // s; the time that jails and holds are counted in
 )
 
@@ -14,10 +14,10 @@ type tally struct {
 	begun    bool
 	t0       float64        // when the first request was sent
 	last     float64        // when the last one was
-	jitter   float64        // its distance to the next, in parts of 1/rate
+	jitter   float64        // the distance from it to the next, in parts of 1/rate
 	seq      int            // requests sent
-	flying   int            // of them on their way, nested ones too
-	accepted int            // answers that were no refusal
+	flying   int            // requests on their way, nested ones too
+	accepted int            // answers that were not refusals
 	recent   counter        // the same, of the last minute
 	refusals [hasty]float64 // the last ones, the newest first
 }
@@ -35,6 +35,6 @@ func (t *tally) noteRefusal(now float64) {
 	t.refusals[0] = now
 }
 
-// over is n in so many seconds, as a rate. No time is shorter than a thousandth of a second:
-// answers in no time prove no rate.
+// over is n in that many seconds, as a rate. A shorter time counts as a thousandth of a second:
+// answers in no time do not prove an endless rate.
 func over(n, seconds float64) float64 { return n / max(seconds, .001) }

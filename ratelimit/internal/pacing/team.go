@@ -1,23 +1,27 @@
 package pacing
 
-// team is a machine's part among several that share one limit: one of them leads, which decides on
-// the rate and hears what the others have met with. The others follow.
+// team is a machine's part among several that share one limit. One of them leads: it decides on the
+// rate and is told the outcomes of the others, which follow.
 type team struct {
 	follows bool
-	refused int // requests of its own, while it follows,
-	fresh   int // and such that were sent after the one before was refused
+	refused int // its own requests that were refused
+	fresh   int // such, while it follows, that were sent after the refusal before was heard
 }
 
 const (
-	echo       = .3   // s; refusals that others tell of so soon after a release are of before it
-	shareGrows = 1.05 // while no rate is known, what all had lately grows by so much at most,
-	// and all together have this part of the proved number on their way: its answers tell late, so
-	// that it swings, and a server that queues refuses what goes beyond its queue.
+	echo = .3 // s; refusals that others tell of so soon after a release happened before it
+
+	// While no rate is known, the rate of all grows to this times what they had lately, at most.
+	shareGrows = 1.05
+
+	// While no rate is known, all together have this part of the proved number on their way.
+	// Answers tell late, so that the number swings, and a server that queues refuses what goes
+	// beyond its queue.
 	shareOfSlots = .75
 )
 
-// Follow makes the machine go by the rate that another one has learned. It decides nothing about
-// the rate then.
+// Follow makes the machine go by the rate that another one has learned. Until it leads it decides
+// nothing about the rate.
 func (m *Machine) Follow(now, rate float64) {
 	m.start(now)
 	m.team.follows = true
@@ -27,7 +31,8 @@ func (m *Machine) Follow(now, rate float64) {
 	}
 }
 
-// Lead makes the machine decide, from the rate that was led to so far on; infinite if none was.
+// Lead makes the machine decide. It begins with the rate that the leader before it had found;
+// infinite if none.
 func (m *Machine) Lead(now, rate float64) {
 	m.team.follows = false
 	if !(rate < inf) {
@@ -40,14 +45,14 @@ func (m *Machine) Lead(now, rate float64) {
 	m.prev = episode{mark: m.release, mode: m.mode, rate: m.rate, release: m.release}
 }
 
-// start begins at now, if nothing was sent so far, with the rate still to be set.
+// start begins at now if nothing was sent so far. The rate is still to be set.
 func (m *Machine) start(now float64) {
 	if !m.begun {
 		m.begun, m.t0, m.release.at, m.held.at, m.flight.slotAt = true, now, now, now, now
 	}
 }
 
-// Others is told what those that follow have met with since it was told last.
+// Others is told the outcomes of the machines that follow, since it was told last.
 func (m *Machine) Others(now float64, answers, refusals int) {
 	m.accepted += answers
 	m.recent.addAll(now, answers)
@@ -71,8 +76,8 @@ func (m *Machine) Others(now float64, answers, refusals int) {
 	}
 }
 
-// Met tells the outcomes of the machine's own requests: answers that were not refusals, refusals
-// heard of while it follows, and how many of those were sent after the one before.
+// Met returns the outcomes of requests so far: answers that were not refusals, refusals, and how
+// many of the requests refused while it followed were sent after the refusal before was heard.
 func (m *Machine) Met() (answers, refusals, fresh int) {
 	return m.accepted, m.team.refused, m.team.fresh
 }
@@ -80,21 +85,20 @@ func (m *Machine) Met() (answers, refusals, fresh int) {
 // Hold lets nothing go before until, because others were told to wait until then.
 func (m *Machine) Hold(until float64) { m.named = max(m.named, until) }
 
-// FleetRate is what all that share the limit may have together by what this machine knows; infinite
-// while it has to find out by itself. While nothing was refused, and after as many answers as there
-// is patience for, that is the rate that brings about as many requests on their way as are proved
-// (Little's law).
+// FleetRate is the rate of all machines that share the limit together, by what this one knows;
+// infinite while it has to find out by itself. While nothing was refused, and after patience
+// answers, it is the rate that brings the proved number of requests in flight (Little's law).
 func (m *Machine) FleetRate(now float64) float64 {
 	r := m.Pace(now)
 	if r == inf && m.shares() {
 		r = over(shareOfSlots*float64(m.flight.limit), max(m.overdue.mean, m.overdue.last))
 		lately := max(m.recent.rate(now, 10), m.recent.rate(now, 60))
-		r = max(slowest, min(r, shareGrows*lately)) // a queue tells of itself late
+		r = max(slowest, min(r, shareGrows*lately)) // a queue at the server is noticed late
 	}
 	return r
 }
 
-// shares reports whether all take part in the search although no rate is known.
+// shares reports whether all machines take part in the search although no rate is known.
 func (m *Machine) shares() bool {
 	return m.mode == Start && m.accepted >= patience && m.overdue.known && !m.alone()
 }

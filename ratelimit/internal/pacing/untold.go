@@ -3,17 +3,17 @@ package pacing
 import "slices"
 
 // untold judges answers, such as 403, that many servers give because of the page and some because
-// the client goes too fast, if no option says which: several different pages in a row are taken for
-// a refusal, until that is proved or was wrong.
+// the client goes too fast, if no option says which. Several different pages in a row are taken for
+// a refusal, until that is proved or was wrong too often.
 type untold struct {
-	proved bool      // a page that was forbidden came later
-	parks  int       // by such answers, all unproved
+	proved bool      // after a park a page that had been forbidden came
+	parks  int       // made because of such answers
 	run    int       // different pages in a row
 	pages  [8]uint64 // the last forbidden ones, the newest first; 0: none
 }
 
-// judge decides what an answer of a forbidden page is taken for. half: a single request was sent to
-// find out.
+// judge decides what the answer for a forbidden page is taken for. half says that the request was
+// sent alone to find out.
 func (u *untold) judge(page uint64, admitted int, half bool) Kind {
 	switch {
 	case u.proved:
@@ -33,7 +33,7 @@ func (u *untold) judge(page uint64, admitted int, half bool) Kind {
 	return Refusal
 }
 
-// admit hears of a page that came.
+// admit is told of a page that came.
 func (u *untold) admit(page uint64) {
 	u.run = 0
 	if page == 0 {

@@ -12,12 +12,12 @@ import (
 	"github.com/reprise-go/reprise/ratelimit/limitertest"
 )
 
-// leastOfFamily is how many draws a family is judged by at least.
+// leastOfFamily is the least number of draws that a family is judged by.
 const leastOfFamily = 200
 
 func careful(r *rand.Rand) sim.Client { return pacing.New(pacing.Config{Careful: true}, r) }
 
-// families are sums of scores by trait.
+// families are sums of scores, by trait.
 type families map[string]*family
 
 type family struct {
@@ -25,7 +25,7 @@ type family struct {
 	n   int
 }
 
-// add counts s to the traits that want more.
+// add adds s to those of the traits that have fewer than most scores.
 func (f families) add(traits []string, s sim.Score, most int) {
 	for _, t := range traits {
 		if f[t] == nil {
@@ -48,13 +48,15 @@ func (f families) short(traits []string) bool {
 // wide prints what the usual and the careful machine reach on servers drawn widely, the same for
 // both.
 func wide() {
-	fmt.Printf("\nSERVERS DRAWN WIDELY, %d of them: score (1: a client that knows the limit), crawls that got all pages and no ban, bans and refusals a run; the same with Careful\n", *drawn)
+	fmt.Printf("\nSERVERS DRAWN WIDELY, %d of them: score (1: a client that knows the limit), "+
+		"crawls that got all pages and no ban, bans and refusals a run; "+
+		"the same with Careful\n", *drawn)
 	usual, cautious := families{}, families{}
 	for i := range 4 * *drawn {
 		d := sim.Wide(*seed + i)
 		traits := append(slices.Clone(d.Traits), "all")
 		most := 1 << 30
-		if i >= *drawn { // only for families that were drawn too seldom
+		if i >= *drawn { // further draws are for families that were drawn too seldom
 			if most = leastOfFamily; !usual.short(traits[:len(traits)-1]) {
 				continue
 			}
@@ -86,10 +88,11 @@ func rank(trait string) string {
 	return "2"
 }
 
-// jails prints how often a jail of five refusals a minute is earned on a bucket.
+// jails prints how often a crawl of a bucket is banned by a jail of five refusals a minute.
 func jails() {
 	const runs = 200
-	fmt.Println("\nJAILS of five refusals a minute: share of crawls of 400 pages that were banned, score; the same with Careful")
+	fmt.Println("\nJAILS of five refusals a minute: " +
+		"share of crawls of 400 pages that were banned, score; the same with Careful")
 	for _, b := range []struct {
 		rate  float64
 		burst int
@@ -119,14 +122,16 @@ func jails() {
 	}
 }
 
-// blocked prints what pages cost that are always refused, at a bucket of 20/s.
+// blocked prints how much time pages cost that are always refused, at a bucket of 20/s.
 func blocked() {
 	const runs = 50
-	fmt.Println("\nPAGES THAT ARE ALWAYS A CAPTCHA, of 300 with 8 tries each: time, in parts of the time without them")
+	fmt.Println("\nPAGES THAT ARE ALWAYS A CAPTCHA, of 300 with 8 tries each: " +
+		"time, in parts of the time without them")
 	for _, every := range []int{100, 30} {
 		var sum [2]float64
+		one := func(page int) bool { return page%every == every/2 }
 		for i := range uint64(runs) {
-			for k, is := range []func(int) bool{nil, func(p int) bool { return p%every == every/2 }} {
+			for k, is := range []func(int) bool{nil, one} {
 				s := &limitertest.Server{Rule: limitertest.Bucket(20, 10),
 					Latency: 30 * time.Millisecond, Spread: .18, Seed: *seed + i}
 				c := sim.Crawl{Server: s,

@@ -13,15 +13,16 @@ type Family struct {
 	Name string
 	Rule func(phase float64) lt.Rule
 	Make func(rule lt.Rule) *lt.Server
-	Net  float64
-	// Err and Cap are what a perfect client has to know besides the rule.
-	Err  float64
-	Cap  int
-	Mean float64
+	Net  float64 // s; one way
+
+	// What a perfect client has to know besides the rule.
+	Err  float64 // the share of answers lost to noise
+	Cap  int     // requests in flight; 0: any number
+	Mean float64 // s; of an answer
 }
 
-// Families are the nominal servers, or, with a source, the same servers with every figure drawn anew
-// around the nominal one. The order of the draws belongs to the seeds: keep it.
+// Families are the nominal servers, or, with a source, the same servers with every figure drawn
+// anew around the nominal one. Keep the order of the draws: what a seed gives depends on it.
 func Families(x *rand.Rand) []Family {
 	var fs families
 	fs.figures.x = x
@@ -144,7 +145,7 @@ func Noisy() []Family {
 	}}
 }
 
-// Perfect is how long a client needs for n pages that knows the rule.
+// Perfect is how many seconds a client that knows the rule needs for n pages.
 func (f Family) Perfect(rule lt.Rule, n, workers int) float64 {
 	lanes := workers
 	if f.Cap > 0 {
@@ -153,8 +154,8 @@ func (f Family) Perfect(rule lt.Rule, n, workers int) float64 {
 	return best(rule, n, lanes, f.Mean, f.Err)
 }
 
-// best is how many seconds n pages take to one who knows the rule, has so many requests in flight,
-// an answer after mean seconds, and loses a share of the answers to noise.
+// best is how many seconds a client that knows the rule needs for n pages. It has up to lanes
+// requests in flight, gets an answer after mean seconds, and loses the share noise of the answers.
 func best(rule lt.Rule, n, lanes int, mean, noise float64) float64 {
 	t := time.Duration(0)
 	var out []time.Duration
@@ -171,11 +172,17 @@ func best(rule lt.Rule, n, lanes int, mean, noise float64) float64 {
 	return out[len(out)-1].Seconds() + mean
 }
 
-// A Score is what a crawl of 400 pages came to, or the mean of several.
+// A Score is the outcome of a crawl, or the mean of several.
 type Score struct {
-	Score, Clean, Bans, Refused, Seconds, Perfect float64
+	Score   float64 // 1: all pages, as fast as a client that knows the limit
+	Clean   float64 // 1: all pages and no ban
+	Bans    float64
+	Refused float64
+	Seconds float64
+	Perfect float64 // s; what a client that knows the limit needs
 }
 
+// Add adds o to s.
 func (s *Score) Add(o Score) {
 	s.Score += o.Score
 	s.Clean += o.Clean
@@ -184,6 +191,8 @@ func (s *Score) Add(o Score) {
 	s.Seconds += o.Seconds
 	s.Perfect += o.Perfect
 }
+
+// Over is the mean if s is a sum of n.
 func (s Score) Over(n int) Score {
 	f := float64(n)
 	return Score{s.Score / f, s.Clean / f, s.Bans / f, s.Refused / f, s.Seconds / f, s.Perfect / f}
@@ -223,8 +232,8 @@ func Short(mk Maker, fs []Family, seeds []uint64, workers int) map[string]Score 
 	return out
 }
 
-// Possible is how many of the drawn families, on average, a perfect client
-// crawls before the deadline.
+// Possible is how many of the drawn families, on average, a perfect client crawls before the
+// deadline, in seconds.
 func Possible(first, draws uint64, deadline float64) (mean float64) {
 	for d := range draws {
 		drawnAnew(first+d, func(f Family, workers int) {
@@ -262,7 +271,7 @@ func drawnAnew(seed uint64, each func(f Family, workers int)) {
 	}
 }
 
-// phase is where in its window a server stands when a crawl begins.
+// phase is how much of its window a server has behind it when a crawl begins, from 0 to 1.
 func phase(seed uint64) float64 { return rand.New(rand.NewPCG(seed*7+1, 5)).Float64() }
 
 // Mean is the mean over families.
@@ -274,13 +283,13 @@ func Mean(m map[string]Score) Score {
 	return t.Over(len(m))
 }
 
-// A Long is what an hour came to.
+// A Long is the outcome of a long run.
 type Long struct {
 	Goodput, Refused, Bans float64
-	Log                    []float64
+	Log                    []float64 // when pages came
 }
 
-// Servers of the long runs.
+// A Server is one of the long runs.
 type Server struct {
 	Name string
 	Make func() *lt.Server
@@ -304,7 +313,7 @@ func LongServers() []Server {
 	}
 }
 
-// Hour is a crawl without end.
+// Hour is a crawl that lasts for that many seconds, of a server limited to 10 requests a second.
 func Hour(mk Maker, srv *lt.Server, seed uint64, rtt, seconds float64) Long {
 	srv.Seed = seed
 	r := Crawl{Server: srv, Clients: []Client{mk(rand.New(rand.NewPCG(seed, 9)))}, Workers: 64,
@@ -313,8 +322,8 @@ func Hour(mk Maker, srv *lt.Server, seed uint64, rtt, seconds float64) Long {
 		Bans: float64(srv.Stats().Bans), Log: r.Log[0]}
 }
 
-// Changed runs an hour at 10/s and one at another rate: seconds to 80 % of
-// it, and the goodput of the second hour.
+// Changed runs an hour at 10/s and one at factor times that. It returns the seconds until 80 % of
+// the new rate is used, and the goodput of the second hour.
 func Changed(mk Maker, seed uint64, factor float64) (back, good float64) {
 	srv := lt.Nginx(10, 20, true)
 	at := 3600 + 28.5*float64(seed%10) // anywhere between two probes

@@ -16,8 +16,8 @@ type event struct {
 	answer limitertest.Answer
 }
 
-// queue is a heap of events, the earliest first. It is written out because container/heap boxes
-// every event, which is half of the time of a crawl.
+// queue is a heap of events, the earliest first. It does not use container/heap, which boxes every
+// event: that would be half of the time of a crawl.
 type queue struct {
 	heap   []event
 	pushed int

@@ -6,17 +6,16 @@ import (
 	"github.com/reprise-go/reprise/ratelimit/limitertest"
 )
 
-// A Share is how several pacers get on that share a limit of 10/s for an hour,
-// each with 8 workers.
+// A Share is how an hour of several pacers went that shared a limit of 10/s, each with 8 workers.
 type Share struct {
 	Goodput float64 // of the limit, all together
-	Least   float64 // the least any of them got, in fair shares, from the sixth minute on
-	Most    float64
+	Least   float64 // the least that any of them got, in fair shares, from the sixth minute on
+	Most    float64 // the most, likewise
 	Refused float64
 	Bans    float64
 }
 
-// Sharing runs n of them against a server.
+// Sharing runs n pacers against a server.
 func Sharing(mk Maker, srv *limitertest.Server, n int, seed uint64) Share {
 	srv.Seed = seed
 	c := Crawl{Server: srv, Workers: 8, Deadline: 3600, Net: .015, Seed: seed}

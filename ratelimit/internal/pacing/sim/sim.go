@@ -12,8 +12,8 @@ import (
 
 // A Client paces requests.
 type Client interface {
-	NextSend(now float64) float64 // infinite: an answer will tell
-	Wake(now float64) float64     // when to ask again although no answer came and nothing is due
+	NextSend(now float64) float64 // when one may be sent; infinite: an answer will tell
+	Wake(now float64) float64     // when to ask again although no answer came
 	OnSend(now float64) pacing.Ticket
 	OnDone(now float64, t pacing.Ticket, a pacing.Answer)
 }
@@ -28,7 +28,8 @@ type Crawl struct {
 	Net      float64 // median one-way delay of the network, s
 	Seed     uint64
 	Tries    int // calls per page; 0: any number
-	// pages that are always a captcha, once the server lets the request in; nil: none
+	// Blocked tells the pages that are always a captcha, once the server admits the request; nil:
+	// none.
 	Blocked func(page int) bool
 	Silent  Fields // what the server does not say of its quota
 	Trace   func(now float64, client int, event string, a limitertest.Answer)
@@ -37,7 +38,7 @@ type Crawl struct {
 // Fields are parts of a quota.
 type Fields struct{ Window, Reset bool }
 
-// Result is what came of it.
+// Result is the outcome of a Crawl.
 type Result struct {
 	OK, Lost, Sent, Refused int
 	Seconds                 float64
@@ -50,7 +51,7 @@ const timeout = 30
 // job is a page to get, and how often it was tried.
 type job struct{ page, try int }
 
-// lane is what one client has to do.
+// lane is the work of one client.
 type lane struct {
 	wait []job
 	next int
@@ -66,7 +67,7 @@ type run struct {
 	res   Result
 }
 
-// Run runs it.
+// Run crawls until all pages are fetched or lost, or to the deadline.
 func (c Crawl) Run() Result {
 	r := &run{Crawl: c, rng: rand.New(rand.NewPCG(c.Seed, 77)), lanes: make([]lane, len(c.Clients))}
 	r.res.Log = make([][]float64, len(c.Clients))
@@ -119,7 +120,7 @@ func (r *run) step() bool {
 	return true
 }
 
-// due is when a client next sends, or wants to be asked again.
+// due is when a client next sends, or wants to be asked again, and which one it is.
 func (r *run) due() (at float64, who int, send bool) {
 	at = math.Inf(1)
 	for i, cl := range r.Clients {
@@ -194,7 +195,7 @@ func (r *run) answer(e event) {
 	}
 }
 
-// kindOf is how the policy around the pacer classes an answer.
+// kindOf is the answer as the policy around the machine would tell it.
 func (f Fields) kindOf(a limitertest.Answer) pacing.Answer {
 	p := pacing.Answer{RetryAfter: -1, Remaining: -1}
 	switch a.Verdict {
@@ -219,8 +220,7 @@ func (f Fields) kindOf(a limitertest.Answer) pacing.Answer {
 		if !f.Window {
 			p.Window = a.Quota.Window.Seconds()
 		}
-		// As the policy does: a refusal that says when the quota is there anew has said when to
-		// come back.
+		// As the policy does: a refusal that says when the quota is renewed says when to come back.
 		if p.Kind == pacing.Refusal && p.RetryAfter < 0 && p.Remaining == 0 && p.Reset > 0 {
 			p.RetryAfter = p.Reset
 		}

@@ -8,13 +8,13 @@ import (
 	lt "github.com/reprise-go/reprise/ratelimit/limitertest"
 )
 
-// A Draw is a crawl of a server whose every figure was drawn, widely: the judge of the machine. The
-// families of [Families] are near to the figures it was first made on; what it does elsewhere shows
-// here.
+// A Draw is a crawl of a server with all figures drawn from wide ranges: the judge of the machine.
+// The servers of [Families] are near to those that the machine was first made for; here shows what
+// it does elsewhere.
 type Draw struct {
 	Traits  []string // the families that it counts to
 	Clients int
-	Perfect float64 // s; what a client takes that knows the rule
+	Perfect float64 // s; what a client that knows the rule takes
 
 	crawl  Crawl
 	change struct{ at, by float64 } // by 0: none; at: in s
@@ -23,11 +23,13 @@ type Draw struct {
 // draw is the source of one Draw.
 type draw struct{ *rand.Rand }
 
-// log-uniform
+// between is drawn log-uniformly from a to b.
 func (d draw) between(a, b float64) float64 { return a * math.Exp(d.Float64()*math.Log(b/a)) }
-func (d draw) share(p float64) bool         { return d.Float64() < p }
 
-// pick is one of the weighted.
+// share is true in that share of the draws.
+func (d draw) share(p float64) bool { return d.Float64() < p }
+
+// pick is one of the names, each with its share.
 func (d draw) pick(weights []weight) string {
 	x := d.Float64()
 	for _, w := range weights {
@@ -70,7 +72,7 @@ func Wide(seed uint64) Draw {
 	return d
 }
 
-// drawn is a crawl and its server, without what depends on how long it takes at best.
+// drawn is a crawl and its server, except for what depends on how long the crawl takes at best.
 func drawn(seed uint64) (Draw, *lt.Server) {
 	x := draw{rand.New(rand.NewPCG(seed, 31))}
 	d := Draw{Clients: 1, crawl: Crawl{Seed: seed, Tries: 8}}
@@ -108,7 +110,7 @@ func drawn(seed uint64) (Draw, *lt.Server) {
 	return d, s
 }
 
-// best is how many seconds a client takes that knows the rule of s.
+// best is how many seconds a client that knows the rule of s takes.
 func (d *Draw) best(s *lt.Server, changeAt float64) float64 {
 	d.turn(s, changeAt)
 	lanes := d.crawl.Workers * d.Clients
@@ -203,7 +205,7 @@ func (d Draw) Crawl(mk Maker) Crawl {
 	return c
 }
 
-// Run is what the crawl comes to.
+// Run is the outcome of the crawl.
 func (d Draw) Run(mk Maker) Score {
 	c := d.Crawl(mk)
 	r := c.Run()
