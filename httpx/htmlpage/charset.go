@@ -12,17 +12,17 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// decode makes UTF-8 of a body.
+// decode converts a body to UTF-8.
 func decode(body []byte, contentType string) string {
 	e, skip := charsetOf(body, contentType)
 	text, err := e.NewDecoder().Bytes(body[skip:])
-	if err != nil { // decoders replace what is wrong; this is for one that does not
+	if err != nil { // most decoders replace invalid bytes; this is for one that does not
 		text = body
 	}
 	return strings.ToValidUTF8(string(text), "\uFFFD")
 }
 
-// charsetOf finds the encoding of body, and how many bytes of a byte order mark it begins with.
+// charsetOf finds the encoding of body, and the length of the byte order mark that it begins with.
 func charsetOf(body []byte, contentType string) (e encoding.Encoding, skip int) {
 	switch {
 	case bytes.HasPrefix(body, []byte("\xef\xbb\xbf")):
@@ -47,15 +47,16 @@ func utf16(order unicode.Endianness) encoding.Encoding {
 	return unicode.UTF16(order, unicode.IgnoreBOM)
 }
 
-// isMarkup tells whether the page itself may say its charset. Without a type it is HTML to most.
+// isMarkup tells whether the page itself may declare its charset. A page without a type is taken
+// for HTML.
 func isMarkup(contentType string) bool {
 	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	kind = strings.TrimSpace(kind)
 	return kind == "" || strings.Contains(kind, "html") || strings.Contains(kind, "xml")
 }
 
-// byLabel is nil for an unknown label. For iso-2022-kr and its like, which the standard decodes to
-// a single U+FFFD as a matter of safety in browsers, the text decides.
+// byLabel returns nil for an unknown label, and for iso-2022-kr and similar ones: the standard
+// decodes those to a single U+FFFD, for the safety of browsers; here the text decides.
 func byLabel(label string) encoding.Encoding {
 	label = strings.ToLower(strings.Trim(label, " \t\n\f\r"))
 	switch label {
@@ -101,15 +102,15 @@ func labelIn(s string) string {
 	}
 }
 
-// headBytes is how far into a page its declaration is looked for. The standard asks for 1024 bytes;
-// browsers go on to the end of the head, and so does this, within reason.
+// headBytes is how far into a page its declaration is looked for. The standard asks for 1024 bytes.
+// Browsers go on to the end of the head; so does this, up to this bound.
 const headBytes = 64 << 10
 
-// declared finds what a page says of itself, in an XML declaration or a meta element.
+// declared finds the charset that a page declares, in an XML declaration or a meta element.
 func declared(body []byte) encoding.Encoding {
 	head := body[:min(len(body), headBytes)]
 	if len(head) >= 4 {
-		switch { // whoever begins with ASCII in 16 bits
+		switch { // it begins with ASCII in 16 bits
 		case head[0] == '<' && head[1] == 0 && head[3] == 0:
 			return utf16(unicode.LittleEndian)
 		case head[0] == 0 && head[1] == '<' && head[2] == 0:
@@ -178,11 +179,13 @@ func inMeta(attrs []html.Attribute) encoding.Encoding {
 	return inASCII(byLabel(label))
 }
 
-// inASCII is for a declaration that could be read as ASCII: so the page is not UTF-16.
+// inASCII corrects a declaration that was read as ASCII: then the page cannot be UTF-16, and is
+// taken for UTF-8.
 func inASCII(e encoding.Encoding) encoding.Encoding {
 	switch e {
 	case utf16(unicode.LittleEndian), utf16(unicode.BigEndian),
-		unicode.UTF16(unicode.BigEndian, unicode.UseBOM), unicode.UTF16(unicode.LittleEndian, unicode.UseBOM):
+		unicode.UTF16(unicode.BigEndian, unicode.UseBOM),
+		unicode.UTF16(unicode.LittleEndian, unicode.UseBOM):
 		return unicode.UTF8
 	}
 	return e

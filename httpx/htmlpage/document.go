@@ -14,8 +14,8 @@ import (
 var _ httpx.Decoder[*html.Node] = Document
 
 // Document reads a page, decodes it like [Text], and parses it as browsers do: any text is a page,
-// and the tree always has html, head and body. What is in noscript is parsed too, because no
-// scripts run. Elements nested deeper than the parser's 512 levels become siblings instead.
+// and the tree always has html, head and body. The content of noscript is parsed too, because no
+// scripts run. Elements nested deeper than the parser's 512 levels become siblings.
 //
 // The tree is golang.org/x/net/html's, which goquery takes as it is:
 //
@@ -23,7 +23,7 @@ var _ httpx.Decoder[*html.Node] = Document
 //	doc := goquery.NewDocumentFromNode(node)
 //	doc.Find("h1").Text()
 //
-// cascadia and htmlquery take the node itself. A tree takes some ten times the memory of its page:
+// cascadia and htmlquery take the node itself. A tree takes about ten times the memory of its page:
 // see httpx.MaxBody.
 func Document(r *http.Response) (*html.Node, error) {
 	text, err := Text(r)
@@ -33,15 +33,15 @@ func Document(r *http.Response) (*html.Node, error) {
 	doc, err := html.ParseWithOptions(strings.NewReader(text),
 		html.ParseOptionEnableScripting(false))
 	if err != nil {
-		return flat(text), nil //nolint:nilerr // the only error is of the depth
+		return flat(text), nil //nolint:nilerr // the only error is that it is nested too deeply
 	}
 	return doc, nil
 }
 
 const maxDepth = 500
 
-// flat parses a page that is nested too deeply for the parser, without its rules of what may stand
-// where.
+// flat parses a page that is nested too deeply for the parser, without HTML's rules about which
+// element may contain which.
 func flat(text string) *html.Node {
 	doc := &html.Node{Type: html.DocumentNode}
 	add := func(to *html.Node, name atom.Atom) *html.Node {
@@ -81,7 +81,7 @@ func flat(text string) *html.Node {
 		}
 	}
 	if err := z.Err(); err != io.EOF {
-		return doc // nothing else can be read from a string
+		return doc // a string has no other error
 	}
 	return doc
 }

@@ -9,12 +9,12 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// LinkOption says which links [Links] gives.
+// LinkOption says which links [Links] returns.
 type LinkOption func(*linker)
 
-// SkipNofollow leaves out links whose rel says nofollow, ugc or sponsored, and all links of a page
-// whose robots meta element says nofollow or none. (What X-Robots-Tag says is in the response's
-// header.)
+// SkipNofollow leaves out links whose rel has nofollow, ugc or sponsored, and all links of a page
+// whose robots meta element says nofollow or none. (X-Robots-Tag is a field of the response's
+// header: Links does not see it.)
 func SkipNofollow() LinkOption {
 	return func(l *linker) {
 		l.obey = true
@@ -27,8 +27,8 @@ func SkipRel(values ...string) LinkOption {
 	return func(l *linker) { l.skip = append(l.skip, lower(values)...) }
 }
 
-// OnlyRel gives only links whose rel has one of values, as next, and those of link elements as
-// well.
+// OnlyRel returns only links whose rel has one of values, such as next. Those of link elements are
+// returned too.
 func OnlyRel(values ...string) LinkOption {
 	return func(l *linker) { l.only = append(l.only, lower(values)...) }
 }
@@ -49,12 +49,12 @@ type linker struct {
 	seen       map[string]bool
 }
 
-// Links gives what a page leads to, each once, in the order of the page: the links of a, area,
-// frame and iframe elements and of a refresh by meta, as far as they are http or https. They are
-// made absolute by the page's base element, and that by base, the URL that the page came from:
-// Final of an httpx.Result. Fragments are dropped. Like browsers it forgives white space and back
-// slashes in links; those that are still not URLs are left out. With a nil base, links stay
-// relative unless the page's base element is absolute.
+// Links returns the http and https links of a page, each once, in the order of the page: those of
+// a, area, frame and iframe elements and of a refresh by meta. They are resolved against the page's
+// base element, and that against base, the URL that the page came from: Final of an httpx.Result.
+// Fragments are dropped. As in browsers, white space and backslashes in links do no harm; what is
+// still not a URL is left out. If base is nil, links stay relative unless the page's base element
+// is absolute.
 func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
 	if doc == nil {
 		return nil
@@ -97,7 +97,8 @@ func (l *linker) visit(n *html.Node) {
 	case atom.Frame, atom.Iframe:
 		key = "src"
 	case atom.Meta:
-		if equiv, _ := attr(n, "http-equiv"); !strings.EqualFold(strings.TrimSpace(equiv), "refresh") || len(l.only) > 0 {
+		equiv, _ := attr(n, "http-equiv")
+		if !strings.EqualFold(strings.TrimSpace(equiv), "refresh") || len(l.only) > 0 {
 			return
 		}
 		content, _ := attr(n, "content")
@@ -131,7 +132,7 @@ func (l *linker) add(raw string) {
 	}
 }
 
-// resolve reads a link as the WHATWG's URL standard does (section 4.4), as far as net/url lets it.
+// resolve reads a link by the WHATWG's URL standard (section 4.4), as far as net/url can.
 func (l *linker) resolve(raw string) *url.URL {
 	raw = strings.TrimFunc(raw, func(r rune) bool { return r <= ' ' })
 	if isOther(raw) {
@@ -156,7 +157,8 @@ func (l *linker) resolve(raw string) *url.URL {
 
 var lineBreaks = strings.NewReplacer("\t", "", "\n", "", "\r", "")
 
-// isOther tells of links with another scheme, before a long data: URL is looked at any further.
+// isOther tells whether a link has another scheme than http and https, so that a long data: URL is
+// not parsed.
 func isOther(raw string) bool {
 	i := strings.IndexAny(raw[:min(len(raw), 32)], ":/?#")
 	if i <= 0 || raw[i] != ':' {
@@ -166,7 +168,8 @@ func isOther(raw string) bool {
 	return scheme != "http" && scheme != "https"
 }
 
-// escaped escapes a % that does not begin an escape, and control characters: net/url refuses them.
+// escaped escapes spaces, control characters, and each % that does not begin an escape: net/url
+// refuses them.
 func escaped(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '%' || r == 0x7f }) {
 		return s
@@ -219,7 +222,8 @@ func saysNofollow(doc *html.Node) bool {
 			continue
 		}
 		content, _ := attr(n, "content")
-		for _, v := range strings.FieldsFunc(strings.ToLower(content), func(r rune) bool { return r == ',' || r <= ' ' }) {
+		isBreak := func(r rune) bool { return r == ',' || r <= ' ' }
+		for _, v := range strings.FieldsFunc(strings.ToLower(content), isBreak) {
 			if v == "nofollow" || v == "none" {
 				return true
 			}

@@ -22,11 +22,11 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Map is what a sitemap says: the pages of a site, or in an index, the sitemaps where they are.
+// Map is a sitemap: the pages of a site or, in an index, further sitemaps.
 type Map struct {
 	Pages []Entry
 	Maps  []Entry
-	// entries that are not a URL of the web, are longer than 2048 bytes, or are beyond the 50,000th
+	// entries that are not an http or https URL, are longer than 2048 bytes, or come after 50,000
 	LeftOut int
 }
 
@@ -38,7 +38,7 @@ type Entry struct {
 	Priority float64   // 0 to 1; not said: 0.5
 }
 
-// Next gives the URLs of m.Maps, as httpx.Crawl wants them to read an index and all that is in it.
+// Next returns the URLs of m.Maps, which lets httpx.Crawl read an index and all the sitemaps in it.
 func (m Map) Next() []string {
 	var urls []string
 	for _, e := range m.Maps {
@@ -47,7 +47,7 @@ func (m Map) Next() []string {
 	return urls
 }
 
-// The bounds of the protocol (sitemaps.org), for a file that is unpacked.
+// The bounds of the protocol (sitemaps.org), for an unpacked file.
 const (
 	maxSitemap = 50 << 20
 	maxEntries = 50_000
@@ -58,14 +58,13 @@ const (
 var _ httpx.Decoder[Map] = Sitemap
 
 // Sitemap reads a sitemap or an index of sitemaps, as sitemaps.org describes them: XML, RSS, Atom,
-// or plain text with one URL a line, each of them packed by gzip or not, whatever the header says
-// of it. It forgives relative URLs, missing namespaces, charsets other than UTF-8, and dates that
-// it cannot read.
+// or plain text with one URL a line. It unpacks gzip, whatever the header says. Relative URLs,
+// missing namespaces, charsets other than UTF-8, and unreadable dates are not errors.
 //
-// It reads at most 50 MiB, unpacked, and keeps 50,000 entries: a longer file is an error, a longer
-// list is counted in LeftOut. Something that is not a sitemap, as a page that says "not found", is
-// an error. Both are marked Permanent and Neutral: asking again would not help. What could be read
-// comes with an error.
+// It reads at most 50 MiB, unpacked, and keeps 50,000 entries: a longer file is an error, further
+// entries are counted in LeftOut. Something that is not a sitemap, such as a page that says "not
+// found", is an error. Both errors are marked Permanent and Neutral, because asking again would not
+// help. Beside an error comes what could be read.
 func Sitemap(r *http.Response) (Map, error) {
 	s := &sitemap{}
 	if r.Request != nil {
@@ -87,7 +86,8 @@ func final(err error) error { return retry.Permanent(retry.Neutral(err)) }
 
 var errTooLong = errors.New("more than 50 MiB")
 
-// bounded fails once there is more than the bound, instead of pretending that it is the end.
+// bounded fails when there is more than the bound, where an io.LimitedReader would pretend that the
+// text ends.
 type bounded struct {
 	io.Reader
 	left int
@@ -118,7 +118,7 @@ func (s *sitemap) read(body io.Reader) error {
 		bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff"))
 	in = bufio.NewReader(transform.NewReader(&bounded{in, maxSitemap},
 		unicode.BOMOverride(transform.Nop)))
-	for { // white space before an XML declaration is wrong, and common
+	for { // skip white space before an XML declaration, which is wrong but common
 		b, err := in.ReadByte()
 		if err == io.EOF {
 			return nil
@@ -136,14 +136,15 @@ func (s *sitemap) read(body io.Reader) error {
 }
 
 func (s *sitemap) readText(in *bufio.Reader) error {
-	s.base = nil // here URLs are absolute, or something else
+	s.base = nil // a line that is not an absolute URL is some other text
 	var line []byte
 	for {
 		more, prefix, err := in.ReadLine()
 		if err != nil && err != io.EOF {
 			return err
 		}
-		if line = append(line, more[:min(len(more), maxURL+1-min(len(line), maxURL+1))]...); prefix {
+		room := maxURL + 1 - min(len(line), maxURL+1)
+		if line = append(line, more[:min(len(more), room)]...); prefix {
 			continue
 		}
 		if text := strings.TrimSpace(string(line)); text != "" {
@@ -168,13 +169,11 @@ func (s *sitemap) readXML(in *bufio.Reader, marked bool) error {
 		}
 		return charset.NewReaderLabel(label, r)
 	}
-	var path []string
-	var entry Entry
-	var text strings.Builder
+	e := &elements{sitemap: s}
 	for {
 		t, err := d.RawToken()
 		switch {
-		case err == io.EOF && len(path) > 0:
+		case err == io.EOF && len(e.path) > 0:
 			return io.ErrUnexpectedEOF
 		case err == io.EOF:
 			return nil
@@ -183,39 +182,60 @@ func (s *sitemap) readXML(in *bufio.Reader, marked bool) error {
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
-			name := t.Name.Local
-			if len(path) == 0 && !roots[name] {
-				return final(fmt.Errorf("its root is <%.40s>", name))
-			}
-			if len(path) >= maxNesting {
-				return final(fmt.Errorf("nested deeper than %d levels", maxNesting))
-			}
-			path = append(path, name)
-			text.Reset()
-			if items[name] {
-				entry = Entry{Priority: 0.5}
-			}
-			if name == "link" && inside(path, "entry") {
-				entry.atom(t.Attr)
+			if err := e.begin(t); err != nil {
+				return err
 			}
 		case xml.CharData:
-			if text.Len() <= maxURL+64 { // enough to see that it is too long
-				text.Write(t[:min(len(t), 2*maxURL)])
+			if e.text.Len() <= maxURL+64 { // enough to see that it is too long
+				e.text.Write(t[:min(len(t), 2*maxURL)])
 			}
 		case xml.EndElement:
-			at := len(path) - 1
-			for at >= 0 && path[at] != t.Name.Local {
-				at--
-			}
-			if at < 0 {
-				continue // the end of what did not begin
-			}
-			path = path[:at+1]
-			s.end(path, &entry, strings.TrimSpace(text.String()))
-			path = path[:at]
-			text.Reset()
+			e.end(t.Name.Local)
 		}
 	}
+}
+
+// elements are the open elements of an XML sitemap.
+type elements struct {
+	*sitemap
+	path  []string // their names, the root first
+	entry Entry    // as far as it was read
+	text  strings.Builder
+}
+
+func (e *elements) begin(t xml.StartElement) error {
+	name := t.Name.Local
+	if len(e.path) == 0 && !roots[name] {
+		return final(fmt.Errorf("its root is <%.40s>", name))
+	}
+	if len(e.path) >= maxNesting {
+		return final(fmt.Errorf("nested deeper than %d levels", maxNesting))
+	}
+	e.path = append(e.path, name)
+	e.text.Reset()
+	if items[name] {
+		e.entry = Entry{Priority: 0.5}
+	}
+	if name == "link" && inside(e.path, "entry") {
+		e.entry.atom(t.Attr)
+	}
+	return nil
+}
+
+// end ends the innermost element of this name, and all inside it. An end without a beginning is
+// ignored.
+func (e *elements) end(name string) {
+	at := len(e.path) - 1
+	for at >= 0 && e.path[at] != name {
+		at--
+	}
+	if at < 0 {
+		return
+	}
+	e.path = e.path[:at+1]
+	e.take(strings.TrimSpace(e.text.String()))
+	e.path = e.path[:at]
+	e.text.Reset()
 }
 
 var (
@@ -228,34 +248,35 @@ func inside(path []string, parent string) bool {
 	return len(path) > 1 && path[len(path)-2] == parent
 }
 
-// end takes what an element says that ends here.
-func (s *sitemap) end(path []string, e *Entry, text string) {
-	name := path[len(path)-1]
+// take reads the text of the innermost element.
+func (e *elements) take(text string) {
+	name := e.path[len(e.path)-1]
 	switch {
 	case items[name]:
-		to := &s.Pages
+		to := &e.Pages
 		if name == "sitemap" {
-			to = &s.Maps
+			to = &e.Maps
 		}
-		s.add(to, *e)
-		*e = Entry{Priority: 0.5}
-	case len(path) < 2 || !items[path[len(path)-2]]: // as an image's loc within a url
-	case name == "loc", name == "link" && text != "" && !inside(path, "entry"):
-		e.URL = text
+		e.add(to, e.entry)
+		e.entry = Entry{Priority: 0.5}
+	case len(e.path) < 2 || !items[e.path[len(e.path)-2]]: // such as the loc of an image in a url
+	case name == "loc", name == "link" && text != "" && !inside(e.path, "entry"):
+		e.entry.URL = text
 	case name == "lastmod", name == "updated", name == "pubDate", name == "date":
 		if at, ok := parseDate(text); ok {
-			e.Modified = at
+			e.entry.Modified = at
 		}
 	case name == "changefreq":
-		e.Changes = strings.ToLower(text)
+		e.entry.Changes = strings.ToLower(text)
 	case name == "priority":
 		if p, err := strconv.ParseFloat(text, 64); err == nil && p >= 0 && p <= 1 {
-			e.Priority = p
+			e.entry.Priority = p
 		}
 	}
 }
 
-// atom takes the link of an entry: the one that has no rel, or alternate.
+// atom reads a link element of Atom. The URL of an entry is the link without a rel or with rel
+// alternate.
 func (e *Entry) atom(attrs []xml.Attr) {
 	href, rel := "", "alternate"
 	for _, a := range attrs {
@@ -289,7 +310,7 @@ func (s *sitemap) add(to *[]Entry, e Entry) {
 	*to = append(*to, e)
 }
 
-// The forms of W3C's Datetime note, those that are met besides, and RSS's.
+// The forms of W3C's Datetime note, other forms that sites use, and RSS's.
 var dates = []string{
 	time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02", "2006-01", "2006", "2006-01-02T15:04:05",
 	"2006-01-02 15:04:05", "2006-01-02T15:04:05Z0700", time.RFC1123Z, time.RFC1123,

@@ -3,8 +3,8 @@ package field
 import "strings"
 
 // ContentRange is a Content-Range field in bytes (RFC 9110, section 14.4): first to last, both
-// included, of size bytes in all. size is -1 where the server does not know it; first and last are
-// -1 in an unsatisfied range, as a 416 sends.
+// included, of size bytes in all. size is -1 if the server does not know it; first and last are -1
+// in an unsatisfied range, as sent with a 416.
 type ContentRange struct{ First, Last, Size int64 }
 
 // ParseContentRange reads "bytes 0-499/1234", "bytes 0-499/*" and "bytes */1234". A range that ends

@@ -1,3 +1,3 @@
-// Package field parses the header fields by which servers speak of time, quotas and ranges. What
-// cannot be read is absent, never an error.
+// Package field parses the header fields in which servers send times, quotas and ranges. A field
+// that cannot be read counts as absent and is never an error.
 package field

@@ -11,24 +11,34 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Quotas reads what a response says of the server's limits, in all forms that it comes in:
+// Quotas reads the server's limits from a response, in all known forms:
 //
-//	RateLimit: "default";r=50;t=30          RateLimit-Policy: "default";q=100;w=60    draft-ietf-httpapi-ratelimit-headers-08 on
-//	RateLimit: limit=100, remaining=50, reset=30          RateLimit-Policy: 100;w=60  -07
-//	RateLimit-Limit: 100, 100;w=60  RateLimit-Remaining: 50  RateLimit-Reset: 30      up to -06
-//	X-RateLimit-Limit: 100  X-RateLimit-Remaining: 50  X-RateLimit-Reset: 1767225600  custom, also as X-Rate-Limit-
-//	X-RateLimit-Remaining-Requests: 0  X-RateLimit-Reset-Requests: 6m0s               OpenAI, and also of -Tokens
-//	Anthropic-RateLimit-Requests-Remaining: 0  ...-Reset: 2026-03-02T12:01:00Z        with the vendor's name in front
-//	X-RateLimit-Reset-After: 1.5                                                      Discord
-//	X-Shopify-Shop-Api-Call-Limit: 32/40                                              used of the limit, without a reset
+//	draft-ietf-httpapi-ratelimit-headers, from -08 on:
+//	  RateLimit: "default";r=50;t=30
+//	  RateLimit-Policy: "default";q=100;w=60
+//	-07:
+//	  RateLimit: limit=100, remaining=50, reset=30
+//	  RateLimit-Policy: 100;w=60
+//	up to -06:
+//	  RateLimit-Limit: 100, 100;w=60    RateLimit-Remaining: 50    RateLimit-Reset: 30
+//	customary, also as X-Rate-Limit-:
+//	  X-RateLimit-Limit: 100    X-RateLimit-Remaining: 50    X-RateLimit-Reset: 1767225600
+//	OpenAI, also of -Tokens:
+//	  X-RateLimit-Remaining-Requests: 0    X-RateLimit-Reset-Requests: 6m0s
+//	with the vendor's name in front:
+//	  Anthropic-RateLimit-Requests-Remaining: 0    ...-Reset: 2026-03-02T12:01:00Z
+//	Discord:
+//	  X-RateLimit-Reset-After: 1.5
+//	used/limit, without a reset:
+//	  X-Shopify-Shop-Api-Call-Limit: 32/40
 //
 // The reset may be seconds, an instant in seconds or milliseconds since 1970, a date, or a duration
-// as Go writes it: servers mix them. A count with a fraction is its floor, and of a list the first
-// counts. What is malformed is ignored. A quota whose reset is already over says nothing, and
-// neither does a limit without window or remainder.
+// as Go writes it: servers mix them. A count with a fraction is rounded down, and of a list the
+// first counts. Malformed fields are ignored, and so are a quota whose reset has passed and a limit
+// without window or remainder.
 //
-// A response that says several things has several quotas. No more than 16 KiB of such fields are
-// read, in linear time.
+// A response with several limits has several quotas. At most 16 KiB of such fields are read, in
+// linear time.
 func Quotas(h http.Header, now time.Time) []retry.Quota {
 	keys := quotaKeys(h)
 	if keys == nil {
@@ -62,7 +72,7 @@ func Quotas(h http.Header, now time.Time) []retry.Quota {
 	return quotas[:min(len(quotas), mostQuotas)]
 }
 
-// What is read of a response: so many bytes of quota fields, and so many quotas.
+// How much of a response is read: bytes of quota fields, and quotas.
 const (
 	mostQuota  = 16 << 10
 	mostQuotas = 16
@@ -71,7 +81,7 @@ const (
 // quotaKeys are the names of the fields that may speak of quotas, in order.
 func quotaKeys(h http.Header) (keys []string) {
 	size := 0
-	for key := range h { // nearly no response has such a field: one look at each name is enough
+	for key := range h { // few responses have such a field, so the test of a name must be cheap
 		if strings.Contains(key, "imit") && len(key) < most {
 			keys = append(keys, key)
 			if size += len(key); size > mostQuota {
@@ -83,8 +93,8 @@ func quotaKeys(h http.Header) (keys []string) {
 	return keys
 }
 
-// split tells what a field says of which family of fields. Of X-RateLimit-Reset-Requests the family
-// is X and Requests, the role "reset"; the role of a field outside the families is empty.
+// split finds the family that a field belongs to and its role there. Of X-RateLimit-Reset-Requests
+// the family is X and Requests, the role "reset". The role of any other field is empty.
 func split(key string) (family, role string) {
 	key = strings.ToLower(key)
 	if strings.HasSuffix(key, "-call-limit") {
@@ -95,7 +105,7 @@ func split(key string) (family, role string) {
 		if vendor, rest, ok = strings.Cut(key, "rate-limit"); !ok {
 			return "", ""
 		}
-		vendor += "-" // not one family with the other spelling
+		vendor += "-" // the two spellings are two families
 	}
 	if rest != "" && rest[0] != '-' || vendor != "" && vendor[len(vendor)-1] != '-' {
 		return "", ""
@@ -116,7 +126,7 @@ func split(key string) (family, role string) {
 	return "", ""
 }
 
-// reader reads fields as long as there is room.
+// reader reads fields until there is no more room.
 type reader struct {
 	h    http.Header
 	now  time.Time
@@ -150,7 +160,7 @@ func (r *reader) list(key string) []item {
 	return items
 }
 
-// tell adds what a field says to its family's.
+// tell adds what a field says to what its family says.
 func (r *reader) tell(s *said, role, key string, policies policies) {
 	switch role {
 	case "limit", "max":
@@ -181,7 +191,7 @@ func (r *reader) tell(s *said, role, key string, policies policies) {
 	}
 }
 
-// said tells what was said from what was not, which a Quota cannot.
+// said is a quota that also knows which of its values were given.
 type said struct {
 	limit, remaining                 int
 	window, reset                    time.Duration
@@ -197,7 +207,7 @@ func (s *said) quota() (retry.Quota, bool) {
 	case s.hasReset && s.reset <= 0:
 		return retry.Quota{}, false // restored by now
 	case s.remaining == 0 && s.limit == 0 && s.reset == 0:
-		return retry.Quota{}, false // nothing left, of what and until when not said
+		return retry.Quota{}, false // nothing is left, but of which limit and until when is unknown
 	}
 	return q, true
 }
@@ -244,8 +254,8 @@ func windowOf(limit int, items []item, p policies) time.Duration {
 	return p.windows[limit]
 }
 
-// structured reads RateLimit: a list of policy names with r (remaining) and t (seconds until it is
-// restored), or the dictionary of draft -07.
+// structured reads RateLimit: a list of policy names with r (remaining) and t (seconds until the
+// reset), or the dictionary of draft -07.
 func (p policies) structured(items []item, now time.Time) (quotas []retry.Quota) {
 	var dictionary said
 	for _, it := range items {
@@ -280,8 +290,8 @@ func (p policies) structured(items []item, now time.Time) (quotas []retry.Quota)
 	return quotas
 }
 
-// alone reads a RateLimit-Policy beside which nothing says what is left: all of it. The slowest
-// binds.
+// alone reads a RateLimit-Policy without a RateLimit: then all of it is left. The slowest policy
+// counts.
 func (p policies) alone() []retry.Quota {
 	var slowest retry.Quota
 	for _, it := range p.items {
@@ -305,7 +315,7 @@ func (p policies) alone() []retry.Quota {
 	return []retry.Quota{slowest}
 }
 
-// parseCount reads 1*DIGIT, or the floor of a decimal.
+// parseCount reads 1*DIGIT, or a decimal, which it rounds down.
 func parseCount(s string) (int, bool) {
 	whole, fraction, dotted := strings.Cut(first(s), ".")
 	n, ok := Digits(whole)
@@ -339,7 +349,7 @@ func parseReset(s string, now time.Time) (time.Duration, bool) {
 		return 0, false
 	case n < 1e7:
 		return time.Duration(n * float64(time.Second)), true
-	case n >= 1e18: // past what can be an instant
+	case n >= 1e18: // too large for an instant
 		return math.MaxInt64, true
 	case n >= 1e11:
 		n /= 1000
@@ -357,8 +367,8 @@ type item struct {
 
 type param struct{ key, value string }
 
-// named tells a name ("default" as a string, or a bare token as in early drafts) from a number and
-// a dictionary's pair.
+// named reports whether the item is a name ("default" as a string, or a bare token as in early
+// drafts) and not a number or a dictionary's pair.
 func (it item) named() bool {
 	return it.value != "" &&
 		(it.value[0] == '"' ||
@@ -378,63 +388,73 @@ func (it item) param(key string) (value string) {
 	return value
 }
 
-// countsRequests is false where the quota unit is another one, as content-bytes.
+// countsRequests is false if the quota has another unit, such as content-bytes.
 func (it item) countsRequests() bool {
 	unit := strings.Trim(it.param("qu"), `"`)
 	return unit == "" || unit == "requests"
 }
 
-// parseList splits a list field into its items, knowing strings with their escapes. Two fields are
-// one list. An unclosed string or an empty member makes the whole field malformed.
+// parseList splits a list field into its items, and knows strings with their escapes. Two fields
+// are one list. An unclosed string or an empty member makes the whole field malformed.
 func parseList(fields []string) (items []item, ok bool) {
-	var it item
-	var part strings.Builder
-	params, quoted := false, false
-	endPart := func() {
-		s := Trim(part.String())
-		part.Reset()
-		if !params {
-			it.value = s
-			return
-		}
-		k, v, _ := strings.Cut(s, "=")
-		it.params = append(it.params, param{strings.ToLower(Trim(k)), Trim(v)})
-	}
-	endItem := func() bool {
-		endPart()
-		full := it.value != ""
-		items = append(items, it)
-		it, params = item{}, false
-		return full
-	}
 	s := strings.Join(fields, ",")
 	if Trim(s) == "" {
 		return nil, false
 	}
+	var l lister
+	quoted := false
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
 		case quoted && c == '\\' && i+1 < len(s):
-			part.WriteByte(c)
+			l.part.WriteByte(c)
 			i++
 			c = s[i]
 		case c == '"':
 			quoted = !quoted
 		case quoted:
 		case c == ';':
-			endPart()
-			params = true
+			l.endPart()
+			l.params = true
 			continue
 		case c == ',':
-			if !endItem() {
+			if !l.endItem() {
 				return nil, false
 			}
 			continue
 		}
-		part.WriteByte(c)
+		l.part.WriteByte(c)
 	}
-	if quoted || !endItem() {
+	if quoted || !l.endItem() {
 		return nil, false
 	}
-	return items, true
+	return l.items, true
+}
+
+// lister puts the parts of a list together to items.
+type lister struct {
+	items  []item
+	it     item            // the present one
+	part   strings.Builder // the present one: the item's value, or a parameter
+	params bool            // the value is over
+}
+
+func (l *lister) endPart() {
+	s := Trim(l.part.String())
+	l.part.Reset()
+	if !l.params {
+		l.it.value = s
+		return
+	}
+	k, v, _ := strings.Cut(s, "=")
+	l.it.params = append(l.it.params, param{strings.ToLower(Trim(k)), Trim(v)})
+}
+
+// endItem tells whether the item has a value.
+func (l *lister) endItem() bool {
+	l.endPart()
+	full := l.it.value != ""
+	l.items = append(l.items, l.it)
+	l.it, l.params = item{}, false
+	return full
 }

@@ -8,20 +8,22 @@ import (
 	"time"
 )
 
-// RetryAfter reads how long the server asks to be left alone, from now on. Servers say it in more
-// forms than RFC 9110, section 10.2.3, knows:
+// RetryAfter reads how long the server asks the client to wait, from now on. Servers use more forms
+// than RFC 9110, section 10.2.3, has:
 //
-//	Retry-After: 120                                 delay-seconds, also with a fraction, which is rounded up to the ms
-//	Retry-After: Mon, 02 Mar 2026 12:01:00 GMT       all three HTTP-dates, also with UTC or a numeric zone
-//	Retry-After: 2026-03-02T12:01:00Z                RFC 3339
-//	Retry-After: 1772452860                          seconds or milliseconds since 1970: a number within a year of the response's time
-//	Retry-After-Ms: 2500                             milliseconds, where Retry-After is absent; also X-Ms-Retry-After-Ms (Azure) and
-//	                                                 X-Amz-Retry-After (AWS)
+//	Retry-After: 120                            delay-seconds; a fraction is rounded up to the ms
+//	Retry-After: Mon, 02 Mar 2026 12:01:00 GMT  any HTTP-date, also with UTC or a numeric zone
+//	Retry-After: 2026-03-02T12:01:00Z           RFC 3339
+//	Retry-After: 1772452860                     seconds or milliseconds since 1970, if that is
+//	                                            within a year of the response's time
+//	Retry-After-Ms: 2500                        milliseconds, if Retry-After is absent; also
+//	                                            X-Ms-Retry-After-Ms (Azure) and
+//	                                            X-Amz-Retry-After (AWS)
 //
 // A date is compared with the response's own Date if that is within a day of now, so that a wrong
-// clock on one side does no harm. (0, true) is a time that is already over. (0, false) means that
-// there is no field, or none that can be read. Of several fields the first counts, also if a proxy
-// joined them. What is too large for a Duration is the largest Duration.
+// clock on one side does no harm. (0, true) is a time that has passed. (0, false) means that there
+// is no field, or none that can be read. Of several fields the first counts, also if a proxy has
+// joined them. A wait too long for a Duration is the largest Duration.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if value := bounded(h.Get("Retry-After")); value != "" {
 		now = serverTime(h, now)
@@ -58,8 +60,7 @@ func parseDelay(value string, now time.Time) (time.Duration, bool) {
 	return max(0, at.Sub(now)), true // Sub saturates
 }
 
-// most is how much of a value is looked at, in bytes. No time and no number that means anything is
-// longer.
+// most is how much of a value is read, in bytes. No meaningful time or number is longer.
 const most = 128
 
 func bounded(value string) string {
@@ -109,8 +110,8 @@ func upTo(s string, n int) string {
 }
 
 // parseHTTPDate reads IMF-fixdate, RFC 850 and asctime dates, each also with UTC or a numeric zone
-// for GMT. http.ParseTime is not used: it takes any zone for GMT's, a fraction of a second, and
-// puts the RFC 850 year 70 always into 1970.
+// for GMT. http.ParseTime is not used: it reads any zone as GMT, accepts a fraction of a second,
+// and always reads the RFC 850 year 70 as 1970.
 func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
 	if len(s) < len(time.ANSIC)-1 || strings.Contains(s, ".") ||
 		strings.LastIndexByte(s, ',') > len("Wednesday") {
@@ -143,8 +144,8 @@ func parseHTTPDate(s string, now time.Time) (time.Time, bool) {
 		time.UTC).Add(-ahead), true
 }
 
-// cutZone cuts the zone off the end of a date: GMT, UTC, +hhmm or +hh:mm. ahead is how much its
-// clocks are before UTC's.
+// cutZone cuts the zone off the end of a date: GMT, UTC, +hhmm or +hh:mm. ahead is how far its
+// clocks are ahead of UTC.
 func cutZone(s string) (bare string, ahead time.Duration, ok bool) {
 	i := strings.LastIndexByte(s, ' ')
 	if i < 0 {
@@ -168,8 +169,8 @@ func cutZone(s string) (bare string, ahead time.Duration, ok bool) {
 	return s, 0, false
 }
 
-// parseDecimal reads 1*DIGIT [ "." 1*DIGIT ] of a unit, rounded up to the ms. What overflows
-// saturates.
+// parseDecimal reads 1*DIGIT [ "." 1*DIGIT ] in units, rounded up to the ms. A number that is too
+// large becomes the largest.
 func parseDecimal(s string, unit time.Duration) (time.Duration, bool) {
 	whole, fraction, dotted := strings.Cut(s, ".")
 	n, ok := Digits(whole)
@@ -191,7 +192,7 @@ func parseDecimal(s string, unit time.Duration) (time.Duration, bool) {
 	return d, true
 }
 
-// Seconds reads 1*DIGIT. What overflows saturates.
+// Seconds reads 1*DIGIT. A number that is too large becomes the largest Duration.
 func Seconds(s string) (time.Duration, bool) {
 	n, ok := Digits(s)
 	if !ok {
@@ -207,7 +208,7 @@ func times(n int64, unit time.Duration) time.Duration {
 	return time.Duration(n) * unit
 }
 
-// Digits reads 1*DIGIT: no sign, no space. What overflows saturates.
+// Digits reads 1*DIGIT, without sign or space. A number that is too large becomes the largest.
 func Digits(s string) (int64, bool) {
 	if s == "" {
 		return 0, false
@@ -227,5 +228,5 @@ func Digits(s string) (int64, bool) {
 	return n, true
 }
 
-// Trim trims optional white space as RFC 9110 defines it: spaces and tabs, no other.
+// Trim trims optional white space as RFC 9110 defines it: spaces and tabs only.
 func Trim(s string) string { return strings.Trim(s, " \t") }

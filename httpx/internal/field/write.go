@@ -9,7 +9,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Named is a quota to be told, under the name of its policy.
+// Named is a quota to write into a response, under the name of its policy.
 type Named struct {
 	Name string
 	retry.Quota
@@ -24,8 +24,8 @@ func (q Named) SamePolicy(other Named) bool {
 const mostNumber = 999_999_999_999_999
 
 // Policy is the member of RateLimit-Policy for q, as draft-ietf-httpapi-ratelimit-headers-10 has
-// it: "default";q=100;w=60. The window is in whole seconds. One that is not is told as the same
-// rate over the next whole seconds.
+// it: "default";q=100;w=60. The window is in whole seconds. Another window is rounded up, and the
+// limit grows with it, so that the rate stays.
 func (q Named) Policy() string {
 	b := append(make([]byte, 0, 64), '"')
 	b = append(append(b, q.Name...), `";q=`...)
@@ -38,8 +38,8 @@ func (q Named) Policy() string {
 	return string(b)
 }
 
-// Left is the member of RateLimit for q: "default";r=50;t=30. There is no t if nothing is to be
-// restored, or so soon that whole seconds would be wrong by more than half of one.
+// Left is the member of RateLimit for q: "default";r=50;t=30. There is no t if Reset is below half
+// a second, which whole seconds cannot tell.
 func (q Named) Left() string {
 	b := append(make([]byte, 0, 64), '"')
 	b = append(append(b, q.Name...), `";r=`...)
@@ -51,7 +51,7 @@ func (q Named) Left() string {
 	return string(b)
 }
 
-// wholeSeconds tells limit calls per window as a limit over whole seconds.
+// wholeSeconds converts limit calls per window to a limit over whole seconds.
 func wholeSeconds(limit int, window time.Duration) (calls, seconds int64) {
 	if window <= 0 {
 		return int64(limit), 0
@@ -72,8 +72,8 @@ func Ceil(d time.Duration) int64 {
 	return seconds
 }
 
-// Share is the part of q that one of n has: of what remains, and of the limit, whose window grows
-// if whole calls would else lose more than a hundredth of it.
+// Share is the part of q that each of n clients has: of what remains, and of the limit. Parts are
+// whole calls; if rounding would lose more than a hundredth of the limit, its window grows.
 func Share(q retry.Quota, n int) retry.Quota {
 	if n <= 1 {
 		return q
@@ -92,7 +92,7 @@ func Share(q retry.Quota, n int) retry.Quota {
 			best, calls, loss = seconds*times, math.Floor(exact), off
 		}
 	}
-	if calls == 0 { // one in as long as it takes
+	if calls == 0 { // less than one call in any of these windows: one in a longer one
 		best, calls = math.Ceil(1/rate), 1
 	}
 	q.Limit, q.Window = int(calls), time.Duration(min(best, mostWindow))*time.Second
@@ -101,8 +101,8 @@ func Share(q retry.Quota, n int) retry.Quota {
 
 const mostWindow = 100 * 365 * 24 * 3600 // s
 
-// Token makes a name fit for a structured field's string: what is not printable ASCII, and its
-// quotes and backslashes, are left out. At most 64 bytes.
+// Token makes name fit for a structured field's string: it drops quotes, backslashes and everything
+// that is not printable ASCII, and keeps at most 64 bytes.
 func Token(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {

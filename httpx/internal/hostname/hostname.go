@@ -13,7 +13,8 @@ import (
 
 // Of returns u's host in its canonical spelling: lower case, in IDNA's ASCII form, without a
 // trailing dot; an IP address as netip writes it; the port without leading zeros, and only if it is
-// not the scheme's own. Two URLs that net/http would send to the same host and port have the same.
+// not the scheme's default. It is the same for two URLs that net/http sends to the same host and
+// port.
 func Of(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -30,11 +31,11 @@ func Of(u *url.URL) string {
 	return name + ":" + port
 }
 
-// Most bounds what IDNA looks at, in bytes: Punycode takes quadratic time, in net/http too, and DNS
-// knows no longer names.
+// Most is the longest name that IDNA's rules are applied to, in bytes. Punycode takes quadratic
+// time, in net/http too, and no name in the DNS is longer.
 const Most = 1 << 10
 
-// Name is Of for a host without a port.
+// Name returns the canonical spelling of a host without a port: see Of.
 func Name(name string) string {
 	if addr, ok := address(name); ok {
 		return addr
@@ -46,14 +47,14 @@ func Name(name string) string {
 		}
 	}
 	name = strings.ToLower(name)
-	if addr, ok := address(strings.TrimRight(name, ".")); ok { // fullwidth digits
+	if addr, ok := address(strings.TrimRight(name, ".")); ok { // it was in fullwidth digits
 		return addr
 	}
 	return strings.TrimRight(name, ".")
 }
 
 func address(name string) (string, bool) {
-	if name == "" || name[0] > '9' && !strings.Contains(name, ":") { // no IP address begins so
+	if name == "" || name[0] > '9' && !strings.Contains(name, ":") { // surely not an IP address
 		return "", false
 	}
 	addr, err := netip.ParseAddr(name)
@@ -63,15 +64,16 @@ func address(name string) (string, bool) {
 	return addr.Unmap().String(), true
 }
 
-// ascii asks net/http for what it would dial: the standard library has IDNA's tables (UTS 46) there
-// and does not show them. A name that is not legal stays as it is.
+// ascii asks net/http which name it would dial, because the standard library has IDNA's tables (UTS
+// 46) but does not export them. A name that is not legal stays as it is.
 func ascii(name string) string {
 	dialled := errors.New("dialled")
 	to := make(chan string, 1)
-	t := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+	dial := func(_ context.Context, _, addr string) (net.Conn, error) {
 		to <- addr
 		return nil, dialled
-	}}
+	}
+	t := &http.Transport{DisableKeepAlives: true, DialContext: dial}
 	_, err := t.RoundTrip( //nolint:bodyclose // the dial fails, so there is no response
 		&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: name},
 			Header: http.Header{}})

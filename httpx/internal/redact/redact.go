@@ -17,13 +17,13 @@ const hidden = "xxxxx" // as url.URL.Redacted writes it
 
 // How much text an error shows, in bytes.
 const (
-	Most     = 1 << 10  // of a server's, and of a URL
-	mostText = 16 << 10 // of anything
+	Most     = 1 << 10  // of a server's text, and of a URL
+	mostText = 16 << 10 // of any text
 )
 
 // URL prints u for errors and logs: without userinfo and fragment, with the values of its query
-// hidden, and at most [Most] bytes of it. A query part without a value is hidden whole: it may be a
-// token, as in ?c2VjcmV0.
+// hidden, and at most [Most] bytes. A query part without a value is hidden whole, because it may be
+// a token, as in ?c2VjcmV0.
 func URL(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -41,7 +41,7 @@ func URL(u *url.URL) string {
 		parts := strings.Split(c.RawQuery[:min(len(c.RawQuery), Most)], "&")
 		for i, p := range parts {
 			key, value, _ := strings.Cut(p, "=")
-			// only padding: the "key" is the end of a base64 token
+			// if only padding follows the =, the "key" is the end of a base64 token
 			if parts[i] = hidden; strings.Trim(value, "=") != "" {
 				parts[i] = key + "=" + hidden
 			}
@@ -55,8 +55,8 @@ func URL(u *url.URL) string {
 	return clean
 }
 
-// misread hides what is taken for a host or a path in an URL whose password holds a / or ? or #
-// that is not escaped, as in https://user:12#34@host/: for the parser the host is "user" with port
+// misread hides a secret that net/url takes for a host or a path, because the password has a / or ?
+// or # that is not escaped: in https://user:12#34@host/ the parser sees the host "user" with port
 // 12.
 func misread(u *url.URL) {
 	suspect := u.Host == "" && strings.Contains(u.Path, "@") // http:/user:password@host
@@ -77,14 +77,14 @@ func misread(u *url.URL) {
 	}
 }
 
-// Text is URL for an URL that may be malformed. If its parts cannot be told apart, everything after
-// the scheme is left out.
+// Text is URL for a text that may be malformed. If its parts cannot be told apart, everything after
+// the scheme is hidden.
 func Text(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
 	case err == nil:
 		return URL(u)
-	// before a # net/url has cut off what comes after it, in https://user:secret#1@host/ too
+	// before the test for @ and #: net/url cuts at a #, in https://user:secret#1@host/ too
 	case badHost(raw):
 		scheme, _, _ := strings.Cut(raw, "://")
 		return cut(scheme, Most) + "://" + hidden
@@ -100,8 +100,8 @@ func Text(raw string) string {
 	return hidden
 }
 
-// badHost tells of a malformed URL whose host is the reason: it may be the beginning of its
-// userinfo.
+// badHost tells whether a URL is malformed because of its host, which may then be the beginning of
+// the userinfo.
 func badHost(raw string) bool {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || strings.ContainsAny(scheme, "@?#/") {
@@ -114,11 +114,10 @@ func badHost(raw string) bool {
 	return err != nil
 }
 
-// Cut bounds a text of a server to [Most] bytes.
+// Cut cuts a server's text to [Most] bytes.
 func Cut(text string) string { return cut(text, Most) }
 
-// cut bounds text. A URL that goes on behind the cut is hidden: what is left of it may end within a
-// password.
+// cut cuts text to most bytes. A URL at the cut is hidden, because it may be cut within a password.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -132,23 +131,24 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "") + "..."
 }
 
-// What the text of an error may hold that carries no *url.Error: an URL (the punctuation after it
-// is not its), what net/url quotes of a password and net/textproto of a header, a Location that
-// does not parse together with the reason.
+// The secrets in the texts of errors that are not a *url.Error: a URL (without the punctuation
+// after it), a password that net/url quotes, a header that net/textproto quotes, and a Location
+// that does not parse, with the reason.
 var (
 	urlInText  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"<>]*[^\s"<>:;,.)]`)
-	quotedText = regexp.MustCompile(`(invalid port|malformed MIME header[a-z :]*) "([\w-]+:)?(?:[^"\\]|\\.)*(?:"|\\?$)`)
-	unparsed   = regexp.MustCompile(`(failed to parse Location header).*`)
+	quotedText = regexp.MustCompile(`(invalid port|malformed MIME header[a-z :]*) ` +
+		`"([\w-]+:)?(?:[^"\\]|\\.)*(?:"|\\?$)`)
+	unparsed = regexp.MustCompile(`(failed to parse Location header).*`)
 )
 
-// Error removes the secrets of URLs from err, at every depth of its tree, for printing and for
-// errors.As alike: each *url.Error becomes one with a redacted URL, and texts that quote an URL are
-// rewritten and cut to 16 KiB. Everything else that errors.Is and errors.As found they still find,
-// and the marks of package retry stay. An error without secrets comes back as it is, and err itself
-// is never changed: it may be another call's too.
+// Error removes the secrets of URLs from err, at every depth of its tree, both from what it prints
+// and from what errors.As finds: each *url.Error becomes one with a redacted URL, and texts that
+// quote a URL are rewritten and cut to 16 KiB. Everything else that errors.Is and errors.As find
+// stays, and so do the marks of package retry. An error without secrets comes back as it is. err
+// itself is never changed, because other calls may hold it too.
 func Error(err error) error { return bounded(err, mostText) }
 
-// Server is Error for an error that holds text of a server, of which it shows [Most] bytes.
+// Server is Error for an error with text of a server: it shows at most [Most] bytes.
 func Server(err error) error { return bounded(err, Most) }
 
 func bounded(err error, most int) error {
@@ -167,7 +167,7 @@ type cleaner struct {
 	looked bool
 }
 
-// quote is a URL that a text may quote, and what is to stand there.
+// quote is a URL that a text may quote, and what replaces it.
 type quote struct{ raw, clean string }
 
 func (q quote) replace(text string) string {
@@ -186,7 +186,7 @@ func (c *cleaner) text(text string) string {
 	for _, q := range c.urls {
 		text = q.replace(text)
 	}
-	if len(text) > c.most { // before the patterns, which take their time
+	if len(text) > c.most { // cut before the patterns, which are slow on long texts
 		text = cut(unparsed.ReplaceAllString(cut(text, 2*c.most), `$1 "`+hidden+`"`), c.most)
 	}
 	if strings.Contains(text, "://") {
@@ -199,7 +199,8 @@ func (c *cleaner) text(text string) string {
 func quotes(err error) (found []quote) {
 	walk(err, func(e error) {
 		var u *url.Error
-		if errors.As(e, &u) && !slices.ContainsFunc(found, func(q quote) bool { return q.raw == u.URL }) {
+		known := func(q quote) bool { return q.raw == u.URL }
+		if errors.As(e, &u) && !slices.ContainsFunc(found, known) {
 			// errors.As and not a type assertion: retry.Unmark hides its tree from a walk
 			if clean := Text(u.URL); clean != u.URL {
 				found = append(found, quote{u.URL, clean})
@@ -228,7 +229,7 @@ func children(err error) []error {
 	return nil
 }
 
-// tree returns err without secrets, and whether that is another error.
+// tree returns err without secrets, and whether it differs from err.
 func (c *cleaner) tree(err error) (error, bool) {
 	switch e := err.(type) {
 	case nil:
@@ -262,7 +263,7 @@ func (c *cleaner) tree(err error) (error, bool) {
 	return c.node(err)
 }
 
-// node is tree for an error of any type, which is replaced by one that stands for it.
+// node is tree for an error of any other type: it is replaced by one that stands for it.
 func (c *cleaner) node(err error) (error, bool) {
 	r := &redacted{err: err}
 	changed := false
@@ -289,8 +290,8 @@ func (c *cleaner) node(err error) (error, bool) {
 	return remark(r, err), true
 }
 
-// Timeout makes a net.Error of err, which is what *url.Error looks for in what it holds and no
-// further.
+// Timeout wraps err in an error whose Timeout method says true. *url.Error looks for that in the
+// error that it holds, and no deeper.
 func Timeout(err error) error { return &timedOut{err} }
 
 type timedOut struct{ error }
@@ -299,8 +300,7 @@ func (t *timedOut) Unwrap() error   { return t.error }
 func (t *timedOut) Timeout() bool   { return true }
 func (t *timedOut) Temporary() bool { return true }
 
-// remark puts onto clean the marks that err itself carries: they live in a type that only package
-// retry can make.
+// remark puts the marks of err onto clean: they are in a type that only package retry can make.
 func remark(clean, err error) error {
 	if retry.IsPermanent(err) && !retry.IsPermanent(clean) {
 		clean = retry.Permanent(clean)
@@ -316,8 +316,8 @@ func remark(clean, err error) error {
 	return clean
 }
 
-// redacted stands for one node of a tree, under a text without secrets. It is what the node is, its
-// tree is clean.
+// redacted stands for one node of a tree: it matches what the node matches, but its text and its
+// tree have no secrets.
 type redacted struct {
 	err  error
 	text string
@@ -337,7 +337,8 @@ func (r *redacted) Is(target error) bool {
 
 func (r *redacted) As(target any) bool {
 	to := reflect.ValueOf(target).Elem()
-	// An interface that any error meets is this one's to give, or the text would come back.
+	// For an interface that every error has, such as error itself, r is the answer: r.err would
+	// bring the secret text back.
 	if reflect.TypeOf(r.err).AssignableTo(to.Type()) && !reflect.TypeOf(r).AssignableTo(to.Type()) {
 		to.Set(reflect.ValueOf(r.err))
 		return true

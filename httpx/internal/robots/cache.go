@@ -13,23 +13,24 @@ import (
 
 // Sections are those of RFC 9309.
 const (
-	// how long a file that cannot be read disallows everything: section 2.3.1.4
+	// unreadable is how long a file that cannot be read disallows everything: section 2.3.1.4
 	unreadable = 30 * 24 * time.Hour
 
 	mostSites = 10_000
 	mostBytes = 64 << 20 // of rules
 )
 
-// Policy is the name under which a [Cache] tells of the time that it made a call wait for a file.
+// Policy is the policy's name in the events by which a [Cache] tells how long a call waited for a
+// file.
 const Policy = "robots.txt"
 
-// Cache is what is known of the robots.txt of many sites, and when each was asked last. It is
-// bounded to 10,000 sites and 64 MiB: what was not used for longest is forgotten. It is safe for
+// Cache holds the robots.txt of many sites, and the time of the last request to each. It is bounded
+// to 10,000 sites and 64 MiB, and forgets the least recently used site first. It is safe for
 // concurrent use.
 type Cache struct {
 	mu     sync.Mutex
 	sites  map[string]*Site // by origin
-	recent list.List        // of sites, the one that was used last first
+	recent list.List        // of sites, the most recently used first
 	size   int              // of their rules
 }
 
@@ -41,22 +42,22 @@ type Site struct {
 	origin  string
 	place   *list.Element
 	file    File
-	flights [2]*flight // that fetch the file, by Through; nil: none
+	flights [2]*flight // the fetches of the file under way, by Through; nil: none
 
 	turn chan struct{} // held by the call that waits for the Crawl-delay to pass
-	line int           // the calls that want it
-	sent time.Time     // the last attempt, or robots.txt itself
+	line int           // how many calls hold or want the turn
+	sent time.Time     // when the last attempt, or the fetch of robots.txt, was sent
 }
 
 // File is a robots.txt as it was found. The zero File is out of date.
 type File struct {
 	Rules   *Rules    // nil: everything is allowed
-	Failure error     // why it could not be read; the rules are those of before
+	Failure error     // why it could not be read; the rules are then the last ones
 	Until   time.Time // when to look again
 	since   time.Time // the first of such failures
 }
 
-// Unreadable is why it is not known what the file allows, and for how long that holds; nil if it is
+// Unreadable tells why it is not known what the file allows, and when to try again; nil if it is
 // known. After 30 days of failures the rules that were last read hold again.
 func (f *File) Unreadable(now time.Time) (wait time.Duration, cause error) {
 	if f.Failure == nil || now.Sub(f.since) >= unreadable {
@@ -79,11 +80,11 @@ func (f *File) size() int {
 	return f.Rules.Size
 }
 
-// Through says which way a file is fetched.
+// Through says how a file is fetched: through the chain, or as a part of an attempt.
 type Through int
 
-// A fetch within an attempt must not wait for one that goes through the whole chain: the attempt
-// may hold what that waits for.
+// A fetch within an attempt must not wait for a fetch through the whole chain, because that may
+// wait for what the attempt holds.
 const (
 	Chain Through = iota
 	Attempt
@@ -92,12 +93,12 @@ const (
 // Fetch reads the robots.txt of one site.
 type Fetch func(context.Context) (File, error)
 
-// flight is a fetch that several callers may wait for. It does not belong to any of them, so it has
-// a context without values, and ends early only if all of them give up.
+// flight is a fetch that several callers may wait for. It belongs to none of them, so its context
+// has no values, and it ends early only if all of them give up.
 type flight struct {
 	waiting int // under Cache.mu
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when the rest is there
+	done    chan struct{} // closed when err and panic are set
 	err     error         // why nothing was learned
 	panic   any
 }
@@ -116,8 +117,8 @@ func (c *Cache) site(origin string) *Site {
 	return s
 }
 
-// trim forgets what was not used for longest, to keep the bounds, but neither s nor what is in use.
-// It requires that c.mu is held.
+// trim forgets the least recently used sites until the bounds hold, except s and those in use. It
+// requires that c.mu is held.
 func (c *Cache) trim(s *Site) {
 	for n := c.recent.Len(); n > 0 && (len(c.sites) > mostSites || c.size > mostBytes); n-- {
 		last := c.recent.Back().Value.(*Site)
@@ -131,14 +132,14 @@ func (c *Cache) trim(s *Site) {
 	}
 }
 
-// File is what is known of s's file at the moment.
+// File returns the present file of s.
 func (c *Cache) File(s *Site) File {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.file
 }
 
-// Known is the site of an origin if its file was read the last time it was tried, perhaps long ago;
+// Known returns the site of an origin if the last fetch of its file succeeded, however long ago;
 // else nil.
 func (c *Cache) Known(origin string) *Site {
 	c.mu.Lock()
@@ -149,8 +150,8 @@ func (c *Cache) Known(origin string) *Site {
 	return nil
 }
 
-// Learn returns the site of an origin. If its file is out of date, it is fetched first: once for
-// all that ask at the same time and in the same way. Learn holds nothing while it waits.
+// Learn returns the site of an origin. If its file is out of date it is fetched first, once for all
+// callers that ask at the same time and in the same way. Learn holds no lock while it waits.
 func (c *Cache) Learn(
 	ctx context.Context, origin string, way Through, fetch func() Fetch,
 ) (*Site, error) {
@@ -203,7 +204,7 @@ func (c *Cache) await(ctx context.Context, s *Site, way Through, f *flight) (err
 
 var errFlightEnded = errors.New("httpx: the fetch of robots.txt ended its goroutine")
 
-// fly is the goroutine of a flight. What it panics with reaches the waiters.
+// fly is the goroutine of a flight. A panic in it reaches the waiters.
 func (c *Cache) fly(ctx context.Context, s *Site, way Through, f *flight, fetch Fetch) {
 	found, returned := File{}, false
 	defer func() {

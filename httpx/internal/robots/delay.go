@@ -9,9 +9,9 @@ import (
 
 const delayPolicy = "crawl-delay"
 
-// Turn waits until the site's Crawl-delay has passed since the last attempt, and returns what is
-// left of it as a quota: nothing, until the next turn. The quota is zero if there is no
-// Crawl-delay. The waiters are in line for the channel, and leave no trace there when they give up.
+// Turn waits until the site's Crawl-delay has passed since the last attempt. It returns the
+// Crawl-delay as a quota of which nothing is left until the next turn; a zero quota if there is
+// none. Waiters queue at the channel, and leave the queue when they give up.
 func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 	c.mu.Lock()
 	delay := s.file.delay()
@@ -42,7 +42,7 @@ func (c *Cache) Turn(ctx context.Context, s *Site) (retry.Quota, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// after those in line
+	// the next turn comes after those in line
 	return retry.Quota{Limit: 1, Window: delay, Reset: delay * time.Duration(1+s.line)}, nil
 }
 

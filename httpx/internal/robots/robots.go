@@ -1,5 +1,5 @@
-// Package robots reads robots.txt as RFC 9309 says, and Crawl-delay, which the RFC leaves out and
-// sites use.
+// Package robots reads robots.txt by RFC 9309, and Crawl-delay, which sites use but the RFC does
+// not have.
 package robots
 
 import (
@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// Limit is how much of a robots.txt is read, in bytes: section 2.5 asks for no less.
+	// Limit is how much of a robots.txt is read, in bytes: section 2.5 asks for at least this.
 	Limit = 500 << 10
 
 	// MaxDelay is the longest Crawl-delay. A longer one counts as this.
 	MaxDelay = time.Hour
 )
 
-// mostWork bounds how many bytes of a path and query are compared, with all rules together: a
-// hostile site may have as many rules as fit in the file, and lead to a URL of a megabyte. With the
+// mostWork bounds the bytes of a path and query that are compared, summed over all rules: a hostile
+// site may have as many rules as fit in the file, and link to a URL of a megabyte. Even with the
 // most rules it leaves more than 1 KiB for each.
 const mostWork = 64 << 20
 
@@ -40,64 +40,80 @@ type rule struct {
 // Parse reads what text says to the agent with this product token, as "examplebot". Invalid lines
 // are ignored, and so is everything after [Limit].
 func Parse(text []byte, token string) *Rules {
-	if len(text) > Limit { // half a line would say something else
+	if len(text) > Limit { // no half lines: they would say something else
 		text = text[:bytes.LastIndexAny(text[:Limit+1], "\r\n")+1]
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	var own, all Rules // of the groups with the agent's name, and of those with *
-	var toOwn, toAll, named, inRules bool
-	for line := range bytes.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) {
+	p := parser{token: token}
+	isBreak := func(r rune) bool { return r == '\n' || r == '\r' }
+	for line := range bytes.FieldsFuncSeq(text, isBreak) {
 		line, _, _ = bytes.Cut(line, []byte("#"))
-		before, after, _ := strings.Cut(string(line), ":")
-		key, value := strings.ToLower(strings.TrimSpace(before)), strings.TrimSpace(after)
-		switch key {
-		case "user-agent":
-			if inRules { // the next group
-				toOwn, toAll, inRules = false, false, false
-			}
-			name := agent(value)
-			toOwn = toOwn || strings.EqualFold(name, token)
-			toAll = toAll || name == "*"
-			named = named || toOwn
-		case "allow", "disallow":
-			inRules = true
-			if value == "" || !toOwn && !toAll { // nothing matches it, or it speaks to others
-				continue
-			}
-			r := rule{normalise(value, true), key == "allow"}
-			if toOwn {
-				own.add(r)
-			}
-			if toAll {
-				all.add(r)
-			}
-		// no end to the group's agents: what is not in the RFC must not interfere (section 2.2.4)
-		case "crawl-delay":
-			d := parseDelay(value)
-			if toOwn {
-				own.Delay = max(own.Delay, d)
-			}
-			if toAll {
-				all.Delay = max(all.Delay, d)
-			}
+		key, value, _ := strings.Cut(string(line), ":")
+		p.read(strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value))
+	}
+	r := p.all // a copy, which does not keep the rules for others
+	if p.named {
+		r = p.own
+	}
+	slices.SortStableFunc(r.rules, bySpecificity)
+	return &r
+}
+
+// parser reads a robots.txt line by line.
+type parser struct {
+	token        string
+	own, all     Rules // of the groups with the agent's name, and of those with *
+	toOwn, toAll bool  // whether the present group is for the agent by name, and for *
+	named        bool  // there is a group with the agent's name
+	inRules      bool  // the present group's agents are over, and its rules have begun
+}
+
+func (p *parser) read(key, value string) {
+	switch key {
+	case "user-agent":
+		if p.inRules { // the next group
+			p.toOwn, p.toAll, p.inRules = false, false, false
+		}
+		name := agent(value)
+		p.toOwn = p.toOwn || strings.EqualFold(name, p.token)
+		p.toAll = p.toAll || name == "*"
+		p.named = p.named || p.toOwn
+	case "allow", "disallow":
+		p.inRules = true
+		if value == "" || !p.toOwn && !p.toAll { // it matches no path, or is for other agents
+			return
+		}
+		r := rule{normalise(value, true), key == "allow"}
+		if p.toOwn {
+			p.own.add(r)
+		}
+		if p.toAll {
+			p.all.add(r)
+		}
+	// It does not end the group's agents: a line that the RFC does not know must not interfere with
+	// those that it knows (section 2.2.4).
+	case "crawl-delay":
+		d := parseDelay(value)
+		if p.toOwn {
+			p.own.Delay = max(p.own.Delay, d)
+		}
+		if p.toAll {
+			p.all.Delay = max(p.all.Delay, d)
 		}
 	}
-	r := &all
-	if named {
-		r = &own
+}
+
+// bySpecificity puts longer patterns first, and of equally long ones those that allow.
+func bySpecificity(a, b rule) int {
+	switch {
+	case len(a.pattern) != len(b.pattern):
+		return cmp.Compare(len(b.pattern), len(a.pattern))
+	case a.allow == b.allow:
+		return 0
+	case a.allow:
+		return -1
 	}
-	slices.SortStableFunc(r.rules, func(a, b rule) int {
-		switch {
-		case len(a.pattern) != len(b.pattern):
-			return cmp.Compare(len(b.pattern), len(a.pattern))
-		case a.allow == b.allow:
-			return 0
-		case a.allow:
-			return -1
-		}
-		return 1
-	})
-	return r
+	return 1
 }
 
 func (r *Rules) add(n rule) {
@@ -105,8 +121,8 @@ func (r *Rules) add(n rule) {
 	r.Size += len(n.pattern) + 32
 }
 
-// agent is the product token at the beginning of a user-agent line's value. Sites also write the
-// version behind it, and digits in it, which the RFC's grammar does not know.
+// agent is the product token at the beginning of a user-agent line's value. Sites also write a
+// version after it, and digits in it, which the RFC's grammar does not have.
 func agent(value string) string {
 	if name, _, _ := strings.Cut(value, " "); name == "*" {
 		return name
@@ -133,14 +149,14 @@ func parseDelay(value string) time.Duration {
 		return 0
 	}
 	seconds, err := strconv.ParseFloat(value, 64)
-	if err != nil && seconds == 0 { // else it is past what a float64 can hold
+	if err != nil && seconds == 0 { // else it is beyond what a float64 can hold
 		return 0
 	}
 	return time.Duration(min(seconds, MaxDelay.Seconds()) * float64(time.Second))
 }
 
-// Match tells whether u may be fetched, and the rule that decides, as "Disallow: /private"; empty
-// if none speaks of u.
+// Match tells whether u may be fetched, and by which rule, as "Disallow: /private"; empty if no
+// rule matches.
 func (r *Rules) Match(u *url.URL) (allowed bool, line string) {
 	if r == nil || u.EscapedPath() == "/robots.txt" {
 		return true, ""
@@ -158,8 +174,8 @@ func (r *Rules) Match(u *url.URL) (allowed bool, line string) {
 	return true, ""
 }
 
-// match takes time in proportion to the length of both: as the only wildcard stands for anything,
-// the first place where the text between two of them is found is as good as any later one.
+// match takes time in proportion to the length of both. It never needs to go back: * matches any
+// text, so the first place where the text between two of them is found is as good as a later one.
 func match(pattern, path string) bool {
 	pattern, anchored := strings.CutSuffix(pattern, "$")
 	part, pattern, more := strings.Cut(pattern, "*")
@@ -174,10 +190,10 @@ func match(pattern, path string) bool {
 	return ok && (!anchored || path == "")
 }
 
-// normalise writes a path and query, or a pattern for them, in the one form in which section 2.2.2
-// compares them: an octet is itself if it is unreserved and percent-encoded if it is not, however
-// it was written. The separators of a URL stay as they are, and so do a pattern's wildcards; in a
-// query / and ? separate nothing, and the RFC's own example has them equal to their encoding.
+// normalise writes a path and query, or a pattern for them, in the form in which section 2.2.2
+// compares them: unreserved octets as they are, all others percent-encoded, however they were
+// written. The separators of a URL stay as they are, and so do a pattern's wildcards. In a query /
+// and ? are not separators, and in the RFC's example they equal their encoding.
 func normalise(s string, pattern bool) string {
 	const upper = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)
