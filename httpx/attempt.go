@@ -18,17 +18,17 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// attempt is what the chain guards: one request on the wire, from the permission to send it to its
-// outcome. The rest of this file are its steps, in their order.
+// attempt is what the chain runs: one request on the wire, from the permission to send it to its
+// outcome. The rest of this file is its steps, in order.
 func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
-	if x.onward != nil { // the wait that it asked for is over
+	if x.onward != nil { // the loop has waited as this redirect asked
 		return x.onward, nil
 	}
 	x.drop()
 	if err := x.mayStart(ctx); err != nil {
 		return nil, err
 	}
-	defer x.aim() // the next one
+	defer x.aim() // for the next attempt
 	ctx, life := x.begin(ctx)
 	defer x.settle(life)
 	req, err := x.prepare(ctx)
@@ -52,10 +52,10 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 	return x.hold(resp, life), err
 }
 
-// mayStart tells why there is no attempt.
+// mayStart returns an error if there must be no attempt.
 func (x *exchange) mayStart(ctx context.Context) error {
 	x.status, x.turn = nil, retry.Quota{}
-	if err := retry.Ended(ctx); err != nil { // a chain without a loop may not have asked
+	if err := retry.Ended(ctx); err != nil { // a chain without a loop may not have checked
 		return err
 	}
 	if x.sent > 0 && !x.reopens() {
@@ -64,11 +64,11 @@ func (x *exchange) mayStart(ctx context.Context) error {
 	return x.polite.admit(ctx, x)
 }
 
-// wire is what httptrace told of an attempt. Without whole headers a server cannot act on a
-// request.
+// wire is what httptrace tells of an attempt: whether all headers were written. Before that the
+// server cannot act on the request.
 type wire struct{ headers atomic.Bool }
 
-// prepare makes the request of this attempt: the caller's is not touched.
+// prepare makes the request of this attempt. The caller's request is not changed.
 func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	if x.ready != nil && same(x.ready.Context(), ctx) {
 		return x.ready, nil
@@ -97,7 +97,7 @@ func (x *exchange) prepare(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// changes tells whether more than the context of an attempt's request is its own.
+// changes tells whether an attempt's request differs from the caller's in more than the context.
 func (x *exchange) changes() bool {
 	return len(x.each)+len(x.alternates) > 0 || x.jar != nil || x.fetch.resumes() ||
 		downgraded(x.req)
@@ -122,8 +122,8 @@ func (x *exchange) copy(ctx context.Context) *http.Request {
 	return req
 }
 
-// finish adds what depends on where req goes: its cookies, and how its body and the response's are
-// packed and watched.
+// finish adds what depends on where req goes: its cookies, whether to ask for gzip, and the watch
+// over its body.
 func (x *exchange) finish(req *http.Request) {
 	if x.jar != nil {
 		for _, c := range x.jar.Cookies(req.URL) {
@@ -143,12 +143,13 @@ func (x *exchange) finish(req *http.Request) {
 }
 
 var credentials = []string{
-	"Authorization", "Www-Authenticate", "Cookie", "Cookie2", "Proxy-Authorization", "Proxy-Authenticate",
+	"Authorization", "Www-Authenticate", "Cookie", "Cookie2",
+	"Proxy-Authorization", "Proxy-Authenticate",
 }
 
-// identify sends req to the attempt's target, with the credentials that are for it and no others.
+// identify points req at the attempt's target, with the credentials for that target and no others.
 func (x *exchange) identify(req *http.Request) {
-	if downgraded(req) { // http.Client looks at the host only
+	if downgraded(req) { // http.Client drops credentials only if the host changes
 		dropCredentials(req)
 		authorize(req, req.URL.User)
 	}
@@ -168,7 +169,7 @@ func (x *exchange) identify(req *http.Request) {
 	if elsewhere || x.req.URL.Scheme == "https" && u.Scheme != "https" {
 		dropCredentials(req)
 	}
-	authorize(req, u.User) // http.Client does it for the request's own
+	authorize(req, u.User) // as http.Client does for the request's own URL
 }
 
 func dropCredentials(req *http.Request) {
@@ -197,9 +198,8 @@ func downgraded(req *http.Request) bool {
 	return false
 }
 
-// identifyHop is for the hop that a redirect leads to. http.Client does not know that it was an
-// alternate that answered: what is said of the page before, and the alternate's own credentials,
-// are put right here.
+// identifyHop is identify for the hop of a redirect. http.Client does not know that an alternate
+// has answered, so the Referer and the alternate's own credentials are put right here.
 func (x *exchange) identifyHop(req *http.Request) {
 	before := req.Response.Request
 	if before == nil || before.URL == nil {
@@ -225,7 +225,7 @@ func (x *exchange) identifyHop(req *http.Request) {
 	}
 }
 
-// mayGo holds what an alternate or a hook has made of the request to the client's guards.
+// mayGo applies the client's rules to the request as alternates and hooks have changed it.
 func (x *exchange) mayGo(ctx context.Context, req *http.Request) error {
 	if req.URL != nil && len(req.URL.Host) > hostname.Most {
 		return unsendable(errLongHost)
@@ -257,11 +257,11 @@ func (x *exchange) transmit(
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	base := x.transport()
 	if x.misdirected && x.standard != nil {
-		// 421: this connection is the wrong one. A transport without idle connections makes
-		// another.
+		// 421: the connection was the wrong one. A transport without idle connections makes a
+		// new one.
 		fresh := x.standard.Clone()
 		fresh.DisableKeepAlives = true
-		// over HTTP/2 nothing else closes one that is cancelled before its use
+		// over HTTP/2 nothing else closes a connection whose request is cancelled before it is used
 		fresh.IdleConnTimeout = time.Second
 		base = fresh
 	}
@@ -275,13 +275,13 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
-	if resp.Request == nil { // some RoundTrippers forget it
+	if resp.Request == nil { // some RoundTrippers leave it nil
 		resp.Request = req
 	}
 	return resp, nil
 }
 
-// broken makes the error of an attempt that brought no response.
+// broken makes the error of an attempt that got no response.
 func (x *exchange) broken(ctx context.Context, req *http.Request, err error) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
@@ -294,11 +294,11 @@ func (x *exchange) broken(ctx context.Context, req *http.Request, err error) err
 	return x.failed(ctx, req, err, x.wire != nil && !x.wire.headers.Load())
 }
 
-// learn takes what the response says besides its answer: cookies, quotas, where it leads.
+// learn reads the response's cookies, quotas and Location.
 func (x *exchange) learn(
 	ctx context.Context, req *http.Request, resp *http.Response,
 ) []retry.Quota {
-	if x.fetch != nil { // else the call ends here
+	if x.fetch != nil { // without a Fetch the call ends here anyway
 		retry.Answered(ctx)
 	}
 	if x.jar != nil {
@@ -312,9 +312,9 @@ func (x *exchange) learn(
 	return quotas
 }
 
-// resolve makes the Location of an attempt that went elsewhere absolute: http.Client would resolve
-// it against the request it knows. What the hop needs of an alternate's credentials, identifyHop
-// adds.
+// resolve makes the Location absolute if an alternate or a hook has changed the attempt's URL,
+// because http.Client would resolve it against the request's own. An alternate's credentials are
+// added by identifyHop.
 func (x *exchange) resolve(req *http.Request, resp *http.Response) {
 	location := resp.Header.Get("Location")
 	if location == "" || len(location) > mostLocation || len(x.alternates)+len(x.each) == 0 ||
@@ -331,8 +331,8 @@ func (x *exchange) resolve(req *http.Request, resp *http.Response) {
 	}
 }
 
-// report tells the limiters and pacers around of the quotas that the server speaks of, if they are
-// stricter than the Crawl-delay, and else of that.
+// report tells the limiters and pacers around the attempt of the server's quotas that are stricter
+// than the Crawl-delay; if there are none, of the Crawl-delay.
 func (x *exchange) report(ctx context.Context, quotas []retry.Quota) {
 	told := x.turn == retry.Quota{}
 	for _, q := range quotas {
@@ -350,10 +350,11 @@ func (x *exchange) report(ctx context.Context, quotas []retry.Quota) {
 	}
 }
 
-// unpack undoes the response's Content-Encoding, where that is ours to do.
+// unpack undoes the response's Content-Encoding, under Fetch or if finish asked for gzip, and
+// bounds the body.
 func (x *exchange) unpack(resp *http.Response) error {
 	switch {
-	case x.fetch != nil: // before the predicates: they read what the decoder reads
+	case x.fetch != nil: // before the predicates, so that they read what the decoder reads
 		if err := decodeBody(resp, x.maxBody, x.decoders); err != nil && resp.StatusCode/100 == 2 {
 			_ = resp.Body.Close()
 			return err
@@ -369,8 +370,8 @@ func (x *exchange) unpack(resp *http.Response) error {
 	return nil
 }
 
-// judge asks the predicates, and makes the error that the chain sees of a response; nil if it is a
-// success.
+// judge asks the predicates and returns the response as the error that the chain sees; nil if it is
+// a success.
 func (x *exchange) judge(
 	ctx context.Context, req *http.Request, resp *http.Response, quotas []retry.Quota,
 ) error {
@@ -400,19 +401,19 @@ func (x *exchange) judge(
 	return err
 }
 
-// decodes tells whether resp is what a Fetch decodes.
+// decodes tells whether resp goes to the decoder of a Fetch.
 func (x *exchange) decodes(resp *http.Response) bool {
 	return x.fetch != nil && resp.StatusCode/100 == 2
 }
 
-// decode runs the Fetch's decoder inside the attempt. Nothing of the response is left open.
+// decode runs the Fetch's decoder inside the attempt, and closes the response.
 func (x *exchange) decode(
 	ctx context.Context, req *http.Request, resp *http.Response,
 ) (*http.Response, error) {
 	defer func() { _ = resp.Body.Close() }()
 	err := x.fetch.read(resp)
 	if err == nil {
-		// What a decoder leaves must not cost the connection, but no time either.
+		// The rest of the body is read, so that the connection can be used again, but not for long.
 		enough := time.AfterFunc(prefetchTime, func() { _ = resp.Body.Close() })
 		_, _ = io.CopyN(io.Discard, resp.Body, prefetchBytes)
 		enough.Stop()
@@ -421,9 +422,9 @@ func (x *exchange) decode(
 	return nil, x.garbled(ctx, req, err)
 }
 
-// lead makes a failure of a redirect that cannot be followed, or not yet: one that asks for a wait
-// before (RFC 9110, section 10.2.3) is a failure so that the loop waits as for any hint. The next
-// attempt is then the redirect itself.
+// lead turns a redirect into a failure if it cannot be followed, or not yet: if it has a
+// Retry-After (RFC 9110, section 10.2.3) the failure makes the loop wait as for any hint. The next
+// attempt then returns the redirect itself.
 func (x *exchange) lead(req *http.Request, resp *http.Response) error {
 	if !x.follows || !leadsOn(resp) {
 		return nil
@@ -449,7 +450,8 @@ func leadsOn(resp *http.Response) bool {
 	return false
 }
 
-// mostLocation bounds a Location that is followed: browsers and servers give up far below.
+// mostLocation bounds a Location that is followed, in bytes. Browsers and servers give up far below
+// it.
 const mostLocation = 64 << 10
 
 var (
@@ -457,8 +459,8 @@ var (
 	errLongLocation = fmt.Errorf("a Location of more than %d bytes", mostLocation)
 )
 
-// tooLong is why a location is not followed. http.Client takes 0.1 s to parse 5 MB, and would ask
-// IDNA for the name of a host of 300 KB, which takes minutes.
+// tooLong returns an error if location is too long to follow. http.Client takes 0.1 s to parse 5
+// MB, and would apply IDNA to a host name of 300 KB, which takes minutes.
 func tooLong(location string) error {
 	switch {
 	case len(location) <= hostname.Most:
@@ -472,8 +474,8 @@ func tooLong(location string) error {
 	return nil
 }
 
-// hold keeps resp for what follows, another attempt or the caller; a success too, of which the
-// policies may still make something else. The body of a rejected one is read ahead.
+// hold keeps resp for the next attempt, which closes it, or for the caller. It keeps a success too,
+// because the policies may still reject it. The body of a rejected response is read ahead.
 func (x *exchange) hold(resp *http.Response, life *lifetime) *http.Response {
 	if x.status != nil {
 		x.status.Body = prefetch(resp, life)
@@ -484,14 +486,15 @@ func (x *exchange) hold(resp *http.Response, life *lifetime) *http.Response {
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// asksForGzip tells whether req is to ask for gzip in net/http's place, and under its conditions.
-// net/http undoes it out of sight, so that it is not known how much was sent; and closing a body
-// that it is to undo waits for the body to begin, by which a server could hold up the next attempt.
+// asksForGzip tells whether this package asks for gzip in net/http's place, under the same
+// conditions. If net/http asked, it would unpack out of sight, and nobody would know how much was
+// sent. Besides, closing a body that net/http unpacks waits until the body begins, so a server
+// could delay the next attempt.
 func (x *exchange) asksForGzip(req *http.Request) bool {
 	if x.standard == nil || x.standard.DisableCompression || x.fetch.resumes() && resumable(req) {
 		return false
 	}
-	// a registered protocol
+	// another scheme: a protocol that is registered with the transport
 	if req.URL == nil || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return false
 	}

@@ -3,8 +3,7 @@ package httpx
 import "net/http"
 
 // Blocked recognizes the challenge and block pages of bot protections, whatever their status (202,
-// 403, 405, 429, 503), by the header fields that say so and not by what the pages look like. It is
-// for [Refused]:
+// 403, 405, 429, 503), by their header fields and not by their text. It is for [Refused]:
 //
 //	httpx.Refused(httpx.Status(403), httpx.Blocked)
 //
@@ -21,8 +20,8 @@ import "net/http"
 //     its documentation speaks of the actions, not of the field:
 //     https://vercel.com/docs/vercel-firewall
 //
-// Other protections answer with a 403 or 429 that looks like any other, or with a page that only
-// its text gives away: add Status(403), or a Predicate that reads the body.
+// Other protections answer with a plain 403 or 429, or with a page that can be recognized by its
+// text only: add Status(403), or a Predicate that reads the body.
 func Blocked(r *http.Response) bool {
 	if r.Header.Get("Cf-Mitigated") == "challenge" {
 		return true

@@ -9,23 +9,27 @@ import (
 	"time"
 )
 
-// How much of a rejected body is read, and for how long, so that its connection is free before the
-// wait begins.
+// How much of a rejected body is read ahead, and for how long, so that its connection is free
+// before the wait begins.
 const (
 	prefetchBytes = 64 << 10
 	prefetchTime  = 200 * time.Millisecond
 )
 
-// prefetch reads resp's body into memory. If that was all of it, the connection is free and the
-// body can still be handed back. Otherwise the rest stays where it is until the body is closed. The
-// reading goes on in a goroutine, because a Read cannot be interrupted without losing the
-// connection; closing the body ends it. What was read is returned, if that was done in time, and
-// must not be changed: the body is made of it too.
+// prefetch reads the beginning of resp's body into memory. If that is all of it, the connection is
+// free and the body can still be handed back. Otherwise the rest stays on the connection until the
+// body is closed. A goroutine reads, because a Read cannot be interrupted without losing the
+// connection; closing the body ends it. If it is done in time, prefetch returns what was read,
+// which must not be changed, because the body shares it.
 func prefetch(resp *http.Response, l *lifetime) []byte {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > prefetchBytes {
 		return nil
 	}
-	h := &heldBody{from: resp.Body, ahead: io.LimitedReader{R: resp.Body, N: prefetchBytes + 1}, over: make(chan bool, 2)}
+	h := &heldBody{
+		from:  resp.Body,
+		ahead: io.LimitedReader{R: resp.Body, N: prefetchBytes + 1},
+		over:  make(chan bool, 2),
+	}
 	h.reading.Add(1)
 	go h.fill(resp.ContentLength)
 	inTime := l.await(h)
@@ -38,12 +42,12 @@ func prefetch(resp *http.Response, l *lifetime) []byte {
 	return head[:n:n]
 }
 
-// heldBody is a body whose beginning is read ahead. Until reading is done its other fields are
-// fill's.
+// heldBody is a body whose beginning is read ahead. Until reading is done, only fill may use its
+// other fields.
 type heldBody struct {
 	from    io.ReadCloser
 	ahead   io.LimitedReader // of from
-	over    chan bool        // told true when the reading is over, and false when the time for it is
+	over    chan bool        // gets true when the reading is over, false when its time is
 	reading sync.WaitGroup
 	head    bytes.Buffer
 	err     error // how the read-ahead ended; nil: there is more in from
@@ -51,7 +55,7 @@ type heldBody struct {
 
 func (h *heldBody) fill(length int64) {
 	defer func() {
-		// in a decoder of the user's; in this goroutine it would end the process
+		// a panic of the user's decoder, which would end the process here
 		if p := recover(); p != nil {
 			h.err = fmt.Errorf("reading a rejected body: panic: %v", p)
 			_ = h.from.Close()
@@ -59,7 +63,7 @@ func (h *heldBody) fill(length int64) {
 		h.reading.Done()
 		h.over <- true
 	}()
-	// ReadFrom needs room, and one byte more, to see the end.
+	// ReadFrom needs spare room to see the end.
 	h.head.Grow(int(max(length, 0)) + bytes.MinRead)
 	read, err := h.head.ReadFrom(&h.ahead)
 	switch {
@@ -69,7 +73,7 @@ func (h *heldBody) fill(length int64) {
 		h.err = io.EOF
 	}
 	if h.err != nil {
-		_ = h.from.Close() // its connection is free, or lost
+		_ = h.from.Close() // nothing more comes: the connection is free, or lost
 	}
 }
 
@@ -86,7 +90,7 @@ func (h *heldBody) Read(p []byte) (int, error) {
 
 func (h *heldBody) Close() error { return h.from.Close() }
 
-// rewinder is the body while predicates look at it: what they read is kept, and closing it has no
+// rewinder is the body while predicates look at it: it keeps what they read, and closing it has no
 // effect.
 type rewinder struct {
 	from io.ReadCloser
@@ -112,7 +116,7 @@ func (b *rewinder) Read(p []byte) (int, error) {
 
 func (b *rewinder) Close() error { return nil }
 
-// restored is the body as it was before the predicates.
+// restored returns the body as it was before the predicates read it.
 func (b *rewinder) restored() io.ReadCloser {
 	if len(b.kept) == 0 && b.err == nil {
 		return b.from

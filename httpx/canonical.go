@@ -6,9 +6,9 @@ import (
 )
 
 // canonical returns u in the normal form of RFC 3986, section 6.2.2, for the web: scheme and host
-// in lower case, without a default port, dot segments and fragment; percent-encoding only where it
-// is needed, with capital letters; a path of at least "/". It returns nil if u is not an http or
-// https URL with a host.
+// in lower case; no default port, dot segments or fragment; percent-encoding only where needed, in
+// capital letters; a path of at least "/". It returns nil if u is not an http or https URL with a
+// host.
 func canonical(u *url.URL) *url.URL {
 	host := hostOf(u)
 	if u.Scheme != "http" && u.Scheme != "https" || u.Opaque != "" || host == "" ||
@@ -26,9 +26,9 @@ func canonical(u *url.URL) *url.URL {
 	return c
 }
 
-// normalEscapes decodes what need not be encoded, encodes what must be, as browsers do for a link
-// with a space or a letter that is not ASCII, and writes the rest with capital letters. A % that
-// begins no escape is one that was meant: %25.
+// normalEscapes decodes what need not be encoded, encodes what must be (a space or a letter that is
+// not ASCII, as browsers do), and writes escapes in capital letters. A % that does not begin an
+// escape becomes %25.
 func normalEscapes(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -64,7 +64,7 @@ func unhex(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// unreserved is section 2.3 of RFC 3986.
+// unreserved tells whether c is an unreserved character of RFC 3986, section 2.3.
 func unreserved(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
@@ -94,8 +94,8 @@ func withoutDots(path string) string {
 	return strings.Join(kept, "/")
 }
 
-// parseLink reads a link as pages have them: white space around it is not a part of it, and a %
-// that begins no escape is a character.
+// parseLink reads a link of a page: it ignores white space around it, and takes a % that does not
+// begin an escape as a character.
 func parseLink(raw string) (*url.URL, error) {
 	raw = strings.TrimSpace(raw)
 	u, err := url.Parse(raw)

@@ -32,7 +32,7 @@ func New(opts ...Option) *Client {
 	return build(c)
 }
 
-// With makes a client with further options, which beat those of c.
+// With makes a client with further options, which override those of c.
 func (c *Client) With(opts ...Option) *Client {
 	if c == nil || c.cfg == nil || len(opts) == 0 {
 		return c
@@ -44,7 +44,9 @@ func (c *Client) With(opts ...Option) *Client {
 
 func build(cfg *config) *Client {
 	c := &Client{cfg: cfg, hc: cfg.client, err: cfg.err()}
-	c.hop = &hop{settings: &cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar, follows: true}
+	c.hop = &hop{
+		settings: &cfg.settings, base: cfg.client.Transport, jar: cfg.client.Jar, follows: true,
+	}
 	if cfg.public && c.err == nil {
 		if t, err := publicOnly(cfg.client.Transport); err != nil {
 			c.err = err
@@ -59,7 +61,7 @@ func build(cfg *config) *Client {
 	}
 	c.hc.Transport = c.hop
 	if c.hop.jar != nil {
-		// attempts deal with their own cookies; net/http only has to know of a jar
+		// each attempt handles its cookies; net/http only has to see that there is a jar
 		c.hc.Jar = noJar{}
 	}
 	if cfg.secure {
@@ -86,7 +88,7 @@ var (
 
 var defaultClient = New()
 
-// Get is [Client.Get] of a client with no options.
+// Get is [Client.Get] of a client without options.
 func Get(ctx context.Context, url string, opts ...Option) (*http.Response, error) {
 	return defaultClient.Get(ctx, url, opts...)
 }
@@ -114,10 +116,10 @@ func (c *Client) Options(ctx context.Context, url string, opts ...Option) (*http
 
 // Post sends a POST; set its type with Header("Content-Type", ...). It is sent again only if the
 // server cannot have acted on it: see [RetryNonIdempotent] and [AutoIdempotencyKey]. With an
-// Idempotency-Key or X-Idempotency-Key in its header it is retried like a GET. A body is sent again
-// if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or another io.ReaderAt
-// that tells its size, which are sent with their length from where they stand; any other only while
-// nothing was read of it.
+// Idempotency-Key or X-Idempotency-Key in its header it is retried like a GET. A body can be sent
+// again if it is a bytes.Buffer, a bytes.Reader, a strings.Reader, an *os.File or another
+// io.ReaderAt that tells its size; these are sent from their present offset, with their length. Any
+// other body can be sent again only as long as none of it was read.
 func (c *Client) Post(
 	ctx context.Context, url string, body io.Reader, opts ...Option,
 ) (*http.Response, error) {
@@ -165,16 +167,18 @@ func newRequest(ctx context.Context, method, url string, body io.Reader) (*http.
 	return nil, err
 }
 
-// CloseIdleConnections closes those of the transport underneath, which other clients may share.
+// CloseIdleConnections closes the idle connections of the transport underneath, which other clients
+// may share.
 func (c *Client) CloseIdleConnections() {
 	if c != nil && c.cfg != nil {
 		c.hop.CloseIdleConnections()
 	}
 }
 
-// Do sends req, as http.Client's method does. The response whose retries are exhausted comes back
-// as it is, with a nil error, unless [RaiseForStatus] says otherwise. If the context, a rejection,
-// or a Retry-After that is too long ended the call, the response is nil.
+// Do sends req, as http.Client's method does. When retries are exhausted the last response comes
+// back as it is, with a nil error, unless [RaiseForStatus] says otherwise. If the context, a
+// rejection, or a Retry-After that is too long ended the call, there is an error and the response
+// is nil.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	req, err := c.ready(req)
 	if err != nil {
@@ -183,7 +187,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	defer release(req)
 	resp, err := c.hc.Do(req)
 	if err != nil {
-		if resp != nil { // http.Client gives both where a redirect failed, with the body closed
+		if resp != nil { // http.Client returns both if a redirect failed; the body is closed
 			_ = resp.Body.Close()
 		}
 		return nil, plainError(err)
@@ -195,7 +199,7 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// final is the error for a response that no exchange has judged, as a redirect that was not
+// final is the error for a response that no exchange has judged, such as a redirect that was not
 // followed.
 func final(resp *http.Response) error {
 	var err error = statusError(resp.Request, resp)
@@ -205,7 +209,7 @@ func final(resp *http.Response) error {
 	return answered(err)
 }
 
-// stuck reports whether resp is a redirect that wants the body again, which is gone.
+// stuck reports whether resp is a redirect that needs the body again when it cannot be sent again.
 func stuck(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -214,8 +218,7 @@ func stuck(resp *http.Response) bool {
 	return false
 }
 
-// ready checks c and req, and gives the request the client's own fields. The caller's request is
-// not changed.
+// ready checks c and req, and adds the client's header fields to a copy of the request.
 func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	err := c.Validate()
 	switch {
@@ -223,7 +226,8 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	case req == nil || req.URL == nil:
 		err = errNilRequest
 	case c.cfg.resume && (req.Method == http.MethodPost || req.Method == http.MethodPatch):
-		err = retry.ConfigErrorf("httpx", "Resume(): must be given to GET requests, not to a %s", req.Method)
+		err = retry.ConfigErrorf("httpx",
+			"Resume(): must be given to GET requests, not to a %s", req.Method)
 	}
 	if err != nil {
 		if req != nil && req.Body != nil {
@@ -255,8 +259,9 @@ func (c *Client) ready(req *http.Request) (*http.Request, error) {
 	return r, nil
 }
 
-// plainError removes what http.Client wraps around an error that names the request by itself, and
-// secrets. A deadline is a timeout to those who ask for a net.Error, wherever in the tree it is.
+// plainError removes secrets, and the *url.Error that http.Client wraps around every error if the
+// error inside names the request already. A deadline anywhere in the tree counts as a timeout for
+// callers that ask for a net.Error.
 func plainError(err error) error {
 	if outer, ok := err.(*url.Error); ok {
 		inner := outer.Err

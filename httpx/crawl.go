@@ -16,23 +16,23 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// ErrLeftOut marks what a [Crawl] did not ask for: a [LeftOutError] Is it, and so is the error of a
-// page that redirects to a host where the crawl may not go.
+// ErrLeftOut marks what a [Crawl] did not fetch. A [LeftOutError] Is ErrLeftOut, and so is the
+// error of a page that redirects to a host where the crawl may not go.
 var ErrLeftOut = errors.New("left out of the crawl")
 
-// LeftOutError is the Err of a last [Result] of a [Crawl], one without a URL, if its bounds left
+// LeftOutError is the Err of the last [Result] of a [Crawl], which has no URL, if its bounds left
 // something out or its context ended before all was done. It Is [ErrLeftOut] and Is Cause.
 type LeftOutError struct {
-	Pages int    // links beyond MaxPages, as often as they were met once no more could be kept
-	Depth int    // links beyond MaxDepth, as often as they were met
-	Long  int    // links of more than 2 KiB, as often as they were met
+	Pages int    // links beyond MaxPages; repeated ones count again when the queue is full
+	Depth int    // links beyond MaxDepth; repeated ones count again
+	Long  int    // links of more than 2 KiB; repeated ones count again
 	First string // one of them, without secrets
 	Cause error  // what ended the context; nil if it did not
 
 	bounds crawlBounds
 }
 
-// Error is one line: how many for which reason, and one of them.
+// Error is one line: how many links were left out for which reason, and one of them.
 func (e *LeftOutError) Error() string {
 	beyond := fmt.Sprintf("beyond MaxPages(%d)", e.bounds.pages)
 	if e.Cause != nil {
@@ -61,7 +61,7 @@ func (e *LeftOutError) Error() string {
 	return text
 }
 
-// Unwrap gives ErrLeftOut and Cause.
+// Unwrap returns ErrLeftOut and Cause.
 func (e *LeftOutError) Unwrap() []error {
 	if e.Cause == nil {
 		return []error{ErrLeftOut}
@@ -69,7 +69,8 @@ func (e *LeftOutError) Unwrap() []error {
 	return []error{ErrLeftOut, e.Cause}
 }
 
-// maxLink is the longest URL that a Crawl asks for: longer ones are traps, or no links at all.
+// maxLink is the longest URL that a Crawl fetches, in bytes. Longer ones are traps, or not links at
+// all.
 const maxLink = 2 << 10
 
 // crawlBounds are what the options say of a Crawl.
@@ -80,7 +81,7 @@ type crawlBounds struct {
 
 var defaultBounds = crawlBounds{pages: 10_000, depth: 50}
 
-// MaxPages is how many URLs a [Crawl] asks for, 10,000 by default. Up to ten times as many wait.
+// MaxPages is how many URLs a [Crawl] fetches, 10,000 by default. Up to ten times as many may wait.
 func MaxPages(n int) Option {
 	return func(c *config) {
 		if n < 1 {
@@ -91,8 +92,8 @@ func MaxPages(n int) Option {
 	}
 }
 
-// MaxDepth is how many links lead from a seed to a page that a [Crawl] still asks for, 50 by
-// default. With 0 there are the seeds only.
+// MaxDepth is how many links a [Crawl] follows from a seed, 50 by default. With 0 it fetches only
+// the seeds.
 func MaxDepth(n int) Option {
 	return func(c *config) {
 		if n < 0 {
@@ -103,9 +104,9 @@ func MaxDepth(n int) Option {
 	}
 }
 
-// Follow lets a [Crawl] leave the hosts of its seeds, if allow says yes to a link or a redirect
-// from one page to another. allow is asked only about other hosts, with URLs in canonical form that
-// it may keep, and must be safe for concurrent use.
+// Follow lets a [Crawl] leave the hosts of its seeds by links and redirects for which allow returns
+// true. allow is called only for other hosts, with URLs in canonical form that it may keep. It must
+// be safe for concurrent use.
 func Follow(allow func(from, to *url.URL) bool) Option {
 	return func(c *config) {
 		if allow == nil {
@@ -116,12 +117,12 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 	}
 }
 
-// Crawl is a crawler, a [FetchAll] that follows links: it fetches seeds, asks links what each page
-// that succeeded leads to, fetches that, and ends when nothing is left. For HTML the module
-// httpx/htmlpage has both: Document as the decoder and Links. It yields each page as it comes, with
-// its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they link to. What
-// links returns may be relative to the page's Final URL; what is not an http or https URL is
-// skipped. links is called by many goroutines at once.
+// Crawl is a crawler, a [FetchAll] that follows links: it fetches seeds, calls links for each page
+// that succeeded, fetches the URLs that links returns, and ends when nothing is left. For HTML the
+// module httpx/htmlpage has both: Document as the decoder and Links. Crawl yields each page as it
+// comes, with its URL, its Final URL after redirects, and its Depth: 0 for seeds, 1 for what they
+// link to. The URLs that links returns may be relative to the page's Final URL; those that are not
+// http or https are skipped.
 //
 //   - Each URL is asked for once. URLs are compared and requested in their canonical form (RFC
 //     3986, section 6.2.2; no default port, no fragment, no userinfo), which is also the Result's
@@ -133,16 +134,19 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 //     of more than 2 KiB are left out. At most ten times MaxPages wait; further links are dropped.
 //     If anything was left out a last Result without a URL tells it: its Err is a [*LeftOutError].
 //
-// Memory is bounded by MaxPages: up to 11 times MaxPages short keys, and the URLs that wait. A page
-// is held until links has returned and the loop has taken it; [MaxBody] bounds its size.
+// Memory is bounded by MaxPages: at most 11 times MaxPages short keys, and the URLs that wait. A
+// page is held until links has returned and the loop has taken it; [MaxBody] bounds its size.
 //
-// links is called by the workers ([Workers]), several at once, while the page's Result is on its
-// way to the loop, and must not change its Value. When the loop is left what is under way is
-// cancelled, and Crawl returns when it is over. When ctx ends no further page is asked for: those
-// under way come with their errors, and the last Result counts those that waited. A panic in links,
-// decode or Follow reaches the loop. With a bad option, a nil client or a nil argument there is one
-// result: an error that Is [retry.ErrConfig], without a URL.
-func Crawl[T any](ctx context.Context, c *Client, seeds []string, decode Decoder[T], links func(Result[T]) []string, opts ...Option) iter.Seq[Result[T]] {
+// links is called by the workers ([Workers]), several at once, and must not change the Value, which
+// the loop gets too. When the loop is left, requests under way are cancelled, and Crawl returns
+// when they are over. When ctx ends no further page is fetched: those under way come with their
+// errors, and the last Result counts those that waited. A panic in links, decode or Follow reaches
+// the loop. With a bad option, a nil client or a nil argument there is one result: an error that Is
+// [retry.ErrConfig], without a URL.
+func Crawl[T any](
+	ctx context.Context, c *Client, seeds []string, decode Decoder[T],
+	links func(Result[T]) []string, opts ...Option,
+) iter.Seq[Result[T]] {
 	seeds = slices.Clone(seeds)
 	return func(yield func(Result[T]) bool) {
 		c := c.With(opts...)
@@ -164,22 +168,22 @@ func Crawl[T any](ctx context.Context, c *Client, seeds []string, decode Decoder
 	}
 }
 
-// crawl is one Crawl. All its decisions are made in fly.
+// crawl is one Crawl. All its decisions are made in the goroutine of fly.
 type crawl[T any] struct {
 	queue
 	crawlBounds
 	client  *Client
 	ctx     context.Context
 	cancel  func()
-	left    chan struct{} // closed when the loop is
+	left    chan struct{} // closed when the loop is left
 	decode  Decoder[T]
 	links   func(Result[T]) []string
 	workers int
-	running int              // under way, or over and not taken yet
+	running int              // fetches under way, or over and not taken from out yet
 	asked   int              // pages
-	seen    map[pageKey]bool // true: asked for, or come under another URL
+	seen    map[pageKey]bool // true: fetched, also by a redirect from another URL
 	places  map[string]place // of the URLs in the queue
-	dropped LeftOutError     // to be read when out is closed
+	dropped LeftOutError     // read when out is closed
 	landed  chan page[T]     // from the workers
 	out     chan page[T]     // closed after the last
 	taken   chan string      // the host of each that was taken from out
@@ -189,8 +193,8 @@ type crawl[T any] struct {
 	}
 }
 
-// pageKey is the beginning of the SHA-256 of a canonical URL: whoever writes links cannot make two
-// of them collide.
+// pageKey is the beginning of the SHA-256 of a canonical URL, so that a hostile site cannot make
+// two of them collide.
 type pageKey [16]byte
 
 func keyOf(canonical *url.URL) pageKey {
@@ -219,18 +223,22 @@ type link struct {
 	key pageKey
 }
 
-// place is where in the crawl a URL stands.
+// place is the key and the depth of a URL in the queue.
 type place struct {
 	key   pageKey
 	depth int
 }
 
-func newCrawl[T any](ctx context.Context, c *Client, seeds []string, decode Decoder[T], links func(Result[T]) []string) *crawl[T] {
+func newCrawl[T any](
+	ctx context.Context, c *Client, seeds []string, decode Decoder[T],
+	links func(Result[T]) []string,
+) *crawl[T] {
 	f := &crawl[T]{
 		queue:       queue{waiting: map[string][]string{}, busy: map[string]int{}, over: true},
 		crawlBounds: c.cfg.crawl, client: c, decode: decode, links: links, workers: c.cfg.workers,
 		left: make(chan struct{}), seen: map[pageKey]bool{}, places: map[string]place{},
-		landed: make(chan page[T]), out: make(chan page[T], min(c.cfg.workers, readAhead)), taken: make(chan string),
+		landed: make(chan page[T]), out: make(chan page[T], min(c.cfg.workers, readAhead)),
+		taken: make(chan string),
 	}
 	f.dropped.bounds = f.crawlBounds
 	f.ctx, f.cancel = context.WithCancel(ctx)
@@ -285,7 +293,7 @@ func (f *crawl[T]) run(yield func(Result[T]) bool) {
 // fly starts the requests, in its own goroutine.
 func (f *crawl[T]) fly() {
 	defer close(f.out)
-	left := f.left // nil when that is known
+	left := f.left // nil once it was seen closed
 	for {
 		for left != nil && f.ctx.Err() == nil && f.running < f.workers && f.asked < f.pages &&
 			f.start() {
@@ -315,7 +323,7 @@ func (f *crawl[T]) fly() {
 	}
 }
 
-// start asks for the next URL, if one may be asked for now.
+// start begins to fetch the next URL, if one may be fetched now.
 func (f *crawl[T]) start() bool {
 	raw, host, ok := f.next(f.share())
 	if !ok {
@@ -323,7 +331,7 @@ func (f *crawl[T]) start() bool {
 	}
 	at := f.places[raw]
 	delete(f.places, raw)
-	if f.seen[at.key] { // it came by a redirect meanwhile
+	if f.seen[at.key] { // a redirect has led there meanwhile
 		f.queue.landed(host)
 		return true
 	}
@@ -334,7 +342,7 @@ func (f *crawl[T]) start() bool {
 	return true
 }
 
-// share is how many workers one host may have: all but one where another host may come up.
+// share is how many workers one host may have: all, or all but one if other hosts may come up.
 func (f *crawl[T]) share() int {
 	f.hosts.Lock()
 	defer f.hosts.Unlock()
@@ -344,7 +352,7 @@ func (f *crawl[T]) share() int {
 	return max(1, f.workers-1)
 }
 
-// grow takes what a page leads to into the queue.
+// grow puts the links of a page into the queue.
 func (f *crawl[T]) grow(p page[T]) {
 	if p.Err == nil && p.Final != nil {
 		if u := canonical(p.Final); u != nil {
@@ -387,18 +395,21 @@ func (f *crawl[T]) fetch(raw, host string, depth int) {
 	defer func() {
 		if !returned {
 			if p.panic = recover(); p.panic == nil {
-				p.panic = errors.New("httpx.Crawl: a decoder or a function for links ended its goroutine")
+				p.panic = errors.New(
+					"httpx.Crawl: a decoder or a function for links ended its goroutine")
 			}
 		}
 		f.landed <- p
 	}()
-	p.Result = visit(f.ctx, f.client, raw, f.decode, func(r *http.Request, via []*http.Request) error {
+	hop := func(r *http.Request, via []*http.Request) error {
 		from, to := canonical(via[len(via)-1].URL), canonical(r.URL)
 		if depth == 0 || to == nil || f.allows(from, to) {
 			return nil
 		}
-		return answered(fmt.Errorf("%w: it redirects to %s, another host (see Follow)", ErrLeftOut, hostOf(to)))
-	})
+		return answered(fmt.Errorf("%w: it redirects to %s, another host (see Follow)",
+			ErrLeftOut, hostOf(to)))
+	}
+	p.Result = visit(f.ctx, f.client, raw, f.decode, hop)
 	p.Depth = depth
 	if p.Err == nil && p.Final != nil {
 		f.follows(&p)
@@ -406,7 +417,7 @@ func (f *crawl[T]) fetch(raw, host string, depth int) {
 	returned = true
 }
 
-// follows reads what a page leads to. A seed may have moved to another host.
+// follows collects the links of a page. If a seed was redirected, its new host is allowed too.
 func (f *crawl[T]) follows(p *page[T]) {
 	if p.Depth == 0 {
 		f.hosts.Lock()
@@ -427,7 +438,7 @@ func (f *crawl[T]) follows(p *page[T]) {
 			continue
 		}
 		if to.User != nil {
-			to.User = nil // a page does not set the crawl's identity
+			to.User = nil // a page must not choose the crawl's credentials
 		}
 		if to = canonical(p.Final.ResolveReference(to)); to == nil {
 			continue

@@ -16,34 +16,34 @@ import (
 )
 
 // ErrEncoding is the error of a response in a Content-Encoding that the client cannot read: see
-// Decompress. It is final, because the next attempt would bring the same.
+// [Decompress]. It is final, because the next attempt would get the same.
 var ErrEncoding = errors.New("unsupported content encoding")
 
-// maxCodings bounds how many encodings may lie over each other. One is usual; each further one
-// multiplies what a bomb of the same size unpacks to.
+// maxCodings bounds how many encodings a body may have on top of each other. One is usual; each
+// further one multiplies the size that a compression bomb unpacks to.
 const maxCodings = 2
 
 // maxEncoding bounds how much of a Content-Encoding is read.
 const maxEncoding = 1 << 10
 
-// An expander makes a reader of decoded bytes from one of encoded bytes. If what it makes is an
+// An expander makes a reader of decoded bytes from one of encoded bytes. If the new reader is an
 // io.Closer it is closed too.
 type expander = func(io.Reader) (io.Reader, error)
 
-// If the user sets no bound, what a body unpacks to is bounded by what was sent, as in Apache POI
-// and Tika: text is rarely packed to less than a twentieth, a bomb of gzip to a thousandth. So a
-// bomb ends at 64 MiB, and a large file passes, whatever its size.
+// If the user sets no bound, the size of an unpacked body is bounded by the bytes that were sent,
+// as in Apache POI and Tika: text is rarely packed to less than a twentieth of its size, a gzip
+// bomb to a thousandth. So a bomb ends at about 64 MiB, and a large file passes, whatever its size.
 const (
 	freeBytes = 64 << 20
 	maxRatio  = 100
 )
 
-// decodeBody undoes the Content-Encoding that net/http has left on resp (it removes only the gzip
-// it asked for itself) and bounds the decoded body to limit bytes; if limit is 0, to 64 MiB or 100
-// times the bytes that were sent, and a body that is not encoded not at all. Past the bound a read
-// fails with *http.MaxBytesError, and nothing is ever cut silently. gzip and deflate (in zlib's
-// wrapping, or raw as some servers send it) are read; br, zstd and others need an entry in more, by
-// lower-case name.
+// decodeBody undoes the Content-Encoding that net/http has left on resp (net/http removes only the
+// gzip it asked for itself) and bounds the body to limit bytes. If limit is 0 a decoded body is
+// bounded to 64 MiB or 100 times the bytes that were sent, and a body that is not encoded has no
+// bound. A read past the bound fails with *http.MaxBytesError; nothing is cut off silently. gzip
+// and deflate (in zlib's format, or raw as some servers send it) are built in; br, zstd and others
+// need an entry in more, by lower-case name.
 //
 // Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read
 // before the first Read. On an error resp is unchanged and its body is still the caller's to close.
@@ -69,7 +69,7 @@ func decodeBody(resp *http.Response, limit int64, more map[string]expander) erro
 		}
 		return nil
 	}
-	// The layers between are bounded as well: an inner one may be made of a million empty gzip
+	// The layers between are bounded as well, because one may consist of a million empty gzip
 	// members.
 	body = wire
 	for i := len(codings) - 1; i >= 0; i-- {
@@ -87,7 +87,7 @@ func unpacked(resp *http.Response, body io.ReadCloser) {
 	resp.Uncompressed = true
 }
 
-// gunzip is what net/http does where it has asked itself.
+// gunzip does what net/http does if it has asked for gzip itself.
 func gunzip(resp *http.Response) {
 	if resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		unpacked(resp, &expanding{name: "gzip", open: openGzip, from: resp.Body})
@@ -107,7 +107,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// measured fails once it has given out too much for what came over the wire.
+// measured fails when it has returned too many bytes for those that came over the wire.
 type measured struct {
 	counter
 	wire *counter
@@ -116,15 +116,17 @@ type measured struct {
 func (m *measured) Read(p []byte) (int, error) {
 	n, err := m.counter.Read(p)
 	if most := max(freeBytes, maxRatio*m.wire.n); m.n > most {
-		return 0, fmt.Errorf("the body unpacks to over %d times what was sent: %w", maxRatio, &http.MaxBytesError{Limit: most})
+		return 0, fmt.Errorf("the body unpacks to over %d times what was sent: %w",
+			maxRatio, &http.MaxBytesError{Limit: most})
 	}
 	return n, err
 }
 
 // packs are the content codings that IANA has registered, except identity.
 var packs = map[string]bool{
-	"aes128gcm": true, "br": true, "compress": true, "dcb": true, "dcz": true, "deflate": true, "exi": true, "gzip": true,
-	"pack200-gzip": true, "x-compress": true, "x-gzip": true, "zstd": true,
+	"aes128gcm": true, "br": true, "compress": true, "dcb": true, "dcz": true, "deflate": true,
+	"exi": true, "gzip": true, "pack200-gzip": true, "x-compress": true, "x-gzip": true,
+	"zstd": true,
 }
 
 type coding struct {
@@ -132,34 +134,37 @@ type coding struct {
 	open expander
 }
 
-// codingsOf lists the encodings in the order they were applied.
+// codingsOf lists the encodings in the order in which they were applied.
 func codingsOf(h http.Header, more map[string]expander) (codings []coding, err error) {
 	encoding := strings.Join(h.Values("Content-Encoding"), ",")
 	if len(encoding) > maxEncoding {
-		return nil, answered(fmt.Errorf("%w: a field of more than %d bytes", ErrEncoding, maxEncoding))
+		return nil, answered(fmt.Errorf("%w: a field of more than %d bytes",
+			ErrEncoding, maxEncoding))
 	}
 	for name := range strings.SplitSeq(encoding, ",") {
 		name = strings.ToLower(field.Trim(name))
 		open := more[name]
 		switch {
 		case open != nil:
-		case !packs[name]: // "utf-8", "none", "binary": what some servers write there packs nothing
+		case !packs[name]: // some servers write "utf-8", "none" or "binary" here, which encode nothing
 			continue
 		case name == "gzip" || name == "x-gzip":
 			open = openGzip
 		case name == "deflate":
 			open = inflate
 		default:
-			return nil, answered(fmt.Errorf("%w %q: no decoder for it was given", ErrEncoding, name))
+			return nil, answered(fmt.Errorf("%w %q: no decoder for it was given",
+				ErrEncoding, name))
 		}
 		if codings = append(codings, coding{name, open}); len(codings) > maxCodings {
-			return nil, answered(fmt.Errorf("%w: more than %d encodings over each other", ErrEncoding, maxCodings))
+			return nil, answered(fmt.Errorf("%w: more than %d encodings over each other",
+				ErrEncoding, maxCodings))
 		}
 	}
 	return codings, nil
 }
 
-// packing is the Content-Encoding of h, empty if nothing in it packs.
+// packing is the Content-Encoding of h; empty if it does not encode the body.
 func packing(h http.Header, more map[string]expander) string {
 	encoding := strings.Join(h.Values("Content-Encoding"), ",")
 	if len(encoding) > maxEncoding {
@@ -173,8 +178,8 @@ func packing(h http.Header, more map[string]expander) string {
 	return ""
 }
 
-// inflate reads zlib's format (RFC 1950), which is what HTTP means by deflate, and the raw one (RFC
-// 1951), told apart by the checksum in zlib's first two bytes.
+// inflate reads zlib's format (RFC 1950), which HTTP calls deflate, and the raw one (RFC 1951). It
+// tells them apart by the checksum in zlib's first two bytes.
 func inflate(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)
@@ -185,8 +190,8 @@ func inflate(r io.Reader) (io.Reader, error) {
 	return flate.NewReader(b), nil
 }
 
-// expanding opens its decoder at the first Read, because that reads, and closes what it reads from.
-// Like a body of net/http's it may be closed while a Read is under way, which ends that.
+// expanding is a decoded body. It opens its decoder at the first Read, because opening reads
+// already. Like net/http's bodies it may be closed while a Read is under way, which ends the Read.
 type expanding struct {
 	name string
 	open expander
@@ -206,14 +211,14 @@ func (e *expanding) Read(p []byte) (int, error) {
 	if e.to == nil {
 		b := bufio.NewReader(e.from)
 		if _, err := b.Peek(1); err != nil {
-			e.err = err // an empty body is empty in any encoding
+			e.err = err // io.EOF: an empty body is empty in any encoding
 			return 0, err
 		}
 		to, err := e.open(b)
 		if err == nil && to == nil {
 			err = errors.New("no reader")
 		}
-		if err != nil { // to may be a pointer that is nil
+		if err != nil { // then to must not be used: it may hold a nil pointer
 			e.err = err
 			e.fail()
 			return 0, e.err
@@ -229,8 +234,8 @@ func (e *expanding) Read(p []byte) (int, error) {
 	return n, e.err
 }
 
-// fail says which encoding it was. A stream that ends within its header ends too early, whatever
-// the decoder calls it.
+// fail adds the name of the encoding to the error. A stream that ends within its header is cut
+// short, even if the decoder calls that io.EOF.
 func (e *expanding) fail() {
 	if e.err == io.EOF {
 		e.err = io.ErrUnexpectedEOF
@@ -243,7 +248,7 @@ func (e *expanding) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if c, ok := e.to.(io.Closer); ok {
-		_ = c.Close() // what counts is the connection below
+		_ = c.Close() // the error that counts is the connection's
 	}
 	if e.err == nil {
 		e.err = http.ErrBodyReadAfterClose

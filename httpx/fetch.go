@@ -14,15 +14,15 @@ import (
 	"github.com/reprise-go/reprise/httpx/internal/redact"
 )
 
-// Decoder makes a value of a response. It reads the body and need not close it. Content-Encoding is
-// undone before. An error from it is retried unless it is marked [retry.Permanent]: mark what
-// another attempt would not change.
+// Decoder makes a value from a response. It reads the body, of which the Content-Encoding is undone
+// already, and need not close it. Its error is retried unless it is marked [retry.Permanent]: mark
+// errors that another attempt would not change.
 type Decoder[T any] func(*http.Response) (T, error)
 
-// JSON decodes a body that is one JSON value, after a byte order mark if there is one. An empty
-// body, as of a 204, is an error and is retried like one that is cut short. A whole body that is
-// not valid JSON for T is asked for once more at most; the error then says what came instead: the
-// status, the type, and the first bytes. If such a body is an answer, or its error should be final,
+// JSON decodes a body that is one JSON value, after an optional byte order mark. An empty body,
+// such as a 204's, is an error and is retried like one that is cut short. A whole body that is not
+// valid JSON for T is fetched once more at most; the error then says what came instead: the status,
+// the type, and the first bytes. If such a body is a valid answer, or its error should be final,
 // wrap JSON in a Decoder that looks at the status or marks the error.
 func JSON[T any](r *http.Response) (T, error) {
 	var v T
@@ -34,7 +34,7 @@ func JSON[T any](r *http.Response) (T, error) {
 	d := json.NewDecoder(body)
 	err := d.Decode(&v)
 	if err == nil {
-		if _, err = d.Token(); err == io.EOF { // also: was the body all there?
+		if _, err = d.Token(); err == io.EOF { // only the end tells that the body was complete
 			return v, nil
 		}
 		if err == nil || errors.As(err, new(*json.SyntaxError)) {
@@ -45,7 +45,8 @@ func JSON[T any](r *http.Response) (T, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	kind := cmp.Or(redact.Cut(r.Header.Get("Content-Type")), "no type")
-	return v, fmt.Errorf("decoding JSON: %w (%s, %s: %q)", err, redact.Cut(r.Status), kind, head.kept)
+	return v, fmt.Errorf("decoding JSON: %w (%s, %s: %q)",
+		err, redact.Cut(r.Status), kind, head.kept)
 }
 
 var errMoreJSON = errors.New("more than one value")
@@ -67,26 +68,26 @@ func (o *opening) Read(p []byte) (int, error) {
 // Bytes reads the whole body.
 func Bytes(r *http.Response) ([]byte, error) { return io.ReadAll(r.Body) }
 
-// Text reads the whole body as it is: of a page that is not UTF-8 (windows-1251, Shift_JIS) it
-// makes a string that is not either. The module httpx/htmlpage has a Text that decodes by the
-// response's charset.
+// Text reads the whole body as it is: if the page is not UTF-8 (windows-1251, Shift_JIS), the
+// string is not either. The module httpx/htmlpage has a Text that decodes by the response's
+// charset.
 func Text(r *http.Response) (string, error) {
 	b, err := io.ReadAll(r.Body)
 	return string(b), err
 }
 
 // Fetch gets url and decodes the response inside the retried unit: a body that is cut short, a
-// connection that is reset under way and a decoder's error are retried like a 503. A response that
-// is not 2xx is a [*StatusError], with what the server said as its Body. The value of the last
-// attempt comes back beside an error.
+// connection that is reset while it is read, and a decoder's error are retried like a 503. A
+// response that is not 2xx is a [*StatusError] with the server's text as its Body. Beside an error
+// comes the value of the last attempt.
 //
-// An attempt of the default policy ends when the headers are not there within 30 s, or when nothing
-// more of the body comes for 30 s; how long all of it takes is not limited. A policies.Timeout in
-// the chain lasts until the response is decoded.
+// By default an attempt ends when the headers are not there within 30 s, or when no more of the
+// body comes for 30 s; its whole length is not limited. A policies.Timeout in the chain lasts until
+// the response is decoded.
 //
-// [MaxBody] bounds what the decoder reads. Without it only what a Content-Encoding unpacks to is
-// bounded: to 64 MiB, or 100 times the bytes that were sent if that is more. What a RoundTripper
-// other than *http.Transport has unpacked by itself is bounded by MaxBody only. A body over its
+// [MaxBody] bounds what the decoder reads. Without it only a body with a Content-Encoding is
+// bounded: to 64 MiB, or 100 times the bytes that were sent if that is more. A body that a
+// RoundTripper other than *http.Transport has unpacked is bounded by MaxBody only. A body over its
 // bound is the final answer of a healthy server: an error with [*http.MaxBytesError] in its tree.
 func Fetch[T any](
 	ctx context.Context, c *Client, url string, decode Decoder[T], opts ...Option,
@@ -129,7 +130,7 @@ func fetch[T any](c *Client, req *http.Request, decode Decoder[T]) (value T, sen
 	return value, k.sent, err
 }
 
-// do sends req, and returns when it is decoded.
+// do sends req, and returns when the response is decoded.
 func (k *fetching) do(c *Client, req *http.Request) error {
 	resp, err := k.client(c).Do(req)
 	if resp != nil {
@@ -146,21 +147,23 @@ func (k *fetching) do(c *Client, req *http.Request) error {
 
 const resumeBytes = 64 << 20 // of a body that may be continued, without MaxBody
 
-// fetching is one Fetch. It is in the transport of the http.Client that is made for it, and not in
-// its context, so that a request which a hook, a policy or a decoder makes with that context is a
-// separate one. A nil *fetching means that the request is not a Fetch's.
+// fetching is one Fetch. It is in the transport of an http.Client made for it, and not in the
+// context, because a hook, a policy or a decoder may make other requests with that context. A nil
+// *fetching means that the request is not a Fetch's.
 type fetching struct {
 	decode  func(*http.Response) error
 	resume  resumer   // nil: each attempt reads the body from its beginning
 	body    *wireBody // of the present attempt
 	done    bool      // the decoder has made the value
 	sent    int       // attempts, of all hops
-	garbled int       // whole bodies that were not JSON
+	garbled int       // complete bodies that were not valid JSON
 }
 
 // resumer lets the attempts of a Fetch continue each other's body.
 type resumer interface {
-	roundTrip(req *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error)
+	roundTrip(
+		req *http.Request, send func(*http.Request) (*http.Response, error),
+	) (*http.Response, error)
 }
 
 func (k *fetching) client(c *Client) *http.Client {
@@ -185,7 +188,7 @@ func (k *fetching) roundTrip(req *http.Request, base http.RoundTripper) (*http.R
 	return base.RoundTrip(req)
 }
 
-// watch makes each read of resp's body one of l, and its failure known.
+// watch makes l time each read of resp's body, and keeps the error of a failed one.
 func (k *fetching) watch(resp *http.Response, l *lifetime) {
 	k.body = &wireBody{ReadCloser: resp.Body, life: l}
 	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
@@ -211,7 +214,7 @@ func (b *wireBody) Read(p []byte) (int, error) {
 	defer b.life.done()
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		own := err // which keeps err itself off the heap
+		own := err // a copy, so that err itself stays off the heap
 		b.err.Store(&own)
 	}
 	return n, err

@@ -13,27 +13,28 @@ import (
 
 // Result is the outcome of one URL of a [FetchAll] or a [Crawl].
 type Result[T any] struct {
-	URL      string // as it was given; empty if the call itself was wrong: see there
+	URL      string // as it was given; empty if Err is about the whole FetchAll or Crawl
 	Value    T
 	Err      error
 	Attempts int           // requests handed to the transport, over all redirects
 	Elapsed  time.Duration // waits included
-	Final    *url.URL      // what was asked for last, after redirects; nil if URL is malformed
-	Depth    int           // of a Crawl: how many links led here from a seed
+	Final    *url.URL      // of the last request, after redirects; nil if URL is malformed
+	Depth    int           // in a Crawl: how many links led here from a seed
 }
 
 // FetchAll fetches urls like [Fetch] and yields each result as it comes, in the order of
-// completion. [Workers] says how many are under way at once. An error is a result like others and
-// ends nothing. When the loop is left, or ctx ends, what is under way is cancelled, and FetchAll
-// returns when it is over. Each URL that was taken from urls has its result, unless the loop is
-// left: when ctx ends, no more than one is taken, and those that wait are yielded with the error of
-// ctx. With a bad option, a nil client or a nil argument there is one result: an error that Is
-// [retry.ErrConfig], without a URL.
+// completion. [Workers] says how many requests are under way at once. An error is a result like any
+// other; the rest goes on. When the loop is left, or ctx ends, requests under way are cancelled,
+// and FetchAll returns when they are over. Unless the loop is left, each URL that was taken from
+// urls has a result: when ctx ends at most one more is taken, and those that wait are yielded with
+// the error of ctx. With a bad option, a nil client or a nil argument there is one result: an error
+// that Is [retry.ErrConfig], without a URL.
 //
-// urls may be endless. It runs in its own goroutine, also while the body of the loop does, and up
-// to 1024 URLs are read ahead. FetchAll waits for it. So an iterator that blocks, on a channel say,
-// must end when ctx does; cancel that ctx, or close the channel, before you leave the loop early. A
-// loop that feeds its own iterator is a [Crawl]. A panic in urls or in decode reaches the loop.
+// urls may be endless. It runs in its own goroutine, also while the body of the loop runs, and up
+// to 1024 URLs are read ahead. FetchAll waits until urls returns. So an iterator that blocks, for
+// example on a channel, must end when ctx does; cancel that ctx, or close the channel, before you
+// leave the loop early. If the loop would feed its own iterator, use [Crawl]. A panic in urls or in
+// decode reaches the loop.
 //
 // One host gets at most half of the workers while URLs of other hosts may still come; if 1024 URLs
 // wait, all workers but one.
@@ -56,52 +57,29 @@ func FetchAll[T any](
 			yield(Result[T]{Err: err})
 			return
 		}
-		ctx, cancel := context.WithCancel(ctx)
-		left := make(chan struct{})
 		f := &fleet[T]{
-			client: c, ctx: ctx, left: left, decode: decode, workers: c.cfg.workers,
+			client: c, left: make(chan struct{}), decode: decode, workers: c.cfg.workers,
 			feed: make(chan string), out: make(chan landed[T]), taken: make(chan string),
 			queue: queue{waiting: map[string][]string{}, busy: map[string]int{}},
 		}
-		fed := make(chan any, 1)
-		go f.pull(urls, fed)
-		go f.fly()
-		panicked := false
-		defer func() {
-			cancel()
-			close(left)
-			for r := range f.out {
-				f.taken <- r.host
-			}
-			if p := <-fed; p != nil && !panicked {
-				panic(p)
-			}
-		}()
-		for r := range f.out {
-			f.taken <- r.host
-			if r.panic != nil {
-				panicked = true
-				panic(r.panic)
-			}
-			if !yield(r.Result) {
-				return
-			}
-		}
+		f.ctx, f.cancel = context.WithCancel(ctx)
+		f.run(urls, yield)
 	}
 }
 
 // readAhead is how many URLs may wait for their host's turn.
 const readAhead = 1024
 
-// fleet is one FetchAll. All its decisions are made in fly.
+// fleet is one FetchAll. All its decisions are made in the goroutine of fly.
 type fleet[T any] struct {
 	queue
 	client  *Client
 	ctx     context.Context
-	left    <-chan struct{} // closed when the loop is
+	cancel  func()
+	left    chan struct{} // closed when the loop is left
 	decode  Decoder[T]
 	workers int
-	running int            // under way, or over and not taken yet
+	running int            // fetches under way, or over and not taken from out yet
 	feed    chan string    // closed when there are no more
 	out     chan landed[T] // closed after the last
 	taken   chan string    // the host of each that was taken from out
@@ -113,7 +91,34 @@ type landed[T any] struct {
 	panic any
 }
 
-// pull runs the caller's iterator. What it panics with, or nil, goes to fed.
+func (f *fleet[T]) run(urls iter.Seq[string], yield func(Result[T]) bool) {
+	fed := make(chan any, 1)
+	go f.pull(urls, fed)
+	go f.fly()
+	panicked := false
+	defer func() {
+		f.cancel()
+		close(f.left)
+		for r := range f.out {
+			f.taken <- r.host
+		}
+		if p := <-fed; p != nil && !panicked {
+			panic(p)
+		}
+	}()
+	for r := range f.out {
+		f.taken <- r.host
+		if r.panic != nil {
+			panicked = true
+			panic(r.panic)
+		}
+		if !yield(r.Result) {
+			return
+		}
+	}
+}
+
+// pull runs the caller's iterator. Then it sends to fed the value that it panicked with, or nil.
 func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
 	returned := false
 	defer func() {
@@ -141,7 +146,7 @@ func (f *fleet[T]) pull(urls iter.Seq[string], fed chan<- any) {
 // fly starts the requests, in its own goroutine.
 func (f *fleet[T]) fly() {
 	defer close(f.out)
-	left := f.left // nil when that is known
+	left := f.left // nil once it was seen closed
 	for {
 		for left != nil && f.running < f.workers {
 			u, host, ok := f.next(f.share())
@@ -200,9 +205,11 @@ func (f *fleet[T]) fetch(u, host string) {
 	returned = true
 }
 
-// visit fetches one URL. hop, if there is one, may refuse a redirect that the client would follow.
-func visit[T any](ctx context.Context, c *Client, u string, decode Decoder[T],
-	hop func(*http.Request, []*http.Request) error) (r Result[T]) {
+// visit fetches one URL. If hop is not nil it may refuse redirects that the client would follow.
+func visit[T any](
+	ctx context.Context, c *Client, u string, decode Decoder[T],
+	hop func(*http.Request, []*http.Request) error,
+) (r Result[T]) {
 	r.URL = u
 	start := time.Now()
 	defer func() { r.Elapsed = time.Since(start) }()
@@ -224,13 +231,13 @@ func visit[T any](ctx context.Context, c *Client, u string, decode Decoder[T],
 		return err
 	}
 	r.Value, r.Attempts, r.Err = fetch(&own, req, func(resp *http.Response) (T, error) {
-		r.Final = copyOf(resp.Request.URL) // alternates and hooks may have sent it elsewhere
+		r.Final = copyOf(resp.Request.URL) // alternates and hooks may have changed it
 		return decode(resp)
 	})
 	return r
 }
 
-// checkRedirect is net/http's: its default is at most ten.
+// checkRedirect calls check; if that is nil it stops after ten redirects, as net/http does.
 func checkRedirect(
 	check func(*http.Request, []*http.Request) error, r *http.Request, via []*http.Request,
 ) error {
@@ -254,10 +261,10 @@ func copyOf(u *url.URL) *url.URL {
 // queue holds the URLs that wait, by host.
 type queue struct {
 	waiting map[string][]string
-	order   []string // hosts with URLs that wait; who was served goes to the end
+	order   []string // hosts with URLs that wait; a host that was served goes to the end
 	busy    map[string]int
 	size    int
-	over    bool // no more will come
+	over    bool // no more URLs will come
 }
 
 func (q *queue) add(raw string) {
@@ -272,7 +279,7 @@ func (q *queue) add(raw string) {
 	q.size++
 }
 
-// next takes a URL of the host with the fewest requests under way, if one has fewer than share.
+// next takes a URL of the host with the fewest requests under way, if that has fewer than share.
 func (q *queue) next(share int) (raw, host string, ok bool) {
 	best := -1
 	for i, h := range q.order {

@@ -13,32 +13,34 @@ import (
 )
 
 // lifetime is the context of one request on the wire. It has the values of the attempt's context.
-// Until the headers are there it ends with the attempt's; from then on only with the caller's,
-// until the body is closed: a policy's timeout ends with the attempt, and the response outlives the
-// attempt. (Under Fetch it does not, and is the attempt's to the end.)
+// Until the headers are there it ends with the attempt's context; after that it ends with the
+// caller's or when the body is closed, because the response outlives the attempt and a policy's
+// timeout does not apply to it any more. (Under Fetch the attempt lasts until the body is decoded,
+// and so its context counts to the end.)
 //
-// Attempts that have the same context, and nothing but the caller to end them, share one: most of
-// what a limit costs is the context and the timer.
+// Attempts with the same context share one lifetime if only the caller can end them: most of the
+// cost of a limit is the context and the timer.
 type lifetime struct {
 	context.Context // ends when cancel is called
 	attempt         context.Context
 	cancel          context.CancelCauseFunc
-	stop            func() bool // no longer follow the attempt, later: the caller
+	stop            func() bool // stops following the attempt's context, later the caller's
 	limit           time.Duration
 	timer           *time.Timer
 	reads           bool        // the timer is for reads of the body; written while it is stopped
-	ahead           *heldBody   // the timer is for reading this ahead; written while it is stopped
-	over            bool        // the timer was stopped when the headers were there, or the limit has passed
-	inTime          bool        // it had not passed, and the timer has not run since
-	left            atomic.Bool // the attempt is over: closing body ends it
+	ahead           *heldBody   // the timer is for reading this; written while it is stopped
+	over            bool        // the timer was stopped at the headers, or it had fired before
+	inTime          bool        // it had not fired, and has not run since
+	left            atomic.Bool // the attempt is over: closing body ends the lifetime
 	body            *livingBody // of the present attempt
-	first           livingBody  // here, to be one allocation with the rest
+	first           livingBody  // here to save an allocation
 }
 
-// Deadline is the attempt's, for hooks and dialers that ask.
+// Deadline is the attempt's: hooks and dialers may ask for it.
 func (l *lifetime) Deadline() (time.Time, bool) { return l.attempt.Deadline() }
 
-// Err tells a deadline from a cancellation: net/http's HTTP/2 reports this and not the cause.
+// Err tells a deadline from a cancellation, because net/http's HTTP/2 reports Err and not the
+// cause.
 func (l *lifetime) Err() error {
 	err := l.Context.Err()
 	if err != nil && errors.Is(context.Cause(l.Context), context.DeadlineExceeded) {
@@ -47,14 +49,14 @@ func (l *lifetime) Err() error {
 	return err
 }
 
-// begin gives the attempt in ctx a lifetime if it needs one; else it is nil, and has no effect.
+// begin gives the attempt in ctx a lifetime if it needs one. A nil *lifetime has no effect.
 func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 	limit := x.limit
 	if end, ok := ctx.Deadline(); ok && limit > 0 && time.Until(end) <= limit {
 		limit = 0 // the attempt is over before
 	}
 	if limit == 0 && (x.fetch != nil || ctx.Done() == x.Done()) {
-		return ctx, nil // it is the caller's, or under Fetch lasts as long
+		return ctx, nil // ctx already lasts as long as the response
 	}
 	if l := x.kept; l != nil {
 		x.kept = nil
@@ -81,8 +83,11 @@ func (x *exchange) begin(ctx context.Context) (context.Context, *lifetime) {
 	return l, l
 }
 
-// same tells whether a and b are one context. Not all contexts can be compared.
-func same(a, b context.Context) bool { return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b }
+// same tells whether a and b are one context. Only pointers are compared, because not all contexts
+// can be.
+func same(a, b context.Context) bool {
+	return reflect.TypeOf(a).Kind() == reflect.Pointer && a == b
+}
 
 func (l *lifetime) expire() {
 	if l.ahead != nil {
@@ -92,14 +97,14 @@ func (l *lifetime) expire() {
 	l.cancel(&attemptTimeoutError{limit: l.limit, body: l.reads})
 }
 
-// again begins the next attempt. The body of the one before is closed.
+// again begins the next attempt, when the body of the one before is closed.
 func (l *lifetime) again() {
 	l.over, l.body, l.ahead = false, nil, nil
 	l.left.Store(false)
 	l.timer.Reset(l.limit)
 }
 
-// stopTimer tells whether the limit had not passed.
+// stopTimer stops the timer and tells whether the headers were there in time.
 func (l *lifetime) stopTimer() bool {
 	if !l.over {
 		l.over, l.inTime = true, l.timer == nil || l.timer.Stop()
@@ -107,8 +112,9 @@ func (l *lifetime) stopTimer() bool {
 	return l.inTime
 }
 
-// answered is told that the headers of resp are there. It is false if the attempt ended first. From
-// now on the body of resp keeps l alive; under Fetch the attempt goes on until the body is decoded.
+// answered is called when the headers of resp are there. It returns false if the attempt had ended
+// before. From now on the body of resp keeps l alive; under Fetch the attempt goes on until the
+// body is decoded.
 func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
 	if x.fetch != nil {
 		inTime := l.pace()
@@ -126,14 +132,14 @@ func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
 	if !inTime && l.Err() != nil {
 		return false
 	}
-	if resp.Body != http.NoBody { // else there is nothing to close, and nobody may close it
+	if resp.Body != http.NoBody { // http.NoBody need not be closed, so nobody may do it
 		l.hold(resp)
 	}
 	return true
 }
 
-// await waits until h is read ahead, and tells whether that took no longer than prefetchTime. The
-// timer of the headers, which are there, serves for this too.
+// await waits until h is read ahead, at most for prefetchTime, and tells whether it was in time. It
+// uses the timer of the headers again, because they are there.
 func (l *lifetime) await(h *heldBody) (inTime bool) {
 	if l == nil || l.timer == nil || !l.inTime {
 		// A select on a timer's channel costs as much again as all of the reading.
@@ -145,12 +151,12 @@ func (l *lifetime) await(h *heldBody) (inTime bool) {
 	l.ahead = h
 	l.timer.Reset(prefetchTime)
 	inTime = <-h.over
-	l.inTime = l.timer.Stop() // if not it may still look at l
+	l.inTime = l.timer.Stop() // if it fires just now, it may still read l
 	return inTime
 }
 
-// pace makes the limit one for each read of the body. What the decoder does between them takes as
-// long as it takes.
+// pace turns the limit into one for each read of the body. What the decoder does between reads is
+// not limited.
 func (l *lifetime) pace() bool {
 	if l == nil || l.timer == nil {
 		return true
@@ -162,7 +168,7 @@ func (l *lifetime) pace() bool {
 	return true
 }
 
-// reading begins to count the time of one read, done ends it.
+// reading starts the limit of one read; done ends it.
 func (l *lifetime) reading() {
 	if l != nil && l.timer != nil {
 		l.timer.Reset(l.limit)
@@ -175,7 +181,8 @@ func (l *lifetime) done() {
 	}
 }
 
-// settle is the end of the attempt of l. An open body goes on with it; else the next attempt may.
+// settle ends the attempt of l. An open body keeps l; otherwise the next attempt may use it again,
+// or it ends.
 func (x *exchange) settle(l *lifetime) {
 	switch {
 	case l == nil:
@@ -198,7 +205,7 @@ func (l *lifetime) end() {
 	l.cancel(context.Canceled)
 }
 
-// attemptTimeoutError is the default client's limit for one attempt, and matches
+// attemptTimeoutError is the error of an attempt that ran into its limit. It matches
 // policies.ErrTimeout.
 type attemptTimeoutError struct {
 	limit time.Duration
@@ -227,7 +234,7 @@ type livingBody struct {
 func (b *livingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF && b.life.stop != nil {
-		b.life.stop() // for those who never close
+		b.life.stop() // a caller that has read all may not close
 	}
 	return n, err
 }
@@ -240,7 +247,7 @@ func (b *livingBody) Close() error {
 	return err
 }
 
-// switchedBody is that of a 101: the connection itself, to be written to as well.
+// switchedBody is the body of a 101: the connection itself, which can be written to as well.
 type switchedBody struct {
 	*livingBody
 	io.Writer
@@ -248,7 +255,7 @@ type switchedBody struct {
 
 func (l *lifetime) hold(resp *http.Response) {
 	b := &l.first
-	if b.life != nil { // an attempt's before
+	if b.life != nil { // an earlier attempt uses it
 		b = &livingBody{}
 	}
 	b.ReadCloser, b.life, l.body = resp.Body, l, b

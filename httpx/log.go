@@ -8,8 +8,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// logTo is [retry.LogTo] with the request in every line, and without secrets: a policy's own error
-// or a context's cause may hold some.
+// logTo is [retry.LogTo] with the request in every line. It removes secrets, which a policy's error
+// or a context's cause may hold.
 func logTo(l *slog.Logger) retry.Observer {
 	log := retry.LogTo(slog.New(named{l.Handler()}))
 	return func(ctx context.Context, e retry.Event) {
@@ -18,8 +18,7 @@ func logTo(l *slog.Logger) retry.Observer {
 	}
 }
 
-// named puts the method and the URL of ctx's request before the attributes of a line, if the line
-// is to be written at all.
+// named puts the method and the URL of ctx's request before the attributes of a line.
 type named struct{ slog.Handler }
 
 func (h named) Handle(ctx context.Context, r slog.Record) error {
