@@ -19,16 +19,18 @@ import (
 // by priority ([retry.WithPriority]), first in first out within one.
 //
 // An outcome is a refusal if it is marked by [retry.After] (httpx marks a 429 and a 503 with
-// Retry-After), if its StatusCode is 429, or if [Refused] says so. It pauses every caller of the
-// pacer, and however many calls in flight bring one, it counts once. No call goes before the latest
-// time that any answer has named. A bare 503, a reset, a body cut off, and an answer that is out
-// for longer than a second and six times the usual are refusals only if the callee proves to refuse
-// that way. So is a 403 that no option calls a refusal: three different pages in a row are taken
-// for one, and if that was wrong it costs three rests. A 500, 502, 504 or a timeout was admitted
-// and says nothing about the rate; nor does a call that its caller gave up.
+// Retry-After), if its StatusCode is 429, or if [Refused] says so. A refusal pauses every caller of
+// the pacer, and counts once however many calls in flight bring one. No call goes before the latest
+// time that any answer has named.
+//
+// A bare 503, a reset, a body cut off, and an answer that takes longer than a second and six times
+// the usual time are refusals only if the callee proves to refuse that way. So is a 403 that no
+// option calls a refusal: three different pages in a row are taken for one, which costs three rests
+// if it was wrong. A 500, 502, 504 or a timeout was admitted and says nothing about the rate; nor
+// does a call that its caller gave up.
 //
 // A page that is refused again and again while others are admitted is refused for itself, and says
-// nothing of the rate. The pacer knows pages by [retry.PageOf]; httpx names them.
+// nothing about the rate. The pacer knows pages by [retry.PageOf]; httpx names them.
 //
 // What the callee states of its quota ([retry.Report]) is kept to before anything is refused: what
 // remains is used at once if there is more within ten minutes, and spread over the time if not. A
@@ -57,18 +59,18 @@ import (
 type Pacer struct {
 	config
 	invalid error
-	base    time.Time    // the machine's time begins here,
-	skipped atomic.Int64 // and is ahead by what the clock went back
+	base    time.Time    // the machine's time begins here
+	skipped atomic.Int64 // how far the clock has gone back since, in nanoseconds
 
-	suspects atomic.Bool // some pages were refused: which page a call asked for matters
+	suspects atomic.Bool // some page was refused, so it matters which page a call asks for
 
 	mu      sync.Mutex
-	latest  time.Duration // the machine's time, when it was last asked
+	latest  time.Duration // the machine's time when it was last asked
 	machine *pacing.Machine
 	used    bool
 	nested  int     // nested calls that wait for their turn
 	cause   error   // the last refusal
-	judged  float64 // the pace by which those in line were last found to fit
+	judged  float64 // the pace at which the calls in line were last found to fit
 	line    line[pass]
 	crew    *crew // its place in a fleet; nil: it has none
 }
@@ -85,8 +87,10 @@ func NewPacer(opts ...Option) *Pacer {
 func newPacer(rng *rand.Rand, opts []Option) *Pacer {
 	c, err := configure("ratelimit.NewPacer", forPacer, opts)
 	p := &Pacer{config: c, invalid: err, base: time.Now()}
-	var m pacing.Config
-	m.StartRate, m.MaxInFlight, m.MaxHint, m.Careful = float64(c.startRate), c.maxInFlight, c.hintCap.Seconds(), c.careful
+	m := pacing.Config{
+		StartRate: float64(c.startRate), MaxInFlight: c.maxInFlight,
+		MaxHint: c.hintCap.Seconds(), Careful: c.careful,
+	}
 	if c.maxRate != rate.Inf {
 		m.MaxRate = float64(c.maxRate)
 	}
@@ -116,9 +120,9 @@ func (p *Pacer) Validate() error {
 	return p.invalid
 }
 
-// Do lets the call go when it is its turn, or rejects it: with a [*retry.Rejection] that Is
-// [ErrLimited] and carries the wait, where that would be longer than [MaxWait], or than the context
-// lives, which also Is context.DeadlineExceeded.
+// Do lets the call go when it is its turn. If the wait would be longer than [MaxWait], or than the
+// context lives, it rejects the call with a [*retry.Rejection] that Is [ErrLimited] and carries the
+// wait. If it is the context, the rejection also Is context.DeadlineExceeded.
 func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -141,7 +145,7 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 	err = next.Do(in)
 	a, v := p.classify(in, err)
 	var cause error
-	if a.Kind == pacing.Refusal { // Brief prints it, which may be dear
+	if a.Kind == pacing.Refusal { // before the lock, because Brief prints it, which may take long
 		cause = retry.Brief(err)
 	}
 	settled = true
@@ -152,7 +156,7 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 	return err
 }
 
-// enter lets a call go, or not. lender is the call around it that lent it its place, or nil.
+// enter lets a call go or rejects it. lender is the call around it that lent it its place, or nil.
 func (p *Pacer) enter(ctx context.Context) (c pass, lender *flight, err error) {
 	if outer, ok := ctx.Value(flightKey{p}).(*flight); ok {
 		return p.enterNested(ctx, outer)
@@ -161,8 +165,8 @@ func (p *Pacer) enter(ctx context.Context) (c pass, lender *flight, err error) {
 	return c, nil, err
 }
 
-// settle tells the machine what came of a call, and returns what observers should hear of it; nil:
-// nothing.
+// settle tells the machine the outcome of a call, and returns what observers should hear of it, or
+// nil.
 func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) *retry.Event {
 	in.lender.takeBack()
 	p.mu.Lock()
@@ -201,7 +205,7 @@ func (p *Pacer) answered(c pass) {
 	p.machine.OnAnswer(p.now().Seconds(), c.Ticket)
 }
 
-// view is what the machine has in mind.
+// view is the state of the machine as observers are told it.
 type view struct {
 	mode   pacing.Mode
 	rate   float64
@@ -209,7 +213,7 @@ type view struct {
 	parked bool
 }
 
-// look requires that p.mu is held.
+// look returns the view now. It requires that p.mu is held.
 func (p *Pacer) look() view {
 	v := view{mode: p.machine.Mode(), rate: p.machine.Rate()}
 	v.gate, v.parked = p.machine.Parked()
@@ -220,8 +224,8 @@ func (v view) parksLonger(before view) bool {
 	return v.parked && (!before.parked || v.gate > before.gate)
 }
 
-// change is what observers hear of a change of mind that concerns the callers: not of one more
-// slot, nor of what is learned while parked. It is nil if there is nothing to tell.
+// change is what observers hear of a change that concerns the callers: not of one more slot, nor of
+// what is learned while parked. It is nil if there is nothing to tell.
 func (p *Pacer) change(now time.Duration, before, after view) *retry.Event {
 	e := &retry.Event{Kind: retry.KindChange, Policy: p.who()}
 	switch {

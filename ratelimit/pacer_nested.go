@@ -23,7 +23,7 @@ type flight struct {
 // flightKey is the key of the innermost flight of a pacer.
 type flightKey struct{ *Pacer }
 
-// Value finds the flight itself besides what is around it.
+// Value finds the flight itself, besides the values around it.
 func (f *flight) Value(key any) any {
 	switch k := key.(type) {
 	case flightKey:
@@ -36,21 +36,21 @@ func (f *flight) Value(key any) any {
 	return f.Context.Value(key)
 }
 
-// Answered ends the time of the answer here: see [retry.Answered].
+// Answered ends the time of the answer for this pacer, and for those around: see [retry.Answered].
 func (f *flight) Answered() {
 	f.began()
 	retry.Answered(f.Context)
 }
 
-// began makes the machine stop the clock of this call alone.
+// began ends the time of the answer for this pacer alone.
 func (f *flight) began() {
 	if f.begun.CompareAndSwap(false, true) {
 		f.pacer.answered(f.pass)
 	}
 }
 
-var errNestedAtOnce = fmt.Errorf("%w: several calls at once within a call of the same pacer, and no place in flight is free: "+
-	"make them one after the other", ErrLimited)
+var errNestedAtOnce = fmt.Errorf("%w: several calls at once within a call of the same pacer, "+
+	"and no place in flight is free: make them one after the other", ErrLimited)
 
 // lend returns f if its place is free for a nested call, and nil otherwise.
 func (f *flight) lend() *flight {
@@ -67,12 +67,12 @@ func (f *flight) takeBack() {
 	}
 }
 
-// enterNested lets a call go that is made from inside one. It is paced like any and waits for
-// nothing but time: the place in flight is the one of the call around it, or one that is free now.
+// enterNested lets a call go that is made from inside another. It is paced like any call but does
+// not wait for a place in flight: it shares the place of the call around it, or takes a free one.
 // While it waits no other call goes, so its turn is the next.
 func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
 	w, _ := newWaiter[pass](ctx, 1, time.Now())
-	outer.began() // its callee has answered, or works: the time from here on is the nested call's
+	outer.began() // the time from here on is the nested call's
 	lent := outer.lend()
 	sent, entered := false, false
 	defer func() {
@@ -83,21 +83,25 @@ func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender 
 			lent.takeBack()
 		}
 	}()
-	c, expected, err := p.untilTurn(ctx, lent != nil, w)
+	c, expected, err := p.takeTurn(ctx, lent != nil, w)
 	sent = err == nil
 	if err != nil {
 		return c, nil, p.turnedAway(ctx, expected, err)
 	}
 	if expected > 0 {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: p.who(), Wait: expected, Took: time.Since(w.arrived)})
+		retry.Emit(ctx, retry.Event{
+			Kind: retry.KindWait, Policy: p.who(), Wait: expected, Took: time.Since(w.arrived),
+		})
 	}
 	entered = true
 	return c, lent, nil
 }
 
-// untilTurn waits for the turn of a nested call and takes it. It returns the wait that was
-// expected.
-func (p *Pacer) untilTurn(ctx context.Context, shares bool, w *waiter[pass]) (c pass, expected time.Duration, err error) {
+// takeTurn waits for the turn of a nested call and takes it. shares says that the call shares the
+// place of the call around it. It returns the wait that was expected.
+func (p *Pacer) takeTurn(
+	ctx context.Context, shares bool, w *waiter[pass],
+) (c pass, expected time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !shares && !p.machine.Free() {
@@ -128,7 +132,7 @@ func (p *Pacer) untilTurn(ctx context.Context, shares bool, w *waiter[pass]) (c 
 	}
 }
 
-// sleepAhead waits without the lock, ahead of the line.
+// sleepAhead waits ahead of the line. It is called with p.mu held, and unlocks it for the wait.
 func (p *Pacer) sleepAhead(ctx context.Context, wait time.Duration) error {
 	p.nested++
 	p.dispatch(p.now())

@@ -44,25 +44,26 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 	return stand(ctx, p, w, ended, p.who(), wait)
 }
 
-// turnedAway tells observers of a call that is refused at once, and returns err.
+// turnedAway tells observers of a call that is rejected at once, and returns err.
 func (p *Pacer) turnedAway(ctx context.Context, wait time.Duration, err error) error {
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: p.who(), Wait: wait, Err: err})
 	return err
 }
 
 // fits reports whether w can be served in time behind k others. It requires that p.mu is held.
+// The last argument, the tokens that those want, is for limiters only.
 func (p *Pacer) fits(w *waiter[pass], k, _ int) bool {
 	_, err := p.judgeWait(p.latest, w, p.forecast(p.latest), k)
 	return err == nil
 }
 
-// reject is the rejection of one in line that does not fit any more. It requires that p.mu is held.
+// reject is the rejection of a waiter that does not fit any more. It requires that p.mu is held.
 func (p *Pacer) reject(w *waiter[pass], k, _ int) error {
 	_, err := p.judgeWait(p.latest, w, p.forecast(p.latest), k)
 	return err
 }
 
-// gaveUp is the rejection of one whose context ended in line.
+// gaveUp is the rejection of a waiter whose context ended in line.
 func (p *Pacer) gaveUp(reason error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +81,7 @@ func (p *Pacer) leave(w *waiter[pass]) bool {
 	return true
 }
 
-// giveBack undoes an admission that no call was made of.
+// giveBack undoes the admission of a call that was not made.
 func (p *Pacer) giveBack(c *pass) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +91,7 @@ func (p *Pacer) giveBack(c *pass) {
 	p.dispatch(now)
 }
 
-// wake is what the timer does. One that comes late or for nothing does no harm.
+// wake is what the timer does. A wake that comes late or for nothing does no harm.
 func (p *Pacer) wake() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,11 +107,11 @@ func (p *Pacer) send(now time.Duration) pass {
 	return c
 }
 
-// dispatch lets those go whose turn has come, and sets the timer for the next one, or for the end
-// of its patience. As all have the same patience, its own ends first.
+// dispatch lets the waiters go whose turn has come, and sets the timer for the turn of the next one
+// or the end of its MaxWait, which ends first because MaxWait is the same for all.
 func (p *Pacer) dispatch(now time.Duration) {
 	defer p.crew.demand()
-	if p.nested > 0 { // its turn is the next, and what goes then looks at the line
+	if p.nested > 0 { // the next turn is a nested call's, which calls dispatch again
 		p.line.silence()
 		return
 	}
@@ -120,7 +121,8 @@ func (p *Pacer) dispatch(now time.Duration) {
 			p.line.release(w, p.send(now))
 			continue
 		}
-		wait = min(wait, duration(p.machine.Wake(now.Seconds())-now.Seconds())) // an answer will tell, or that there is none
+		// An answer will tell more, or the moment at which none has come.
+		wait = min(wait, duration(p.machine.Wake(now.Seconds())-now.Seconds()))
 		if p.maxWait >= 0 {
 			left := w.arrived.Add(p.maxWait).Sub(p.clock(now))
 			if left <= 0 {
@@ -139,13 +141,13 @@ func (p *Pacer) dispatch(now time.Duration) {
 	p.line.silence()
 }
 
-// leastWait is what a timer is set for at least: where the machine says "not yet" to a moment that
-// no clock can tell from now, asking again at once would spin.
+// leastWait is the least time that a timer is set for. The machine may say "not yet" for a moment
+// that no clock can tell from now; to ask again at once would spin.
 const leastWait = time.Microsecond
 
-// replan follows a change for the worse or the better: a call that no longer fits is rejected, one
-// that is due goes. A pace that is stated anew with every answer is not a reason to look at the
-// whole line each time.
+// replan follows a change of the machine: a waiter that no longer fits is rejected, one that is due
+// goes. It looks at the whole line only if the pacer has parked, or the pace is much slower: a pace
+// may be stated anew with every answer.
 func (p *Pacer) replan(now time.Duration, parked bool) {
 	if p.line.head == nil {
 		return
@@ -169,7 +171,7 @@ func (p *Pacer) replan(now time.Duration, parked bool) {
 	p.dispatch(now)
 }
 
-// untilNext is how long the machine holds the next call, forever if only an answer can tell.
+// untilNext is how long the machine holds the next call; forever if only an answer can tell.
 func (p *Pacer) untilNext(now time.Duration) time.Duration {
 	s := now.Seconds()
 	return max(duration(p.machine.NextSend(s)-s), p.crew.wait(now))
@@ -178,7 +180,7 @@ func (p *Pacer) untilNext(now time.Duration) time.Duration {
 // forecast is what the machine expects of the line.
 type forecast struct {
 	first time.Duration // until the head goes, at least
-	pace  float64       // of those behind it
+	pace  float64       // calls a second behind the head
 }
 
 func (p *Pacer) forecast(now time.Duration) forecast {
@@ -192,7 +194,7 @@ func (p *Pacer) forecast(now time.Duration) forecast {
 	return f
 }
 
-// wait is how long one with n before it waits at least.
+// wait is how long a waiter with n before it waits at least.
 func (f forecast) wait(n int) time.Duration {
 	if n == 0 {
 		return f.first
@@ -200,10 +202,14 @@ func (f forecast) wait(n int) time.Duration {
 	return duration(f.first.Seconds() + float64(n)/f.pace)
 }
 
-// judgeWait estimates the wait of w with n before it, and refuses it where it does not fit.
-func (p *Pacer) judgeWait(now time.Duration, w *waiter[pass], f forecast, n int) (time.Duration, error) {
+// judgeWait estimates the wait of w with n before it, and rejects w if the wait does not fit.
+func (p *Pacer) judgeWait(
+	now time.Duration, w *waiter[pass], f forecast, n int,
+) (time.Duration, error) {
 	if wait, cause := p.crew.turnsAway(); cause != nil {
-		return wait, &retry.Rejection{Policy: p.who(), Reason: ErrLimited, RetryAfter: wait, Cause: cause}
+		return wait, &retry.Rejection{
+			Policy: p.who(), Reason: ErrLimited, RetryAfter: wait, Cause: cause,
+		}
 	}
 	wait := f.wait(n)
 	if reason := w.misfit(p.clock(now).Add(wait), p.maxWait); reason != nil {
@@ -218,7 +224,8 @@ func (p *Pacer) rejection(reason error, wait time.Duration) error {
 
 const forever = time.Duration(math.MaxInt64)
 
-// duration is s seconds in whole nanoseconds: never less, except for rounding; 0 if s is negative.
+// duration is s seconds in whole nanoseconds, rounded up; 0 if s is negative. What a float cannot
+// tell, a thousandth of a nanosecond, is not rounded up.
 func duration(s float64) time.Duration {
 	ns := math.Ceil(s*1e9 - 1e-3)
 	if ns >= math.MaxInt64 {

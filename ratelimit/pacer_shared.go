@@ -12,11 +12,11 @@ import (
 
 // crew is a [Pacer]'s place in a fleet of pacers that share one limit: see [Shared].
 //
-// One of them leads, whichever the store says. Its machine moves the rate for all, and while it
-// knows of none it goes alone. The others go by that rate: each call takes a token of the one
-// bucket. They tell the store of their answers and refusals, and so the leader's machine hears of
+// One of them leads: the store says which. Its machine sets the rate for all, and while it knows of
+// none only the leader's calls go. The others go by that rate: each call takes a token of the one
+// bucket. They tell the store their answers and refusals, so that the leader's machine hears of
 // all. A refusal pauses all of them, and while the leader is parked and then sends its single call
-// it makes the others wait.
+// the others wait.
 //
 // While the store cannot be asked each machine leads itself.
 //
@@ -27,10 +27,10 @@ type crew struct {
 	m *member
 	learning
 	role role
-	term int // of those in which it leads
+	term int // which of its times as the leader this is
 
-	answers, refused, fresh int        // of the machine, as far as they were told
-	said                    rate.Limit // to the others, of a leader
+	answers, refused, fresh int        // outcomes of the machine that the store was told
+	said                    rate.Limit // the rate that the others were last told, if it leads
 	saidAt                  time.Duration
 }
 
@@ -52,8 +52,8 @@ func newCrew(p *Pacer, f fleet) *crew {
 	return c
 }
 
-// look is what the member calls when it has heard something, as changed and held are. They must
-// be called with neither mutex held.
+// look, changed and held are what the member calls when it has heard something. They must be called
+// with neither mutex held.
 func (c *crew) look() { c.changed() }
 
 func (c *crew) changed() {
@@ -78,7 +78,7 @@ func (c *crew) held(until time.Time) {
 
 func (c *crew) mostHeld() time.Duration { return c.p.hintCap }
 
-// sync takes on the role that the member has heard of.
+// sync takes on the role that the member has heard.
 func (c *crew) sync(now time.Duration) {
 	if c == nil {
 		return
@@ -121,7 +121,7 @@ func (c *crew) lapse(now time.Duration) {
 	}
 }
 
-// tokens tells whether calls go by tokens of the fleet's bucket now.
+// tokens reports whether calls take tokens of the fleet's bucket now.
 func (c *crew) tokens(now time.Duration) bool {
 	switch c.role {
 	case leads:
@@ -180,7 +180,7 @@ func (c *crew) demand() {
 	}
 }
 
-// misses tells the member of a call that does not wait.
+// misses tells the member of a call that found no token and does not wait.
 func (c *crew) misses(now time.Duration) {
 	if c != nil {
 		c.m.misses(c.p.clock(now))
@@ -213,7 +213,7 @@ func (c *crew) publish(now time.Duration) {
 		if r := machine.FleetRate(s); !math.IsInf(r, 1) {
 			t.learned = c.says(now, rate.Limit(min(max(r, minShared), float64(mostLearned))))
 		} else if c.limit < unlearned {
-			t.learned = unlearned // it was noise
+			t.learned = unlearned // the refusals were noise
 		}
 		flying, _ := machine.InFlight()
 		t.flying = flying > 0
@@ -232,8 +232,8 @@ func (c *crew) publish(now time.Duration) {
 	c.m.teach(c.p.clock(now), t)
 }
 
-// says is the rate that the leader tells the others: what is about the same as before it does not
-// say anew at once.
+// says is the rate that the leader tells the others. A rate that is about the same as before is
+// told once a second.
 func (c *crew) says(now time.Duration, r rate.Limit) rate.Limit {
 	const same, often = .02, time.Second
 	if d := float64(r/c.said) - 1; d < -same || d > same || now-c.saidAt > often {
@@ -242,7 +242,8 @@ func (c *crew) says(now time.Duration, r rate.Limit) rate.Limit {
 	return c.said
 }
 
-// turnsAway is why no call may go while the store is away, and when the next question is.
+// turnsAway is why no call may go while the store is away, and the time until the next question;
+// nil if calls may go.
 func (c *crew) turnsAway() (wait time.Duration, cause error) {
 	if c == nil || c.role != alone || !c.closed {
 		return 0, nil
@@ -250,7 +251,7 @@ func (c *crew) turnsAway() (wait time.Duration, cause error) {
 	return c.next, c.err
 }
 
-// share is the part of a pace that this member may have.
+// share is this member's part of a pace.
 func (c *crew) share(pace float64) float64 {
 	if c == nil || c.role == alone || c.role == leads && math.IsInf(pace, 1) {
 		return pace
@@ -265,7 +266,8 @@ func (c *crew) follow() {
 	}
 }
 
-// tellNews tells observers what has become of the store. It must not be called with p.mu held.
+// tellNews tells observers whether the store was lost or found. It must not be called with p.mu
+// held.
 func (c *crew) tellNews(ctx context.Context) {
 	if c == nil || !retry.Observed(ctx) {
 		return
@@ -287,7 +289,7 @@ func (c *crew) String() string {
 	return s
 }
 
-// describe is String, and must not be called with p.mu held, as stats must not.
+// describe is String. It must not be called with p.mu held, nor must stats.
 func (c *crew) describe() string {
 	if c == nil {
 		return ""

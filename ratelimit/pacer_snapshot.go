@@ -17,15 +17,15 @@ type Snapshot struct {
 	Park        time.Duration // length of that park; one more refusal doubles it
 	Rate        float64       // calls a second; 0: none learned
 	Climbing    bool          // the search had come to Rate, and goes on from there
-	Safe        float64       // calls a second that the callee surely lets go; 0: unknown
+	Safe        float64       // calls a second that the callee surely admits; 0: unknown
 	MaxInFlight int
 	Probe       time.Duration // from a refusal to the next look whether more is possible
-	Hold        time.Duration // a rate is tried so long at least
-	Plain       bool          // the callee refuses in plain words, so that a reset or a bare 503 is none
+	Hold        time.Duration // a rate is tried at least so long
+	Plain       bool          // the callee refuses in plain words: resets and bare 503s are noise
 }
 
-// Snapshot returns what the pacer knows now. For those of policies.Keyed, range over its All at the
-// end, and Restore in the function that creates them.
+// Snapshot returns what the pacer knows now. For the pacers of a policies.Keyed, range over its All
+// before the program ends, and call Restore in the function that creates them.
 func (p *Pacer) Snapshot() Snapshot {
 	if p == nil || p.machine == nil {
 		return Snapshot{}
@@ -34,7 +34,8 @@ func (p *Pacer) Snapshot() Snapshot {
 	defer p.mu.Unlock()
 	l := p.machine.Save(p.now().Seconds())
 	s := Snapshot{
-		Taken: time.Now().Round(0), Park: duration(l.Park), Rate: l.Rate, Safe: l.Safe, MaxInFlight: l.Slots,
+		Taken: time.Now().Round(0), Park: duration(l.Park),
+		Rate: l.Rate, Safe: l.Safe, MaxInFlight: l.Slots,
 		Probe: duration(l.Probe), Hold: duration(l.Hold), Plain: l.Plain, Climbing: l.Climb,
 	}
 	if _, parked := p.machine.Parked(); parked {
@@ -45,8 +46,8 @@ func (p *Pacer) Snapshot() Snapshot {
 
 // Restore begins with what an earlier pacer knew. A park that is not over by the wall clock goes
 // on, and the first call after it goes alone. The zero Snapshot changes nothing. Restore must come
-// before the first call; then, and with a snapshot that makes no sense, it changes nothing and
-// returns an error that Is [retry.ErrConfig].
+// before the first call. After it, and with a snapshot that makes no sense, Restore changes nothing
+// and returns an error that Is [retry.ErrConfig].
 func (p *Pacer) Restore(s Snapshot) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -64,7 +65,8 @@ func (p *Pacer) Restore(s Snapshot) error {
 	}
 	p.used = true
 	l := pacing.Saved{
-		Park: s.Park.Seconds(), Rate: cmp.Or(s.Rate, float64(p.startRate)), Safe: s.Safe, Slots: s.MaxInFlight,
+		Park: s.Park.Seconds(), Rate: cmp.Or(s.Rate, float64(p.startRate)),
+		Safe: s.Safe, Slots: s.MaxInFlight,
 		Probe: s.Probe.Seconds(), Hold: s.Hold.Seconds(), Plain: s.Plain, Climb: s.Climbing,
 	}
 	if l.Slots == 0 {
@@ -79,11 +81,11 @@ func (p *Pacer) Restore(s Snapshot) error {
 }
 
 const (
-	maxParked = 5 * time.Minute        // what a clock that was set wrong can do
-	leastPark = 500 * time.Millisecond // of one whose length was not saved
+	maxParked = 5 * time.Minute        // the longest park that a clock set wrong can cause
+	leastPark = 500 * time.Millisecond // for a park whose length was not saved
 )
 
-// check tells what makes no sense.
+// check reports figures that make no sense.
 func (s Snapshot) check() error {
 	for _, v := range []struct {
 		name  string
@@ -93,7 +95,8 @@ func (s Snapshot) check() error {
 		{"Park", s.Park.Seconds()}, {"Probe", s.Probe.Seconds()}, {"Hold", s.Hold.Seconds()},
 	} {
 		if !(v.value >= 0) || math.IsInf(v.value, 1) {
-			return retry.ConfigErrorf(pacerName, "a snapshot with %s %v makes no sense", v.name, v.value)
+			return retry.ConfigErrorf(pacerName,
+				"a snapshot with %s %v makes no sense", v.name, v.value)
 		}
 	}
 	return nil

@@ -18,10 +18,15 @@ func (p *Pacer) who() string { return p.label }
 
 // PacerState is what a pacer is doing.
 type PacerState struct {
-	Mode        string        // "start": no rate known; "climb": searching upward; "cruise": keeping a rate
-	Rate        rate.Limit    // calls a second learned; rate.Inf: none
-	Parked      bool          // refused, and no call was admitted since; or told to wait, or that nothing remains
-	Wait        time.Duration // if Parked: until the next call may go; 0: one is on its way, or may go
+	// "start": no rate is known; "climb": searching upward; "cruise": keeping a rate
+	Mode string
+	Rate rate.Limit // calls a second learned; rate.Inf: none
+
+	// A call was refused and none admitted since, or the callee said to wait, or that nothing
+	// remains of its quota.
+	Parked bool
+	Wait   time.Duration // if Parked: until the next call may go; 0: one is on its way, or may go
+
 	InFlight    int
 	MaxInFlight int // learned, and never above the option
 	Waiting     int
@@ -66,7 +71,8 @@ func (p *Pacer) String() string {
 	if s.Rate != rate.Inf {
 		r = float64(s.Rate)
 	}
-	line := fmt.Sprintf("%s(%s %s, %d of %d in flight", p.who(), s.Mode, perSecond(r), s.InFlight, s.MaxInFlight)
+	line := fmt.Sprintf("%s(%s %s, %d of %d in flight",
+		p.who(), s.Mode, perSecond(r), s.InFlight, s.MaxInFlight)
 	if s.Parked {
 		line += fmt.Sprintf(", parked for %v", s.Wait.Round(time.Millisecond))
 	}
@@ -138,13 +144,18 @@ func (p *Pacer) Idle() bool {
 	now := p.now()
 	s := now.Seconds()
 	gate, parked := p.machine.Parked()
-	if flying, _ := p.machine.InFlight(); flying > 0 || p.line.len > 0 || parked && s < gate || p.machine.NextSend(s) > s {
+	m := p.machine
+	if flying, _ := m.InFlight(); flying > 0 || p.line.len > 0 {
+		return false
+	}
+	if parked && s < gate || m.NextSend(s) > s {
 		return false
 	}
 	if !p.used {
 		return true
 	}
-	learned := parked || p.machine.Crowded() || p.machine.Stated(s) || !math.IsInf(p.machine.Rate(), 1) || p.machine.Pace(s) < float64(p.maxRate)
-	used := max(0, gate, p.machine.LastSend()) // 0: it was made or restored
+	learned := parked || m.Crowded() || m.Stated(s) ||
+		!math.IsInf(m.Rate(), 1) || m.Pace(s) < float64(p.maxRate)
+	used := max(0, gate, m.LastSend()) // 0: when it was made or restored
 	return !learned || s-used > staleAfter.Seconds()
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// verdict is whether an outcome says something of the callee.
+// verdict is whether an outcome says something about the callee.
 type verdict uint8
 
 const (
 	answer    verdict = iota
-	noVerdict         // it was called, and its verdict is unknown
-	notMade           // it was not called
+	noVerdict         // the callee was called, and its answer is unknown
+	notMade           // the callee was not called
 )
 
 // classify says what an outcome means for the pace.
@@ -40,13 +40,14 @@ func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 		return a, notMade
 	}
 	wait := marks.Hint
-	if wait == 0 && quota.Remaining <= 0 && quota.Reset > 0 { // many an API answers 429 with X-RateLimit-Reset and no Retry-After
+	// Many APIs answer 429 with X-RateLimit-Reset and without Retry-After.
+	if wait == 0 && quota.Remaining <= 0 && quota.Reset > 0 {
 		wait = quota.Reset
 	}
 	status, _ := statusOf(err)
 	if marks.Hinted && wait == 0 && status/100 == 2 {
-		// A captcha that comes as a page: more often it is about the page than about the rate, and
-		// a server that means the rate gives it to every page.
+		// A captcha that comes as a page. It is more often about the page than about the rate; a
+		// server that means the rate gives it for every page.
 		a.Kind = pacing.Untold
 		return a, answer
 	}
@@ -65,14 +66,15 @@ func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 	return a, v
 }
 
-// heard is what a stated quota asks of the machine. The cap bounds a park and the distance of two
-// calls, not the pace: a day's quota is not to be spent in an hour.
+// heard is a stated quota as the machine is told it. The cap bounds a park and the distance between
+// two calls, not the pace: a day's quota should not be spent in an hour.
 func heard(q retry.Quota, hintCap time.Duration) pacing.Answer {
 	spread := func(calls int, over time.Duration) float64 {
 		return min(over.Seconds(), float64(calls)*hintCap.Seconds())
 	}
 	a := pacing.Answer{
-		RetryAfter: -1, Remaining: -1, Reset: min(q.Reset, hintCap).Seconds(), Limit: q.Limit, Window: spread(q.Limit, q.Window),
+		RetryAfter: -1, Remaining: -1, Reset: min(q.Reset, hintCap).Seconds(),
+		Limit: q.Limit, Window: spread(q.Limit, q.Window),
 	}
 	if q.Limit > 0 || q.Reset > 0 {
 		a.Remaining = max(0, q.Remaining)
@@ -115,7 +117,8 @@ func kindOf(err error) (pacing.Kind, verdict) {
 	switch {
 	case errors.As(err, &dns), errors.As(err, &op) && slices.Contains(unreached, op.Op):
 		return 0, noVerdict
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return pacing.Doubt, answer
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
 		return pacing.Trouble, answer
@@ -123,6 +126,6 @@ func kindOf(err error) (pacing.Kind, verdict) {
 	return pacing.Fine, answer
 }
 
-// unreached are the operations of a [net.OpError] that end before the callee has seen the call: a
-// proxy's and a TLS handshake's too.
+// unreached are the operations of a [net.OpError] that end before the callee has seen the call,
+// those of a proxy and of a TLS handshake included.
 var unreached = []string{"dial", "proxyconnect", "socks connect", "remote error", "local error"}

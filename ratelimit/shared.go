@@ -22,23 +22,23 @@ import (
 // less leaves the rest to the others.
 //
 // In any time w the fleet makes at most burst + limit*(w + lease) calls, with [Strict] burst +
-// limit*w. A store that has forgotten the limit adds nothing, and costs two leases without tokens;
-// the first call of a new limit waits as long. A member that dies adds nothing. A jump forward of
-// the store's clock adds up to burst + 2*limit*lease, and a store that falls back to what it knew a
-// time d ago at most as much, and no more than limit*d.
+// limit*w. A member that dies adds nothing. A store that has forgotten the limit adds nothing, and
+// costs two leases without tokens; the first call of a new limit waits as long. A jump forward of
+// the store's clock adds up to burst + 2*limit*lease. A store that falls back to what it knew a
+// time d ago adds at most the same, and at most limit*d.
 //
 // While the store cannot be reached [OnLoss] says what happens. With [Share] an outage adds at most
-// limit*lease, because some members notice its end later than others: half a lease and a round trip
-// later, which is to be no more than the other half. If the store is silent instead of refusing
-// questions it takes them 50 ms or four round trips more, until a question is given up. Besides,
-// each member that made no call in the ten leases before an outage has limit/members for its time,
-// and one that makes no call during it and is the first to ask afterwards may find what the bucket
-// has saved up meanwhile.
+// limit*lease, because some members notice its end half a lease and a round trip later than others;
+// that holds for round trips of up to half a lease. If the store is silent instead of refusing
+// questions they notice it still later: by 50 ms, or by four round trips if those are longer, after
+// which a question is given up. Two things come on top. A member that made no call in the ten
+// leases before an outage has limit/members while it lasts. And a member that makes no call during
+// the outage and is the first to ask afterwards may find what the bucket has saved up meanwhile.
 //
-// A pause, by [Limiter.Pause] or a hint of the callee, that one member hears holds all of them
+// A pause that one member hears, by [Limiter.Pause] or a hint of the callee, holds all of them
 // within a lease and a round trip. If members are given different figures, as in a rolling deploy
-// or by SetLimit, all follow the figures set last; of two set within a lease the smaller. The limit
-// must be a number from 1e-6 to 1e9 a second.
+// or by SetLimit, all follow the figures set last; of two that are set within a lease, the smaller.
+// The limit must be a number from 1e-6 to 1e9 a second.
 //
 // A limiter asks in the background, at most one question at a time, and none while it is idle. The
 // name is the default of [Named].
@@ -50,13 +50,13 @@ import (
 // The store makes one of them the leader. It searches for the limit, at first alone, and the others
 // keep to what it has found, each with an equal part. They report their answers and refusals to it,
 // and a refusal or a Retry-After that one of them gets pauses all. If the leader does not ask for
-// two seconds another one leads, beginning with the rate that is known; a pacer that starts later
-// begins with that rate too. A busy member asks about once in the time of a call of the whole
-// fleet, from twice a second to 40 times.
+// two seconds another one leads, beginning with the rate that is known. A pacer that starts later
+// begins with that rate too. A busy member asks about as often as the whole fleet makes calls, but
+// at least twice and at most 40 times a second.
 //
-// While the store is away each pacer learns for itself: it begins with its part of the rate with
-// Share, and with all of it with Open; with Closed it rejects its calls. Strict is not for pacers.
-// The budget of Careful does not count the calls that other members have under way. A pacer and a
+// While the store is away each pacer learns for itself. With Share it begins with its part of the
+// rate, with Open with all of it; with Closed it rejects its calls. Strict is not for pacers. The
+// budget of Careful does not count the calls that other members have under way. A pacer and a
 // limiter must not have the same name.
 func Shared(s Store, name string, opts ...SharedOption) Option {
 	return Option{"Shared", shown{s, name, opts}, forLimiter | forPacer, func(c *config) string {
@@ -105,8 +105,8 @@ type fleet struct {
 	member string
 	onLoss Loss
 	strict bool
-	lease  time.Duration // 0: by the limit
-	learns bool          // the limit: it is a pacer's
+	lease  time.Duration // 0: chosen by the limit
+	learns bool          // it is a pacer's: the limit is learned
 }
 
 // SharedOption tunes [Shared].
@@ -115,17 +115,17 @@ type SharedOption struct {
 	set  func(*fleet) (mustBe string)
 }
 
-// Strict bounds the fleet to burst + limit*w calls in any time w: its bucket is smaller by what a
-// lease lets members spend late, and the lease is at most (burst-1)/limit. That must be at least 20
-// ms, and the burst at least 2; otherwise it is a configuration error.
+// Strict bounds the fleet to burst + limit*w calls in any time w: its bucket is smaller by the
+// tokens that members may spend late, and the lease is at most (burst-1)/limit. That must be at
+// least 20 ms, and the burst at least 2; otherwise it is a configuration error.
 func Strict() SharedOption {
 	return SharedOption{"Strict()", func(f *fleet) string { f.strict = true; return "" }}
 }
 
-// Lease is how long after its time a token may still be spent, and the time for which a member
-// asks. The default is that of 20 calls, and from 100 ms to 1 s. A longer one costs fewer questions
-// and lets more calls come late. It must be from 20 ms to a minute, and should be the same for all
-// members.
+// Lease is how long after its time a token may still be spent, and for how long a time a member
+// asks for tokens. The default is the time of 20 calls, but at least 100 ms and at most 1 s. A
+// longer one costs fewer questions and lets more calls come late. It must be from 20 ms to a
+// minute, and should be the same for all members.
 func Lease(d time.Duration) SharedOption {
 	return SharedOption{fmt.Sprintf("Lease(%v)", d), func(f *fleet) string {
 		if d < leastLease || d > time.Minute {
@@ -152,11 +152,11 @@ func Member(id string) SharedOption {
 type Loss uint8
 
 const (
-	// Share goes on with the part of the limit that the member had in the ten leases before; it is
-	// the default. One that had none, or is younger, has limit/members; in the first lease of its
-	// life less. One that was never granted anything rejects its calls as with Closed. The parts of
-	// all that were busy together are the limit at most. Members that are cut off from a store which
-	// others still reach use their parts besides what the others get.
+	// Share, the default, goes on with the part of the limit that the member had in the ten leases
+	// before. A member that had none, or is younger, has limit/members, and less in the first lease
+	// of its life. A member that was never granted anything rejects its calls as with Closed. The
+	// parts of all members that were busy add up to the limit at most. Members that are cut off
+	// from a store that others still reach use their parts besides what the others get.
 	Share Loss = iota
 	// Open admits every call.
 	Open
@@ -202,7 +202,7 @@ type figures struct {
 	step   float64       // ns from one token to the next
 }
 
-// figures are those of a limit and burst that make sense: see check.
+// figures makes them from a limit and a burst that make sense: see check.
 func (f *fleet) figures(limit rate.Limit, burst int) figures {
 	step := float64(time.Second) / float64(limit)
 	lease := f.lease
@@ -221,7 +221,7 @@ func (f *fleet) figures(limit rate.Limit, burst int) figures {
 	return g
 }
 
-// checkPacer tells what is wrong with the options for a pacer.
+// checkPacer reports what is wrong with the options for a pacer.
 func (f *fleet) checkPacer() error {
 	if f.strict {
 		return retry.ConfigErrorf("ratelimit.NewPacer", "Strict(): must not be given to a pacer")
@@ -232,7 +232,7 @@ func (f *fleet) checkPacer() error {
 // late is how many tokens a lease lets members spend late.
 func (f figures) late() float64 { return float64(f.lease) / f.step }
 
-// check tells what is wrong with the figures for a fleet. by is the function that made it so.
+// check reports what is wrong with the figures for a fleet; by names the function they came from.
 func (f *fleet) check(by string, limit rate.Limit, burst int) error {
 	switch {
 	case !(limit >= minShared && limit <= maxShared):

@@ -7,13 +7,13 @@ import (
 
 // demand is what a member's callers use and wait for.
 //
-// Use is counted over the last lease, sliding: from a shorter time it comes out too small at times,
-// and a member that asks for too little asks too often and gets less than its part.
+// Use is counted over the last lease, sliding. Counted over a shorter time it would be too small at
+// times, and a member that asks for too little asks too often and gets less than its part.
 type demand struct {
-	begin       time.Duration // of the window that runs
+	begin       time.Duration // of the present window
 	now, before float64       // tokens used in it, and in the one before
-	at          time.Duration // when there was any last
-	missed      int           // tokens that calls did not find which did not wait for them either
+	at          time.Duration // when there was a call last
+	missed      int           // tokens that calls did not find and did not wait for
 	waiting     int           // tokens that lines wait for
 	waiters     []waiting     // by limiter
 	largest     int           // tokens that the call at the head of a line wants
@@ -25,12 +25,13 @@ type waiting struct {
 	n int
 }
 
-// use is how many tokens the time of a lease takes.
+// use is how many tokens were used in the last lease.
 func (d *demand) use(now, lease time.Duration) float64 {
 	d.roll(now, lease)
 	return d.now + d.before*(1-float64(now-d.begin)/float64(lease))
 }
 
+// roll begins a new window if the present one is over.
 func (d *demand) roll(now, lease time.Duration) {
 	switch gone := now - d.begin; {
 	case gone < lease:
@@ -52,9 +53,9 @@ func (d *demand) used(now time.Duration, n int, f *figures, members int) {
 	d.at = now
 }
 
-// plan decides when the stock is low: below half of what a lease uses, or of a quantum. With more
-// than that in stock a member that asks has two quanta at once, and twice the part of the others
-// for good.
+// plan decides when the stock is low: below half of what a lease uses, or of a quantum, which is
+// the lease's tokens divided by the members. A member that asks with more in stock would have two
+// quanta at once, and would keep twice the part of the others.
 func (d *demand) plan(now time.Duration, f *figures, members int) (use int) {
 	use = int(math.Ceil(min(d.use(now, f.lease), maxCount)))
 	d.low = 0

@@ -9,37 +9,39 @@ import (
 )
 
 // learner is what a member of a fleet of pacers tells with its questions and hears. The limit is
-// the one that the leader has learned; the burst is 1. Before anything is learned it is the rate to
-// begin at, or unlearned: only the leader's calls go then.
+// the one that the leader has learned; the burst is 1. Before anything is learned the limit is the
+// rate to begin at, or unlearned: only the leader's calls go then.
 type learner struct {
 	until    time.Duration // it leads
 	terms    int           // times it has begun to lead
 	learned  rate.Limit    // what it tells if it leads; 0: nothing
 	flying   bool          // it leads, and calls are on their way
-	holds    bool          // it leads, and has the others wait for what becomes of its call
-	answers  int           // not told yet
+	holds    bool          // it leads, and has the others wait for the outcome of its call
+	answers  int           // of its own, not told yet
 	refusals int
 
-	othersAnswers, othersRefusals int // what the leader has heard of and not taken yet
+	// Of the others: the leader has heard them, and the machine has not been told.
+	othersAnswers, othersRefusals int
 }
 
 const (
 	// unlearned stands for a limit that is not known yet.
 	unlearned rate.Limit = maxShared
 
-	// More than that nobody learns, and nobody has met with more since the last question.
+	// More than this is not believed: a learned rate, and outcomes since the last question.
 	mostLearned rate.Limit = 1e6
 	mostHeard   int        = 100_000
 
-	// A learner's lease is that of two calls, so that it holds about one token, from 50 ms to a
-	// second. It asks twice in that time, since what one hears all should hear of before many more
-	// calls are refused.
+	// A learner's lease is the time of two calls, so that it holds about one token, but at least 50
+	// ms and at most a second. It asks twice in that time, because all should hear of a refusal
+	// before many more calls are refused.
 	leastLearning = 50 * time.Millisecond
 
-	// unlearnedBeat is how often it asks while nothing is learned.
+	// unlearnedBeat is the time between questions while nothing is learned.
 	unlearnedBeat = 100 * time.Millisecond
 
-	// leadRenews is how often a leader asks that waits itself, so that it stays the leader.
+	// leadRenews is the time between the questions of a leader that waits itself: it asks only to
+	// stay the leader.
 	leadRenews = 500 * time.Millisecond
 )
 
@@ -51,9 +53,10 @@ func newLearner(f fleet, begin rate.Limit) *member {
 	return m
 }
 
-// blank tells whether no limit is known.
+// blank reports whether no limit is known.
 func (m *member) blank() bool { return m.learner != nil && m.inUse.Load().limit >= unlearned }
 
+// beat is the time between a learner's questions.
 func (m *member) beat() time.Duration {
 	if m.blank() {
 		return unlearnedBeat
@@ -61,7 +64,8 @@ func (m *member) beat() time.Duration {
 	return m.inUse.Load().lease / 2
 }
 
-// reports is when the next question is due for what there is to tell and to hear; forever: none.
+// reports is when the next question is due for what there is to tell and to hear; forever if there
+// is nothing.
 func (m *member) reports(now time.Duration) time.Duration {
 	l := m.learner
 	news := l.answers+l.refusals > 0
@@ -70,7 +74,7 @@ func (m *member) reports(now time.Duration) time.Duration {
 	switch {
 	case !m.known && wanted:
 		return now
-	case wanted && !news && max(m.pause, m.held) > now+every: // only a leader asks, to stay one
+	case wanted && !news && max(m.pause, m.held) > now+every: // only a leader asks, to stay it
 		if every = max(every, leadRenews); !l.holds {
 			return max(m.pause, m.held)
 		}
@@ -91,7 +95,7 @@ func (m *member) tells(q *question, a *Ask) {
 	l.answers, l.refusals = 0, 0
 }
 
-// hears takes what an answer tells a learner, and reports whether the limit is another one now.
+// hears takes what an answer tells a learner, and reports whether the limit has changed.
 func (m *member) hears(q *question, g Grant) bool {
 	l, before := m.learner, m.inUse.Load().limit
 	led := q.sent < l.until
@@ -137,12 +141,12 @@ type learning struct {
 	terms    int        // times it has begun to
 	limit    rate.Limit // of all; unlearned: none
 	members  int
-	part     float64 // of all that this member had lately
-	away     bool    // the store is,
-	closed   bool    // and no call may go meanwhile,
-	next     time.Duration
-	err      error
-	answers  int // of the others, since the last call of learning
+	part     float64       // the part of the limit that this member had lately
+	away     bool          // the store is
+	closed   bool          // the store is away and no call may go meanwhile
+	next     time.Duration // the time until the next question, if the store is away
+	err      error         // why it is
+	answers  int           // of the others, since the last call of learning
 	refusals int
 }
 
@@ -171,8 +175,8 @@ type told struct {
 	fresh             bool       // some refusals are news, which all should hear at once
 	learned           rate.Limit // of a leader; 0: nothing
 	flying            bool       // calls of a leader are on their way
-	holds             bool       // a leader waits for what becomes of its call
-	until             time.Time  // nobody may go before
+	holds             bool       // a leader waits for the outcome of its call
+	until             time.Time  // no call of the fleet may go before; zero: any may
 }
 
 // teach takes what the pacer tells.
@@ -191,7 +195,7 @@ func (m *member) teach(now time.Time, s told) {
 	}
 	l.holds, l.flying = s.holds, s.flying
 	m.untold = m.untold || s.fresh
-	slack := 10 * time.Millisecond // what an echo is later
+	slack := 10 * time.Millisecond // an echo of the same pause may be so much later
 	if s.holds {
 		slack = leadHolds / 3
 	}
@@ -214,15 +218,15 @@ func (m *member) misses(now time.Time) {
 	m.consider(t)
 }
 
-// leading tells whether the member leads now.
+// leading reports whether the member leads now.
 func (m *member) leading(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.at(now) < m.learner.until && !m.away
 }
 
-// holdStock drops the tokens that are due while all wait: after the wait they would go at once. It
-// requires that m.mu is held.
+// holdStock drops the tokens that are due while all wait: after the wait they would all be spent at
+// once. It requires that m.mu is held.
 func (m *member) holdStock() {
 	until := max(m.pause, m.held)
 	m.putBack(m.stock.drop(func(b *block) bool { return b.due < until }))

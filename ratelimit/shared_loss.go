@@ -23,24 +23,24 @@ type loss struct {
 	err      error         // of the last question
 	failures int           // in a row
 	losses   int           // questions without an answer, in all
-	borrowed time.Duration // the member's own part is used up to there
-	lent     int           // tokens used besides the store's, in all since it was lost
+	borrowed time.Duration // the member's own part is used up to this time
+	lent     int           // tokens used besides the store's since it was lost
 	lentAt   int           // lent when the last question that failed was sent
-	news     []retry.Event // that no call has told yet
+	news     []retry.Event // events that no observer has heard yet
 }
 
 // lost notes that a question has failed.
 func (m *member) lost(q *question, now time.Duration, err error) {
 	m.losses++
 	m.err = err
-	m.debt += q.debt // what was to be given back may have been, so it is not given twice
+	m.debt += q.debt // unspent tokens may have arrived, so they are not given back twice
 	m.untold = m.untold || q.pause > now
-	if l := m.learner; l != nil { // refusals that are told twice do no harm
+	if l := m.learner; l != nil { // to tell refusals twice does no harm
 		l.refusals = min(l.refusals+q.refusals, maxCount)
 	}
 	m.lentAt = q.lent
-	// While some members are back and others not, these use their parts besides all that the store
-	// gives, so they notice soon.
+	// While some members are back and others are not, the latter use their parts on top of all that
+	// the store gives. So all should notice soon that it is back.
 	wait := min(lastRetry, max(leastLease, q.figures.lease/2), firstRetry<<min(m.failures, 10))
 	m.next = now + wait/2 + rand.N(wait/2)
 	m.failures++
@@ -60,17 +60,17 @@ func (m *member) found(f *figures) {
 	m.away, m.err = false, nil
 	m.part.skip(m.latest - m.since)
 	m.stock.drop(func(b *block) bool { return b.borrowed })
-	// Since the last question the store may have given all to the others.
+	// Since the last question the store may have given everything to the others.
 	unnoticed := min(m.lent-m.lentAt, int(float64(m.latest-m.asked)/m.step(f))+1)
 	m.debt = min(m.debt+unnoticed, maxCount)
 	m.lent, m.lentAt = 0, 0
 	m.tell("store away", "shared", nil)
 }
 
-// floor is what the member knows of the bucket. One that has lost the store tells it that nothing
-// was saved up since it was last heard of: what the bucket has been filled with the members have
-// used without asking. That is not a debt, so it does not reach into the future, and it counts
-// once, whoever of them comes first.
+// floor is what the member knows of the bucket. A member that had lost the store tells it that
+// nothing was saved up meanwhile: the members have used without asking what has filled the bucket.
+// That is not a debt, so it does not reach into the future, and it counts once, whichever member
+// tells it first.
 func (m *member) floor(now time.Duration) time.Duration {
 	floor := m.tat - now - m.trip
 	if m.away {
@@ -79,7 +79,7 @@ func (m *member) floor(now time.Duration) time.Duration {
 	return cmp.Or(floor, -micro)
 }
 
-// tell leaves the event to the next call that is observed.
+// tell leaves the event for the next call that is observed.
 func (m *member) tell(from, to string, err error) {
 	const most = 8
 	if len(m.news) < most {
@@ -106,13 +106,14 @@ func (m *member) cause() error {
 	return m.err
 }
 
-// lends tells whether the member goes on with its own part.
+// lends reports whether the member goes on with its own part.
 func (m *member) lends() bool { return m.away && m.onLoss == Share && m.granted }
 
 // step is the time, in ns, between two tokens of the member's own part.
 func (m *member) step(f *figures) float64 { return f.step / m.own }
 
-// borrow puts a lease's tokens of the member's own part into stock, or the n that one call needs.
+// borrow puts the tokens that the member's own part gives in a lease into stock, or the n that one
+// call needs.
 func (m *member) borrow(t time.Duration, n int) {
 	f := m.inUse.Load()
 	step := m.step(f)

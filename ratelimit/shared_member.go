@@ -16,7 +16,7 @@ import (
 type member struct {
 	fleet
 	owner listener
-	inUse atomic.Pointer[figures] // the limit and burst that hold
+	inUse atomic.Pointer[figures] // the present limit and burst
 
 	mu     sync.Mutex
 	base   time.Time
@@ -24,8 +24,8 @@ type member struct {
 	usable bool          // the figures make sense
 
 	// Limit and burst.
-	figuresAt time.Duration // when they were set here
-	epoch     int           // how often
+	figuresAt time.Duration // when they were set on this member
+	epoch     int           // how often they were
 
 	// Tokens.
 	stock   stock
@@ -33,15 +33,15 @@ type member struct {
 	unspent int           // to give back with the next question
 	debt    int           // to settle with the next question
 	opened  int           // admitted without a token while the store was away
-	guard   time.Duration // the moment up to which granted tokens are used up if the limit is kept
+	guard   time.Duration // the granted tokens use up the limit to this moment
 
 	// Questions.
 	asking  *question
-	hung    *question     // given up, and not back yet
+	hung    *question     // given up, and its goroutine not back yet
 	asked   time.Duration // when the last one was sent
-	rest    time.Duration // none before, after less than was wanted
-	trip    time.Duration // smoothed
-	bulk    bool          // the call at the head needs more than a quantum: pay first
+	rest    time.Duration // no question before, because the last one got less than it wanted
+	trip    time.Duration // the time of a question, smoothed
+	bulk    bool          // the call at the head needs more than a quantum, so it pays first
 	giving  bool          // tokens that others wait for are to be given back
 	trips   int
 	timer   *time.Timer
@@ -49,16 +49,16 @@ type member struct {
 
 	// What the store has said.
 	known   bool // it has answered once
-	granted bool // and granted something
+	granted bool // it has granted something
 	members int
 	tat     time.Duration // the bucket has no token before
 	part    part
-	paid    time.Duration // what it was granted ahead is its part of the time up to there
+	paid    time.Duration // the tokens granted ahead are its part of the time up to here
 
 	// Pauses.
-	pause  time.Duration // that this member has heard of
-	untold bool          // and not told yet
-	held   time.Duration // that others have heard of
+	pause  time.Duration // the end of the longest that this member has heard
+	untold bool          // the store has not been told of something yet
+	held   time.Duration // the end of the longest that others have heard
 
 	learner *learner // of a pacer's member; nil: the limit is given
 
@@ -73,7 +73,7 @@ func newMember(f fleet, limit rate.Limit, burst int) *member {
 	return m
 }
 
-// use has limit and burst hold from now on.
+// use makes limit and burst the present ones.
 func (m *member) use(limit rate.Limit, burst int) {
 	f := figures{limit: limit, burst: burst}
 	if m.usable = m.check("", limit, burst) == nil; m.usable {
@@ -95,10 +95,10 @@ func (m *member) at(now time.Time) time.Duration {
 func (m *member) follow(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	const another = time.Second // so much is another clock, and not another call that was quicker
+	const another = time.Second // less may be another call that was quicker
 	if back := m.latest - now.Sub(m.base); back > another {
 		m.base = m.base.Add(-back)
-		m.asking, m.timer = nil, nil // they belong to the other clock
+		m.asking, m.timer = nil, nil // they belong to the clock before
 	}
 	m.at(now)
 }
@@ -121,7 +121,7 @@ func (m *member) take(now time.Time, n int) bool {
 		ok, _ = m.stock.take(t, n)
 	}
 	if ok {
-		if m.away { // some may be of the store
+		if m.away { // some may be the store's
 			m.lent = min(m.lent+n, maxCount)
 		}
 		m.spent(t, n)
@@ -136,7 +136,7 @@ func (m *member) take(now time.Time, n int) bool {
 	return false
 }
 
-// spent counts tokens as used, and asks for more in time.
+// spent counts tokens as used, and asks for more if few are left.
 func (m *member) spent(t time.Duration, n int) {
 	m.demand.used(t, n, m.inUse.Load(), m.members)
 	if m.stock.left < m.demand.low && m.asking == nil {
@@ -144,14 +144,15 @@ func (m *member) spent(t time.Duration, n int) {
 	}
 }
 
-// putBack gives back tokens that were in stock: others may take their place there.
+// putBack gives back tokens that were in stock.
 func (m *member) putBack(n int) {
 	m.guard -= m.inUse.Load().timeOf(n)
 	m.giveBack(n)
 }
 
+// giveBack gives tokens back with the next question.
 func (m *member) giveBack(n int) {
-	if m.learner == nil { // a pacer's would be dated anew, beside one that somebody holds
+	if m.learner == nil { // a pacer's would be dated anew, close to one that another member holds
 		m.unspent = min(m.unspent+n, maxCount)
 	}
 }
@@ -173,7 +174,7 @@ func (m *member) add(now time.Time, n int) {
 	m.putBack(n)
 }
 
-// owe takes n tokens, due or not, and makes a debt of those that are not there.
+// owe takes n tokens, due or not, and makes a debt of those that are missing.
 func (m *member) owe(t time.Duration, n int) {
 	taken := m.stock.seize(n)
 	f := m.inUse.Load()
@@ -185,7 +186,7 @@ func (m *member) owe(t time.Duration, n int) {
 	m.consider(t)
 }
 
-// timeOf is how long the limit takes for n tokens.
+// timeOf is the time in which the limit gives n tokens.
 func (f *figures) timeOf(n int) time.Duration {
 	return time.Duration(min(float64(n)*f.step, float64(maxSpan*micro)))
 }
@@ -213,13 +214,13 @@ func (m *member) when(start time.Time, n int) (time.Time, bool) {
 	return m.base.Add(max(at, s)), true
 }
 
-// expect is when that many tokens will be there that are not asked for yet. What the bucket has
-// saved up is there at once; of the rest the other members take their parts.
+// expect estimates when the missing tokens, which are not granted yet, will be there. What the
+// bucket has saved up is there at once; of the rest the other members take their parts.
 func (m *member) expect(start time.Duration, missing int, f *figures) time.Duration {
 	trip := max(m.trip, 100*time.Microsecond)
 	answer := max(start, m.latest, m.rest) + trip
 	if q := m.asking; q != nil {
-		late := m.latest - q.sent - trip // an answer that is late will be later
+		late := m.latest - q.sent - trip // the later an answer is, the longer it may still take
 		answer = max(start, m.latest+max(late, 0)/2, q.sent) + trip
 	}
 	if !m.known {
@@ -265,7 +266,7 @@ func (m *member) wants(l listener, n int) {
 		if before == 0 {
 			return
 		}
-		// Nobody waits for those of later than a lease any more.
+		// No call waits any more for the tokens that are due after a lease.
 		if k := m.stock.cut(m.latest + m.inUse.Load().lease); k > 0 {
 			m.putBack(k)
 			m.giving = true
@@ -316,8 +317,8 @@ func (m *member) stats() []retry.Stat {
 	}
 }
 
-// cover is how many of n tokens a limit that is kept can have at the given time, and counts them.
-// No store can grant a member more than the whole fleet may spend.
+// cover is how many of n tokens, due at the given time, the limit allows, and counts them: a store
+// cannot grant a member more than the whole fleet may spend.
 func (m *member) cover(at time.Duration, n int, f *figures) int {
 	room := math.Floor(float64(f.burst) + f.late() - float64(max(0, m.guard-at))/f.step)
 	n = int(max(0, min(float64(n), room)))

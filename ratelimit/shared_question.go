@@ -22,8 +22,8 @@ type question struct {
 	debt     int
 	ahead    int           // tokens that the call at the head pays before it goes
 	pause    time.Duration // told with it
-	lent     int           // without the store, when it was put
-	late     bool          // given up, though no other may be put
+	lent     int           // see loss, when it was put
+	late     bool          // given up, but no other may be put before it is back
 	refusals int           // told with it
 }
 
@@ -40,13 +40,13 @@ func (m *member) consider(now time.Duration) {
 	}
 }
 
-// due is when the next question is; forever: none.
+// due is when the next question is due; forever if none is.
 func (m *member) due(now time.Duration) time.Duration {
 	d, f := &m.demand, m.inUse.Load()
 	use := d.plan(now, f, m.members)
 	at := forever
 	rested := max(now, m.rest)
-	blank := m.blank() // there are no tokens to ask for
+	blank := m.blank() // then there are no tokens to ask for
 	if m.stock.left < d.low {
 		at = min(at, rested)
 	}
@@ -58,13 +58,13 @@ func (m *member) due(now time.Duration) time.Duration {
 		}
 		at = min(at, max(rested, last))
 	}
-	if wait && m.part.answers == 1 { // of a fleet that starts the first to ask has heard of no others
+	if wait && m.part.answers == 1 { // when a fleet starts the first to ask has heard of no other
 		at = min(at, max(rested, m.part.first+f.lease))
 	}
 	if d.waiting == 0 && d.missed > 0 && m.stock.left == 0 && !blank {
 		at = min(at, rested)
 	}
-	if held := max(m.pause, m.held) - f.lease/2; held > now { // nothing is to be had before
+	if held := max(m.pause, m.held) - f.lease/2; held > now { // no token is granted before
 		at = max(at, min(held, forever))
 	}
 	if m.learner != nil {
@@ -85,14 +85,13 @@ func (m *member) due(now time.Duration) time.Duration {
 	return at
 }
 
-// bulkWaits tells whether the call at the head wants more than there is in stock, though the line
-// as a whole may not.
+// bulkWaits reports whether the call at the head wants more than there is in stock.
 func (m *member) bulkWaits() bool { return m.demand.largest > m.stock.left }
 
-// alarm considers the question again at the given time.
+// alarm makes the timer consider a question at the given time.
 func (m *member) alarm(now, at time.Duration) {
 	if m.timer != nil && m.timerAt > now && m.timerAt <= at {
-		return // it comes earlier, and looks again
+		return // it ends earlier, and is set again then
 	}
 	m.timerAt = at
 	if m.timer == nil {
@@ -102,7 +101,7 @@ func (m *member) alarm(now, at time.Duration) {
 	m.timer.Reset(max(at-now, atOnce))
 }
 
-// wake is what the timer does. One that comes for nothing does no harm.
+// wake is what the timer does. A wake that comes for nothing does no harm.
 func (m *member) wake() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -142,8 +141,8 @@ func (m *member) ask(now time.Duration) {
 	go m.put(q, a)
 }
 
-// filled tells whether a bucket that had the next token to give at tat may have been full since.
-// What it is given back then would be there twice, if others have taken what it held.
+// filled reports whether a bucket whose next token was due at tat may have been full since. Then it
+// holds all it can, and tokens given back would come on top if others have emptied it meanwhile.
 func filled(tat, now time.Duration, f *figures) bool {
 	return now > tat+f.timeOf(f.bucket)
 }
@@ -155,10 +154,10 @@ func (m *member) want(q *question, now time.Duration) {
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
 	case held, m.blank(), m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
-	case m.failures > 0: // to see whether it answers: what times out may be granted, to nobody
+	case m.failures > 0: // none: only to see whether it answers, since it may grant and not be heard
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
-		// It needs more than a quantum, which no stock would keep until it is complete. So it pays
-		// for all first, and goes when the bucket's debt for it is paid.
+		// The call needs more than a quantum, and the first of its tokens would be void before the
+		// last is due. So it pays for all first, and goes when the bucket's debt for it is paid.
 		m.putBack(m.stock.drop(func(b *block) bool { return !b.borrowed }))
 		q.ahead = d.largest
 	case d.waiting > 0:
@@ -193,8 +192,8 @@ func (m *member) put(q *question, a Ask) {
 	g, err = m.store.Take(ctx, m.name, a)
 }
 
-// overdue gives up a question that has outlived its time, whatever the store does with its context.
-// It must not be called with m.mu held.
+// overdue gives up a question whose time is over, even if the store does not heed its context. It
+// must not be called with m.mu held.
 func (m *member) overdue(q *question) {
 	m.mu.Lock()
 	if m.asking != q || q.late {
@@ -204,7 +203,7 @@ func (m *member) overdue(q *question) {
 	if m.hung == nil {
 		m.hung, m.asking = q, nil
 	} else {
-		q.late = true // one such goroutine is enough: no other question until one is back
+		q.late = true // two goroutines hang: no other question until one of them is back
 	}
 	now := m.at(time.Now())
 	m.lost(q, now, errLate)
@@ -228,14 +227,14 @@ func (m *member) answered(q *question, g Grant, err error) {
 	var changed bool
 	var held time.Time
 	if err == nil {
-		m.measure(min(now-q.sent, 2*q.patience)) // after an outage one may be of hours
+		m.measure(min(now-q.sent, 2*q.patience)) // an answer after an outage may have taken hours
 		if err = m.nonsense(q, g); err == nil && !late {
 			err = m.stale(q, g, now)
 		}
 	}
 	tell := m.listeners()
 	switch {
-	case late && err == nil: // its times count from long ago: it is only known now what it did
+	case late && err == nil: // its tokens are void by now, so they go back
 		m.returns(q, g, now)
 		m.debt = max(0, m.debt-q.debt)
 	case late:
@@ -284,7 +283,7 @@ func (m *member) listeners() (tell func(changed bool)) {
 	}
 }
 
-// nonsense tells what no store can mean by its answer.
+// nonsense reports an answer that no store can mean.
 func (m *member) nonsense(q *question, g Grant) error {
 	if err := m.nonsenseLearned(g); err != nil {
 		return err
@@ -302,7 +301,7 @@ func (m *member) nonsense(q *question, g Grant) error {
 	return nil
 }
 
-// stale tells that an answer took so long that its tokens are void already. They are given back.
+// stale reports an answer that took so long that its tokens are void already. They are given back.
 func (m *member) stale(q *question, g Grant, now time.Duration) error {
 	if trip := now - q.sent; trip >= q.figures.lease {
 		m.returns(q, g, now)
@@ -311,15 +310,15 @@ func (m *member) stale(q *question, g Grant, now time.Duration) error {
 	return nil
 }
 
-// returns gives back what came too late.
+// returns gives back the tokens of an answer that came too late.
 func (m *member) returns(q *question, g Grant, now time.Duration) {
 	if !filled(q.sent+g.Floor, now, &q.figures) {
 		m.giveBack(min(g.Tokens, max(q.need, q.want)) + q.ahead)
 	}
 }
 
-// accept takes an answer into account. It tells whether waits have become longer, and until when
-// the fleet holds, if that is news.
+// accept takes an answer into account. It reports whether waits may have become longer, and until
+// when the fleet pauses, if that is news.
 func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, held time.Time) {
 	away := m.away
 	m.found(&q.figures)
@@ -332,7 +331,7 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	m.known, m.tat = true, tat
 	if filled := m.fill(q, g, now, f); filled < max(q.need, q.want, q.ahead) {
 		m.rest = now + f.lease/4
-		if filled > 0 { // it may be the only one that is busy
+		if filled > 0 { // this member may be the only busy one
 			m.rest = min(m.rest, m.stock.last()-2*m.trip)
 		}
 	}
@@ -340,7 +339,7 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 	if m.owner != nil {
 		pause = min(pause, m.owner.mostHeld())
 	}
-	const slack = 5 * time.Millisecond // what an echo of its own pause is later
+	const slack = 5 * time.Millisecond // an echo of its own pause may be so much later
 	if until := now + pause; pause > 0 && until > max(m.held, m.pause)+m.trip+slack {
 		m.held = until
 		held = m.base.Add(until)
@@ -379,7 +378,8 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (fill
 	return at + later
 }
 
-// figuresOf follows a limit and a burst that another member has set, and tells whether it did.
+// figuresOf follows a limit and a burst that another member has set, and reports whether they
+// changed.
 func (m *member) figuresOf(q *question, g Grant) bool {
 	if m.learner != nil {
 		return m.hears(q, g)
@@ -395,7 +395,7 @@ func (m *member) figuresOf(q *question, g Grant) bool {
 	if g.Burst != 0 {
 		bucket = g.Burst
 	}
-	const most = 1000 // times the member's own figures: more is not a change of plan
+	const most = 1000 // times the member's own figures: more is taken for a mistake
 	if float64(limit) > most*float64(f.limit) || bucket > most*f.bucket {
 		return false
 	}

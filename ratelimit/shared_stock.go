@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// stock is the tokens that a member holds. Each may be spent from the moment it is due until it is
-// void. Times are the member's own.
+// stock is the tokens that a member holds. Each may be spent from when it is due until it is void.
+// Times are those of the member.
 type stock struct {
 	blocks []block
 	left   int // tokens that are not spent; some may be void by now
@@ -23,10 +23,10 @@ type block struct {
 
 func (b *block) at(i int) time.Duration { return time.Duration(float64(i) * b.step) }
 
-// dueBy is the token up to which those of the block are due.
+// dueBy is the index of the first token that is not due.
 func (b *block) dueBy(now time.Duration) int { return b.upTo(now - b.due) }
 
-// upTo is how many tokens of the block have their time within d after the first one's.
+// upTo is the index of the first token whose time is more than d after that of token 0.
 func (b *block) upTo(d time.Duration) int {
 	switch {
 	case d < 0:
@@ -52,7 +52,7 @@ func (s *stock) put(b block) {
 }
 
 // take takes n tokens that are due, the oldest first, or none. void is how many have become void,
-// borrowed ones apart.
+// not counting borrowed ones.
 func (s *stock) take(now time.Duration, n int) (ok bool, void int) {
 	if s.left == 0 {
 		return false, 0
@@ -93,7 +93,7 @@ func (s *stock) due(now time.Duration) (n int) {
 	return n
 }
 
-// expire drops what is void, and counts it, borrowed tokens apart.
+// expire drops the tokens that are void, and counts those that were not borrowed.
 func (s *stock) expire(now time.Duration) (void int) {
 	for i := range s.blocks {
 		b := &s.blocks[i]
@@ -110,7 +110,7 @@ func (s *stock) expire(now time.Duration) (void int) {
 	return void
 }
 
-// undo puts back a token that was taken last, if it is not void meanwhile.
+// undo puts back the token that was taken last, unless it is void by now.
 func (s *stock) undo(now time.Duration) bool {
 	for i := len(s.blocks) - 1; i >= 0; i-- {
 		b := &s.blocks[i]
@@ -123,7 +123,7 @@ func (s *stock) undo(now time.Duration) bool {
 	return false
 }
 
-// seize takes up to n tokens, due or not, and says how many there were.
+// seize takes up to n tokens, due or not, and returns how many it took.
 func (s *stock) seize(n int) (taken int) {
 	for i := range s.blocks {
 		b := &s.blocks[i]
@@ -135,7 +135,7 @@ func (s *stock) seize(n int) (taken int) {
 	return taken
 }
 
-// drop forgets the blocks for which f is true, and counts what was left of them.
+// drop forgets the blocks for which f is true, and counts the tokens that were left in them.
 func (s *stock) drop(f func(*block) bool) (n int) {
 	s.blocks = slices.DeleteFunc(s.blocks, func(b block) bool {
 		if !f(&b) {
@@ -148,7 +148,7 @@ func (s *stock) drop(f func(*block) bool) (n int) {
 	return n
 }
 
-// cut forgets the tokens that are due after the given time, borrowed ones apart, and counts them.
+// cut forgets the tokens that are due after the given time and not borrowed, and counts them.
 func (s *stock) cut(after time.Duration) (n int) {
 	for i := range s.blocks {
 		b := &s.blocks[i]
@@ -161,8 +161,8 @@ func (s *stock) cut(after time.Duration) (n int) {
 	return n
 }
 
-// when is the time at which there are n tokens, void ones apart, and how many are missing then. A
-// token counts if it is not void by start.
+// when is the time at which n tokens are due, or all that there are, and how many of the n are
+// missing. A token counts unless it is void by start.
 func (s *stock) when(start time.Duration, n int) (at time.Duration, missing int) {
 	for i := range s.blocks {
 		b := &s.blocks[i]
