@@ -70,7 +70,9 @@ func (f *flight) takeBack() {
 // enterNested lets a call go that is made from inside another. It is paced like any call but does
 // not wait for a place in flight: it shares the place of the call around it, or takes a free one.
 // While it waits no other call goes, so its turn is the next.
-func (p *Pacer) enterNested(ctx context.Context, outer *flight) (c pass, lender *flight, err error) {
+func (p *Pacer) enterNested(
+	ctx context.Context, outer *flight,
+) (c pass, lender *flight, err error) {
 	w, _ := newWaiter[pass](ctx, 1, time.Now())
 	outer.began() // the time from here on is the nested call's
 	lent := outer.lend()

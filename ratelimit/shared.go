@@ -252,7 +252,8 @@ func (f *fleet) check(by string, limit rate.Limit, burst int) error {
 	}
 	if g := f.figures(limit, burst); g.lease < leastLease {
 		least := 1 + int(math.Ceil(float64(limit)*leastLease.Seconds()))
-		const must = "burst %d: must be at least %d at a limit of %v with Strict(), for a lease of %v"
+		const must = "burst %d: must be at least %d " +
+			"at a limit of %v with Strict(), for a lease of %v"
 		return retry.ConfigErrorf(by, must, burst, least, float64(limit), leastLease)
 	}
 	return nil

@@ -144,7 +144,7 @@ func (m *member) spent(t time.Duration, n int) {
 	}
 }
 
-// putBack gives back tokens that were in stock.
+// putBack gives back tokens that were in stock, so that others may be granted in their place.
 func (m *member) putBack(n int) {
 	m.guard -= m.inUse.Load().timeOf(n)
 	m.giveBack(n)

@@ -46,7 +46,7 @@ func (p *part) heard(now, tat time.Duration, n, members int, f figures) {
 	if p.answers++; p.answers == 1 {
 		p.first = now
 	} else {
-		s.moved += float64(max(0, tat-p.tat)) / f.step // a bucket that was set back has given no less
+		s.moved += float64(max(0, tat-p.tat)) / f.step // one that was set back has given no less
 		s.limit += float64(now-p.last) / f.step
 	}
 	p.tat, p.last, p.members = tat, now, float64(members)

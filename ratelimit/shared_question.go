@@ -154,7 +154,7 @@ func (m *member) want(q *question, now time.Duration) {
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
 	case held, m.blank(), m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
-	case m.failures > 0: // none: only to see whether it answers, since it may grant and not be heard
+	case m.failures > 0: // it asks for none: a grant that is not heard is lost
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// The call needs more than a quantum, and the first of its tokens would be void before the
 		// last is due. So it pays for all first, and goes when the bucket's debt for it is paid.
@@ -234,7 +234,7 @@ func (m *member) answered(q *question, g Grant, err error) {
 	}
 	tell := m.listeners()
 	switch {
-	case late && err == nil: // its tokens are void by now, so they go back
+	case late && err == nil: // what it did is known too late to use: it goes back
 		m.returns(q, g, now)
 		m.debt = max(0, m.debt-q.debt)
 	case late:
