@@ -20,7 +20,7 @@ func (b *Breaker) hear(f Fleet, told *result, err error) {
 	}
 	again := false
 	defer func() {
-		if p := recover(); p != nil { // a listener, which must not end the process: it has no caller
+		if p := recover(); p != nil { // by a listener: it must not end the process
 			err := fmt.Errorf("breaker: a listener has panicked: %v", p)
 			b.mu.Lock()
 			b.noteNews("listener", "panicked", err)
@@ -52,7 +52,8 @@ func (b *Breaker) hear(f Fleet, told *result, err error) {
 		b.follow(f, now)
 		m.following = false
 		e := b.era.Load()
-		again = outdated && e.votes > now && e.fleet == 0 // the vote was of another era: not counted
+		// A vote of another era was not counted.
+		again = outdated && e.votes > now && e.fleet == 0
 	})
 }
 
@@ -77,7 +78,7 @@ func (b *Breaker) noteNews(from, to string, err error) {
 	m.news = append(m.news, retry.Event{
 		Kind: retry.KindChange, Policy: b.policy, From: from, To: to, Err: err, Time: time.Now(),
 	})
-	if len(m.news) > maxNews { // nobody calls
+	if len(m.news) > maxNews { // no call has come to take them
 		m.news = m.news[len(m.news)-maxNews:]
 	}
 	m.attention.Store(true)
@@ -123,7 +124,7 @@ func (b *Breaker) followOpen(e *era, f Fleet) {
 	now := b.present(b.now())
 	until := after(now, left)
 	if e.fleet == f.Era && until <= after(max(e.until, now), b.member.every) {
-		return // as it is already, except for the time that the answer took
+		return // it is open so long already, but for the time that the answer took
 	}
 	next := &era{state: Open, since: now, openFor: max(b.openFor, left), fleet: f.Era}
 	if next.cause = e.cause; e.opening == nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// From makes a policy of a gobreaker that one already has, with its own settings. It counts
+// From makes a policy of a gobreaker that you already have, with its own settings. It counts
 // outcomes as [Breaker] does: nil and final answers as successes; panics, runtime.Goexit and the
 // caller's deadline as failures; the caller's cancellation, Neutral errors and rejections from
 // inside not at all. A rejected call gets a [*retry.Rejection] that Is [ErrOpen] and the
 // gobreaker's error; its RetryAfter is 0, since gobreaker does not tell.
 //
-// A half-open gobreaker must be told of every probe, also of one without a verdict. It is told an
-// error that is marked Neutral then: with the setting IsExcluded: retry.IsNeutral the probe's place
-// is free again and nothing else changes, without it the breaker opens again.
+// A half-open gobreaker must be told the outcome of every probe. For a probe without a verdict it
+// is told an error that is marked Neutral. With the setting IsExcluded: retry.IsNeutral that frees
+// the probe's place and changes nothing else; without it the breaker opens again.
 //
 // A nil cb is a configuration error.
 func From[T any](cb *gobreaker.TwoStepCircuitBreaker[T]) retry.Policy {
@@ -120,7 +120,7 @@ func (a *adopted) settle(ctx context.Context, done func(error), err error) {
 			done(nil)
 		case failure:
 			done(err)
-		default: // while it is closed, to tell it nothing is to count nothing
+		default: // a closed one counts nothing if it is told nothing
 			if a.cb.State() == gobreaker.StateHalfOpen {
 				done(retry.Neutral(err))
 			}

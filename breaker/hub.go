@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// hub asks one store for all breakers of the process that are in use. It lives as long as there are
-// any, and by timers: between the questions there is no goroutine.
+// hub asks one store for all breakers of the process that are in use. It exists as long as there
+// are any, and runs by timers: between the questions there is no goroutine.
 type hub struct {
 	key    hubKey
 	in     map[*Breaker]bool // true: it has enrolled since the last question
@@ -31,7 +31,7 @@ var hubs = struct {
 	of         map[hubKey]*hub
 }{of: map[hubKey]*hub{}}
 
-// enroll asks the store for b, in d at the latest if it was not asked already.
+// enroll makes the hub of b's store ask for b, too, within d.
 func enroll(b *Breaker, d time.Duration) {
 	key := hubKey{b.member.store, b.member.every}
 	hubs.Lock()
@@ -46,13 +46,13 @@ func enroll(b *Breaker, d time.Duration) {
 	switch {
 	case h.asking:
 		h.again = h.again || d == 0
-	case left > d || left < -time.Minute: // the latter: a timer of a synctest bubble that has ended
+	case left > d || left < -time.Minute: // so late is a timer of a synctest bubble that has ended
 		h.arm(d)
 	}
 }
 
-// arm sets the timer. hubs is locked. Older timers find that they are not the present one; they are
-// not stopped, since a timer of a synctest bubble must not be touched from outside.
+// arm sets a new timer. hubs is locked. Older timers are not stopped, since a timer of a synctest
+// bubble must not be touched from outside: they find that they are not the present one.
 func (h *hub) arm(d time.Duration) {
 	h.armed++
 	h.due = time.Now().Add(d)
@@ -89,8 +89,8 @@ func (h *hub) ask(mine uint64) {
 	h.next()
 }
 
-// wanted reports whether b is to be asked for although it is not used. If not, it is left out until
-// it calls for attention.
+// wanted reports whether to ask for b although it is not used, because it has enrolled since. If
+// not, it is left out until it enrolls again.
 func (h *hub) wanted(b *Breaker) bool {
 	hubs.Lock()
 	defer hubs.Unlock()
@@ -189,8 +189,8 @@ func tell(ctx context.Context, s Store, r Report, done result) error {
 	return err
 }
 
-// asking calls f with a limit of time, and returns when that is over, or ctx ends, whatever f does.
-// Until then, and for as long as f goes on after that, stuck was last told true.
+// asking calls f and returns when f does, patience is over or ctx ends, even if f does not heed its
+// context. stuck is told true before the call and false when f has returned.
 func asking[T any](
 	ctx context.Context, f func(context.Context) (T, error), stuck func(bool),
 ) (T, error) {
@@ -209,7 +209,7 @@ func asking[T any](
 			}
 			stuck(false)
 			c <- a
-			stop() // not earlier: the end of ctx is the end of patience
+			stop() // not earlier: the end of ctx is taken for the end of patience
 		}()
 		a.value, a.err = f(ctx)
 	}()

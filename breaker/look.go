@@ -80,7 +80,7 @@ func legible(d time.Duration) time.Duration {
 	return d.Round(unit)
 }
 
-// unasked is after how many open times an open breaker that no call has come to protects nobody.
+// An open breaker protects nobody if no call has come for this many open times.
 const unasked = 10
 
 // Idle reports whether the breaker could be forgotten without harm. A closed breaker is idle if it
@@ -112,8 +112,8 @@ func (b *Breaker) Idle() bool {
 	return false
 }
 
-// touch notes that a call came. To write at each would have the cores that reject calls wait for
-// each other, so it is noted to a thousandth of the open time.
+// touch notes that a call came, to a thousandth of the open time. If every call wrote it, the cores
+// that reject calls would wait for each other.
 func (b *Breaker) touch(e *era, now time.Duration) {
 	if now-time.Duration(b.asked.Load()) > e.openFor>>10 {
 		b.asked.Store(int64(now))

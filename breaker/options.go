@@ -120,10 +120,11 @@ func ConsecutiveFailures(n int) Option {
 	return func(c *config) { c.consecutive = n; c.atLeastOne("ConsecutiveFailures", n) }
 }
 
-// FailureRate opens the breaker at a failure that brings the share of failures to ratio or more, 0
-// < ratio <= 1, of at least minimum calls that ended within the [Window]. Calls without a verdict
-// do not count. It replaces the default rule of consecutive failures; of several rules that are
-// given, any opens it. For a rule of your own, ReadyToTrip in gobreaker, see [Breaker.Trip].
+// FailureRate opens the breaker at a failure that brings the share of failures to ratio or more, of
+// at least minimum calls that ended within the [Window]. The ratio is above 0 and at most 1. Calls
+// without a verdict do not count. It replaces the default rule of consecutive failures; of several
+// rules that are given, any opens the breaker. For a rule of your own, ReadyToTrip in gobreaker,
+// see [Breaker.Trip].
 func FailureRate(ratio float64, minimum int) Option {
 	return func(c *config) {
 		ok := ratio > 0 && ratio <= 1
@@ -135,7 +136,7 @@ func FailureRate(ratio float64, minimum int) Option {
 
 // FailureCount opens the breaker at the n-th failure within the [Window], whatever succeeded
 // meanwhile. It replaces the default rule of consecutive failures; of several rules that are given,
-// any opens it.
+// any opens the breaker.
 func FailureCount(n int) Option {
 	return func(c *config) { c.failures = n; c.atLeastOne("FailureCount", n) }
 }
@@ -186,9 +187,9 @@ func Probes(n int) Option {
 	}
 }
 
-// ProbeLimit is how long a probe holds its place. After that another may go beside it; its own
-// outcome still counts when it comes, as long as the breaker is half-open. The default is the time
-// of [OpenFor], at least 10 s.
+// ProbeLimit is how long a probe holds its place. After that another may go beside it. The outcome
+// of the first still counts if it comes while the breaker is half-open. The default is the time of
+// [OpenFor], but at least 10 s.
 func ProbeLimit(d time.Duration) Option {
 	return func(c *config) { c.probeLimit = d; c.positive("ProbeLimit", d) }
 }

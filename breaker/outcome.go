@@ -9,12 +9,12 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// outcome is what one call says of its callee.
+// outcome is what one call says about its callee.
 type outcome uint8
 
 const (
 	none    outcome = iota // a configuration error: as if there had been no call
-	neutral                // the call says nothing of the callee
+	neutral                // the call says nothing about the callee
 	success
 	failure
 )
@@ -24,8 +24,8 @@ var errOverdue = errors.New("a call is still running after the slow limit")
 // classify makes an outcome of an error.
 //
 // Whether the caller went away is told by its context and not by the error, since a client
-// library's errors need not be context errors. So a failure that comes while the caller is leaving
-// is not a verdict either: one is lost here and there, and none is invented.
+// library's errors need not be context errors. So a real failure that comes just then is not
+// counted: a verdict may be lost, but none is invented.
 func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	switch err {
 	case nil:
@@ -50,8 +50,8 @@ func classify(ctx context.Context, err error, ignoreDeadline bool) outcome {
 	return failure
 }
 
-// classify also knows slow calls, whoever ended them. It gives back the failure to tell. A long
-// wait for a refusal is not the callee's slowness.
+// classify also makes a failure of a slow call, whoever ended it, and returns the error to tell. A
+// long wait for a rejection is not the callee's slowness.
 func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (outcome, error) {
 	o := classify(ctx, err, b.ignoreDeadline)
 	if b.slow == 0 || took <= b.slow || o == none {
@@ -66,7 +66,7 @@ func (b *Breaker) classify(ctx context.Context, err error, took time.Duration) (
 	return failure, err
 }
 
-// slowCall is the failure that a slow success is. It formats when it is printed.
+// slowCall is the error of a slow call that succeeded. Its text is made when it is printed.
 type slowCall struct{ took, limit time.Duration }
 
 func (s *slowCall) Error() string {

@@ -15,7 +15,7 @@ var (
 	errNoVerdict = errors.New("no verdict")
 )
 
-// probe is what the flight of a call of the half-open state has besides.
+// probe is the part of a flight that only calls of the half-open state have.
 type probe struct {
 	done  func(error) // gives its permit back to the opening
 	late  bool        // it holds no place any more
@@ -24,8 +24,8 @@ type probe struct {
 	turns []turn      // made by the admission
 }
 
-// inside makes the call of a probe, or one inside a probe: calls made with its context are part of
-// it. of is what they look for.
+// inside makes the call of a probe, or one inside a probe. Calls made with its context are part of
+// the probe; of is the policy by which they find that.
 func inside(ctx context.Context, of any, next retry.Next) error {
 	var held retry.Held
 	held.Enter(ctx, of)
@@ -33,9 +33,9 @@ func inside(ctx context.Context, of any, next retry.Next) error {
 	return next.Do(ctx)
 }
 
-// freeOverdue takes their place from the probes that have been out for as long as ProbeLimit:
-// another may go beside them. Their own outcome still counts, when it comes. So a callee that is
-// slower than the limit can close the breaker, and one that hangs cannot hold it. b.mu is held.
+// freeOverdue frees the places of the probes that have been out for as long as ProbeLimit: others
+// may go beside them. Their own outcomes still count when they come. So a callee that is slower
+// than the limit can close the breaker, and one that hangs cannot hold it half-open. b.mu is held.
 func (b *Breaker) freeOverdue(e *era, now time.Duration) {
 	for f := e.flights.first; f != nil && now-f.start >= b.probeLimit; f = e.flights.first {
 		e.flights.remove(f)
@@ -72,10 +72,10 @@ func (b *Breaker) probeEnds(e *era, f *flight, o outcome, err error, now time.Du
 	}
 }
 
-// untilProbe is the RetryAfter given while all probes are out. Nobody knows when one returns, and
+// untilProbe is the RetryAfter given while all probes are out. When one returns is not known, but
 // "unknown" would make a retry loop give up just when the callee may be back. So it is a tenth of
-// the open time, or as long again as the oldest probe has been out, which makes few visits of a
-// slow probe; but no later than its limit.
+// the open time, or as long again as the oldest probe has been out if that is longer: then a slow
+// probe brings few useless attempts. It is no later than the limit of that probe.
 func (b *Breaker) untilProbe(e *era, now time.Duration) time.Duration {
 	f := e.flights.first
 	if f == nil {

@@ -43,8 +43,8 @@ func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) err
 	return r
 }
 
-// refuse gives the error; in shadow mode a permit instead, whose outcome is for the shadow counts
-// only.
+// refuse returns the rejection; in shadow mode a permit instead, whose outcome counts for the
+// shadow counts only.
 func (b *Breaker) refuse(ctx context.Context, e *era, wait time.Duration) (permit, error) {
 	err := b.rejection(ctx, e, wait)
 	if b.shadow {

@@ -51,10 +51,9 @@ func Shared(s Store, opts ...SharedOption) Option {
 // SharedOption tunes [Shared].
 type SharedOption func(*member, *config)
 
-// Quorum is the share of the members whose votes open the fleet, 0 < q <= 1: of m members that have
-// called within the open time, or within 10 s if that is longer, ceil(q·m), at least 2. The default
-// is
-// 0.5.
+// Quorum is the share of the members whose votes open the fleet, above 0 and at most 1. Of m
+// members that have called within the open time, or within 10 s if that is longer, ceil(q·m) must
+// vote, at least 2. The default is 0.5.
 func Quorum(q float64) SharedOption {
 	return func(m *member, c *config) {
 		c.check(q > 0 && q <= 1, "be above 0 and at most 1", "Quorum(%v)", q)
@@ -65,7 +64,7 @@ func Quorum(q float64) SharedOption {
 const (
 	defaultEvery = 250 * time.Millisecond
 	patience     = time.Second      // with a store
-	perseverance = 10 * time.Minute // in telling what was done by hand
+	perseverance = 10 * time.Minute // in telling the store what was done by hand
 )
 
 // Every is how often a breaker in use asks the store, with a jitter of 20 %. The default is 250 ms.
@@ -90,7 +89,7 @@ type member struct {
 	isolate bool  // by hand, and not known to the store yet
 	release bool
 	done    *result       // of a probe, and not known to the store yet
-	noted   time.Duration // when the last of these was
+	noted   time.Duration // when the last of these happened
 	settled uint64        // the last era of the fleet that a probe of this member has ended
 
 	fleet     Fleet // the last answer
@@ -99,7 +98,7 @@ type member struct {
 	away      error // why the store cannot be asked; nil: it can
 	news      []retry.Event
 	denied    time.Duration // until when the store need not be asked for a probe
-	following bool          // what happens is by the fleet's word
+	following bool          // the change that is being made is the fleet's
 }
 
 // result is the outcome of a probe that was sent for the fleet.

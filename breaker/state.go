@@ -43,7 +43,7 @@ type Change struct {
 	Name     string // of the breaker
 	From, To State
 	Time     time.Time
-	Cause    error // the failure that decided; nil where none did
+	Cause    error // the failure that decided; nil if none did
 }
 
 // Counts is what a breaker has counted since its state last changed; with a FailureRate or

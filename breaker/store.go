@@ -18,8 +18,8 @@ import (
 // 1; a report of another era than the present changes nothing but the members that are seen.
 type Store interface {
 	// Exchange takes the reports of all breakers of a process that are in use and returns what
-	// holds for each, in the same order. An error may come with the answers of a part; the others
-	// are zero.
+	// holds for each, in the same order. An error may come with some of the answers; the others are
+	// zero.
 	Exchange(ctx context.Context, mine []Report) ([]Fleet, error)
 
 	// Probe asks whether member may send a probe now: it may if the fleet is half-open in this era

@@ -20,8 +20,8 @@ type ledger struct {
 	last    int64            // when the ledger was last used
 }
 
-// goOn brings the ledger to now. If the clock was set back the end of an opening goes with it; the
-// members that are there tell of themselves and vote anew.
+// goOn brings the ledger to now. If the clock was set back the end of an opening is set back too,
+// and the members report and vote anew.
 func (l *ledger) goOn(now int64) {
 	if now < l.last {
 		l.end -= l.last - now
@@ -73,7 +73,7 @@ func (l *ledger) exchange(now int64, r Report) Fleet {
 }
 
 // vote enters what the member's own breaker says. A vote lives for one open time, however often it
-// is told; in an open fleet it has all wait for its end.
+// is told. An open fleet stays open until its last vote ends.
 func (l *ledger) vote(now int64, r Report, openFor int64) {
 	if r.Vote != Open || l.state == Isolated {
 		delete(l.votes, r.Member)

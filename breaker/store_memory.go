@@ -15,8 +15,8 @@ func NewStore() Store {
 	return newStore(func() int64 { return time.Since(base).Microseconds() })
 }
 
-// NewStoreAt is NewStore by another clock, which may be set forward and back as a server's may: for
-// tests of what a Store answers.
+// NewStoreAt is NewStore with another clock, which may be set forward and back as that of a server
+// may. It is for tests of what a Store answers.
 func NewStoreAt(now func() time.Time) Store {
 	return newStore(func() int64 { return now().UnixMicro() })
 }

@@ -4,7 +4,9 @@ import "context"
 
 // Check lets accept judge the value of a successful call. An error from accept makes the call a
 // failure like any other to the policies around it. The value comes back beside the error.
-func Check[T any](call func(context.Context) (T, error), accept func(T) error) func(context.Context) (T, error) {
+func Check[T any](
+	call func(context.Context) (T, error), accept func(T) error,
+) func(context.Context) (T, error) {
 	return func(ctx context.Context) (T, error) {
 		if call == nil || accept == nil {
 			var zero T

@@ -5,11 +5,13 @@ import (
 	"strings"
 )
 
-// Describe returns one line about p for people, the members of a chain in their order:
+// Describe returns one line about p for people, with the members of a chain in their order, such as
+// (on one line)
 //
-//	exponential(4 attempts, 100ms x2, up to 30s, ±50 %) -> limiter catalog(10/s, burst 5) -> breaker catalog(closed)
+//	exponential(4 attempts, 100ms x2, up to 30s, ±50 %)
+//	  -> limiter catalog(10/s, burst 5) -> breaker catalog(closed)
 //
-// A policy says it by a method String, which is safe while calls run.
+// A policy describes itself by a method String, which must be safe while calls run.
 func Describe(p Policy) string { return describe(p, nil) }
 
 func describe(p Policy, around *layers) string {

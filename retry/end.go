@@ -35,7 +35,8 @@ func WithEnd(ctx context.Context, err error) error {
 		return nil
 	}
 	end := ctx.Err()
-	if end == nil || errors.Is(err, ErrConfig) || errors.Is(err, end) && errors.Is(err, context.Cause(ctx)) {
+	if end == nil || errors.Is(err, ErrConfig) ||
+		errors.Is(err, end) && errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
 	return &pair{Ended(ctx), err}

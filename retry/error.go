@@ -15,10 +15,10 @@ import (
 // attempts.
 var (
 	ErrExhausted = newFamily("retries exhausted") // a bound of the loop was reached
-	ErrPermanent = newFamily("permanent error")   // a later attempt failed in a way that is not worth repeating
-	ErrDeclined  = newFamily("declined")          // policies.RetryIf said no to a later attempt's failure
+	ErrPermanent = newFamily("permanent error")   // a later attempt's failure was marked Permanent
+	ErrDeclined  = newFamily("declined")          // policies.RetryIf said no to a later failure
 	ErrStopped   = newFamily("stopped")           // policies.StopOn's channel was closed
-	ErrRejected  = newFamily("rejected")          // a policy refused to let the call through: see Rejection
+	ErrRejected  = newFamily("rejected")          // a policy rejected the call: see Rejection
 )
 
 // family is a separate type, so that VerdictOf knows one by its type.
@@ -28,11 +28,14 @@ func newFamily(text string) error { return &family{text} }
 
 func (f *family) Error() string { return f.text }
 
-// Error is what a loop returns that has made more than one attempt, or could not make the next one.
-// By errors.Is and errors.As it matches both its Reason and the Last failure.
+// Error is what a loop returns if it has made more than one attempt, or could not make the next
+// one. By errors.Is and errors.As it matches both its Reason and the Last failure.
 type Error struct {
-	Reason   error         // why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined, ErrStopped, the context's cause, a rejection
-	Attempts int           // of this loop; one with loops inside it may have led to more calls
+	// Reason is why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined,
+	// ErrStopped, the context's cause, a rejection.
+	Reason error
+
+	Attempts int           // of this loop; with loops inside it there may have been more calls
 	Elapsed  time.Duration // from the first attempt to giving up, waits further in included
 	Wait     time.Duration // the wait that did not fit; 0 if none
 	Last     error         // the function's own last failure; nil if it was never called
@@ -40,13 +43,13 @@ type Error struct {
 
 // Error is one line: the reason, what was tried, and the last failure.
 func (e *Error) Error() string {
-	if e == nil { // as a nil pointer of a function's own result type becomes when it is returned
+	if e == nil { // a nil *Error that was returned as an error
 		return "<nil>"
 	}
 	var b strings.Builder
 	attempts := fmt.Sprintf("%d %s", e.Attempts, plural(e.Attempts, "attempt"))
-	worded, ok := e.Reason.(interface{ GaveUp(attempts string) string }) // a reason that words the whole itself
-	if ok {
+	worded, ok := e.Reason.(interface{ GaveUp(attempts string) string })
+	if ok { // the reason words all of this itself
 		b.WriteString(worded.GaveUp(attempts))
 	} else {
 		fmt.Fprintf(&b, "%v after %s in %v", e.Reason, attempts, round(e.Elapsed))
@@ -64,7 +67,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives Reason and Last.
+// Unwrap returns Reason and Last.
 func (e *Error) Unwrap() []error {
 	if e == nil {
 		return nil
@@ -73,17 +76,23 @@ func (e *Error) Unwrap() []error {
 	return slices.DeleteFunc(both, func(err error) bool { return err == nil })
 }
 
-// Rejection is the error of a policy that refused to let a call through. It Is [ErrRejected] and Is
+// Rejection is the error of a policy that did not let a call through. It Is [ErrRejected] and Is
 // its Reason.
 type Rejection struct {
-	Policy     string        // who refused: "breaker catalog"
-	Reason     error         // breaker.ErrOpen, ratelimit.ErrLimited, policies.ErrFull, policies.ErrBudget, ...
+	Policy     string        // by kind and name: "breaker catalog"
+	Reason     error         // breaker.ErrOpen, ratelimit.ErrLimited, policies.ErrFull, ...
 	RetryAfter time.Duration // when it is worth coming back; 0 if unknown
-	Cause      error         // the last failure that led here, perhaps of another caller: to be read and printed, not matched
-	Quota      Quota         // a limiter's own limit, what is left, and when there is more; zero from others
+
+	// Cause is the last failure that led here, perhaps of another caller: to be read and printed,
+	// not matched.
+	Cause error
+
+	// Quota is a limiter's own limit, what is left of it, and when there is more. Rejections by
+	// other policies leave it zero.
+	Quota Quota
 }
 
-// Error is one line: who, why, until when, and the failure behind it. A Reason with a method
+// Error is one line: the policy, why, until when, and the failure behind it. A Reason with a method
 // Refusal(after time.Duration) string words the why and the when itself; after is RetryAfter,
 // rounded.
 func (r *Rejection) Error() string {
@@ -109,8 +118,8 @@ func (r *Rejection) Error() string {
 	return b.String()
 }
 
-// Unwrap gives Reason only: a breaker's Cause is another call's failure, and must not decide over
-// this one.
+// Unwrap returns Reason only: a breaker's Cause is another call's failure, and must not decide what
+// is done about this one.
 func (r *Rejection) Unwrap() error {
 	if r == nil {
 		return nil

@@ -30,7 +30,7 @@ func (h *Held) Enter(ctx context.Context, policy any) {
 	if s == nil {
 		return
 	}
-	if h.policy == nil { // one that is used again is the same policy's, and may be looked at right now
+	if h.policy == nil { // a Held that is used again has its policy, and may be read right now
 		h.policy = policy
 	}
 	for {
@@ -67,8 +67,8 @@ func (h *Held) Leave() {
 // Entry is the number of the present or the next Enter. It changes with each Leave.
 func (h *Held) Entry() uint64 { return h.state.Load() >> 1 }
 
-// furtherOut is the end of a scope's list of Helds if there are scopes around it. The list of a scope
-// without any is nil, so that there is nothing to look for.
+// furtherOut is the end of a scope's list of Helds if there are scopes around it. The list of a
+// scope without any is nil, so that there is nothing to look for.
 var furtherOut Held
 
 // holders iterates over the places that the calls around ctx have, innermost first.

@@ -9,7 +9,7 @@ import (
 // Warning is what [Lint] finds: an order of policies that is valid and does not do what people
 // expect.
 type Warning struct {
-	Rule string // short and stable, to switch one off: "limiter-outside-loop"
+	Rule string // short and stable, so that you can ignore one: "limiter-outside-loop"
 	Path string // of the policy it is about: see Walk
 	Harm string // what happens, with the figures of this chain
 }
@@ -22,7 +22,7 @@ func (w Warning) String() string { return w.Path + ": " + w.Harm + " (" + w.Rule
 type Traits struct {
 	Loop          bool
 	Attempts      int           // of a loop: calls in all; 0: unlimited
-	Delays        time.Duration // of a loop: all its waits, without jitter; unlimited: the first one
+	Delays        time.Duration // of a loop: all its waits, without jitter; if unlimited: the first
 	Patience      time.Duration // of a loop: for rejections
 	OutermostOnly bool          // of a loop: it steps aside inside another
 
@@ -35,12 +35,12 @@ type Traits struct {
 }
 
 // Lint judges the order of the policies in p. [Validate] finds mistakes, which make every call
-// fail; Lint finds chains that work and harm: print what it returns at start-up, or fail a test
-// with it. Policies of policies.Keyed are seen once their key is in use. The rules:
+// fail; Lint finds chains that work and do harm. Print what it returns at start-up, or fail a test
+// with it. The policies of policies.Keyed are seen once their key is in use. The rules:
 //
 //	timeout-shorter-than-delays   a Timeout outside a loop ends it before its last attempts
 //	patience-longer-than-timeout  a Timeout outside a loop ends before the loop's Patience
-//	loop-inside-breaker           a breaker counts more attempts than it takes to open as one outcome
+//	loop-inside-breaker           a breaker counts as one outcome more attempts than open it
 //	breaker-opened-by-one-call    a loop makes so many attempts that one call opens the breaker
 //	limiter-outside-loop          retries do not pass the limiter
 //	classifier-outside-breaker    a breaker does not see the marks of the classifier

@@ -13,8 +13,8 @@ import (
 //
 // Levels go by weight. Warn: a loop that gives up, a rejection, a breaker that changes its state.
 // Info: a retry. Debug: all the rest, also the final answer of a healthy callee (404, no rows), the
-// steps of a pacer, a loop that passes on the rejection of its first attempt (it is a line already),
-// and what happens after the caller has cancelled, as to the losers of a hedge.
+// steps of a pacer, a loop that passes on the rejection of its first attempt (which has a line
+// already), and what happens after the caller has cancelled, as to the losers of a hedge.
 //
 // Errors are logged as they print: keep secrets out of them, as httpx does.
 func LogTo(l *slog.Logger) Observer {

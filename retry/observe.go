@@ -10,19 +10,21 @@ import (
 // Kind says what an event tells of.
 type Kind uint8
 
-// The kinds of events. The zero Kind is none of them.
+// The kinds of events. The zero Kind is not one.
 const (
 	KindCall   Kind = iota + 1 // a call of the guarded function is over: Took, Err
 	KindWait                   // a policy has made the call wait: Wait asked, Took used
-	KindRetry                  // a loop is going to make another attempt: Err of this one, Wait before the next
+	KindRetry                  // a loop will make another attempt: Err of this one, Wait before it
 	KindGiveUp                 // a loop makes no further attempt: Err says why
 	KindReject                 // a policy refused the call: Err
 	KindChange                 // a policy changed its state: From, To, and Err says why
-	KindDone                   // the chain inside an Observe is over: Took, Err. Only that observer sees it
+	KindDone                   // the chain inside an Observe is over: Took, Err; told to it alone
 	KindAdmit                  // a limiter admitted the call: Quota says what is left
 )
 
-var kindNames = [...]string{"none", "call", "wait", "retry", "give up", "reject", "change", "done", "admit"}
+var kindNames = [...]string{
+	"none", "call", "wait", "retry", "give up", "reject", "change", "done", "admit",
+}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -34,15 +36,15 @@ func (k Kind) String() string {
 // Event is one thing that happened on the way of a call through its chain.
 type Event struct {
 	Kind    Kind
-	Policy  string        // who tells, by kind and name: "exponential", "breaker catalog"; empty for the call itself
+	Policy  string        // "exponential", or with a name "breaker catalog"; empty: the call
 	Attempt int           // of the innermost loop; 1 without one
 	Depth   int           // retry loops around; 0 outside any
 	Wait    time.Duration // how long the policy wanted to wait
 	Took    time.Duration // how long the call or the wait really took
 	Calls   int           // KindDone: calls made inside the Observe, of all loops and hedges
 	Err     error
-	From    string    // KindChange: the state before, "closed", "10/s"
-	To      string    // KindChange: the state now. Of other kinds: a remark on what was done
+	From    string    // KindChange: the state before, such as "closed" or "10/s"
+	To      string    // KindChange: the state now. Other kinds: a remark on what was done
 	Quota   Quota     // KindAdmit: the limiter's own limit and what is left of it
 	Time    time.Time // when it ended; it began at Time.Add(-Took)
 }
@@ -62,8 +64,8 @@ type Observer func(context.Context, Event)
 // then it allocates nothing.
 func Observe(o Observer) Policy { return newObserve([]listener{{o, everyKind}}) }
 
-// ObserveOnly is [Observe] for an observer that wants to know of some kinds of events alone. Events
-// that no observer wants are not made: without KindCall and KindDone the clock is not read for it.
+// ObserveOnly is [Observe] for an observer that wants only some kinds of events. Events that no
+// observer wants are not made: without KindCall and KindDone it does not read the clock.
 func ObserveOnly(o Observer, kind Kind, more ...Kind) Policy {
 	kinds := kindsOf(kind)
 	for _, k := range more {
@@ -72,7 +74,7 @@ func ObserveOnly(o Observer, kind Kind, more ...Kind) Policy {
 	return newObserve([]listener{{o, kinds}})
 }
 
-// listener is an observer, and what it wants to know of.
+// listener is an observer and the kinds of events that it wants.
 type listener struct {
 	tell  Observer
 	kinds kinds
@@ -86,18 +88,18 @@ const everyKind = ^kinds(0)
 func kindsOf(k Kind) kinds        { return 1 << (k % 32) }
 func (set kinds) has(k Kind) bool { return set&kindsOf(k) != 0 }
 
-// observe is a row of observers, innermost first. It keeps the states of all calls that have
-// nothing else around them.
+// observe is a row of observers, innermost first. It holds the states that all calls share which
+// have nothing else around them.
 type observe struct {
 	observers []listener
 	prompt    bool  // all policies inside are: see Policy
-	watch     watch // of which the kinds are those of all observers
+	watch     watch // for the kinds that any of the observers wants
 	around    state
 	tries     [8]state
 	err       error
 }
 
-// newObserve makes one of which each call of [Do] runs the policies inside.
+// newObserve makes an observe around the policies inside.
 func newObserve(observers []listener, inside ...Policy) *observe {
 	p := &observe{observers: observers, prompt: !slices.ContainsFunc(inside, lingers)}
 	p.watch = watch{by: p}
@@ -107,7 +109,7 @@ func newObserve(observers []listener, inside ...Policy) *observe {
 		}
 		p.watch.kinds |= o.kinds
 	}
-	if p.watch.kinds.has(KindDone) { // which counts the calls
+	if p.watch.kinds.has(KindDone) { // it tells how many calls there were
 		p.watch.kinds |= kindsOf(KindCall)
 	}
 	p.around = state{watch: &p.watch, at: beside, tries: &p.tries}
@@ -115,8 +117,8 @@ func newObserve(observers []listener, inside ...Policy) *observe {
 	return p
 }
 
-// leading makes one of the Observes that a chain begins with. It belongs to the chain alone, so
-// that [Do] may open the scope of a call for it.
+// leading joins the Observes that a chain begins with. The one that it makes belongs to the chain
+// alone, so [Do] may open the scope of a call for it.
 func leading(members []Policy) (lead *observe, rest []Policy) {
 	var observers []listener
 	for rest = members; len(rest) > 0; rest = rest[1:] {
@@ -194,8 +196,10 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 	return err
 }
 
-// done tells of the end of what p was around.
-func (p *observe) done(ctx context.Context, st *state, begun, end time.Duration, calls int64, err error) {
+// done tells that the policies inside p are done.
+func (p *observe) done(
+	ctx context.Context, st *state, begun, end time.Duration, calls int64, err error,
+) {
 	tellAll(p.observers, ctx, &Event{
 		Kind: KindDone, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
 		Took: end - begun, Calls: int(calls), Err: err, Time: TimeOf(end),
@@ -219,17 +223,17 @@ func (p *observe) Idle() bool { return true }
 
 func (p *observe) String() string { return "observe" }
 
-// watched is the scope of a Do that somebody observes. It needs no node for the Observes that the
-// policy begins with, if they lead: nothing else is around the call.
+// watched is the scope of a Do that is observed. If nothing else is around the call, it is also the
+// node of the Observes that the policy begins with: they lead it.
 type watched struct {
 	scope
 	calls atomic.Int64
-	ended atomic.Int64 // by the clock, of a call; 0 if something that takes time may have followed
+	ended atomic.Int64 // when the last call ended; 0 if something that takes time may have followed
 }
 
-const noLead = -1 // ended of a watched that others lead
+const noLead = -1 // ended of a watched that is not led
 
-// lead returns the Observes that w is the node of, or nil.
+// lead returns the Observes that lead w, or nil.
 func (w *watched) lead() *observe {
 	if w.ended.Load() == noLead {
 		return nil
@@ -244,7 +248,7 @@ func (w *watched) Value(key any) any {
 	return w.scope.Value(key)
 }
 
-// open is that of a scope. lead is what the policy begins with, or nil.
+// open is the open of a scope. lead is the Observes that the policy begins with, or nil.
 func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
 	w.scope.open(ctx, outer)
 	if lead != nil && w.state.Load() == nil {
@@ -265,15 +269,15 @@ type observed struct {
 // watch is a list of Observes around a call, innermost first.
 type watch struct {
 	by    *observe
-	kinds kinds // that somebody in the list wants
+	kinds kinds // that any of the list wants
 	outer *watch
 	calls *atomic.Int64 // nil: those of the watched scope
 }
 
-// Observed reports whether there is an Observe around ctx: for a policy whose events cost something
-// to make.
+// Observed reports whether there is an Observe around ctx. It is for policies whose events cost
+// something to make.
 func Observed(ctx context.Context) bool {
-	_, alone := ctx.(*scope) // so that it is inlined
+	_, alone := ctx.(*scope) // the common case, small enough to be inlined
 	return !alone && observedAround(ctx)
 }
 
@@ -286,15 +290,15 @@ func observedAround(ctx context.Context) bool {
 
 func (s *scope) observed() bool { return s.load().watch != nil }
 
-// wanted requires that somebody observes.
+// wanted reports whether an observer wants events of kind k. It requires that there is an observer.
 func wanted(ctx context.Context, k Kind) bool { return scopeOf(ctx).load().watch.kinds.has(k) }
 
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
-// it decides. If they are zero, Attempt and Depth are filled in from ctx, and Time with the
-// present. A loop stands outside its attempts, so it sets Attempt and Depth itself.
+// it decides. If Attempt and Depth are zero they are filled in from ctx; if Time is zero it is set
+// to the present. A loop stands outside its attempts, so it sets Attempt and Depth itself.
 func Emit(ctx context.Context, e Event) {
-	// e is not handed on to another function but to the observers: to copy so large a struct that
-	// has just been written costs as much as all the rest.
+	// e is passed to the observers only, not to a function between: a copy of so large a struct
+	// that has just been written costs as much as all the rest.
 	if w, ok := ctx.(*watched); ok && w.ended.Load() > 0 {
 		w.ended.Store(0)
 	}

@@ -59,7 +59,7 @@ func (f PolicyFunc) Validate() error {
 type Next struct {
 	rest *link // nil: none
 	end  end
-	at   time.Duration // positive: what the policy around has read from the clock; negative: what At hands on
+	at   time.Duration // positive: the policy around has read it from the clock; negative: see At
 }
 
 // link is a policy of a chain, and the link of the next one. Next has one of them and no slice, so

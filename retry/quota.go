@@ -71,7 +71,8 @@ func Reported(ctx context.Context, since time.Time) (binding Quota, ok bool) {
 		if q.Reset > 0 {
 			q.Reset = max(0, q.Reset-time.Since(r.at))
 		}
-		if !ok || q.pace() < binding.pace() || q.pace() == binding.pace() && q.Reset > binding.Reset {
+		if !ok || q.pace() < binding.pace() ||
+			q.pace() == binding.pace() && q.Reset > binding.Reset {
 			binding, ok = q, true
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Record is the flight record of one call: did it retry, why, who refused, where did the time go.
+// Record is the flight record of one call: whether it was retried, why, which policy rejected it,
+// and where the time went.
 // The zero Record is ready:
 //
 //	var rec retry.Record
@@ -78,16 +79,18 @@ func (r *Record) read() flight {
 	return f
 }
 
-// String is a readable timeline: a line for each call, wait and decision, when it began, how long
-// it took.
+// String is a readable timeline: a line for each call, wait and decision, with when it began and
+// how long it took.
 func (r *Record) String() string { return r.read().text() }
 
 // MarshalJSON gives the same as an object. Times are seconds since the record began:
 //
 //	{"calls": 2, "took": 1.085, "left_out": 0,
-//	 "spans": [{"at": 0.011, "took": 0.03, "share": 0.03, "inside": 0, "kind": "call", "attempt": 1, "error": "boom"}, ...],
-//	 "events": [{"at": 0.044, "kind": "retry", "policy": "exponential", "attempt": 1, "wait": 1, "error": "boom"}, ...]}
+//	 "spans": [{"at": 0.011, "took": 0.03, "share": 0.03, "inside": 0,
+//	            "kind": "call", "attempt": 1, "error": "boom"}, ...],
+//	 "events": [{"at": 0.044, "kind": "retry", "policy": "exponential",
+//	             "attempt": 1, "wait": 1, "error": "boom"}, ...]}
 //
-// A span is a stretch of time: a call, a wait, or ("kind": "") time that no policy claims. The
-// shares of all spans add up to took. inside counts the spans around it.
+// A span is a stretch of time: a call, a wait, or (with "kind": "") time that no policy claims. The
+// shares of all spans add up to took. inside counts the spans around the span.
 func (r *Record) MarshalJSON() ([]byte, error) { return json.Marshal(r.read().json()) }

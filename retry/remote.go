@@ -14,7 +14,9 @@ type remoteKey struct{}
 // with three attempts each would else make 27 calls. An n below 1 counts as 1.
 func WithRemoteAttempt(ctx context.Context, n int) context.Context {
 	around := scopeOf(ctx).load()
-	st := state{attempt: narrow(max(1, n)), depth: around.depth + 1, watch: around.watch, at: beside}
+	st := state{
+		attempt: narrow(max(1, n)), depth: around.depth + 1, watch: around.watch, at: beside,
+	}
 	r := &remote{inner{st: st}}
 	r.put(ctx)
 	return r

@@ -13,10 +13,10 @@ import (
 type scope struct {
 	context.Context
 	state atomic.Pointer[state] // nil: no loop, no observer, no report
-	held  atomic.Pointer[Held]  // the innermost policy that the call has a place of; see furtherOut
+	held  atomic.Pointer[Held]  // the innermost policy that the call has a place in; see furtherOut
 }
 
-// state is never changed once it can be seen; a new one is swapped in.
+// state is never changed once others can see it: a new one is swapped in.
 type state struct {
 	attempt int32  // of the innermost loop, 0 without a loop
 	depth   int32  // loops around
@@ -29,21 +29,21 @@ type state struct {
 	hedged int32 // the depth of that loop
 	before int32 // hedges that were made before this attempt
 
-	tries *[8]state // those of first attempts that begin in this very state: see mark
-	under *state    // what this state of tries was put over
+	tries *[8]state // the states of the first attempts that begin in this state: see mark
+	under *state    // of a state in tries: the state that it was put in place of
 }
 
-// place is where an attempt stands in relation to the scope that tells of it.
+// place is where an attempt was begun, seen from the scope that tells of it.
 type place uint8
 
 const (
 	here   place = iota + 1 // begun in this very scope: see Try
-	below                   // begun in the scope around, which the loop was called with
-	beside                  // begun further out: this scope is an Observe's or a hedge's
+	below                   // begun in the scope around, with which the loop was called
+	beside                  // begun further out: this scope is that of an Observe or a hedge
 )
 
-// alone are the states in the first attempts of an outermost loop: nearly all calls, so they
-// cost no allocation.
+// alone are the states of the first attempts of an outermost loop. Nearly all calls are such, so
+// they cost no allocation.
 var alone = triesOver(nil)
 
 func triesOver(under *state) (tries [8]state) {
@@ -97,7 +97,8 @@ func (n *inner) put(ctx context.Context) {
 	n.state.Store(&n.st)
 }
 
-// scopeOf is small enough to be inlined for the common case, a context that Do has made.
+// scopeOf returns the innermost scope of ctx, or nil. It is small enough to be inlined for the
+// common case, a context that Do has made.
 func scopeOf(ctx context.Context) *scope {
 	if s, ok := ctx.(*scope); ok {
 		return s
@@ -142,7 +143,7 @@ func (s *scope) change(edit func(*state)) {
 }
 
 // open puts the scope of a Do below ctx, of which outer is the innermost scope. What is around ctx
-// is around s, but a report that was made before s was opened is not heard in it.
+// is around s too, but not a report that was made before s was opened.
 func (s *scope) open(ctx context.Context, outer *scope) {
 	s.Context = ctx
 	if outer != nil {
@@ -154,15 +155,18 @@ func (s *scope) open(ctx context.Context, outer *scope) {
 	case around.report == nil && around.extra == 0:
 		s.state.Store(around)
 	default:
-		s.state.Store(&state{attempt: around.attempt, depth: around.depth, watch: around.watch, at: beside, before: around.before})
+		s.state.Store(&state{
+			attempt: around.attempt, depth: around.depth, watch: around.watch,
+			at: beside, before: around.before,
+		})
 	}
 }
 
 // narrow is n, or the largest number that a state holds.
 func narrow(n int) int32 { return int32(min(n, math.MaxInt32)) }
 
-// mark makes s say which attempt of a loop runs, if nothing but that loop, and perhaps an Observe,
-// is in it: then the attempt needs no node.
+// mark makes s say which attempt of a loop runs, and reports whether it could: if s holds nothing
+// but that loop and perhaps an Observe. Then the attempt needs no node.
 func (s *scope) mark(attempt int) bool {
 	st, tries := s.state.Load(), &alone
 	if st != nil {
@@ -172,7 +176,7 @@ func (s *scope) mark(attempt int) bool {
 	return tries != nil && i < uint(len(tries)) && s.state.CompareAndSwap(st, &tries[i])
 }
 
-// leave takes the mark of an attempt off and keeps what was learned under it.
+// leave takes off the mark of an attempt, and keeps the report and the hedges made under it.
 func (s *scope) leave() {
 	for {
 		st := s.state.Load()
@@ -198,7 +202,7 @@ func (s *scope) begin(attempt int) state {
 	if around.extra == 0 || around.hedged != st.depth {
 		return st
 	}
-	if attempt == 1 { // those were another run of this loop, or of another one
+	if attempt == 1 { // those hedges were made in another run of a loop
 		s.change(func(l *state) { l.extra = 0 })
 		return st
 	}
@@ -214,7 +218,7 @@ func (s *scope) loop() *scope {
 		switch {
 		case outer == nil:
 			return s
-		case st.at == beside || st == outer.load(): // the latter is a Do inside an attempt
+		case st.at == beside || st == outer.load(): // equal in a Do inside an attempt
 			s = outer
 		case st.at == below:
 			return outer
@@ -225,9 +229,9 @@ func (s *scope) loop() *scope {
 }
 
 // Hedged returns a context for the n-th extra call, counted from 1, that is made beside the first
-// call of the same attempt. [Attempt] counts it, and so do the attempts that follow. It is for a
-// wrapper that makes calls in parallel, as policies.Hedge does; ctx is the context that the wrapper
-// itself was called with.
+// call of the same attempt. [Attempt] counts it, there and in the attempts that follow. It is for a
+// wrapper that makes calls in parallel, as policies.Hedge does; ctx is the context with which the
+// wrapper itself was called.
 func Hedged(ctx context.Context, n int) context.Context {
 	s := scopeOf(ctx)
 	around := s.load()

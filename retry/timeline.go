@@ -12,14 +12,14 @@ import (
 type span struct {
 	Event
 	start  time.Duration // since the record began
-	inside int           // spans around this one: its time is theirs
-	share  time.Duration // what it adds to the total: 0 inside another span, less than Took if it overlaps one
+	inside int           // spans around this one: its time is part of theirs
+	share  time.Duration // its part of the total: 0 inside another span, less if it overlaps one
 }
 
 func (e Event) begin() time.Time { return e.Time.Add(-e.Took) }
 
-// timeline sorts calls and waits by when they began, with the time between them as spans of their
-// own, and tells when the first began. The shares add up to the time from there to the last event.
+// timeline sorts calls and waits by when they began, with spans for the time between them. zero is
+// when the first event began. The shares add up to the time from zero to the last event.
 func timeline(events []Event) (spans []span, zero time.Time) {
 	if len(events) == 0 {
 		return nil, zero
@@ -40,7 +40,7 @@ func timeline(events []Event) (spans []span, zero time.Time) {
 	slices.SortStableFunc(timed, func(a, b Event) int {
 		return cmp.Or(a.begin().Compare(b.begin()), cmp.Compare(b.Took, a.Took))
 	})
-	done := time.Duration(0) // the time that has been given away so far
+	done := time.Duration(0) // the time up to here has been shared out
 	gap := func(until time.Duration) {
 		if until > done {
 			between := Event{Took: until - done, Time: zero.Add(until)}
@@ -51,7 +51,9 @@ func timeline(events []Event) (spans []span, zero time.Time) {
 	for _, e := range timed {
 		s := span{Event: e, start: e.begin().Sub(zero)}
 		stop := s.start + e.Took
-		around = slices.DeleteFunc(around, func(d time.Duration) bool { return d <= s.start || d < stop })
+		around = slices.DeleteFunc(around, func(end time.Duration) bool {
+			return end <= s.start || end < stop
+		})
 		s.inside = len(around)
 		around = append(around, stop)
 		gap(s.start)
@@ -70,11 +72,11 @@ func (f flight) total() (total time.Duration) {
 	return total
 }
 
-// line is one of the text.
+// line is a line of the text.
 type line struct {
 	at   time.Duration
 	text string
-	turn int // at the same moment: a decision goes before the span that it led to
+	turn int // orders lines of one moment: a decision goes before the span that it led to
 }
 
 func (f flight) text() string {
@@ -89,7 +91,7 @@ func (f flight) text() string {
 			lines = append(lines, line{f.events[i-1].Time.Sub(f.zero), left, 0})
 		}
 		switch e.Kind {
-		case KindCall, KindWait, KindDone, KindAdmit: // spans, the end of the record, and no news
+		case KindCall, KindWait, KindDone, KindAdmit: // have spans, or tell nothing new
 			continue
 		}
 		text := fmt.Sprintf("%10s  %s%s", "", strings.Repeat("  ", f.around(e)), e.text())
@@ -109,7 +111,7 @@ func (f flight) text() string {
 	return b.String()
 }
 
-// around counts the spans that a decision falls into: those of a call with a loop inside.
+// around counts the spans that a decision falls into: those of calls with a loop inside.
 func (f flight) around(e Event) (n int) {
 	at := e.Time.Sub(f.zero)
 	for _, s := range f.spans {
@@ -164,7 +166,8 @@ func (e Event) text() string {
 		text += ": " + e.To
 	}
 	if e.Err != nil {
-		text += ": " + strings.TrimPrefix(e.Err.Error(), e.Policy+": ") // a rejection names its policy itself
+		// A rejection names its policy itself.
+		text += ": " + strings.TrimPrefix(e.Err.Error(), e.Policy+": ")
 	}
 	return text
 }

@@ -13,7 +13,7 @@ type Verdict struct {
 	After     time.Duration // for how long; of several the largest; 0: unknown
 	Rejection *Rejection    // the first one; nil: no policy refused
 
-	Hinted bool          // the callee itself asked for patience: an After mark with no rejection inside
+	Hinted bool          // the callee asked for patience: an After mark with no rejection inside
 	Hint   time.Duration // for how long; of several the largest; 0: unknown
 
 	Config    bool // a configuration error is among them: see ErrConfig

@@ -40,7 +40,8 @@ func (s *Sleeper) Sleep(ctx context.Context, e Event) error {
 		return err
 	}
 	if !Fits(ctx, wait) {
-		return fmt.Errorf("%w: %s: a wait of %v does not fit", context.DeadlineExceeded, e.Policy, round(wait))
+		return fmt.Errorf("%w: %s: a wait of %v does not fit",
+			context.DeadlineExceeded, e.Policy, round(wait))
 	}
 	if !Observed(ctx) {
 		return s.sleep(ctx, wait)

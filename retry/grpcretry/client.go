@@ -40,7 +40,10 @@ func outgoing(ctx context.Context) context.Context {
 // UnaryClient sends each unary call through p. A nil p adds nothing but the marks on errors.
 func UnaryClient(p retry.Policy, opts ...Option) grpc.UnaryClientInterceptor {
 	c := configure(opts)
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, callOpts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
+		invoke grpc.UnaryInvoker, callOpts ...grpc.CallOption,
+	) error {
 		repeatable := c.idempotent(method)
 		attempt := func(ctx context.Context, into any) error {
 			var trailer metadata.MD
@@ -55,8 +58,10 @@ func UnaryClient(p retry.Policy, opts ...Option) grpc.UnaryClientInterceptor {
 	}
 }
 
-// hedged gives each call its own reply, and the winner's to the caller.
-func (c config) hedged(reply proto.Message, attempt func(context.Context, any) error) func(context.Context) error {
+// hedged gives each call its own reply, and the caller the reply of the call that won.
+func (c config) hedged(
+	reply proto.Message, attempt func(context.Context, any) error,
+) func(context.Context) error {
 	one := func(ctx context.Context) (proto.Message, error) {
 		into := reflect.New(reflect.TypeOf(reply).Elem()).Interface().(proto.Message)
 		return into, attempt(ctx, into)

@@ -3,7 +3,9 @@
 //
 //	guard := retry.Chain(
 //		policies.Exponential(policies.Attempts(4)),
-//		policies.Keyed(grpcretry.Method, func(method string) retry.Policy { return breaker.New(method) }),
+//		policies.Keyed(grpcretry.Method, func(method string) retry.Policy {
+//			return breaker.New(method)
+//		}),
 //	)
 //	conn, err := grpc.NewClient(target,
 //		grpc.WithChainUnaryInterceptor(grpcretry.UnaryClient(guard)),
@@ -13,11 +15,13 @@
 //
 // # What a code means
 //
-//	OK, Canceled                                  as ever: a success, the caller's own doing
-//	Unavailable, DeadlineExceeded, Internal,      the callee's failure. Retried for idempotent methods
-//	Unknown, DataLoss                             (not DataLoss)
-//	ResourceExhausted, Aborted                    not the callee's fault, not acted on: retried for any method;
-//	                                              ResourceExhausted is a refusal, which pacers hear
+//	OK                                            a success
+//	Canceled                                      the caller's own doing
+//	Unavailable, DeadlineExceeded, Internal,      the callee's failure: retried for idempotent
+//	Unknown, DataLoss                             methods, except DataLoss
+//	ResourceExhausted, Aborted                    not the callee's fault, and nothing was done:
+//	                                              retried for any method. ResourceExhausted is a
+//	                                              refusal, which pacers hear
 //	all others: InvalidArgument, NotFound, ...    the final answer of a healthy callee
 //
 // A method is idempotent if its idempotency_level in the proto file says so (NO_SIDE_EFFECTS or
@@ -27,10 +31,11 @@
 //
 // # Between services
 //
-// A server that trusts its caller ([Trust]) takes over its priority, and the loops in its handler
-// leave the retrying of a further attempt to the caller's loop: see retry.WithRemoteAttempt. A
-// handler whose own loop has repeated its calls in vain forbids a further attempt by a pushback of
-// -1. So three services of three attempts each call a dead one three times and not 27 times.
+// A server that trusts its caller ([Trust]) takes over the caller's priority. If the call is a
+// repeated attempt, the loops in the server's handler leave retrying to the caller's loop: see
+// retry.WithRemoteAttempt. If a loop in a handler has repeated its calls in vain, the server
+// forbids a further attempt by a pushback of -1. So three services with three attempts each call a
+// dead one three times, not 27 times.
 //
 // # Errors
 //
@@ -41,6 +46,6 @@
 // # gRPC's own retries
 //
 // grpc-go retries by service config, and it silently repeats a stream that the server has not seen.
-// Use either its retries or these, not both: grpc.WithDisableRetry disables them. grpc-go does not
-// hedge; [Hedge] does.
+// Use either its retries or these, not both: grpc.WithDisableRetry disables those of grpc-go. It
+// does not hedge; [Hedge] does.
 package grpcretry

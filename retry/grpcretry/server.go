@@ -23,7 +23,9 @@ import (
 func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 	c := configure(opts)
 	p = observed(p)
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return func(
+		ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
+	) (any, error) {
 		resp, trailer, err := serve(ctx, c, p, info.FullMethod,
 			func(ctx context.Context) (any, error) { return handler(ctx, req) })
 		if trailer != nil {
@@ -37,10 +39,13 @@ func UnaryServer(p retry.Policy, opts ...Option) grpc.UnaryServerInterceptor {
 func StreamServer(p retry.Policy, opts ...Option) grpc.StreamServerInterceptor {
 	c := configure(opts)
 	p = observed(p)
-	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		_, trailer, err := serve(stream.Context(), c, p, info.FullMethod, func(ctx context.Context) (any, error) {
-			return nil, handler(srv, &streamWithin{stream, ctx})
-		})
+	return func(
+		srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
+	) error {
+		_, trailer, err := serve(stream.Context(), c, p, info.FullMethod,
+			func(ctx context.Context) (any, error) {
+				return nil, handler(srv, &streamWithin{stream, ctx})
+			})
 		if trailer != nil {
 			stream.SetTrailer(trailer)
 		}
@@ -67,7 +72,7 @@ type visit struct {
 
 type visitKey struct{}
 
-// observed tells the visit in the context of the loops in its handler.
+// observed is p with an observer that notes in the visit what the loops in its handler did.
 func observed(p retry.Policy) retry.Policy {
 	return retry.Chain(retry.Observe(func(ctx context.Context, e retry.Event) {
 		v, _ := ctx.Value(visitKey{}).(*visit)
@@ -77,9 +82,12 @@ func observed(p retry.Policy) retry.Policy {
 	}), p)
 }
 
-// serve returns the handler's answer, and the trailer that tells the caller what to make of it:
-// when to come back or, if a loop in the handler has repeated the call in vain, not to.
-func serve(ctx context.Context, c config, p retry.Policy, method string, handler func(context.Context) (any, error)) (any, metadata.MD, error) {
+// serve returns the handler's answer, and the trailer that tells the caller whether to repeat the
+// call: when to come back or, if a loop in the handler has repeated its calls in vain, not to.
+func serve(
+	ctx context.Context, c config, p retry.Policy, method string,
+	handler func(context.Context) (any, error),
+) (any, metadata.MD, error) {
 	v := &visit{}
 	ctx = context.WithValue(incoming(withMethod(ctx, method), c), visitKey{}, v)
 	if err := retry.Ended(ctx); err != nil {
@@ -101,9 +109,8 @@ func serve(ctx context.Context, c config, p retry.Policy, method string, handler
 	return resp, nil, err
 }
 
-// markServed says what a handler's error means for the policies around it: what this server could
-// not do is its failure, all else is an answer. Nothing of it is a refusal that a limiter should
-// hear of.
+// markServed says what a handler's error means for the policies around it: codes that say that this
+// server could not do it are failures, all others are answers. None is a refusal to a limiter.
 func markServed(err error) error {
 	if err == nil {
 		return nil

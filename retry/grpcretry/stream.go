@@ -20,7 +20,10 @@ import (
 // grpc-go opens them without waiting for the server, and what was sent cannot be sent again.
 func StreamClient(p retry.Policy, opts ...Option) grpc.StreamClientInterceptor {
 	c := configure(opts)
-	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, callOpts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return func(
+		ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string,
+		open grpc.Streamer, callOpts ...grpc.CallOption,
+	) (grpc.ClientStream, error) {
 		ctx = withMethod(ctx, method)
 		repeatable := c.idempotent(method)
 		begin := func(ctx context.Context) (grpc.ClientStream, error) {
@@ -40,15 +43,17 @@ func StreamClient(p retry.Policy, opts ...Option) grpc.StreamClientInterceptor {
 	}
 }
 
-// detach makes the context of a stream: it has the values of the attempt and ends with it until it
-// is released, then with the caller's only. A timeout of the attempt must not end a stream that has
-// begun to answer.
-func detach(caller, attempt context.Context) (stream context.Context, cancel context.CancelFunc, release func(keep bool)) {
+// detach makes the context of a stream. It has the values of the attempt. Until it is released it
+// ends with the attempt's or the caller's context, then with the caller's only: a timeout of the
+// attempt must not end a stream that has begun to answer.
+func detach(caller, attempt context.Context) (
+	stream context.Context, cancel context.CancelFunc, release func(keep bool),
+) {
 	stream, stop := context.WithCancelCause(context.WithoutCancel(attempt))
 	unbindAttempt := context.AfterFunc(attempt, func() { stop(context.Cause(attempt)) })
 	unbindCaller := context.AfterFunc(caller, func() { stop(context.Cause(caller)) })
 	context.AfterFunc(stream, func() { unbindCaller() }) // a stream that is over is forgotten
-	// WithoutCancel hides it, and it goes to the server
+	// WithoutCancel hides the deadline, which must go to the server.
 	if deadline, ok := caller.Deadline(); ok {
 		var end context.CancelFunc
 		stream, end = context.WithDeadline(stream, deadline)
@@ -88,7 +93,7 @@ func (s *serverStream) SendMsg(m any) error {
 
 func (s *serverStream) CloseSend() error { return nil }
 
-// RecvMsg begins the stream if need be, in as many attempts as the policy makes.
+// RecvMsg begins the stream if it is not begun, in as many attempts as the policy makes.
 func (s *serverStream) RecvMsg(m any) error {
 	s.mu.Lock()
 	stream, err := s.stream, s.err
@@ -106,7 +111,7 @@ func (s *serverStream) RecvMsg(m any) error {
 	return err
 }
 
-// first requires that s.mu is held.
+// first begins the stream and receives its first response. It requires that s.mu is held.
 func (s *serverStream) first(m any) error {
 	var over bool // the stream ended, well and without a response
 	err := retry.Run(s.ctx, s.policy, func(attempt context.Context) error {
@@ -118,7 +123,7 @@ func (s *serverStream) first(m any) error {
 			return err
 		}
 		if s.sent {
-			// EOF: RecvMsg tells why
+			// After an EOF RecvMsg tells why the stream ended.
 			if err := stream.SendMsg(s.request); err != nil && err != io.EOF {
 				return mark(err, nil, s.repeatable)
 			}
@@ -147,7 +152,7 @@ func (s *serverStream) first(m any) error {
 	return nil
 }
 
-// Header begins nothing: there is none before the first response was asked for.
+// Header does not begin the stream: there is no header before the first response is asked for.
 func (s *serverStream) Header() (metadata.MD, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -58,7 +58,7 @@ func mark(err error, trailer metadata.MD, repeatable bool) error {
 }
 
 // noMoreError is a failure after which the server wants no further attempt. retry.Spent asks for
-// it: a server in the middle says the same to its own caller.
+// RetriesSpent, so that a server in the middle says the same to its own caller.
 type noMoreError struct{ error }
 
 func (e *noMoreError) Unwrap() error    { return e.error }

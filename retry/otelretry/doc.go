@@ -2,7 +2,7 @@
 // Prometheus too. It is a separate module, so that only its users require OpenTelemetry.
 //
 //	guard := retry.Chain(
-//		retry.Observe(otelretry.Observer()), // outermost: it sees all attempts, waits and rejections
+//		retry.Observe(otelretry.Observer()), // outermost: it sees attempts, waits and rejections
 //		policies.Exponential(),
 //		breaker.New("catalog"),
 //		otelretry.Spans(), // innermost, optional: spans of the callee lie inside the attempt's

@@ -15,10 +15,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// labels makes the attributes of measurements. Those that were made before are used again: making a
-// set costs more than a measurement.
+// labels makes the attributes of measurements. It keeps and reuses them, because to make a set
+// costs more than a measurement.
 type labels struct {
-	most   int // names
+	most   int // names of policies that are told apart
 	common []attribute.KeyValue
 	made   sync.Map // label -> *options
 	names  sync.Map // of policies -> nothing
@@ -56,7 +56,7 @@ func (l *labels) of(policy, errorType, from, to string) *options {
 
 const other = "_other"
 
-// bounded is policy, with a name that is one too many replaced.
+// bounded is policy, with its name replaced if there are too many names.
 func (l *labels) bounded(policy string) string {
 	kind, name := kindAndName(policy)
 	if name == "" {
@@ -84,8 +84,8 @@ func kindAndName(policy string) (kind, name string) {
 	return kind, name
 }
 
-// errorType is a value of few: an HTTP status, a word for what this module knows, or the type of
-// the innermost error. Empty: no error.
+// errorType is one of few values: an HTTP status, a word for what this module knows, or the type of
+// the innermost error. It is empty for a success.
 func errorType(err error) string {
 	if err == nil {
 		return ""

@@ -27,8 +27,8 @@ const (
 )
 
 // Gauges are the instruments of [Watch] and their units: every figure that the policies of this
-// module tell by Stats. What is counted has its name in braces as its unit, as the conventions ask
-// for: a Prometheus exporter makes "_ratio" of a unit of 1.
+// module return from Stats. The unit of a count is what it counts, in braces, as the conventions
+// ask for: a Prometheus exporter makes "_ratio" of a unit of 1.
 var Gauges = map[string]string{
 	BreakerState: "{breaker}",
 

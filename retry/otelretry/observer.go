@@ -72,8 +72,8 @@ func newInstruments(m metric.Meter) (i instruments) {
 	return i
 }
 
-// outcome is the attributes of a call or an attempt. Those of a success are not looked for: it is
-// what nearly all calls are.
+// outcome is the attributes of a call or an attempt. Those of a success, which nearly all calls
+// are, need no look-up.
 func (o *observer) outcome(err error) *options {
 	if err == nil {
 		return o.success

@@ -28,7 +28,7 @@ func (o *observer) span(ctx context.Context, e retry.Event) {
 
 const spanName = "resilience.attempt"
 
-// attributes are those of an attempt; under httpx the stable ones of an HTTP client span too.
+// attributes are those of an attempt, under httpx with the stable ones of an HTTP client span.
 func (c config) attributes(ctx context.Context) []attribute.KeyValue {
 	attempt := retry.Attempt(ctx)
 	attrs := append([]attribute.KeyValue{attribute.Int("resilience.attempt", attempt)}, c.common...)
@@ -63,7 +63,7 @@ func finish(span trace.Span, err error) {
 		)
 	}
 	span.SetAttributes(ErrorTypeKey.String(errorType(err)))
-	// not the final answer of a healthy callee
+	// The final answer of a healthy callee is not an error.
 	if v := retry.VerdictOf(err); !v.Permanent || !v.Neutral {
 		span.SetStatus(codes.Error, err.Error())
 	}
@@ -71,9 +71,9 @@ func finish(span trace.Span, err error) {
 
 type spansKey struct{}
 
-// Spans is a policy to stand innermost in a chain. It starts the span of each attempt before the
-// attempt, so that the spans of the callee (of a database driver, of otelhttp) are inside it. An
-// [Observer] around, which hears of an attempt only when it is over, then makes no spans of
+// Spans is a policy for the innermost place in a chain. It starts the span of each attempt before
+// the attempt, so that the spans of the callee (of a database driver, of otelhttp) are inside it.
+// An [Observer] hears of an attempt only when it is over; one around Spans makes no spans of
 // attempts.
 func Spans(opts ...Option) retry.Policy {
 	c := configure(opts)
@@ -100,7 +100,7 @@ func (s spans) Do(ctx context.Context, next retry.Next) error {
 	return err
 }
 
-// errUnfinished is what a span is told of a call that did not return.
+// errUnfinished is the error of a span whose call did not return.
 var errUnfinished = errors.New("the call panicked or ended its goroutine")
 
 func (spans) String() string { return "spans" }

@@ -24,7 +24,7 @@ func Watch(guard string, p retry.Policy, opts ...Option) (stop func() error, err
 	w := &watch{config: configure(opts), guard: guard, policy: p,
 		gauges: map[string]metric.Float64ObservableGauge{}}
 	units := map[string]string{}
-	for _, m := range w.measure() { // those of the user's own policies
+	for _, m := range w.measure() { // with the figures of the user's own policies
 		units[m.name] = m.unit
 	}
 	maps.Copy(units, Gauges)
@@ -139,7 +139,7 @@ func add(found map[gaugeKey]measurement, kind, name string, s retry.Stat) {
 	}
 }
 
-// states are those that are reported besides the present one, as 0: a graph then shows when a
+// states are the present state and those that are reported as 0, so that a graph shows when a
 // breaker left a state.
 func states(gauge, present string) []string {
 	all := []string{present}

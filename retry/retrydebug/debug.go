@@ -24,7 +24,7 @@ type Debug struct {
 	oldest int
 }
 
-// told is an event and the guard it is of.
+// told is an event and its guard.
 type told struct {
 	guard string
 	retry.Event
@@ -35,7 +35,7 @@ type guard struct {
 	debug    *Debug
 	name     string
 	policy   retry.Policy
-	observed retry.Policy // with g around it
+	observed retry.Policy // policy with an observer around it
 
 	mu      sync.Mutex
 	calls   int
@@ -97,12 +97,13 @@ func (g *guard) hear(ctx context.Context, e retry.Event) {
 	}
 }
 
-// Unwrap has retry.Validate and retry.Walk look at the guard itself.
+// Unwrap lets retry.Validate and retry.Walk look into the guard.
 func (g *guard) Unwrap() retry.Policy { return g.policy }
 
 func (g *guard) String() string { return g.name + ": " + retry.Describe(g.policy) }
 
-// keep keeps an event that tells a reader something.
+// keep keeps an event, except for those that tell a reader nothing: calls and waits that ended
+// well, admissions, ends.
 func (d *Debug) keep(name string, e retry.Event) {
 	if e.Err == nil && (e.Kind == retry.KindCall || e.Kind == retry.KindWait) ||
 		e.Kind == retry.KindAdmit || e.Kind == retry.KindDone {

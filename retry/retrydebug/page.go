@@ -63,7 +63,7 @@ type Event struct {
 // shownMembers bounds a page: a guard with a policy for each of a million hosts is not listed.
 const shownMembers = 100
 
-// Page returns what there is to see now.
+// Page returns what the handler would show now.
 func (d *Debug) Page() Page {
 	d.mu.Lock()
 	guards := slices.Clone(d.guards)

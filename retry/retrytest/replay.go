@@ -7,10 +7,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// Replay is a policy to stand innermost in a chain. It gives the calls that reach it, one after the
-// other, the duration and the error of the calls in the record. The callee is called only if the
-// recorded call succeeded, for its value. Calls beyond the record are made as they are. So a guard
-// can be tried, with other options, on an outage that really happened.
+// Replay is a policy for the innermost place in a chain: it tries a guard, with other options, on
+// an outage that really happened. The calls that reach it get, one after the other, the duration
+// and the error of the calls in the record. The callee is called only if the recorded call
+// succeeded, for its value. Calls beyond the record are made as they are.
 //
 // Make a new Replay for each run, because it keeps its position in the record. It is safe for
 // concurrent use, but only calls that come one after the other are replayed in a known order.

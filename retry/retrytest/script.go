@@ -13,8 +13,8 @@ import (
 type Step[T any] struct {
 	Value T
 	Err   error
-	Took  time.Duration // how long the call takes; it ends early, with the context's error, if ctx does
-	Hang  bool          // the call ends with its context only
+	Took  time.Duration // how long the call takes; it ends early if its context does
+	Hang  bool          // the call ends only with its context
 	Deaf  bool          // the call does not heed its context
 	Panic any           // not nil: the call panics with it
 	Times int           // how often in a row; 0 is once
