@@ -146,7 +146,7 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 		open := more[name]
 		switch {
 		case open != nil:
-		case !packs[name]: // some servers write "utf-8", "none" or "binary" here, which encode nothing
+		case !packs[name]: // "utf-8", "none", "binary": some servers write these here
 			continue
 		case name == "gzip" || name == "x-gzip":
 			open = openGzip

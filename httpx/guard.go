@@ -14,7 +14,7 @@ import (
 )
 
 // Guard is a middleware for load shedding: it sends the requests of a server through p, which may
-// be a limiter, a bulkhead, an adaptive limit, a throttle, or a breaker around what the handler
+// be a limiter, a bulkhead, an adaptive limit, a throttle, or a breaker for something the handler
 // depends on. Build one for each set of handlers that share p:
 //
 //	limits := policies.Keyed(httpx.ClientKey, func(string) retry.Policy {
@@ -23,28 +23,29 @@ import (
 //	guard := httpx.Guard(retry.Chain(limits, policies.NewAdaptive()))
 //	http.Handle("/orders/", guard(orders))
 //
-// A request that p rejects is answered without running the handler: 429 by a policy that has a
-// limit (Quota.Limit of its rejection is positive), 503 by every other, each with Retry-After in
-// whole seconds, rounded up, 1 if the time is not known. A limiter tells its limit in
-// RateLimit-Policy and RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10), on responses of
-// admitted requests too. If several clients share a limiter each client is told its part: the
-// tokens that are left and the limit, divided by the number of clients seen in the limiter's
-// window. A client whose pacer reads these fields settles at its part without a refusal. If two
-// limiters have the same window but different clients give them names.
+// A request that p rejects is answered without running the handler: with 429 if the policy has a
+// limit (Quota.Limit of its rejection is positive), else with 503, and with Retry-After in whole
+// seconds, rounded up, 1 if the time is not known. A limiter tells its limit in RateLimit-Policy
+// and RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10), on responses of admitted requests
+// too. If several clients share a limiter each is told its part: the tokens that are left and the
+// limit, divided by the number of clients seen in the limiter's window. A client whose pacer reads
+// these fields settles at its part without a refusal. If two limiters have the same window but
+// different clients, give them names.
 //
-// To the policies in p a 5xx of the handler is a failure and a 4xx is not. A request whose deadline
-// has passed, also while it waited in a queue, is answered 503 and the handler does not run. Panics
-// and hijacked connections pass through, and http.ResponseController, http.Flusher, http.Hijacker
-// and io.ReaderFrom keep working. If p fails the request, as policies.Timeout does, before the
-// handler has written anything, the answer is a 503.
+// To the policies in p a 5xx of the handler is a failure and a 4xx is not. If the deadline of a
+// request has passed, perhaps while it waited in a queue, it is answered with 503 and the handler
+// does not run. Panics and hijacked connections pass through, and http.ResponseController,
+// http.Flusher, http.Hijacker and io.ReaderFrom keep working. If p fails the request, as
+// policies.Timeout does, before the handler has written anything, the answer is a 503.
 //
-// A policy that runs the handler twice, as a retry loop does, is a configuration error. Such errors
-// answer every request with a 500 that says what is wrong; the handler that guard returns has a
-// method Validate() error for start-up.
+// A policy that runs the handler twice, as a retry loop does, is a configuration error. With such
+// an error every request is answered with a 500 that says what is wrong. To find it at start-up,
+// call the method Validate() error of the handler that the middleware returns.
 //
-// If a loop inside the handler has repeated a call in vain, a 5xx answer says so in a field
-// Reprise-Retries, and a [Client] further out does not repeat the request. What callers tell of
-// themselves is believed only with [GuardTrust]. A nil p guards nothing but does the rest.
+// If a loop inside the handler has retried without success, a 5xx answer says so in the field
+// Reprise-Retries, and the caller's [Client] does not retry the request. The fields that callers
+// send ([Propagate]) are believed only with [GuardTrust]. A nil p rejects nothing; everything else
+// works.
 func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler {
 	g := &guard{key: remoteKey}
 	for _, o := range opts {
@@ -69,9 +70,9 @@ func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler 
 type GuardOption func(*guard)
 
 // GuardKey says which client a request is from: an API key, an account. The default is the IP
-// address of its RemoteAddr, an IPv6 address by its /64, which is what one customer has.
-// X-Forwarded-For and its like are not read, because anybody can send them: behind a proxy return
-// what the proxy sets. f must be safe for concurrent use.
+// address of its RemoteAddr; of an IPv6 address it is the /64, because that is what one customer
+// has. X-Forwarded-For and similar fields are not read, because anybody can send them: behind a
+// proxy return what the proxy sets. f must be safe for concurrent use.
 func GuardKey(f func(*http.Request) string) GuardOption {
 	return func(g *guard) {
 		if f == nil {
@@ -82,11 +83,11 @@ func GuardKey(f func(*http.Request) string) GuardOption {
 	}
 }
 
-// GuardTrust says which callers are trusted with what a client's [Propagate] sends: the deadline,
-// the number of the attempt and the priority. The default is none, because a stranger would call
-// everything critical. The deadline bounds the request's context; the loops of the handler leave
-// the retrying to the caller's loop (see retry.WithRemoteAttempt); the priority is what
-// retry.PriorityOf returns. f must be safe for concurrent use.
+// GuardTrust says whose fields of [Propagate] are believed: the deadline, the number of the attempt
+// and the priority. The default is nobody's, because a stranger would call everything critical. The
+// deadline bounds the request's context; the loops of the handler leave retrying to the caller's
+// loop (see retry.WithRemoteAttempt); the priority is what retry.PriorityOf returns. f must be safe
+// for concurrent use.
 func GuardTrust(f func(*http.Request) bool) GuardOption {
 	return func(g *guard) {
 		if f == nil {
@@ -103,7 +104,7 @@ type guard struct {
 	key     func(*http.Request) string
 	trust   func(*http.Request) bool // nil: nobody
 	err     error
-	shared  map[string]bool // the limiters that stand in the chain itself, by their label
+	shared  map[string]bool // the limiters in the chain itself, by their label
 	clients clients
 	told    atomic.Pointer[policyTold] // the last RateLimit-Policy
 }
@@ -119,21 +120,21 @@ func (g *guard) problem(format string, args ...any) {
 	}
 }
 
-// look validates p, and notes which limiters are in it: those that are not there yet stand in a
-// container, with one for each of its keys.
+// look validates p, and notes which limiters are in the chain itself. All others are in a container
+// such as Keyed, one for each of its keys.
 func (g *guard) look(p retry.Policy) {
 	if err := retry.Validate(p); err != nil {
 		g.err = err
 		return
 	}
 	g.shared = map[string]bool{}
-	inside := "" // a container, with a slash
+	inside := "" // the path of a container, with a slash
 	retry.Walk(p, func(path string, p retry.Policy) bool {
 		t, ok := p.(interface{ Traits() retry.Traits })
 		switch {
 		case ok && t.Traits().Loop:
 			g.problem("%s: must not run the handler twice: retry on the client", retry.Describe(p))
-		case inside != "" && strings.HasPrefix(path+"/", inside): // "" is a key too
+		case inside != "" && strings.HasPrefix(path+"/", inside): // also the member of key ""
 		case ok && t.Traits().Limiter:
 			label, _, _ := strings.Cut(retry.Describe(p), "(")
 			g.shared[label] = true
@@ -186,7 +187,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.refuse(err)
 }
 
-// refuse answers in the handler's place.
+// refuse answers a request instead of the handler.
 func (a *arrival) refuse(err error) {
 	w := a.answer.ResponseWriter
 	verdict := retry.VerdictOf(err)
@@ -206,7 +207,7 @@ func (a *arrival) refuse(err error) {
 	}
 }
 
-// hear is the guard's observer: it notes what belongs to the arrival in ctx.
+// hear is the guard's observer: it notes the events of the arrival in ctx.
 func (g *guard) hear(ctx context.Context, e retry.Event) {
 	a, _ := ctx.Value(arrivalKey{g}).(*arrival)
 	if a == nil {
@@ -220,7 +221,7 @@ func (g *guard) hear(ctx context.Context, e retry.Event) {
 	}
 }
 
-// tell adds what a limiter says of itself to the response.
+// tell adds a limiter's quota to the response.
 func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool) {
 	if q.Limit <= 0 {
 		return
@@ -228,7 +229,7 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 	if !a.ownLimiter(policy) {
 		window := max(q.Window, time.Second)
 		n, left := a.clients.seen(a.clientKey(), q.Limit, window, at, admitted)
-		// So short a window cannot be told, and so nobody can go by what is left of it.
+		// So short a window cannot be told, so clients cannot keep to what is left of it.
 		short := q.Window < window
 		q = field.Share(q, n)
 		if !short {
@@ -239,7 +240,7 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 	n := field.Named{Name: cmp.Or(field.Token(name), "default"), Quota: q}
 	h := a.answer.Header()
 	told := h["Ratelimit-Policy"]
-	if told == nil { // nearly always
+	if told == nil { // there is usually one limiter
 		a.fields = [2]string{a.policyText(n), n.Left()}
 		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:1:1], a.fields[1:2:2]
 		return
@@ -251,7 +252,7 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 	h["Ratelimit"] = append(h["Ratelimit"], n.Left())
 }
 
-// policyText is n.Policy(), which is mostly the same as last time.
+// policyText is n.Policy(), which is usually the same as last time.
 func (g *guard) policyText(n field.Named) string {
 	last := g.told.Load()
 	if last == nil || !last.of.SamePolicy(n) {
@@ -270,6 +271,6 @@ func taken(members []string, name string) bool {
 	return false
 }
 
-// ownLimiter reports whether the limiter serves this client alone: it is in none of the chain's own
-// places, and the client's key has been asked for on the way to it.
+// ownLimiter reports whether the limiter serves this client alone: it is not in the chain itself,
+// and a policy before it has asked for the client's key.
 func (a *arrival) ownLimiter(policy string) bool { return !a.shared[policy] && a.keyed.Load() }

@@ -22,7 +22,7 @@ func (a *answer) begun() bool { return a.code.Load() != 0 || a.gone.Load() }
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// WriteHeader notes the status, and tells a caller whose request was repeated in vain.
+// WriteHeader notes the status, and tells the caller if a loop has retried without success.
 func (a *answer) WriteHeader(code int) {
 	if code >= 200 || code == http.StatusSwitchingProtocols {
 		a.commit(code)
@@ -42,13 +42,13 @@ func (a *answer) Write(b []byte) (int, error) {
 	return a.ResponseWriter.Write(b)
 }
 
-// WriteString spares io.WriteString a copy.
+// WriteString saves io.WriteString a copy.
 func (a *answer) WriteString(s string) (int, error) {
 	a.commit(http.StatusOK)
 	return io.WriteString(a.ResponseWriter, s)
 }
 
-// ReadFrom keeps the short way from a file to the connection, if there is one.
+// ReadFrom keeps the direct copy from a file to the connection, if the server has one.
 func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 	a.commit(http.StatusOK)
 	return io.Copy(a.ResponseWriter, r)
@@ -67,8 +67,8 @@ func (a *answer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// shaped is a with those of http.Flusher, http.Hijacker and http.Pusher that the ResponseWriter of
-// the server has: handlers ask by type assertion.
+// shaped returns a with those of http.Flusher, http.Hijacker and http.Pusher that the server's
+// ResponseWriter has, because handlers ask by type assertion.
 func (a *answer) shaped() http.ResponseWriter {
 	_, flusher := a.ResponseWriter.(http.Flusher)
 	_, hijacker := a.ResponseWriter.(http.Hijacker)

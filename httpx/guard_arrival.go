@@ -10,9 +10,9 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// arrival is one request on its way through a guard. It is the node in the context of its handler
-// that [ClientKey] and the guard's observer read. A handler may leave goroutines behind that still
-// have it.
+// arrival is one request on its way through a guard. It is the node in the handler's context that
+// [ClientKey] and the guard's observer read. Goroutines that a handler leaves behind may still use
+// it.
 type arrival struct {
 	context.Context
 	*guarded
@@ -21,7 +21,7 @@ type arrival struct {
 	answer  answer
 	stage   atomic.Int32 // of stages
 	spent   atomic.Bool  // a loop in the handler has used up its attempts
-	keyed   atomic.Bool  // somebody has asked for the client's key
+	keyed   atomic.Bool  // a policy has asked for the client's key
 	keyOnce sync.Once
 	key     string
 	fields  [2]string // of the response: RateLimit-Policy and RateLimit
@@ -29,8 +29,8 @@ type arrival struct {
 
 // The stages of an arrival.
 const (
-	arriving int32 = iota // the policies have not let it through
-	expired               // they have, too late
+	arriving int32 = iota // the policies have not admitted it yet
+	expired               // they have admitted it after its end
 	handling              // the handler runs, or has run
 )
 
@@ -47,14 +47,14 @@ func (a *arrival) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// clientKey is the key of the arrival's client, asked for once.
+// clientKey is the key of the arrival's client. The function of GuardKey is called once.
 func (a *arrival) clientKey() string {
 	a.keyOnce.Do(func() { a.key = a.guard.key(a.request) })
 	return a.key
 }
 
-// ClientKey returns which client the request in ctx is from, by [GuardKey]: inside a [Guard] and
-// its handler. It is empty elsewhere. It is a key for policies.Keyed.
+// ClientKey returns which client the request in ctx is from, by [GuardKey]. It is for the policies
+// of a [Guard] and its handler; elsewhere it is empty. It is a key for policies.Keyed.
 func ClientKey(ctx context.Context) string {
 	a, _ := ctx.Value(innermost{}).(*arrival)
 	if a == nil {
@@ -67,7 +67,7 @@ func ClientKey(ctx context.Context) string {
 var errTwice = retry.ConfigErrorf("httpx.Guard",
 	"a policy has run the handler twice: retry on the client instead")
 
-// handle runs the handler, and returns what the policies should know of its answer.
+// handle runs the handler, and returns its failure as the policies should see it.
 func (a *arrival) handle(ctx context.Context) error {
 	if !a.stage.CompareAndSwap(arriving, handling) {
 		return errTwice
@@ -76,7 +76,7 @@ func (a *arrival) handle(ctx context.Context) error {
 		a.stage.Store(expired)
 		return &retry.Rejection{Policy: "httpx.Guard", Reason: ended}
 	}
-	a.inside = *a.request.WithContext(ctx) // which so needs no allocation
+	a.inside = *a.request.WithContext(ctx) // a copy here saves an allocation
 	a.next.ServeHTTP(a.answer.shaped(), &a.inside)
 	if a.request.MultipartForm == nil { // the server removes the files of its own request only
 		a.request.MultipartForm = a.inside.MultipartForm
@@ -98,5 +98,5 @@ func (e servedError) Error() string {
 	return fmt.Sprintf("the handler answered %d %s", int(e), http.StatusText(int(e)))
 }
 
-// StatusCode is for policies that ask, as policies.Classify.
+// StatusCode is for policies that look at the status, such as policies.Classify.
 func (e servedError) StatusCode() int { return int(e) }

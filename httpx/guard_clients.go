@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// clients counts the clients that were seen of late, for each length of window. The zero clients is
+// clients counts the clients that were seen lately, for each length of window. The zero value is
 // ready for use.
 type clients struct {
 	mu      sync.Mutex
 	seed    maphash.Seed
 	begin   time.Time // ages are counted from here
 	latest  time.Duration
-	windows []*window // few: one for each limiter's
+	windows []*window // few: one for each limiter
 }
 
 // window is a list of clients by when they were last seen, the oldest first.
@@ -26,22 +26,22 @@ type window struct {
 type client struct {
 	key          uint64
 	last         time.Duration
-	left         float64 // calls of its part
+	left         float64 // how many calls of its part are left
 	older, newer *client
 }
 
-// mostClients bounds what is remembered of a window, and mostWindows the windows. Beyond the first
-// the oldest client is forgotten: with so many clients the part of each is 0 anyway.
+// mostClients bounds the clients of a window, and mostWindows the windows. Beyond mostClients the
+// oldest client is forgotten: with so many the part of each is 0 anyway.
 const (
 	mostClients = 1 << 16
 	mostWindows = 16
 )
 
-// seen notes the client of a request that a limiter has admitted at that time, or not. It returns
+// seen notes the client of a request, and whether a limiter admitted it at that time. It returns
 // how many clients were seen within the limit's window, and how many calls this one has left if
-// each goes by its part: it may take the whole burst, but has only its part of what comes in.
-// Clients that go by their part may come less often than once in a window: they count for two of
-// their turns.
+// each keeps to its part: a client may take the whole burst, but gets only its part of new tokens.
+// A client that keeps to its part may come less often than once in a window, so it is remembered
+// for two of its turns.
 func (c *clients) seen(
 	key string, limit int, length time.Duration, at time.Time, admitted bool,
 ) (n int, left float64) {
@@ -81,7 +81,7 @@ func (c *clients) window(length time.Duration) *window {
 			return w
 		}
 	}
-	if len(c.windows) == mostWindows { // of limits that change all the time
+	if len(c.windows) == mostWindows { // limits change all the time
 		c.windows = c.windows[1:]
 	}
 	w := &window{length: length, byKey: map[uint64]*client{}}
@@ -90,7 +90,7 @@ func (c *clients) window(length time.Duration) *window {
 	return w
 }
 
-// note puts the client last, and returns when it was seen before; negative: it was not.
+// note puts the client last, and returns when it was last seen; negative: never.
 func (w *window) note(key uint64, now time.Duration) (one *client, before time.Duration) {
 	one, before = w.byKey[key], -1
 	if one == nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// remoteKey is the default key of a client: its IP address, of IPv6 the /64 that it is in. It says
-// the same of an address in all its spellings.
+// remoteKey is the default key of a client: its IP address; of an IPv6 address its /64. All
+// spellings of an address have the same key.
 func remoteKey(r *http.Request) string {
 	if i := strings.LastIndexByte(r.RemoteAddr, ':'); i > 0 && isIPv4(r.RemoteAddr[:i]) {
 		return r.RemoteAddr[:i]
@@ -16,7 +16,7 @@ func remoteKey(r *http.Request) string {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		ip = ap.Addr()
 	} else if ip, err = netip.ParseAddr(r.RemoteAddr); err != nil {
-		return r.RemoteAddr // of a Unix socket, or what a middleware has put there
+		return r.RemoteAddr // a Unix socket's, or a text that a middleware has set
 	}
 	ip = ip.WithZone("").Unmap()
 	if ip.Is4() {
@@ -26,8 +26,8 @@ func remoteKey(r *http.Request) string {
 	return network.String()
 }
 
-// isIPv4 reports whether s is an IPv4 address, which has one spelling. It is netip.ParseAddr
-// without making the address: most requests need no more.
+// isIPv4 reports whether s is an IPv4 address. An IPv4 address has only one spelling, so most
+// requests need no more than this check, which is cheaper than netip.ParseAddr.
 func isIPv4(s string) bool {
 	dots, digits, n := 0, 0, 0
 	for i := range len(s) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// lapse is context.WithDeadline that makes its timer only when somebody asks for Done: most
-// requests are answered long before their deadline and by handlers that never wait.
+// lapse is a context.WithDeadline that makes its timer only when Done is called: most requests are
+// answered long before their deadline, by handlers that never wait.
 type lapse struct {
 	context.Context
 	deadline time.Time // before that of Context
@@ -28,8 +28,8 @@ func (l *lapse) Deadline() (time.Time, bool) { return l.deadline, true }
 
 func (l *lapse) Done() <-chan struct{} { return l.real().Done() }
 
-// Err needs no timer while there is nothing to tell. What it has told once is told for good, by the
-// context that has the timer.
+// Err needs no timer as long as it returns nil. Its first error comes from the context that has the
+// timer, and stays.
 func (l *lapse) Err() error {
 	t := l.timed.Load()
 	if t == nil {
@@ -41,8 +41,8 @@ func (l *lapse) Err() error {
 	return t.Err()
 }
 
-// Value is asked for the context that has the timer, so that contexts derived from l are cancelled
-// by it without a goroutine.
+// Value asks the context that has the timer, so that contexts derived from l are cancelled by it
+// without a goroutine.
 func (l *lapse) Value(key any) any {
 	if t := l.timed.Load(); t != nil {
 		return t.Value(key)

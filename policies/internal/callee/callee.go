@@ -1,5 +1,5 @@
-// Package callee simulates callees under load in virtual time: an event loop, no clock and no
-// goroutines. A run is decided by its seed.
+// Package callee simulates callees under load in virtual time: an event loop, without a clock or
+// goroutines. A run depends on its seed only.
 package callee
 
 import (
@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Callee is a service with a number of hands and an endless queue in front of them. Its hands and
-// its slowness may change with time.
+// Callee is a service that works on a number of calls at once (its hands); further calls wait in an
+// endless queue. Its hands and its slowness may change with time.
 type Callee struct {
 	Hands func(now time.Duration) int     // calls worked on at once
-	Slow  func(now time.Duration) float64 // what a call takes, beside its own length; nil: 1
+	Slow  func(now time.Duration) float64 // factor on the length of a call; nil: 1
 	Work  func(r *rand.Rand) time.Duration
 }
 
@@ -24,16 +24,16 @@ type Limiter interface {
 	Admit(now time.Duration, priority int) (ticket any, ok bool)
 	// Limit is how many calls it admits at once.
 	Limit() int
-	// Finish gives it back after a call that timed out or did not.
+	// Finish gives the slot back.
 	Finish(now time.Duration, ticket any, timedOut bool)
 }
 
-// Load is what is asked of a callee.
+// Load is the calls that a callee gets.
 type Load struct {
-	Rate    func(now time.Duration) float64 // arrivals a second; each is Poisson's
+	Rate    func(now time.Duration) float64 // arrivals a second, a Poisson process
 	For     time.Duration
 	Timeout time.Duration // of a call; 0: none. The callee does not notice and works on
-	Share   float64       // of the calls that are critical: priority 100, the others -100
+	Share   float64       // of critical calls: priority 100; the others have -100
 	Seed    uint64
 }
 
@@ -50,14 +50,14 @@ type Refusal struct {
 	Critical bool
 }
 
-// Result is what came of a run.
+// Result is the outcome of a run.
 type Result struct {
 	Samples []Sample // in order of their end
 	Refused []Refusal
 	Limits  []int // at the end of each second
 }
 
-// Goodput is the number of calls a second that ended well within a part of the run.
+// Goodput is how many calls a second succeeded in a part of the run.
 func (r *Result) Goodput(from, to time.Duration) float64 {
 	n := 0
 	for _, s := range r.Samples {
@@ -93,8 +93,8 @@ func (r *Result) RefusedIn(from, to time.Duration) (n int) {
 	return n
 }
 
-// Lost is the share of the critical, or of the other, calls of a part of the run that were refused
-// or timed out.
+// Lost is the share of calls in a part of the run that were refused or timed out, of the critical
+// calls or of the others.
 func (r *Result) Lost(critical bool, from, to time.Duration) float64 {
 	all, lost := 0, 0
 	for _, o := range r.Refused {
@@ -122,7 +122,7 @@ type call struct {
 	critical bool
 }
 
-// event is something due: a call's end, its timeout, an arrival, a second that is over.
+// event is something that is due: the end of a call, its timeout, an arrival, the end of a second.
 type event struct {
 	at   time.Duration
 	seq  int
@@ -166,7 +166,7 @@ type run struct {
 	result  Result
 }
 
-// Run lets load come at c through l.
+// Run sends load to c through l.
 func Run(c Callee, l Limiter, load Load) *Result {
 	r := &run{Callee: c, load: load, limiter: l, random: rand.New(rand.NewPCG(load.Seed, 1))}
 	if r.Slow == nil {
@@ -205,7 +205,7 @@ func (r *run) happen(e event) {
 		r.work(e.at)
 	case second:
 		r.result.Limits = append(r.result.Limits, r.limiter.Limit())
-		r.work(e.at) // hands may have come
+		r.work(e.at) // there may be more hands
 		r.push(e.at+time.Second, second, nil)
 	}
 }
@@ -234,7 +234,7 @@ func (r *run) arrive(now time.Duration) {
 	r.work(now)
 }
 
-// work has free hands take calls from the queue.
+// work gives calls from the queue to free hands.
 func (r *run) work(now time.Duration) {
 	for len(r.queue) > 0 && r.busy < r.Hands(now) {
 		c := r.queue[0]

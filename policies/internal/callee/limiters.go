@@ -8,7 +8,7 @@ import (
 	"github.com/reprise-go/reprise/policies/internal/load"
 )
 
-// Learned is the law of policies.Adaptive.
+// Learned is the algorithm of policies.Adaptive.
 type Learned struct{ load.Adaptive }
 
 // NewLearned starts as policies.NewAdaptive does.
@@ -28,7 +28,7 @@ func (l *Learned) Finish(now time.Duration, ticket any, timedOut bool) {
 	l.Adaptive.Finish(now, ticket.(load.Pass), o)
 }
 
-// slots is a limit that others set.
+// slots is a limit that the types below set.
 type slots struct{ limit, inFlight int }
 
 type slot struct {

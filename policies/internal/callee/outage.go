@@ -61,8 +61,8 @@ func Sum(seconds []Traffic, from, to int) (sum Traffic) {
 // Passing is the share of the calls that are sent.
 func (t Traffic) Passing() float64 { return float64(t.Sent) / float64(max(1, t.Calls)) }
 
-// Book is the SRE book's own law over one window, but with at most the given share rejected: 1 is
-// the book's.
+// Book is the SRE book's own formula over one window, but with at most the share Most rejected;
+// with 1 it is the book's.
 type Book struct {
 	K      float64
 	Window time.Duration

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Works are what calls take, 50 ms on average.
+// Works are distributions of how long calls take, 50 ms on average.
 var Works = []struct {
 	Name string
 	Draw func(*rand.Rand) time.Duration
@@ -23,7 +23,7 @@ var Works = []struct {
 
 func ms(x float64) time.Duration { return time.Duration(x * float64(time.Millisecond)) }
 
-// Trial is a callee with a load that is too much for it, of which something changes after a minute.
+// Trial is a callee under a constant load. Something changes after a minute.
 type Trial struct {
 	Hands   int
 	Work    func(*rand.Rand) time.Duration
@@ -44,11 +44,11 @@ const (
 	Halved          // from 60 s to 120 s it has half of its hands
 	Brownout        // from 60 s to 120 s every call takes twice as long
 	Tripled         // from 60 s to 61 s every call takes three times as long
-	Leak            // every call takes a little longer than the one before, twice as long after 60 s
+	Leak            // every call takes a little longer than the last, twice as long after 60 s
 	Slow            // the calls of a tenth of a second take ten times as long
 )
 
-// Peak is how many calls a second the callee can do, while nothing is wrong with it.
+// Peak is how many calls a second the callee can do if nothing is wrong.
 func (t Trial) Peak() float64 { return float64(t.Hands) / 0.05 }
 
 // Run runs it.
@@ -88,13 +88,13 @@ func (t Trial) slow(now time.Duration) float64 {
 	return 1
 }
 
-// Unloaded is the latency quantile of the callee with a tenth of what it can do.
+// Unloaded is the latency quantile of the callee at a tenth of its peak.
 func (t Trial) Unloaded(q float64) time.Duration {
 	t.Change, t.Demand, t.For = Nothing, 0.1, minute
 	return t.Run(NewFixed(math.MaxInt)).Quantile(q, 0, minute)
 }
 
-// Report is what came of a trial, by the parts of its time.
+// Report is the outcome of a trial.
 type Report struct {
 	*Result
 	peak float64
@@ -104,15 +104,15 @@ type Report struct {
 // Try runs t and reports, against the unloaded callee.
 func (t Trial) Try(l Limiter) Report { return Report{t.Run(l), t.Peak(), t.Unloaded(0.99)} }
 
-// Good is the goodput between two seconds, over the peak of the whole callee.
+// Good is the goodput between two seconds as a share of the callee's peak.
 func (r Report) Good(from, to int) float64 { return r.Goodput(seconds(from), seconds(to)) / r.peak }
 
-// Slower is the 99th percentile of the latencies between two seconds, over the unloaded one.
+// Slower is the 99th percentile of the latencies between two seconds, divided by the unloaded one.
 func (r Report) Slower(from, to int) float64 {
 	return float64(r.Quantile(0.99, seconds(from), seconds(to))) / float64(r.p99)
 }
 
-// Worst is the lowest goodput of a second between two.
+// Worst is the lowest goodput in any second of a part of the run.
 func (r Report) Worst(from, to int) float64 {
 	worst := math.Inf(1)
 	for s := from; s < to; s++ {

@@ -1,7 +1,7 @@
 // Package keymap keeps a policy for each of many keys: the table of policies.Keyed. A hit allocates
-// nothing and takes no lock, except while its shard, 1 of 256, is resized. Keys are forgotten when
-// they have not been used for a while, no call of theirs runs, and their policy says that it is
-// idle (retry.Idle).
+// nothing and takes no lock, except while its shard, 1 of 256, is resized. A key is forgotten when
+// it has not been used for a while, none of its calls runs, and its policy says that it is idle
+// (retry.Idle).
 package keymap
 
 import (
@@ -34,10 +34,10 @@ type Map[K comparable] interface {
 	WhenFound(f func())
 }
 
-// New makes a map of at most limit keys. create makes the policy of a key; it may run more than
-// once for a key that many calls bring at once, and one of its policies is kept. A call for which
-// there is no room fails with what full returns; ended is what ended the context of a call that
-// waited for room, nil otherwise.
+// New makes a map of at most limit keys. create makes the policy of a key; if many calls with a new
+// key come at once it may run more than once, and one of its policies is kept. A call for which
+// there is no room fails with the error that full returns; ended is what ended the context of a
+// call that waited for room, nil otherwise.
 func New[K comparable](
 	create func(K) retry.Policy, limit int, full func(ctx context.Context, ended error) error,
 ) Map[K] {
@@ -61,16 +61,16 @@ type store[K comparable, S any] struct {
 	make func(K) retry.Policy
 	full func(context.Context, error) error
 	keep func(K) S
-	key  func(*S) K // what keep made of it
+	key  func(*S) K // the reverse of keep
 	same func(*S, K) bool
 	max  int64
 
 	seed     maphash.Seed
 	shards   [shards]shard[K, S]
-	known    atomic.Int64 // and those for which room is reserved; at most max
+	known    atomic.Int64 // keys, and those for which room is reserved; at most max
 	ticking  atomic.Bool
 	crowded  sync.Mutex    // held while room is made at the cap: see await
-	searched time.Duration // when that was last in vain. crowded must be held
+	searched time.Duration // when no room was found last; guarded by crowded
 }
 
 // shards is how many locks the callers with new keys share.
@@ -80,8 +80,8 @@ const shards = 256
 type shard[K, S any] struct {
 	mu      sync.Mutex                  // held to change what follows, not to find a key
 	table   atomic.Pointer[table[K, S]] // nil: no keys
-	sweepAt int                         // how many keys call for a sweep
-	_       [40]byte                    // a cache line each: a new key slows no hit of another
+	sweepAt int                         // sweep when there are so many keys
+	_       [40]byte                    // pads to a cache line: a new key slows no other shard
 }
 
 func (k *store[K, S]) ready(limit int, full func(context.Context, error) error) *store[K, S] {
@@ -89,12 +89,12 @@ func (k *store[K, S]) ready(limit int, full func(context.Context, error) error) 
 	return k
 }
 
-// epoch makes reading the clock cheap: a difference needs the monotonic reading only.
+// epoch makes reading the clock cheap, because time.Since reads only the monotonic clock.
 var epoch = time.Now()
 
 func now() time.Duration { return time.Since(epoch) }
 
-// shard is where key is, and its hash in there.
+// shard returns the shard of key, and the key's hash within it.
 func (k *store[K, S]) shard(key K) (*shard[K, S], uint32) {
 	hash := maphash.Comparable(k.seed, key)
 	return &k.shards[hash%shards], uint32(hash >> 32)
@@ -115,7 +115,7 @@ func (k *store[K, S]) Run(ctx context.Context, key K, next retry.Next) error {
 			return next.Do(ctx)
 		}
 	}
-	defer s.leave(h, key) // not p: a long call would keep tables that are no longer used
+	defer s.leave(h, key) // not p, because a long call would keep old tables alive
 	return p.policy.Do(ctx, next)
 }
 
@@ -129,10 +129,10 @@ func (k *store[K, S]) Get(key K) (retry.Policy, bool) {
 	return nil, false
 }
 
-// leave counts a call out, wherever its key has moved in the meantime.
+// leave counts a call out, also if its key has moved in the meantime.
 func (s *shard[K, S]) leave(hash uint32, key K) {
 	p := s.table.Load().find(hash, key)
-	if p == nil || p.leave() { // nil: NaN, which is not kept
+	if p == nil || p.leave() { // nil: a NaN, which is not kept
 		return
 	}
 	s.mu.Lock()
@@ -141,7 +141,7 @@ func (s *shard[K, S]) leave(hash uint32, key K) {
 }
 
 // create makes the policy of a new key and counts the caller in. If the key has no policy it
-// returns none, and no error.
+// returns nil without an error.
 func (k *store[K, S]) create(
 	ctx context.Context, s *shard[K, S], hash uint32, key K,
 ) (*place[S], error) {
@@ -150,9 +150,9 @@ func (k *store[K, S]) create(
 		return nil, nil
 	}
 	if err := retry.Validate(policy); err != nil {
-		return nil, err // not kept: there is nothing to remember
+		return nil, err // the key is not kept
 	}
-	if key != key { // NaN, which nobody could find again
+	if key != key { // a NaN cannot be found again
 		return &place[S]{policy: policy}, nil
 	}
 	room, ended := k.makeRoom(ctx)
@@ -165,13 +165,13 @@ func (k *store[K, S]) create(
 	return nil, k.full(ctx, nil)
 }
 
-// add puts a new key in and counts the caller in; nil if there is no room, which was reserved
-// before.
+// add adds a new key and counts the caller in. room tells whether room was reserved; without it add
+// returns nil unless another caller has added the key.
 func (k *store[K, S]) add(
 	s *shard[K, S], hash uint32, key K, policy retry.Policy, room bool,
 ) *place[S] {
 	added := false
-	defer func() { // also after a panic of what a sweep asks
+	defer func() { // also if a sweep panics in retry.Idle
 		if room && !added {
 			k.known.Add(-1)
 		}
@@ -200,14 +200,14 @@ func (k *store[K, S]) add(
 	return p
 }
 
-// minSweep is how many entries a shard may hold before it looks for idle ones on its own.
+// minSweep is how many entries a shard may hold before a new key makes it look for idle ones.
 const minSweep = 32
 
-// sweepShard forgets keys of a shard by forgetUnused or, at the cap, by forgetIdle. s.mu must be
+// sweepShard forgets keys of a shard, by forgetUnused or, at the cap, by forgetIdle. s.mu must be
 // held.
 func (k *store[K, S]) sweepShard(s *shard[K, S], forget func(*place[S]) bool) {
 	t, dropped := s.table.Load(), 0
-	defer func() { // also after a panic: what is forgotten must go
+	defer func() { // also after a panic, because forgotten keys must go
 		if dropped > 0 {
 			s.table.Store(t.refill(t.size() - dropped))
 			k.known.Add(-int64(dropped))
@@ -233,7 +233,7 @@ func (k *store[K, S]) sweep(forget func(*place[S]) bool) {
 	}
 }
 
-// reserve counts a key that is about to come, if there is room for it.
+// reserve counts a key that will be added, if there is room for it.
 func (k *store[K, S]) reserve() bool {
 	for {
 		n := k.known.Load()
@@ -246,10 +246,10 @@ func (k *store[K, S]) reserve() bool {
 	}
 }
 
-// makeRoom reserves room for a new key. At the cap it forgets what it can, first of all what is not
-// in use. A search in vain is not repeated for 1 µs per key, about ten times what it takes: a flood
-// of keys that find no room costs a tenth of a processor, not all of it. In that time a few keys
-// are tried, so that room which many of them would make is not refused.
+// makeRoom reserves room for a new key. At the cap it forgets the keys that it can, unused ones
+// first. A search that found nothing is not repeated for 1 µs per key, about ten times as long as
+// it takes: so a flood of keys without room costs a tenth of a processor, not all of it. In that
+// time it tries a few keys only, so that it finds room if many keys have become idle.
 func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.reserve() {
 		return true, nil
@@ -262,7 +262,8 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 		return true, nil
 	}
 	pause, since := time.Duration(k.max)*time.Microsecond, now()-k.searched
-	inVain := k.searched != 0 && since >= 0 && since < pause // negative: another synctest bubble
+	// since is negative if the last search was in another synctest bubble
+	inVain := k.searched != 0 && since >= 0 && since < pause
 	if k.max > 1000 && inVain {
 		return k.tryFew() && k.reserve(), nil
 	}
@@ -276,8 +277,8 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	return false, nil
 }
 
-// await locks crowded, or returns what ended ctx. It polls, because the lock is never held for
-// long: making room waits for nothing.
+// await locks crowded, or returns what ended ctx. It polls, which is good enough because making
+// room never blocks, so the lock is held only briefly.
 func (k *store[K, S]) await(ctx context.Context) error {
 	for pause := time.Microsecond; !k.crowded.TryLock(); pause = min(2*pause, time.Millisecond) {
 		if err := retry.Ended(ctx); err != nil {
@@ -344,7 +345,7 @@ func (k *store[K, S]) Idle() bool {
 }
 
 func (s *shard[K, S]) idle() bool {
-	s.mu.Lock() // so that no sweep has a place in its hands
+	s.mu.Lock() // so that no sweep has marked a place as moved
 	defer s.mu.Unlock()
 	for p := range s.table.Load().entries {
 		if !p.idle() {
@@ -354,12 +355,12 @@ func (s *shard[K, S]) idle() bool {
 	return true
 }
 
-// sweepEvery is how often idle keys are looked for when no new ones come.
+// sweepEvery is how often idle keys are looked for if no new ones come.
 const sweepEvery = time.Minute
 
-// tick sweeps the keys after a while, and again as long as there are any. A timer and not a
-// goroutine, and it does not keep k alive: there is nothing to close. It is made anew each time, so
-// that a global Keys may be used in several synctest bubbles.
+// tick sweeps the keys after a while, and again as long as there are any. It uses a timer that does
+// not keep k alive, not a goroutine, so nothing has to be closed. The timer is made anew each time,
+// so that a global map may be used in several synctest bubbles.
 func (k *store[K, S]) tick() {
 	if k.ticking.Load() || !k.ticking.CompareAndSwap(false, true) {
 		return

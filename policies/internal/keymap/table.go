@@ -6,24 +6,24 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// table is the keys of a shard: a hash table that is read without a lock while one writer at a time
-// adds to it. Nothing is ever taken out of it: to forget, or to grow, is to move what remains to a
-// new one. A reader that still has the old one misses what is new or has moved, and then looks
-// again under the lock.
+// table holds the keys of a shard: a hash table that is read without a lock while one writer at a
+// time adds to it. Keys are never removed from it: to forget keys, or to grow, the remaining ones
+// are moved to a new table. A reader that still has the old table misses keys that are new or have
+// moved, and then looks again under the lock.
 //
-// It is laid out for memory: with a million keys each cache line that is touched comes from there,
-// and a hit costs little else. So all that a hit needs of a key stands side by side, where its hash
-// says. (Measured and slower: a pointer to the rest, which takes twice the time, and a word of tags
-// for each eight places, as in Go's own map. Of no use: to touch the next place beforehand, and a
-// search without branches.)
+// Its layout saves memory accesses: with a million keys each cache line that is touched comes from
+// main memory, and a hit costs little else. So everything that a hit needs of a key is in one
+// place, at the index of its hash. (Measured and slower: a pointer to the rest, which takes twice
+// the time, and a word of tags for each eight places, as in Go's own map. No gain: prefetching the
+// next place, and a search without branches.)
 type table[K, S any] struct {
 	places []place[S]
 	same   func(*S, K) bool
 	len    int // guarded by the shard's lock
 }
 
-// place is one key in the form S and its policy. They are written before its state is, and never
-// after.
+// place is one key in the form S and its policy. Both are written before the state, and never
+// changed.
 type place[S any] struct {
 	policy retry.Policy
 	key    S
@@ -31,12 +31,12 @@ type place[S any] struct {
 	state  atomic.Int32
 }
 
-// The states of a place. 0 is an empty one.
+// The bits of a place's state. The state of an empty place is 0.
 const (
 	live  = 1        // it holds a key
 	used  = 2        // since the last sweep
 	call  = 4        // for each call that runs under the policy
-	moved = -1 << 30 // or forgotten: look again under the lock. Negative, whatever calls add
+	moved = -1 << 30 // or forgotten: look again under the lock; calls cannot make it positive
 
 	fresh = live | used | call
 )
@@ -58,20 +58,20 @@ func (p *place[S]) idle() bool {
 	return p.state.Load() < call && retry.Idle(p.policy)
 }
 
-// wasUsed tells whether there was a call since it was asked last.
+// wasUsed tells whether there was a call since wasUsed was called last.
 func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }
 
-// forgetUnused is forget, unless there was a call since it was asked last.
+// forgetUnused is forget, unless there was a call since the last sweep.
 func (p *place[S]) forgetUnused() bool { return !p.wasUsed() && p.forget() }
 
-// forgetIdle is forget, whether there was a call or not.
+// forgetIdle is forget, even if there was a call.
 func (p *place[S]) forgetIdle() bool {
 	p.wasUsed()
 	return p.forget()
 }
 
-// forget takes the place out of use if that changes no decision. The shard's lock must be held, and
-// wasUsed have been asked.
+// forget marks the place as moved if its policy is idle, so that forgetting it changes no decision.
+// The shard's lock must be held, and wasUsed must have been called.
 func (p *place[S]) forget() (done bool) {
 	if !retry.Idle(p.policy) || !p.state.CompareAndSwap(live, moved) {
 		return false
@@ -81,17 +81,17 @@ func (p *place[S]) forget() (done bool) {
 			p.state.Store(live)
 		}
 	}()
-	return retry.Idle(p.policy) // still, after the calls that have come and gone since
+	return retry.Idle(p.policy) // again, because calls may have come and gone since
 }
 
-// newTable makes a table with room for so many keys. Half of its places are always empty: with a
-// quarter, memory would be less by two fifths, and a search among many keys longer by a tenth, as
-// it more often goes on to the next cache line.
+// newTable makes a table with room for this number of keys. Half of its places are always empty.
+// With a quarter empty it would take two fifths less memory, but a search among many keys would
+// take a tenth longer, because it reaches the next cache line more often.
 func newTable[K, S any](same func(*S, K) bool, keys int) *table[K, S] {
 	return &table[K, S]{places: make([]place[S], 2*keys+1), same: same}
 }
 
-// size of a nil table is 0.
+// size is the number of keys; 0 for a nil table.
 func (t *table[K, S]) size() int {
 	if t == nil {
 		return 0
@@ -101,7 +101,7 @@ func (t *table[K, S]) size() int {
 
 func (t *table[K, S]) full() bool { return t == nil || t.len >= len(t.places)/2 }
 
-// home is where the search for a hash begins.
+// home is the index at which the search for a hash begins.
 func (t *table[K, S]) home(hash uint32) int {
 	return int(uint64(hash) * uint64(len(t.places)) >> 32)
 }
@@ -125,7 +125,7 @@ func (t *table[K, S]) find(hash uint32, key K) *place[S] {
 	}
 }
 
-// add puts in a key that is not there. The shard's lock must be held, and the table must not be
+// add adds a key that is not in the table. The shard's lock must be held, and the table must not be
 // full.
 func (t *table[K, S]) add(hash uint32, key S, policy retry.Policy, state int32) *place[S] {
 	i := t.home(hash)
@@ -141,8 +141,8 @@ func (t *table[K, S]) add(hash uint32, key S, policy retry.Policy, state int32) 
 	return p
 }
 
-// refill moves the keys that are not forgotten to a table for so many, nil for none. The calls that
-// run move with them. The shard's lock must be held.
+// refill moves the keys that are not forgotten to a new table with room for this number of keys;
+// nil for 0. The calls that run move with them. The shard's lock must be held.
 func (t *table[K, S]) refill(keys int) *table[K, S] {
 	if keys == 0 {
 		return nil
@@ -156,7 +156,7 @@ func (t *table[K, S]) refill(keys int) *table[K, S] {
 	return to
 }
 
-// grow moves the keys to a table for half as many again, at least for a few.
+// grow moves the keys to a table that is half as large again.
 func (t *table[K, S]) grow(same func(*S, K) bool) *table[K, S] {
 	if t == nil {
 		return newTable(same, 4)

@@ -2,16 +2,16 @@ package keymap
 
 import "strings"
 
-// text is how a table keeps a string: the bytes of a short one in the place itself, which is a
-// cache line of 64 bytes with it. So to compare them takes no further touch of memory, which would
-// be half of what a hit costs.
+// text is how a table keeps a string. The bytes of a short one are in the place itself, which with
+// them is a cache line of 64 bytes. So comparing them needs no further memory access, which would
+// be half of the cost of a hit.
 type text struct {
-	long  string // "" of a short one
+	long  string // "": the string is short
 	short [23]byte
 	len   uint8
 }
 
-// keepText copies the string: often it is a part of a longer one, which would be kept with it.
+// keepText copies the string, because it is often a part of a longer one, which would be kept too.
 func keepText(s string) (t text) {
 	if len(s) > len(t.short) {
 		t.long = strings.Clone(s)

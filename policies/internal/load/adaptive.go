@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Adaptive is a Gradient that knows priorities. While it has to refuse calls it leaves room for the
-// higher ones: a call is admitted if the calls up to its priority leave as many slots as those
-// above it have needed lately, by Little's law (arrivals a second times what one takes) and one
-// standard deviation of a Poisson process on top. So a higher call finds a slot although nobody
-// waits.
+// Adaptive is a Gradient that knows priorities. While it must refuse calls it keeps room for the
+// higher ones: a call is admitted if the calls up to its priority leave as many slots as the calls
+// above it have needed lately. That need is by Little's law (arrivals a second times the time that
+// one takes), plus one standard deviation of a Poisson process. So a higher call finds a slot
+// although no call waits.
 //
 // Like Gradient it is pure.
 type Adaptive struct {
@@ -18,7 +18,7 @@ type Adaptive struct {
 	ticked time.Duration
 }
 
-// demand is what calls of one priority ask for.
+// demand is how many slots the calls of one priority need.
 type demand struct {
 	running int
 	arrived int           // since the last tick
@@ -57,10 +57,10 @@ func (a *Adaptive) Arrive(now time.Duration, priority int) (Pass, bool) {
 	return a.enter(now, i), true
 }
 
-// overdraws reports whether one more call of this priority may go beyond the limit. Those of lower
-// priorities do not count: they give their slots to it when they end. Those of its own and above
-// may be as many more than the limit as chance, five standard deviations of it, may bring together,
-// unless there is an overload by them alone.
+// overdraws reports whether one more call of this priority may go beyond the limit. Calls of lower
+// priorities do not count, because their slots come free for it when they end. Calls of its own
+// priority and above may exceed the limit by five standard deviations, for those that arrive
+// together by chance, unless they alone are an overload.
 func (a *Adaptive) overdraws(i int) bool {
 	running, need, usual := 0.0, 1.0, 0.0
 	for _, e := range a.demand[i:] {
@@ -74,8 +74,8 @@ func (a *Adaptive) overdraws(i int) bool {
 	return running < a.limit+5*math.Sqrt(min(need, a.limit))
 }
 
-// Take admits a call if a slot is free, whatever the higher ones need: for a queue, in which they
-// wait ahead.
+// Take admits a call if a slot is free, whatever the higher ones need. It is for a queue, in which
+// the higher ones wait in front.
 func (a *Adaptive) Take(now time.Duration, priority int) (Pass, bool) {
 	if a.Full(now) {
 		return Pass{}, false
@@ -94,7 +94,7 @@ func (a *Adaptive) Finish(now time.Duration, p Pass, o Outcome) {
 	a.Gradient.Finish(now, p.Ticket, o)
 }
 
-// note counts an arrival and returns the place of its priority.
+// note counts an arrival and returns the index of its priority.
 func (a *Adaptive) note(now time.Duration, priority int) int {
 	if now-a.ticked >= demandTick {
 		a.tick(now)
@@ -125,8 +125,8 @@ func (a *Adaptive) leavesRoom(i int) bool {
 	return float64(running+1)+above+math.Sqrt(above) <= float64(a.Room())
 }
 
-// tick takes stock of what each priority asked for since the last tick. Demand rises at once and
-// halves in half a second.
+// tick updates the demand of each priority by its calls since the last tick. Demand rises at once
+// and halves in half a second.
 func (a *Adaptive) tick(now time.Duration) {
 	since := (now - a.ticked).Seconds()
 	a.ticked = now

@@ -1,3 +1,3 @@
-// Package load holds the laws by which policies judge what a callee can bear: pure code that takes
-// the time as an argument, so that a simulation can run hours of it in a moment.
+// Package load holds the algorithms by which policies learn how much load a callee can take. It is
+// pure code that takes the time as an argument, so that a simulation can run hours in a moment.
 package load

@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// Gradient learns how many calls a callee can bear at once from how long they take. It is pure:
-// time is an argument, it takes no lock, and whoever uses it keeps the queue.
+// Gradient learns how many calls a callee can take at once from how long they last. It is pure:
+// time is an argument, and it has neither a lock nor a queue.
 //
 // It measures in rounds. A round begins once no more calls run than the limit in force admits, or
-// none from before. It takes all calls admitted until there are enough of them and ends when the
-// last one does. So its
-// latency belongs to its limit, long calls count as often as short ones, and no call from before a
-// change blurs it. The latency of a round is the geometric mean of its calls, because that moves
-// less with outliers and with a mix of short and long calls than a mean or a high quantile does,
-// and its standard error is known.
+// no call from before the round runs. Its members are all calls admitted from then on until there
+// are enough; it ends when the last of them ends. So its latency belongs to its limit, long calls
+// count as often as short ones, and calls from before a change do not count. The latency of a round
+// is the geometric mean of its calls: outliers and a mix of short and long calls move it less than
+// a mean or a high quantile, and its standard error is known.
 //
 // At the end of a round
 //
@@ -24,20 +23,20 @@ import (
 // (a quarter of the way, if the limit is to fall and the difference may be noise). This is
 // Netflix's Gradient2 (concurrency-limits, Gradient2Limit.java) with a headroom that follows
 // √limit, as in Envoy's gradient controller, and without the clamp of the gradient at 1: once calls
-// queue, latency/baseline is limit/capacity (Little's law), so one step leads to where latency is a
-// fifth above the baseline, upwards too. Until latency first exceeds that, the limit doubles.
+// queue, latency/baseline is limit/capacity (Little's law), so one step leads to the limit at which
+// latency is a fifth above the baseline, upwards too. Until latency first exceeds that, the limit
+// doubles.
 //
-// Gradient2 takes the long-term average for the baseline, which under lasting overload becomes the
-// overload. Here the baseline is measured as Envoy measures its minRTT: while one call in ten or
-// more is refused, every ten seconds and as soon as the limit has fallen by half, a round runs at
-// half the limit. While latency falls with the limit the queue is ours, and the limit is halved
-// again. Once it does not, this is what a call takes without our queue. So a callee that became
-// slower and one that has fewer hands are told apart: the first keeps its limit, the second does
-// not.
+// Gradient2 takes the long-term average as the baseline, which under lasting overload becomes the
+// latency of the overload. Here the baseline is measured as Envoy measures its minRTT: while one
+// call in ten or more is refused, every ten seconds and as soon as the limit has fallen by half, a
+// round runs at half the limit. If latency falls with the limit, our own calls make the queue, and
+// the limit is halved again. If it does not, this is the latency without our queue. So a callee
+// that became slower keeps its limit, and one that can work on fewer calls at once does not.
 //
-// A callee that throttles has a limit of its own, which latency does not show. A tenth of throttled
-// calls, or more, takes a tenth off the limit, which then grows slowly near to where that was (the
-// additive increase and multiplicative decrease of Netflix's AIMDLimit).
+// A callee that throttles has its own limit, which latency does not show. If a tenth of the calls
+// or more are throttled the limit falls by a tenth, and then grows slowly near the limit at which
+// that was (the additive increase and multiplicative decrease of Netflix's AIMDLimit).
 type Gradient struct {
 	min, max float64
 
@@ -56,16 +55,16 @@ type Gradient struct {
 	spread    float64 // variance of the log latencies of a round, on average
 }
 
-// probe is the state of measuring the baseline.
+// probe is the measurement of the baseline.
 type probe struct {
 	level  float64       // the limit in force while measuring, 0 while not
 	full   mean          // latency at the limit
 	before mean          // latency at the level before
-	next   time.Duration // when to measure anew
+	next   time.Duration // when to measure again
 	limit  float64       // at the last measurement
 }
 
-// round is the measurement that is being made.
+// round is the present round.
 type round struct {
 	phase     phase
 	opened    time.Duration
@@ -77,7 +76,7 @@ type round struct {
 	counted   int
 	throttled int
 	timedOut  int // of those counted
-	spared    int // calls that need not be members
+	spared    int // calls that came when there were enough members
 	peak      int
 	pressed   bool // the limit was reached
 	refused   int
@@ -87,7 +86,7 @@ type round struct {
 type phase uint8
 
 const (
-	settling phase = iota // calls from before run, more than the limit in force admits
+	settling phase = iota // more calls run than the limit admits, some from before the round
 	open                  // calls that are admitted become members
 	closed                // waiting for the members
 )
@@ -95,14 +94,14 @@ const (
 // mean is a log latency and its standard error.
 type mean struct{ log, error float64 }
 
-// Outcome is what a call says about the callee's load.
+// Outcome is what the end of a call says about the callee's load.
 type Outcome uint8
 
 // The outcomes.
 const (
 	Ignored   Outcome = iota // nothing: cancelled, refused further in, panicked
 	Succeeded                // its latency counts
-	Failed                   // its latency counts if it is above the baseline: failing fast is not fast
+	Failed                   // its latency counts if above the baseline: calls may fail fast
 	TimedOut                 // counts as at least four times the baseline
 	Throttled                // the callee says that it has too much to do
 )
@@ -114,19 +113,19 @@ type Ticket struct {
 	member bool   // of that round
 }
 
-// Measured reports whether it matters when the call ends.
+// Measured reports whether the time of the call's end matters.
 func (t Ticket) Measured() bool { return t.member }
 
 const (
-	tolerance  = 1.2                    // latency over baseline that is left alone
-	growth     = 1.2                    // the most a limit grows in a round, beside the headroom
+	tolerance  = 1.2                    // latency over baseline that is tolerated
+	growth     = 1.2                    // the most a limit grows in a round, without the headroom
 	minMembers = 20                     // of a round, half of it once minRound is over tenfold
 	minRound   = 100 * time.Millisecond // so that a pause of a few ms is not a round of its own
 	probeEvery = 10 * time.Second       // or 50 latencies, if that is longer
-	sure       = 2.5                    // standard errors that are not noise
+	sure       = 2.5                    // a difference of more standard errors is not noise
 
-	manyThrottled = 0.05 // of a round: the limit does not grow
-	late          = 10   // latencies after which a round does not wait for its last members
+	manyThrottled = 0.05 // share of a round above which the limit does not grow
+	late          = 10   // how many latencies a round waits for its last members
 )
 
 // NewGradient starts at limit start and stays within min and max.
@@ -137,7 +136,7 @@ func NewGradient(start, min, max int) Gradient {
 	}
 }
 
-// Limit is the limit learned.
+// Limit is the learned limit.
 func (g *Gradient) Limit() int { return int(g.limit) }
 
 // Room is the limit in force: lower than Limit while the baseline is measured.
@@ -182,7 +181,8 @@ func (g *Gradient) refuse() {
 // overloaded reports whether one call in ten or more was refused: more than a burst.
 func (r *round) overloaded() bool { return 10*r.refused >= r.members }
 
-// whole reports whether that was so from early on: what a call takes did not change under way.
+// whole reports whether calls were refused from early on: then the load did not change during the
+// round.
 func (r *round) whole() bool { return 4*r.before <= r.members }
 
 // Admit takes a slot.
@@ -207,12 +207,12 @@ func (g *Gradient) Admit(now time.Duration) Ticket {
 	return Ticket{now, g.number, true}
 }
 
-// enough is how many members a round needs: a limit full of calls, and so many that the standard
-// error is a tenth.
+// enough is how many members a round needs: as many as the limit, and enough for a standard error
+// of a tenth.
 func (g *Gradient) enough() int { return max(minMembers, int(g.limit), int(100*g.spread)) }
 
-// spared reports whether a call need not be a member, because the round has members enough and goes
-// on for the time only. One in eight is one still.
+// spared reports whether a call need not be a member, because the round has enough members and only
+// waits for its time. One in eight still becomes one.
 func (g *Gradient) spared() bool {
 	if g.round.members < g.enough() {
 		return false
@@ -304,7 +304,7 @@ func (g *Gradient) overdue(now time.Duration) {
 	}
 }
 
-// conclude decides by a round that is over and begins the next.
+// conclude evaluates the round that is over and begins the next.
 func (g *Gradient) conclude(now time.Duration) {
 	r := g.round
 	g.number++
@@ -314,11 +314,11 @@ func (g *Gradient) conclude(now time.Duration) {
 		g.spread += (min(r.variance(), 4) - g.spread) / 4
 	}
 	switch {
-	case !enough && r.throttled < minMembers/4: // nothing to judge by
+	case !enough && r.throttled < minMembers/4: // too little to judge by
 		g.round.pressed, g.round.refused = r.pressed, r.refused // before: 0
 	case g.probe.level > 0 && enough && r.counted >= 5*r.timedOut:
 		g.probed(now, r.latency())
-	case g.probe.level > 0: // what a call takes cannot be told from those that were cut off
+	case g.probe.level > 0: // too many timed out to know what a call takes
 		g.endProbe(now)
 	case enough:
 		latency := r.latency()
@@ -335,8 +335,9 @@ func (g *Gradient) conclude(now time.Duration) {
 	}
 }
 
-// learn takes what a round at the usual limit says of the baseline. While few calls run it is the
-// baseline, slowly. Under load the baseline is not more than this; two rounds must say so.
+// learn corrects the baseline by the latency of a round at the usual limit. While few calls run the
+// baseline slowly follows the latency. Under load the latency is an upper bound for it; two rounds
+// in a row must be lower.
 func (g *Gradient) learn(latency mean, loaded bool) {
 	diff := latency.log - g.baseline
 	switch {
@@ -387,8 +388,8 @@ func (g *Gradient) steer(latency mean, r round) {
 	}
 }
 
-// below makes the limit grow slowly once it is near to where the callee throttled, until it is well
-// beyond: what a callee refuses takes up slots too.
+// below makes the limit grow slowly near the limit at which the callee throttled, until it is well
+// beyond it, because calls that the callee refuses take up slots too.
 func (g *Gradient) below(next float64) float64 {
 	switch near := 0.9 * g.ceiling; {
 	case g.limit > 1.1*g.ceiling:
@@ -401,19 +402,19 @@ func (g *Gradient) below(next float64) float64 {
 
 func (g *Gradient) within(limit float64) float64 { return max(g.min, min(limit, g.max)) }
 
-// startProbe begins to measure the baseline when it is time to.
+// startProbe begins to measure the baseline if that is due.
 func (g *Gradient) startProbe(now time.Duration, latency mean) {
 	if now < g.probe.next && g.limit > g.probe.limit/2 {
 		return
 	}
 	g.probe.full = latency
-	if !g.descend(g.limit/2, latency) { // the limit is the least there is
+	if !g.descend(g.limit/2, latency) { // the limit cannot be lower
 		g.baseline += (latency.log - g.baseline) / 2
 		g.endProbe(now)
 	}
 }
 
-// descend goes on measuring at a lower level, if there is one.
+// descend goes on measuring at a lower level; false if there is none.
 func (g *Gradient) descend(level float64, before mean) bool {
 	level = math.Ceil(g.within(level))
 	if level >= float64(g.Room()) {
@@ -442,7 +443,7 @@ func (g *Gradient) probed(now time.Duration, latency mean) {
 	case better && least < g.limit:
 		target := tolerance*math.Exp(g.baseline-g.probe.full.log)*g.limit + math.Sqrt(g.limit)/2
 		g.limit = g.within(max(least, min(g.limit, target)))
-	case !better && diff > 0.1: // slower without our queue, which then was not at fault
+	case !better && diff > 0.1: // slower even without our queue, so the queue was not the cause
 		g.limit = max(g.limit, g.probe.limit)
 	}
 	g.endProbe(now)

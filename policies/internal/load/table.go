@@ -2,8 +2,8 @@ package load
 
 import "slices"
 
-// table keeps something for each priority that is in use, ordered, the lowest first. It is bounded:
-// beyond that a new priority is counted with the next one below it, or above if there is none.
+// table has an entry for each priority in use, the lowest first. It is bounded: when it is full a
+// new priority counts with the next one below it, or above it if there is none.
 type table[T any] []entry[T]
 
 type entry[T any] struct {
@@ -13,7 +13,7 @@ type entry[T any] struct {
 
 const maxPriorities = 32
 
-// at returns the place of a priority, made if need be.
+// at returns the index of a priority, and adds it if it is new.
 func (t *table[T]) at(priority int) int {
 	for i := range *t {
 		if (*t)[i].priority == priority {
@@ -36,7 +36,7 @@ func (t *table[T]) at(priority int) int {
 	return i
 }
 
-// forget drops what idle says is of no more use.
+// forget drops the entries for which idle returns true.
 func (t *table[T]) forget(idle func(*T) bool) {
 	*t = slices.DeleteFunc(*t, func(e entry[T]) bool { return idle(&e.value) })
 }

@@ -3,20 +3,21 @@ package load
 import "time"
 
 // Throttle is the client-side throttling of the SRE book (Beyer et al., Site Reliability
-// Engineering, O'Reilly 2016, chapter 21, "Handling Overload"): over a window it counts requests,
-// those it rejected itself included, and accepts, and rejects the next with probability
+// Engineering, O'Reilly 2016, chapter 21, "Handling Overload"). Over a window it counts accepts and
+// requests, including those that it has rejected itself, and rejects the next request with
+// probability
 //
 //	max(0, (requests − K·accepts) / (requests + 1))
 //
-// There are three changes. The probability is never above 95 %: as it is in the book a long outage
-// leaves so few calls that see the callee well again that it hardly ever recovers. It is the
-// smaller one of two, over the window and over its last sixth: an outage is recognised as carefully
-// as before and forgotten six times as fast. And a request counts when its outcome is known,
-// because otherwise the first calls of a client, still under way, would count against a callee that
-// is well.
+// There are three changes. The probability is never above 95 %: by the book's formula a long outage
+// leaves too few calls to see that the callee is well again, so the client hardly ever recovers. It
+// is the smaller of two, over the window and over its last sixth: an outage is recognised as
+// carefully as before and forgotten six times as fast. And a request counts when its outcome is
+// known, because otherwise a client's first calls, still under way, would count against a healthy
+// callee.
 //
-// Of several priorities the lower are rejected first: the share of calls to be rejected is taken
-// from the lowest, and from the next one above only what is left of it.
+// Lower priorities are rejected first: the share of calls to be rejected is taken from the lowest
+// priority, and only the rest of it from the next one above.
 //
 // It is pure: time and chance are arguments.
 type Throttle struct {
@@ -47,8 +48,8 @@ func NewThrottle(k float64, over time.Duration) Throttle {
 	return Throttle{k: k, slot: max(1, over/throttleSlots)}
 }
 
-// Reject decides about a call that has arrived, by chance, which is in [0, 1). A call that is not
-// rejected must be followed by Finish or Forget.
+// Reject decides whether to reject a call that has arrived. chance is a random number in [0, 1). A
+// call that is not rejected must be followed by Finish if its outcome counts.
 func (t *Throttle) Reject(now time.Duration, priority int, chance float64) bool {
 	t.roll(now)
 	i := t.arrive(priority)
@@ -63,7 +64,7 @@ func (t *Throttle) Reject(now time.Duration, priority int, chance float64) bool 
 	return true
 }
 
-// Finish counts a call that was let through.
+// Finish counts a call that was not rejected.
 func (t *Throttle) Finish(accepted bool) {
 	one := tally{requests: 1}
 	if accepted {
@@ -72,7 +73,7 @@ func (t *Throttle) Finish(accepted bool) {
 	t.count(one)
 }
 
-// Probability is how much of the traffic is rejected at the moment.
+// Probability is the share of the calls that is rejected now.
 func (t *Throttle) Probability(now time.Duration) float64 {
 	t.roll(now)
 	return t.probability()
@@ -134,7 +135,7 @@ func (t *Throttle) roll(now time.Duration) {
 	t.latest = at
 }
 
-// fade halves the arrivals by priority in a twelfth of the window.
+// fade lets the arrivals by priority halve in a twelfth of the window.
 func (t *Throttle) fade() {
 	const kept = 0.87
 	t.arrived = 0

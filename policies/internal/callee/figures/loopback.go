@@ -17,7 +17,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// loopback shows the policies themselves in real time: a server of this process, asked over
+// loopback measures the policies themselves in real time, with a server of this process on
 // loopback. These figures differ from run to run.
 func loopback(out io.Writer) error {
 	s, err := startServer()
@@ -26,8 +26,8 @@ func loopback(out io.Writer) error {
 	}
 	defer s.close()
 	fmt.Fprintln(out)
-	fmt.Fprintf(out,
-		"Over loopback, in real time: a server of %d hands, 50 ms a call, asked for ten times its peak for 4 s;\n", hands)
+	fmt.Fprintf(out, "Over loopback, in real time: a server of %d hands, 50 ms a call, "+
+		"asked for ten times its peak for 4 s;\n", hands)
 	fmt.Fprintln(out, "callers give up after 2 s. Goodput and p99 of the last 3 s.")
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "policy\tgoodput\tp99\t")
@@ -39,8 +39,8 @@ func loopback(out io.Writer) error {
 		fmt.Fprintf(out, "%s\t%s\t%v\t\n", l.name, percent(good), slow.Round(time.Millisecond))
 	}
 	fmt.Fprintln(out)
-	fmt.Fprintln(out,
-		"Another server, 200 calls a second, fails for 2 s; throttled with K 2 over 1 s. Share of the calls that are sent.")
+	fmt.Fprintln(out, "Another server, 200 calls a second, fails for 2 s; "+
+		"throttled with K 2 over 1 s. Share of the calls that are sent.")
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "policy\tall is well\tafter 1 s of failing\t1 s to 2 s after\t")
 	fresh, err := startServer() // the first one still works on calls whose callers have gone
@@ -54,7 +54,7 @@ func loopback(out io.Writer) error {
 	return nil
 }
 
-// server works on as many requests at a time as it has hands; the others wait.
+// server works on as many requests at once as it has hands; the others wait.
 type server struct {
 	hands  chan struct{}
 	fails  atomic.Bool
@@ -108,7 +108,7 @@ func (s *server) call(ctx context.Context) error {
 	return nil
 }
 
-// arrive begins a call at its time, so many a second, and returns when all are over.
+// arrive begins rate calls a second, evenly spaced, and returns when all are over.
 func arrive(rate float64, lasts time.Duration, call func(at time.Duration)) {
 	begin := time.Now()
 	var all sync.WaitGroup
@@ -120,7 +120,8 @@ func arrive(rate float64, lasts time.Duration, call func(at time.Duration)) {
 	all.Wait()
 }
 
-// overload returns the goodput, over what the server can do, and the latency of what it served.
+// overload returns the goodput as a share of the server's peak, and the latency of the calls that
+// were sent.
 func (s *server) overload(p retry.Policy) (goodput float64, p99 time.Duration) {
 	const lasts, from, peak = 4 * time.Second, time.Second, hands / 0.05
 	var mu sync.Mutex
@@ -152,8 +153,8 @@ func (s *server) overload(p retry.Policy) (goodput float64, p99 time.Duration) {
 	return float64(good) / (peak * (lasts - from).Seconds()), p99
 }
 
-// outage returns the share of the calls that are sent: before it, in its second half, and in the
-// second second after it.
+// outage returns the share of the calls that are sent: before the outage, in its second half, and
+// in the second second after it.
 func (s *server) outage(p retry.Policy) (sent [3]float64) {
 	var mu sync.Mutex
 	var calls, made [6]int

@@ -1,6 +1,6 @@
-// Command figures prints how the laws of policies.Adaptive and policies.Throttle fare with
-// simulated callees, beside others. Time is virtual and seeds are fixed: it prints the same every
-// time. At the end it runs the policies themselves over loopback for a quarter of a minute.
+// Command figures compares the algorithms of policies.Adaptive and policies.Throttle with others,
+// on simulated callees. Time is virtual and seeds are fixed, so it prints the same every time. At
+// the end it runs the policies themselves over loopback for a quarter of a minute.
 //
 //	go run ./policies/internal/callee/figures
 package main
@@ -30,7 +30,8 @@ func main() {
 
 const hands = 20
 
-// limiters are made anew for every run. tuned is the size of the bulkhead.
+// limiters returns functions that make a new limiter for every run. tuned is the size of the
+// bulkhead.
 func limiters(tuned int) []struct {
 	name string
 	make func() callee.Limiter
@@ -57,8 +58,8 @@ func trial(w int, change callee.Change, demand float64, d time.Duration) callee.
 	}
 }
 
-// tune finds the best size of a bulkhead by hand: the most goodput with a p99 of at most twice the
-// unloaded one.
+// tune finds the best size of a bulkhead by trying: the most goodput with a p99 of at most twice
+// the unloaded one.
 func tune(w int) (best int) {
 	if tuned[w] > 0 {
 		return tuned[w]
@@ -79,15 +80,16 @@ var tuned = make([]int, len(callee.Works))
 func percent(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) }
 
 func adaptive(out *tabwriter.Writer) {
-	fmt.Fprintf(out,
-		"Concurrency limits: a callee of %d hands, 50 ms a call, 400 calls a second at its peak, asked for ten times that;\n", hands)
-	fmt.Fprintln(out,
-		"callers give up after 2 s. even: 40 to 60 ms; noisy: log-normal, sigma 1; mixed: 20 ms, one in five 170 ms.")
-	fmt.Fprintln(out,
-		"Goodput in % of what the callee can do at that time; p99 of the admitted over that of the unloaded callee.")
+	fmt.Fprintf(out, "Concurrency limits: a callee of %d hands, 50 ms a call, "+
+		"400 calls a second at its peak, asked for ten times that;\n", hands)
+	fmt.Fprintln(out, "callers give up after 2 s. even: 40 to 60 ms; "+
+		"noisy: log-normal, sigma 1; mixed: 20 ms, one in five 170 ms.")
+	fmt.Fprintln(out, "Goodput in % of what the callee can do at that time; "+
+		"p99 of the admitted over that of the unloaded callee.")
 	fmt.Fprintln(out)
-	fmt.Fprintln(out,
-		"calls\tlimiter\toverload\tp99\thands halved, after 10 s\tp99\tback, after 30 s\ttwice as slow, after 10 s\tleak\ttripled for 1 s: worst second after\tburst of slow calls: worst second after\trefused at half the peak\t")
+	fmt.Fprintln(out, "calls\tlimiter\toverload\tp99\thands halved, after 10 s\tp99\t"+
+		"back, after 30 s\ttwice as slow, after 10 s\tleak\ttripled for 1 s: worst second after\t"+
+		"burst of slow calls: worst second after\trefused at half the peak\t")
 	for w, work := range callee.Works {
 		for _, l := range limiters(tune(w)) {
 			overload := trial(w, callee.Nothing, 10, time.Minute).Try(l.make())
@@ -111,8 +113,8 @@ func adaptive(out *tabwriter.Writer) {
 
 func priorities(out *tabwriter.Writer) {
 	fmt.Fprintln(out)
-	fmt.Fprintln(out,
-		"Priorities without a queue: the same, one call in 20 critical (half of what the callee can do), the others sheddable.")
+	fmt.Fprintln(out, "Priorities without a queue: the same, "+
+		"one call in 20 critical (half of what the callee can do), the others sheddable.")
 	fmt.Fprintln(out)
 	fmt.Fprintln(out, "calls\tlimiter\tcritical lost\tsheddable lost\tgoodput\tp99\t")
 	for w, work := range callee.Works {
@@ -129,11 +131,11 @@ func priorities(out *tabwriter.Writer) {
 
 func throttle(out *tabwriter.Writer) {
 	fmt.Fprintln(out)
-	fmt.Fprintln(out,
-		"Client-side throttling: K 2 over 1 minute, 100 calls a second; the callee fails for 5 minutes. Share of the calls that are sent.")
+	fmt.Fprintln(out, "Client-side throttling: K 2 over 1 minute, 100 calls a second; "+
+		"the callee fails for 5 minutes. Share of the calls that are sent.")
 	fmt.Fprintln(out)
-	fmt.Fprintln(out,
-		"law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t2 min\t2.5 min\t3 min\t5 min\t")
+	fmt.Fprintln(out, "law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t2 min\t"+
+		"2.5 min\t3 min\t5 min\t")
 	ours := load.NewThrottle(2, time.Minute)
 	for _, l := range []struct {
 		name string
@@ -143,12 +145,15 @@ func throttle(out *tabwriter.Writer) {
 		{"the book's, at most 95 %", &callee.Book{K: 2, Window: time.Minute, Most: 0.95}},
 		{"the book's", &callee.Book{K: 2, Window: time.Minute, Most: 1}},
 	} {
-		s := callee.Outage{Rate: 100, For: 15*time.Minute + 5*time.Second, Seed: 5, Accepts: func(now time.Duration) float64 {
+		accepts := func(now time.Duration) float64 {
 			if now >= 5*time.Minute && now < 10*time.Minute {
 				return 0
 			}
 			return 1
-		}}.Run(l.law)
+		}
+		s := callee.Outage{
+			Rate: 100, For: 15*time.Minute + 5*time.Second, Seed: 5, Accepts: accepts,
+		}.Run(l.law)
 		fmt.Fprintf(out, "%s\t%.2f %%\t%.1f %%\t", l.name, 100*callee.Sum(s, 0, 300).Passing(),
 			100*callee.Sum(s, 400, 600).Passing())
 		for _, after := range []int{20, 30, 60, 120, 150, 180, 300} {
