@@ -88,8 +88,8 @@ const everyKind = ^kinds(0)
 func kindsOf(k Kind) kinds        { return 1 << (k % 32) }
 func (set kinds) has(k Kind) bool { return set&kindsOf(k) != 0 }
 
-// observe is a row of observers, innermost first. It holds the states that all calls share which
-// have nothing else around them.
+// observe is a row of observers, innermost first. It holds the states that are shared by all calls
+// with nothing else around them.
 type observe struct {
 	observers []listener
 	prompt    bool  // all policies inside are: see Policy
@@ -248,7 +248,7 @@ func (w *watched) Value(key any) any {
 	return w.scope.Value(key)
 }
 
-// open is the open of a scope. lead is the Observes that the policy begins with, or nil.
+// open is as that of a scope. lead is the Observes that the policy begins with, or nil.
 func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
 	w.scope.open(ctx, outer)
 	if lead != nil && w.state.Load() == nil {

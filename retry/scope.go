@@ -165,8 +165,8 @@ func (s *scope) open(ctx context.Context, outer *scope) {
 // narrow is n, or the largest number that a state holds.
 func narrow(n int) int32 { return int32(min(n, math.MaxInt32)) }
 
-// mark makes s say which attempt of a loop runs, and reports whether it could: if s holds nothing
-// but that loop and perhaps an Observe. Then the attempt needs no node.
+// mark makes s itself say which attempt of a loop runs, so that the attempt needs no node. It
+// reports false if s holds more than that loop and perhaps an Observe.
 func (s *scope) mark(attempt int) bool {
 	st, tries := s.state.Load(), &alone
 	if st != nil {

@@ -20,7 +20,7 @@ const (
 	burst   = 20
 )
 
-// The limit from a time on, in parts of the first one.
+// changes are the times at which the limit changes, and its factors of the first one.
 var changes = []struct{ at, factor float64 }{{1200, .5}, {2400, 1.5}}
 
 // limitAt is the server's limit at a time, in requests a second.
@@ -64,9 +64,11 @@ func (c *changing) Count(now time.Duration, admitted bool) time.Duration {
 // A record is when a crawl's answers came.
 type record struct {
 	accepted, refused []float64
-	// of a pacer: s after the start and each change, until the pace was within a fifth of the limit
+
+	// Of a pacer: the seconds from the start, and from each change, until its pace was within a
+	// fifth of the limit; and its first such pace, as a share of the limit.
 	found []float64
-	share float64 // of the limit, its first pace
+	share float64
 }
 
 func (r *record) add(now float64, a limitertest.Answer) {
@@ -125,8 +127,8 @@ func (c *calls) Pop() any {
 	return x
 }
 
-// backingOff is the crawl by workers each of which repeats a refused request
-// by itself, after the waits of policies.Exponential, until it is accepted.
+// backingOff is the crawl by workers that each repeat a refused request on their own, after the
+// waits of policies.Exponential, until it is accepted.
 func backingOff() (r record) {
 	rng := rand.New(rand.NewPCG(seed, 77))
 	wait := make([]func() float64, workers)

@@ -13,8 +13,8 @@ const (
 	unit  = 3.6 // a request a second
 	above = 30. // requests a second above the axis
 	few   = 9.  // and below it, with the pacer
-	many  = 37. // and without
-	mark  = 5.  // the least length of refusals: few would not be seen at the scale of many
+	many  = 37. // and without it
+	mark  = 5.  // the least length of refusals: a few would not be seen at this scale
 
 	grey, blue, red = "#767676", "#2f81f7", "#e5484d"
 )
@@ -70,8 +70,8 @@ func (c column) outline(y, direction float64, rates []float64) string {
 	return b.String()
 }
 
-// marks are ticks below the axis at y, where a bin has refusals but too few to
-// be seen by their rate.
+// marks are ticks below the axis at y, for bins with refusals that are too few to be seen by their
+// rate.
 func (c column) marks(y float64, rates []float64) string {
 	var b strings.Builder
 	for i, r := range rates {
@@ -95,8 +95,8 @@ func (c column) limits(y float64) string {
 	return b.String()
 }
 
-// panel draws one crawl over a span, with the axis at y and room for so many
-// refused requests a second below it.
+// panel draws one crawl over a span, with the axis at y and room for that many refused requests a
+// second below it.
 func (s *svg) panel(c column, y, below float64, r record) {
 	top, bottom := y-unit*above, y+unit*below
 	s.add(`<rect x="%g" y="%s" width="%g" height="%s" class="bg"/>`, c.x, px(top), c.w,
@@ -128,17 +128,29 @@ func thousands(n int) string {
 // picture draws both crawls.
 func picture(pacer, backoff record) string {
 	var s svg
-	s.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-labelledby="t d" font-family="system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif">`, width, height)
+	s.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" `+
+		`aria-labelledby="t d" `+
+		`font-family="system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif">`,
+		width, height)
 	s.add(`<title id="t">A pacer and plain backoff at a server whose limit is unknown</title>`)
-	s.add(`<desc id="d">An hour, %d workers, nginx at %g requests a second with a burst of %d; the limit halves after 20 minutes and triples after 40. With the pacer %d requests are accepted and %d refused, with exponential backoff alone %d and %d.</desc>`,
-		workers, limit, burst, len(pacer.accepted), len(pacer.refused), len(backoff.accepted), len(backoff.refused))
-	s.add(`<style>text{fill:%s;font-size:13px}.n{font-size:11px}.b{font-weight:600}.m{text-anchor:middle}.e{text-anchor:end}.blue{fill:%s}.red{fill:%s}`+
-		`.bg{fill:%s;fill-opacity:.07}.grid{stroke:%s;stroke-opacity:.2}.axis{stroke:%s}.ok{fill:%s;fill-opacity:.55}.no{fill:%s;fill-opacity:.75}`+
-		`.mark{stroke:%s;stroke-width:2}.limit{fill:none;stroke:%s;stroke-width:1.6;stroke-dasharray:5 3}</style>`,
+	s.add(`<desc id="d">An hour, %d workers, nginx at %g requests a second with a burst of %d; `+
+		`the limit halves after 20 minutes and triples after 40. `+
+		`With the pacer %d requests are accepted and %d refused, `+
+		`with exponential backoff alone %d and %d.</desc>`,
+		workers, limit, burst, len(pacer.accepted), len(pacer.refused),
+		len(backoff.accepted), len(backoff.refused))
+	s.add(`<style>text{fill:%s;font-size:13px}.n{font-size:11px}.b{font-weight:600}`+
+		`.m{text-anchor:middle}.e{text-anchor:end}.blue{fill:%s}.red{fill:%s}`+
+		`.bg{fill:%s;fill-opacity:.07}.grid{stroke:%s;stroke-opacity:.2}.axis{stroke:%s}`+
+		`.ok{fill:%s;fill-opacity:.55}.no{fill:%s;fill-opacity:.75}`+
+		`.mark{stroke:%s;stroke-width:2}`+
+		`.limit{fill:none;stroke:%s;stroke-width:1.6;stroke-dasharray:5 3}</style>`,
 		grey, blue, red, grey, grey, grey, blue, red, red, grey)
 
 	// The legend.
-	s.add(`<rect x="64" y="9" width="12" height="12" class="ok"/><rect x="240" y="9" width="12" height="12" class="no"/><path d="M412 15h26" class="limit"/>`)
+	s.add(`<rect x="64" y="9" width="12" height="12" class="ok"/>` +
+		`<rect x="240" y="9" width="12" height="12" class="no"/>` +
+		`<path d="M412 15h26" class="limit"/>`)
 	s.text(82, 19.5, "", "accepted, per second")
 	s.text(258, 19.5, "", "refused, per second")
 	s.text(444, 19.5, "", "the server's limit, which no client is told")
@@ -157,7 +169,8 @@ func picture(pacer, backoff record) string {
 		s.text(width-20, top-9, "e",
 			`<tspan class="b blue">%s</tspan> accepted, <tspan class="b red">%s</tspan> refused`,
 			thousands(len(row.accepted)), thousands(len(row.refused)))
-		s.add(`<text transform="translate(24 %g) rotate(-90)" class="n m">requests per second</text>`, y-unit*(above-row.below)/2)
+		s.add(`<text transform="translate(24 %g) rotate(-90)" class="n m">`+
+			`requests per second</text>`, y-unit*(above-row.below)/2)
 		for _, c := range columns {
 			s.panel(c, y, row.below, row.record)
 		}

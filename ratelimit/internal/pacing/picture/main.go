@@ -1,5 +1,5 @@
-// Command picture draws what a pacer does beside what backoff alone does, on a
-// server whose limit nobody tells, in virtual time and with a fixed seed:
+// Command picture draws what a pacer and what backoff alone do at a server whose limit is unknown,
+// in virtual time and with a fixed seed:
 //
 //	go run ./ratelimit/internal/pacing/picture > docs/pacer.svg
 package main
