@@ -128,33 +128,8 @@ func thousands(n int) string {
 // picture draws both crawls.
 func picture(pacer, backoff record) string {
 	var s svg
-	s.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" `+
-		`aria-labelledby="t d" `+
-		`font-family="system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif">`,
-		width, height)
-	s.add(`<title id="t">A pacer and plain backoff at a server whose limit is unknown</title>`)
-	s.add(`<desc id="d">An hour, %d workers, nginx at %g requests a second with a burst of %d; `+
-		`the limit halves after 20 minutes and triples after 40. `+
-		`With the pacer %d requests are accepted and %d refused, `+
-		`with exponential backoff alone %d and %d.</desc>`,
-		workers, limit, burst, len(pacer.accepted), len(pacer.refused),
-		len(backoff.accepted), len(backoff.refused))
-	s.add(`<style>text{fill:%s;font-size:13px}.n{font-size:11px}.b{font-weight:600}`+
-		`.m{text-anchor:middle}.e{text-anchor:end}.blue{fill:%s}.red{fill:%s}`+
-		`.bg{fill:%s;fill-opacity:.07}.grid{stroke:%s;stroke-opacity:.2}.axis{stroke:%s}`+
-		`.ok{fill:%s;fill-opacity:.55}.no{fill:%s;fill-opacity:.75}`+
-		`.mark{stroke:%s;stroke-width:2}`+
-		`.limit{fill:none;stroke:%s;stroke-width:1.6;stroke-dasharray:5 3}</style>`,
-		grey, blue, red, grey, grey, grey, blue, red, red, grey)
-
-	// The legend.
-	s.add(`<rect x="64" y="9" width="12" height="12" class="ok"/>` +
-		`<rect x="240" y="9" width="12" height="12" class="no"/>` +
-		`<path d="M412 15h26" class="limit"/>`)
-	s.text(82, 19.5, "", "accepted, per second")
-	s.text(258, 19.5, "", "refused, per second")
-	s.text(444, 19.5, "", "the server's limit, which no client is told")
-
+	s.begin(pacer, backoff)
+	s.legend()
 	y := 162.
 	for _, row := range []struct {
 		name  string
@@ -174,18 +149,55 @@ func picture(pacer, backoff record) string {
 		for _, c := range columns {
 			s.panel(c, y, row.below, row.record)
 		}
-		if len(row.found) == 1+len(changes) {
-			note := y + 24
-			begin, hour := columns[0], columns[1]
-			s.text(begin.at(1)+6, y-unit*25+4, "n", "the burst of %d", burst)
-			s.text(begin.at(0)+8, note, "n", "%.0f %% of the limit after %.1f s", 100*row.share,
-				row.found[0])
-			s.text(hour.at(changes[0].at), note, "n m", "halved: followed in %.0f s", row.found[1])
-			s.text(hour.at(changes[1].at), note, "n m", "tripled: noticed after %.1f min",
-				row.found[2]/60)
-		}
+		s.notes(y, row.record)
 		y += unit*(row.below+above) + 70
 	}
 	s.add(`</svg>`)
 	return s.String()
+}
+
+// begin writes what stands before the drawing: the description in words, and the styles.
+func (s *svg) begin(pacer, backoff record) {
+	s.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" `+
+		`aria-labelledby="t d" `+
+		`font-family="system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif">`,
+		width, height)
+	s.add(`<title id="t">A pacer and plain backoff at a server whose limit is unknown</title>`)
+	s.add(`<desc id="d">An hour, %d workers, nginx at %g requests a second with a burst of %d; `+
+		`the limit halves after 20 minutes and triples after 40. `+
+		`With the pacer %d requests are accepted and %d refused, `+
+		`with exponential backoff alone %d and %d.</desc>`,
+		workers, limit, burst, len(pacer.accepted), len(pacer.refused),
+		len(backoff.accepted), len(backoff.refused))
+	s.add(`<style>text{fill:%s;font-size:13px}.n{font-size:11px}.b{font-weight:600}`+
+		`.m{text-anchor:middle}.e{text-anchor:end}.blue{fill:%s}.red{fill:%s}`+
+		`.bg{fill:%s;fill-opacity:.07}.grid{stroke:%s;stroke-opacity:.2}.axis{stroke:%s}`+
+		`.ok{fill:%s;fill-opacity:.55}.no{fill:%s;fill-opacity:.75}`+
+		`.mark{stroke:%s;stroke-width:2}`+
+		`.limit{fill:none;stroke:%s;stroke-width:1.6;stroke-dasharray:5 3}</style>`,
+		grey, blue, red, grey, grey, grey, blue, red, red, grey)
+}
+
+func (s *svg) legend() {
+	s.add(`<rect x="64" y="9" width="12" height="12" class="ok"/>` +
+		`<rect x="240" y="9" width="12" height="12" class="no"/>` +
+		`<path d="M412 15h26" class="limit"/>`)
+	s.text(82, 19.5, "", "accepted, per second")
+	s.text(258, 19.5, "", "refused, per second")
+	s.text(444, 19.5, "", "the server's limit, which no client is told")
+}
+
+// notes writes in words how a pacer found the limits.
+func (s *svg) notes(y float64, r record) {
+	if len(r.found) != 1+len(changes) {
+		return
+	}
+	note := y + 24
+	begin, hour := columns[0], columns[1]
+	s.text(begin.at(1)+6, y-unit*25+4, "n", "the burst of %d", burst)
+	s.text(begin.at(0)+8, note, "n", "%.0f %% of the limit after %.1f s", 100*r.share,
+		r.found[0])
+	s.text(hour.at(changes[0].at), note, "n m", "halved: followed in %.0f s", r.found[1])
+	s.text(hour.at(changes[1].at), note, "n m", "tripled: noticed after %.1f min",
+		r.found[2]/60)
 }
