@@ -8,33 +8,32 @@
 //
 // # What is promised
 //
-//   - The fleet opens when max(2, ceil(Q·m)) of the m members that have called within max(OpenFor,
-//     10 s) have votes that live; a vote lives for one OpenFor. Q is breaker.Quorum, 0.5. So one
-//     bad node opens nobody else.
+//   - The fleet opens when max(2, ceil(Q·m)) members have valid votes. m is the number of members
+//     that have made calls within max(OpenFor, 10 s), Q is breaker.Quorum (0.5), and a vote is
+//     valid for one OpenFor. So one bad node opens no other breaker.
 //   - All members that are in use know within 250 ms ± 20 % (breaker.Every) and a round trip. Until
 //     then each sends the callee what its own breaker admits.
-//   - One probe per open time, for the whole fleet. A member that is killed with the probe in its
-//     hand delays the next one by ProbeLimit.
+//   - There is one probe per open time, for the whole fleet. If a member is killed during the probe
+//     the next one comes ProbeLimit later.
 //   - No call waits for Redis, except the one that is to be the probe, which waits 1 s at most. A
-//     process asks with one pipeline per 250 ms for all its breakers that are in use, and at each
-//     change of one.
+//     process sends one pipeline per 250 ms for all its breakers that are in use, and one at each
+//     change of a breaker.
 //   - While Redis is away (down, slow, full, a read-only replica, a wrong password) each member's
-//     own breaker goes on alone; it comes back to the fleet by itself. An isolation or a release by
+//     own breaker goes on alone, and joins the fleet again by itself. An isolation or a release by
 //     hand is repeated to the store for ten minutes.
-//   - An empty Redis (FLUSHALL) changes nothing for the running members: an isolation is told
-//     again, and an opening goes on, in each member for itself.
+//   - An empty Redis (FLUSHALL) changes nothing for the running members: they report an isolation
+//     again, and each member's opening goes on.
 //
 // # What is not
 //
-//   - Redis replicates asynchronously. A failover may lose the last writes: votes are told again
-//     within 250 ms, and an era that is behind what a member has seen is repaired by it, to closed.
-//     For a moment two members may send a probe.
-//   - The members' clocks are not compared, but the server's own may be set: forward ends an
-//     opening early, back drops the votes, which are told again.
+//   - Redis replicates asynchronously, so a failover may lose the last writes. Votes are sent again
+//     within 250 ms. If the era is older than one that a member has seen, the member starts a new
+//     one, closed. For a moment two members may send a probe.
+//   - The members' clocks do not matter, but the server's clock does: if it is set forward an
+//     opening ends early, if it is set back the votes are dropped and sent again.
 //
 // # Keys
 //
-// {reprise:NAME}:s (state), :v (votes), :m (members), :p (probe), which live for 24 hours after the
-// last question; all of a name are in one slot of a cluster. Each question is one script, by
-// EVALSHA.
+// {reprise:NAME}:s (state), :v (votes), :m (members) and :p (probe), all in one slot of a cluster.
+// They expire 24 hours after the last request. Each request is one script, run with EVALSHA.
 package redisbreaker

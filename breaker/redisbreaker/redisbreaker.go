@@ -19,18 +19,18 @@ var source string
 
 var script = redis.NewScript(source)
 
-// New returns a Store on Redis or Valkey, of go-redis' Client, ClusterClient or Ring. It holds
-// nothing itself: any number of them may be made of one client, and they are the same store. It is
-// safe for concurrent use. A nil client is a configuration error of each question.
+// New returns a Store on Redis or Valkey; c is a Client, ClusterClient or Ring of go-redis. The
+// Store has no state: several made from one client are the same store. It is safe for concurrent
+// use. With a nil client every request is a configuration error.
 func New(c redis.Cmdable) breaker.Store { return store{c} }
 
 type store struct{ c redis.Cmdable }
 
 var errNilClient = retry.ConfigErrorf("redisbreaker.New", "client(nil): must not be nil")
 
-// Exchange is one pipeline of an EVALSHA for each report. What a server does not know yet is sent
-// it whole, with EVAL, in a second one. A breaker whose keys are broken does not concern the
-// others.
+// Exchange sends one pipeline with an EVALSHA for each report. To servers that do not know the
+// script yet it sends the source with EVAL, in a second pipeline. If the keys of one breaker are
+// broken the others are not affected.
 func (s store) Exchange(ctx context.Context, mine []breaker.Report) ([]breaker.Fleet, error) {
 	if s.c == nil {
 		return nil, errNilClient
@@ -67,14 +67,14 @@ func (s store) Exchange(ctx context.Context, mine []breaker.Report) ([]breaker.F
 		if err == nil {
 			f.Name = mine[i].Name
 			fleets[i] = f
-		} else if failed == nil { // the first one says enough
+		} else if failed == nil { // the first error is enough
 			failed = fmt.Errorf("breaker %.100s: %w", mine[i].Name, err)
 		}
 	}
 	return fleets, failed
 }
 
-// call is one question in a pipeline.
+// call is one request in a pipeline.
 type call struct {
 	keys []string
 	args []any
@@ -129,8 +129,8 @@ func (s store) ask(ctx context.Context, name string, args ...any) (bool, error) 
 	return n == 1, nil
 }
 
-// keys of a fleet: all in one slot of a cluster whatever bytes the name has, since the hash tag is
-// what stands between the first brace and the first closing one after it, and is never empty.
+// keys of a fleet. All are in one slot of a cluster, whatever bytes the name has: the hash tag is
+// the text between the first brace and the first closing one after it, and here it is never empty.
 func keys(name string) []string {
 	tag := "{reprise:" + name + "}:"
 	return []string{tag + "s", tag + "v", tag + "m", tag + "p"}
@@ -151,7 +151,7 @@ func digit(b bool) int {
 	return 0
 }
 
-var errAnswer = errors.New("an answer that makes no sense")
+var errAnswer = errors.New("malformed answer")
 
 // read reads the script's answer.
 func read(cmd *redis.Cmd) (breaker.Fleet, error) {

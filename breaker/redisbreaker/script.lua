@@ -1,6 +1,7 @@
--- One question to one breaker's fleet: what breaker.NewStore does, to the µs. Times are µs of this server.
--- KEYS: a hash (state), two sorted sets (member, until when its vote lives; member, last seen), a string
--- (the probe: era, until when, member). ARGV: what is asked, the member, the era it has seen, and more.
+-- One request for one breaker's fleet: the same as breaker.NewStore, to the µs. Times are µs of this
+-- server. KEYS: a hash (state), two sorted sets (member, until when its vote is valid; member, last
+-- seen), a string (the probe: era, until when, member). ARGV: the operation, the member, the era it
+-- has seen, and the operation's own arguments.
 local hash, votes, seen, probe = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local op, member, era = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local closed, halfopen, open, isolated = 1, 2, 3, 4
@@ -10,7 +11,7 @@ local now = clock[1] * 1000000 + clock[2]
 
 local function digits(x) return string.format('%.0f', x) end
 local h = redis.call('HMGET', hash, 'era', 'state', 'until', 'open_for', 'last', 'opened', 'cause')
-local function number(i) -- what cannot be counted with is as if it were not there
+local function number(i) -- values that are not usable numbers count as absent
 	local x = h[i] and tonumber(h[i])
 	if x and x > -9e15 and x < 9e15 then return x end
 	return 0

@@ -19,14 +19,14 @@ var source string
 
 var script = redis.NewScript(source)
 
-// New returns a Store on Redis or Valkey, of go-redis' Client, ClusterClient or Ring. It holds
-// nothing itself: any number of them may be made of one client. It is safe for concurrent use. A
-// nil client is a configuration error of each question.
+// New returns a Store on Redis or Valkey; c is a Client, ClusterClient or Ring of go-redis. The
+// Store has no state: several made from one client are the same store. It is safe for concurrent
+// use. With a nil client every request is a configuration error.
 func New(c redis.Scripter) ratelimit.Store { return store{c} }
 
 type store struct{ c redis.Scripter }
 
-// Take is one EVALSHA. A server that does not know the script yet is sent it whole, with EVAL.
+// Take is one EVALSHA. To a server that does not know the script yet it sends the source with EVAL.
 func (s store) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
 	if s.c == nil {
 		return ratelimit.Grant{}, retry.ConfigErrorf("redislimit.New", "nil client")
@@ -45,14 +45,15 @@ func (s store) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimi
 	return g, nil
 }
 
-// keys of a limit: both in one slot of a cluster whatever bytes the name has, since the hash tag is
-// what stands between the first brace and the first closing one after it, and is never empty. A
-// breaker of the same name has other keys (:s, :v, :m, :p).
+// keys of a limit. Both are in one slot of a cluster, whatever bytes the name has: the hash tag is
+// the text between the first brace and the first closing one after it, and here it is never empty.
+// A breaker of the same name has other keys (:s, :v, :m, :p).
 func keys(name string) []string {
 	return []string{"{reprise:" + name + "}:b", "{reprise:" + name + "}:w"}
 }
 
-// arguments of the script. Numbers are plain digits: Lua itself would keep 14 of them.
+// arguments of the script. Numbers are sent as plain digits, because Lua itself would print only
+// 14.
 func arguments(a ratelimit.Ask) []any {
 	decimal := func(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 	learn := 0
@@ -71,13 +72,14 @@ func grant(answer []any, a ratelimit.Ask) (ratelimit.Grant, error) {
 	const integers = 10
 	var n [integers]int64
 	if len(answer) != integers+1 {
-		return ratelimit.Grant{}, fmt.Errorf("an answer of %d values, not %d", len(answer), integers+1)
+		return ratelimit.Grant{}, fmt.Errorf("an answer of %d values, not %d",
+			len(answer), integers+1)
 	}
 	for i := range n {
 		v, ok := answer[i].(int64)
 		if !ok {
-			return ratelimit.Grant{}, fmt.Errorf("value %d of the answer is %T(%[2]v), not an integer",
-				i, answer[i])
+			return ratelimit.Grant{}, fmt.Errorf(
+				"value %d of the answer is %T(%[2]v), not an integer", i, answer[i])
 		}
 		n[i] = v
 	}

@@ -1,4 +1,4 @@
--- One question to one limit: what ratelimit.NewStore does, to the µs. Times are µs of this server.
+-- One request for one limit: the same as ratelimit.NewStore, to the µs. Times are µs of this server.
 -- KEYS: a hash (the bucket and its figures) and a sorted set (member, last seen).
 local member, rate, burst, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local need, want, back = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -13,7 +13,7 @@ local now = clock[1] * 1000000 + clock[2]
 
 local h = redis.call('HMGET', bucket, 'tat', 'last', 'pause', 'rate', 'burst', 'set', 'rate0', 'burst0',
 	'until', 'answers', 'refusals', 'by', 'lead')
-local function number(i) -- what is no number, or none that can be counted with, is as if it were not there
+local function number(i) -- values that are not usable numbers count as absent
 	local x = h[i] and tonumber(h[i])
 	if x and x > -9e15 and x < 9e15 then return x end
 end
@@ -32,7 +32,7 @@ if now < last then
 	end
 end
 
--- Which figures hold.
+-- Which limit and burst are valid.
 local before, full, mine = r, b, now - since
 local function change(rate, burst, when, who) r0, b0, r, b, set, by = r, b, rate, burst, when, who end
 if r == 0 then change(rate, burst, mine, member)
@@ -43,7 +43,7 @@ elseif mine > set + lease or by == member and mine >= set - lease then change(ra
 elseif mine >= set - lease then change(min(r, rate), min(b, burst), max(set, mine), '')
 end
 
--- Who leads.
+-- Which member leads.
 local leads, heard, met = 0, 0, 0
 if learn then
 	if lead ~= member and lead ~= '' and now < till then
@@ -58,7 +58,7 @@ if before > 0 and (before ~= r or full ~= b) and tat and tat < now then
 	tat = now - min(span, fl((now - tat) * before / r))
 end
 
--- Who is there.
+-- Which members are there.
 redis.call('ZREMRANGEBYSCORE', seen, '-inf', string.format('%.0f', now - 10 * lease))
 redis.call('ZADD', seen, string.format('%.0f', now), member)
 local members = redis.call('ZCARD', seen)

@@ -1,16 +1,15 @@
-// Command fleet measures what one limit costs and keeps that many processes share through a real
-// redis-server, while processes, the server and its state come and go:
+// Command fleet measures one limit that many processes share through a real redis-server: its cost,
+// and whether it holds while processes, the server and its state come and go:
 //
 //	go run ./ratelimit/redislimit/fleet [-quick] [-only TEXT]
 //
-// It starts itself as the members of the fleet and redis-server, which must be on PATH, on loopback
-// ports; without one it says so and asks an in-process miniredis what needs no process to be
-// stopped.
+// The members of the fleet are processes of this program. redis-server must be on PATH; it runs on
+// loopback ports. Without it the command says so, uses an in-process miniredis, and skips the rows
+// that need a server's process.
 //
-// "Needed" is the smallest burst of a bucket of the same rate that would have let the calls of all
-// processes go at the moments at which they went. The bound is burst + limit*lease and what the
-// event adds. The exit code is 1 if a row breaks its bound; what a busy machine may be the cause of
-// is told in words.
+// "Needed" is the smallest burst with which a bucket of the same rate would have admitted all calls
+// at their times. The bound is burst + limit*lease and what the event adds. The exit code is 1 if a
+// row breaks its bound. Other faults, which a busy machine may cause, are only printed.
 package main
 
 import (
@@ -64,8 +63,8 @@ func measure(ctx context.Context, all []row, only string, stdout, stderr io.Writ
 		limit, burst, lease)
 	real := haveServer()
 	if !real {
-		fmt.Fprint(stdout,
-			"redis-server is not on PATH: asking miniredis, and skipping what needs a server's process\n\n")
+		fmt.Fprint(stdout, "redis-server is not on PATH: asking miniredis, "+
+			"and skipping what needs a server's process\n\n")
 	}
 	line := func(columns ...any) {
 		fmt.Fprintf(stdout, "%-38s %8s %7s %6s %15s %17s %s\n", columns...)

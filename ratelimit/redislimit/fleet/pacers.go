@@ -20,16 +20,19 @@ import (
 )
 
 const (
-	siteRate  = 100 // requests a second that the site admits, and tells nobody
+	siteRate  = 100 // requests a second that the site admits, and does not tell
 	siteBurst = 20
 
-	enough = 20 * time.Second // less is mostly the search for the limit, and chance
+	enough = 20 * time.Second // shorter runs show mostly the search for the limit, and chance
 )
 
-// pacers measures how processes that share what they learn do at a site, beside one pacer alone.
-func pacers(ctx context.Context, took time.Duration, real bool, only string, out io.Writer) (asGood bool, err error) {
+// pacers compares processes whose pacers share what they learn with one pacer alone.
+func pacers(
+	ctx context.Context, took time.Duration, real bool, only string, out io.Writer,
+) (asGood bool, err error) {
 	const one, many = "one pacer alone", "8 processes with pacers"
-	fmt.Fprintf(out, "\npacers at a site that admits %d/s, burst %d, for %v\n\n", siteRate, siteBurst, took)
+	fmt.Fprintf(out, "\npacers at a site that admits %d/s, burst %d, for %v\n\n",
+		siteRate, siteBurst, took)
 	first, asGood := 0.0, true
 	for _, r := range []row{
 		{name: one, members: []int{16}},
@@ -55,8 +58,10 @@ func pacers(ctx context.Context, took time.Duration, real bool, only string, out
 	return asGood, nil
 }
 
-// atSite runs the members of a row at a site of their own, and counts what it refuses.
-func atSite(ctx context.Context, r row, took time.Duration, real bool) (refused int, m measured, err error) {
+// atSite runs the members of a row against a new site, and counts what the site refuses.
+func atSite(
+	ctx context.Context, r row, took time.Duration, real bool,
+) (refused int, m measured, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, measured{}, err
@@ -78,8 +83,11 @@ func atSite(ctx context.Context, r row, took time.Duration, real bool) (refused 
 	return site.Stats().Violations, m, err
 }
 
-// crawler is a pacer, and a fetch of the site.
-func crawler(client *redis.Client, url string, shared bool) (retry.Policy, func() int, func(context.Context) error) {
+// crawler returns a pacer, a function that counts its requests to the store, and a call that
+// fetches from the site.
+func crawler(
+	client *redis.Client, url string, shared bool,
+) (retry.Policy, func() int, func(context.Context) error) {
 	var opts []ratelimit.Option
 	if shared {
 		opts = append(opts, ratelimit.Shared(redislimit.New(client), "site"))
@@ -102,7 +110,7 @@ func crawler(client *redis.Client, url string, shared bool) (retry.Policy, func(
 	}
 }
 
-// trips is how many questions a member has asked.
+// trips is how many requests a member has sent to the store.
 func trips(stats []retry.Stat) int {
 	for _, s := range stats {
 		if s.Name == "trips" {

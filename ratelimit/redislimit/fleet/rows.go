@@ -19,7 +19,7 @@ type row struct {
 	bound   float64
 	rival   bool                                // for comparison: nothing is checked
 	gates   bool                                // use, trips and parts are checked too
-	event   func(context.Context, *scene) error // what happens meanwhile
+	event   func(context.Context, *scene) error // what happens during the row; nil: nothing
 }
 
 func rows(quick bool) []row {
@@ -52,7 +52,7 @@ func rows(quick bool) []row {
 	return all
 }
 
-// every calls f now and then until the scene ends.
+// every calls f every d until the scene ends.
 func every(ctx context.Context, d time.Duration, f func() error) error {
 	tick := time.NewTicker(d)
 	defer tick.Stop()
@@ -102,7 +102,7 @@ func memberKilled(ctx context.Context, s *scene) error {
 	})
 }
 
-// promoted puts a replica that has heard nothing for half a second in the primary's place.
+// promoted replaces the primary by a replica that got nothing from it for half a second.
 func promoted(ctx context.Context, s *scene) error {
 	replica, err := startServer("--replicaof", "127.0.0.1 "+s.server.port())
 	if err != nil {

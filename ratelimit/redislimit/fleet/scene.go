@@ -16,7 +16,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// scene is one row while it runs: a server, and the members that ask it.
+// scene is one row while it runs: a server and the members that use it.
 type scene struct {
 	row
 	server  *server
@@ -31,7 +31,7 @@ type scene struct {
 	trips []int   // by process
 }
 
-// measured is what came of a row.
+// measured is the outcome of a row.
 type measured struct {
 	use, needed, trips float64
 	low, high          int
@@ -71,7 +71,7 @@ func (r row) measure(ctx context.Context, real bool) (measured, error) {
 	members := slices.Clone(s.members)
 	s.mu.Unlock()
 	for _, m := range members {
-		_ = m.Wait() // killed ones say so
+		_ = m.Wait() // an error if it was killed
 	}
 	s.readers.Wait()
 	if err == nil {
@@ -82,8 +82,8 @@ func (r row) measure(ctx context.Context, real bool) (measured, error) {
 	return m, err
 }
 
-// lateness is by how much one in a hundred timers is late, which a busy machine's are: a token that
-// nobody is awake to spend within a lease is lost.
+// lateness is by how much one in a hundred timers is late. On a busy machine they are, and a token
+// that no process spends within a lease is lost.
 func lateness(ctx context.Context) time.Duration {
 	const short = 5 * time.Millisecond
 	var all []time.Duration
@@ -112,7 +112,7 @@ func (s *scene) serve(real bool) (addr string, done func(), err error) {
 	return s.server.addr, s.server.kill, nil
 }
 
-// startMember starts the process of a member, which tells of each call as it goes.
+// startMember starts the process of a member, which reports each call at once.
 func (s *scene) startMember(i int) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -145,8 +145,8 @@ func (s *scene) startMember(i int) error {
 	return nil
 }
 
-// read collects what a member tells: a positive number is the time of a call, a negative one how
-// often it has asked so far.
+// read collects what a member reports: a positive number is the time of a call, a negative one the
+// number of its requests to the store so far.
 func (s *scene) read(out io.ReadCloser, member, process int) {
 	defer out.Close()
 	r := bufio.NewReader(out)
@@ -193,7 +193,7 @@ func (s *scene) sum() (m measured) {
 	return m
 }
 
-// needed is the smallest burst of a bucket that would have let calls go at these times.
+// needed is the smallest burst with which a bucket would have admitted calls at these times.
 func needed(times []int64) float64 {
 	slices.Sort(times)
 	level, most := 0.0, 0.0
@@ -209,7 +209,7 @@ func needed(times []int64) float64 {
 
 const aboveBound = "ABOVE THE BOUND"
 
-// verdict is what is not as it should be.
+// verdict tells what is not as promised; empty if all is.
 func (m measured) verdict(r row) string {
 	n := float64(len(r.members))
 	mean := m.use * limit * (r.took - 2*lease).Seconds() / n

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// server is a redis-server of our own on a loopback port.
+// server is a redis-server process on a loopback port.
 type server struct {
 	addr string
 	args []string
@@ -70,10 +70,10 @@ func (s *server) kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 	os.RemoveAll(s.dir)
-	_ = os.Mkdir(s.dir, 0o700) // the next start tells
+	_ = os.Mkdir(s.dir, 0o700) // if it fails the next start does too
 }
 
-// front is a port that leads to a server which may change, as a service's name does.
+// front is a port that forwards to a server which may change, as a service's name does.
 type front struct {
 	l net.Listener
 
@@ -102,7 +102,7 @@ func newFront(target string) (*front, error) {
 
 func (f *front) addr() string { return f.l.Addr().String() }
 
-// to leads to another server, and ends all connections to the one before.
+// to forwards to another server, and ends all connections to the one before.
 func (f *front) to(target string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

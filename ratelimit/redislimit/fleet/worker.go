@@ -21,7 +21,7 @@ import (
 // workerArg makes this program a member.
 const workerArg = "-worker"
 
-// work is one member: callers that call as quickly as the limit lets them.
+// work is one member: callers that make calls as quickly as the limit admits them.
 func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
 	addr := fs.String("addr", "", "")
@@ -52,21 +52,7 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	defer over()
 	var wg sync.WaitGroup
 	for range *callers {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				err := retry.Run(ctx, policy, func(ctx context.Context) error {
-					now := time.Now().UnixNano()
-					err := call(ctx)
-					if err == nil {
-						tell.say(now)
-					}
-					return err
-				})
-				if err != nil {
-					pause(ctx, time.Millisecond)
-				}
-			}
-		})
+		wg.Go(func() { callOn(ctx, policy, call, tell) })
 	}
 	for pause(ctx, 50*time.Millisecond) {
 		tell.say(-int64(trips()))
@@ -74,6 +60,25 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	wg.Wait()
 	tell.say(-int64(trips()))
 	return 0
+}
+
+// callOn makes call after call until ctx ends, and tells the time of each that succeeds.
+func callOn(
+	ctx context.Context, policy retry.Policy, call func(context.Context) error, tell *teller,
+) {
+	for ctx.Err() == nil {
+		err := retry.Run(ctx, policy, func(ctx context.Context) error {
+			now := time.Now().UnixNano()
+			err := call(ctx)
+			if err == nil {
+				tell.say(now)
+			}
+			return err
+		})
+		if err != nil {
+			pause(ctx, time.Millisecond)
+		}
+	}
 }
 
 // teller writes numbers to the parent, each at once: a member may be killed at any moment.
@@ -99,7 +104,7 @@ func leases(client *redis.Client, strict bool) (retry.Policy, func() int) {
 	return l, func() int { return trips(l.Stats()) }
 }
 
-// gcra asks for one token: 0, or how long to wait in µs.
+// gcra takes one token and returns 0, or returns how long to wait in µs.
 var gcra = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -110,7 +115,8 @@ if wait > 0 then return math.ceil(wait) end
 redis.call('SET', KEYS[1], string.format('%.0f', new), 'PX', 60000)
 return 0`)
 
-// perCall is what others do: a script for each call, and again after the time it names.
+// perCall is what other libraries do: a script for each call, and again after the wait that it
+// returns.
 func perCall(client *redis.Client) (retry.Policy, func() int) {
 	var trips atomic.Int64
 	return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
@@ -130,8 +136,8 @@ func perCall(client *redis.Client) (retry.Policy, func() int) {
 	}), func() int { return int(trips.Load()) }
 }
 
-// decision measures a call that finds a token in stock, in batches, as reading the clock takes as
-// long.
+// decision measures a call that finds a token in stock. It measures batches, because reading the
+// clock takes as long as a call.
 func decision() string {
 	l := ratelimit.New(1e9, 1e9, ratelimit.Shared(always{}, "stock"))
 	ctx := context.Background()
@@ -160,7 +166,7 @@ func decision() string {
 	return fmt.Sprintf("p50 %v, %v with the call around it", whole-took(bare), whole)
 }
 
-// always is a store that has what is asked for.
+// always is a store that grants every request.
 type always struct{}
 
 func (always) Take(_ context.Context, _ string, a ratelimit.Ask) (ratelimit.Grant, error) {

@@ -134,8 +134,8 @@ func throttle(out *tabwriter.Writer) {
 	fmt.Fprintln(out, "Client-side throttling: K 2 over 1 minute, 100 calls a second; "+
 		"the callee fails for 5 minutes. Share of the calls that are sent.")
 	fmt.Fprintln(out)
-	fmt.Fprintln(out, "law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t2 min\t"+
-		"2.5 min\t3 min\t5 min\t")
+	fmt.Fprintln(out, "law\tall is well\tall fails\tin the 10 s to 20 s after\t30 s\t1 min\t"+
+		"2 min\t2.5 min\t3 min\t5 min\t")
 	ours := load.NewThrottle(2, time.Minute)
 	for _, l := range []struct {
 		name string
