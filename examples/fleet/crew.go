@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// startUp is how long processes take to be there.
+// startUp is how long processes take to start.
 const startUp = 300 * time.Millisecond
 
-// crew is the workers while they run.
+// crew is the set of workers while they run.
 type crew struct {
 	config
 	site   *site
@@ -25,12 +25,12 @@ type crew struct {
 
 	mu      sync.Mutex
 	workers []*worker
-	trips   int // of workers that are gone
+	trips   int // of killed workers
 	killed  int
 	readers sync.WaitGroup
 }
 
-// worker is a process, and what it has told last.
+// worker is a process, and the state that it reported last.
 type worker struct {
 	cmd  *exec.Cmd
 	told state
@@ -107,7 +107,7 @@ func (c *crew) start(i int) error {
 	return nil
 }
 
-// replace kills worker i, which has no time for anything, and starts another.
+// replace kills worker i, which cannot clean up, and starts another.
 func (c *crew) replace(i int) error {
 	c.mu.Lock()
 	w := c.workers[i]
@@ -119,7 +119,7 @@ func (c *crew) replace(i int) error {
 	return c.start(i)
 }
 
-// stop lets the workers end, which they do in time, and kills those that do not.
+// stop waits until the workers end, and kills those that are 3 s late.
 func (c *crew) stop() {
 	late := time.AfterFunc(max(0, time.Until(c.until))+3*time.Second, func() {
 		for _, w := range c.workers {
@@ -140,7 +140,7 @@ func (c *crew) stop() {
 	}
 }
 
-// inTurn is a writer that all workers may write to at once.
+// inTurn is a writer that several workers may use at once.
 type inTurn struct {
 	mu sync.Mutex
 	w  io.Writer

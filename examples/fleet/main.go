@@ -1,9 +1,9 @@
-// Command fleet lets several processes fetch from one site that bears so many requests a second and
-// does not say how many. They share one limit and one breaker through Redis, so that together they
-// stay below it, and when the site fails all of them know at once.
+// Command fleet lets several processes fetch from one site that has a rate limit. They share one
+// limit and one breaker through Redis, so that together they stay below the site's limit, and when
+// the site fails all of them know at once.
 //
-// The workers are processes of this program, the site is served by it on the loopback interface,
-// and so is the Redis, by miniredis; -redis takes a real one. At the end there is a table.
+// The workers are processes of this program. It also serves the site, on the loopback interface,
+// and a Redis, with miniredis; -redis takes a real one. At the end it prints a table.
 package main
 
 import (
@@ -23,8 +23,8 @@ import (
 	"github.com/reprise-go/reprise/ratelimit"
 )
 
-// Exit codes: as promised; above the bound or broken; bad usage; interrupted, as shells count
-// SIGINT.
+// Exit codes: as promised; above the bound or failed; bad usage; interrupted, with the number that
+// shells use for SIGINT.
 const (
 	exitOK          = 0
 	exitFailed      = 1
@@ -80,7 +80,7 @@ func parse(args []string, help io.Writer) (cfg config, err error) {
 	fs := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&cfg.members, "members", 4, "worker processes")
-	fs.IntVar(&cfg.callers, "callers", 8, "goroutines of each that fetch as quickly as they may")
+	fs.IntVar(&cfg.callers, "callers", 8, "goroutines of each that fetch as fast as they may")
 	fs.Float64Var(&cfg.limit, "limit", 150,
 		"requests per second of all workers together; the site bears 200")
 	fs.IntVar(&cfg.burst, "burst", 30, "requests at once beside the limit")
@@ -92,10 +92,12 @@ func parse(args []string, help io.Writer) (cfg config, err error) {
 	err = fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(help, "fleet has worker processes share one limit and one breaker.\n\n  go run ./examples/fleet [flags]\n\n")
+		fmt.Fprint(help, "fleet has worker processes share one limit and one breaker.\n\n"+
+			"  go run ./examples/fleet [flags]\n\n")
 		fs.SetOutput(help)
 		fs.PrintDefaults()
-		fmt.Fprint(help, "\nExit code: 0 as promised, 1 not, 2 bad flag or no Redis at -redis, 130 interrupted.\n")
+		fmt.Fprint(help, "\nExit code: 0 as promised, 1 not, 2 bad flag or no Redis at -redis, "+
+			"130 interrupted.\n")
 		return cfg, err
 	case err != nil:
 		return cfg, err
@@ -143,7 +145,7 @@ func (c config) reach(ctx context.Context) error {
 	return nil
 }
 
-// show runs the fleet and prints what came of it.
+// show runs the fleet and prints the outcome.
 func (c config) show(ctx context.Context, stdout, stderr io.Writer) (int, error) {
 	where := "the Redis at " + c.redis
 	if c.redis == "" {
@@ -159,7 +161,8 @@ func (c config) show(ctx context.Context, stdout, stderr io.Writer) (int, error)
 		return 0, err
 	}
 	defer site.close()
-	fmt.Fprintf(stdout, "%d processes of %d callers share %v requests a second and one breaker through %s, for %v\n",
+	fmt.Fprintf(stdout, "%d processes of %d callers share %v requests a second "+
+		"and one breaker through %s, for %v\n",
 		c.members, c.callers, c.limit, where, c.took)
 	f := &crew{config: c, site: site, stderr: &inTurn{w: stderr}}
 	if err := f.run(ctx, newScreen(stdout)); err != nil {

@@ -10,14 +10,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What the site bears, and does not tell.
+// The site's limit, which it does not tell, and its latency.
 const (
 	hiddenLimit = 200
 	hiddenBurst = 60
 	latency     = 3 * time.Millisecond
 )
 
-// site answers until it has had enough, and is broken for a while in the middle.
+// site refuses requests above its limit, and is broken for a while in the middle of a run.
 type site struct {
 	url    string
 	server *http.Server
@@ -30,10 +30,10 @@ type site struct {
 	by      map[string]int // requests by member
 	refused int            // with 429
 	failed  int            // while it was broken
-	probes  int            // of those, after everybody should have known
+	probes  int            // of the failed, those after all workers should have known
 }
 
-// openSite serves the site on the loopback interface. It is to be used for so long.
+// openSite serves the site on the loopback interface. took is the length of the run.
 func openSite(took time.Duration) (*site, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,8 +50,8 @@ func openSite(took time.Duration) (*site, error) {
 
 func (s *site) close() { s.server.Close() }
 
-// aware is how long a fleet may take to know that the site is broken: the breakers ask each other
-// every 250 ms ± 20 %.
+// aware is how long a fleet may take to know that the site is broken: the breakers exchange their
+// states every 250 ms ± 20 %.
 const aware = 350 * time.Millisecond
 
 func (s *site) serve(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +83,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// busiest is the most requests that any second saw.
+// busiest is the highest number of requests within any second.
 func (s *site) busiest() (most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

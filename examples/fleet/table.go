@@ -12,14 +12,14 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// screen shows the members while they run: a table that is drawn over itself on a terminal, a line
-// every two seconds elsewhere.
+// screen shows the members while they run: on a terminal a table that is redrawn in place,
+// elsewhere a line every two seconds.
 type screen struct {
 	out      io.Writer
 	terminal bool
 	lines    int // of the last table
 	told     time.Time
-	before   []int // requests by member, when drawn last
+	before   []int // requests by member, at the last drawing
 	at       time.Time
 }
 
@@ -76,7 +76,7 @@ func (s *screen) draw(c *crew) {
 	_, _ = io.WriteString(s.out, b.String())
 }
 
-// breakers says in which state they are. It requires that c.mu is held.
+// breakers returns the states of the breakers. It requires that c.mu is held.
 func (c *crew) breakers() string {
 	var states []string
 	for _, w := range c.workers {
@@ -88,7 +88,7 @@ func (c *crew) breakers() string {
 	return strings.Join(states, " and ")
 }
 
-// requests is how many the site has seen, by member.
+// requests is how many requests the site got, by member.
 func (s *site) requests(members int) []int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,8 +113,7 @@ func (c *crew) report(out io.Writer) int {
 		trips += w.told.Trips
 	}
 	lease := min(max(20/c.limit, 0.1), 1)
-	// The site was there for four fifths of the time, and a new limit has two leases without
-	// tokens.
+	// The site works for four fifths of the time, and a new limit has no tokens for two leases.
 	could := c.limit * (c.took.Seconds()*0.8 - 2*lease)
 	bound := float64(c.burst) + c.limit*(1+lease)
 	verdict, code := "", exitOK
@@ -126,10 +125,10 @@ func (c *crew) report(out io.Writer) int {
 	}
 	fmt.Fprintln(out)
 	line("requests", "%d, %d of them refused with 429", total, s.refused)
-	line("use of the limit", "%.0f %% of the time that the site was there",
+	line("use of the limit", "%.0f %% while the site worked",
 		100*float64(total-s.failed)/could)
 	line("most in any second", "%d, the bound is %.0f%s", busiest, bound, verdict)
-	line("questions per request", "%.3f", float64(trips)/float64(max(1, total)))
+	line("questions per request", "%.3f", float64(trips)/float64(max(1, total))) // to the store
 	line("requests by member", "%s", strings.Trim(fmt.Sprint(requests), "[]"))
 	line("while the site was broken", "%d requests, %d of them after all knew", s.failed, s.probes)
 	if c.config.kill {

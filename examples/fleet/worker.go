@@ -22,10 +22,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// workerArg makes this program a worker.
+// workerArg as the first argument makes this program a worker.
 const workerArg = "-worker"
 
-// state is what a worker tells five times a second, as a line of JSON.
+// state is what a worker reports five times a second, as a line of JSON.
 type state struct {
 	Calls   int
 	Trips   int
@@ -35,46 +35,58 @@ type state struct {
 	Away    bool // the store
 }
 
-// work fetches with many goroutines as quickly as the fleet's limit lets them.
-func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// duty is what the flags tell a worker to do.
+type duty struct {
+	id, name, site, redis string
+	callers, burst        int
+	limit                 float64
+	until                 int64 // ns since 1970
+}
+
+func parseDuty(args []string) (d duty, err error) {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
-	id := fs.String("id", "", "")
-	name := fs.String("name", "", "")
-	site := fs.String("site", "", "")
-	addr := fs.String("redis", "", "")
-	callers := fs.Int("callers", 1, "")
-	limit := fs.Float64("limit", 1, "")
-	burst := fs.Int("burst", 1, "")
-	until := fs.Int64("until", 0, "")
-	if err := fs.Parse(args); err != nil {
+	fs.StringVar(&d.id, "id", "", "")
+	fs.StringVar(&d.name, "name", "", "")
+	fs.StringVar(&d.site, "site", "", "")
+	fs.StringVar(&d.redis, "redis", "", "")
+	fs.IntVar(&d.callers, "callers", 1, "")
+	fs.Float64Var(&d.limit, "limit", 1, "")
+	fs.IntVar(&d.burst, "burst", 1, "")
+	fs.Int64Var(&d.until, "until", 0, "")
+	return d, fs.Parse(args)
+}
+
+// work fetches with many goroutines as fast as the fleet's limit lets them.
+func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	d, err := parseDuty(args)
+	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
-	client := redis.NewClient(&redis.Options{Addr: *addr, MaxRetries: -1,
+	client := redis.NewClient(&redis.Options{Addr: d.redis, MaxRetries: -1,
 		ContextTimeoutEnabled: true})
 	defer client.Close()
 
 	// The guard: one limit and one breaker for all processes. The limit is outside, because a wait
 	// for it is not a wait for the site, and an open breaker gives the token back.
-	limiter := ratelimit.New(rate.Limit(*limit), *burst,
-		ratelimit.Shared(redislimit.New(client), *name))
-	shared := breaker.New(*name, breaker.ConsecutiveFailures(3),
+	limiter := ratelimit.New(rate.Limit(d.limit), d.burst,
+		ratelimit.Shared(redislimit.New(client), d.name))
+	shared := breaker.New(d.name, breaker.ConsecutiveFailures(3),
 		breaker.OpenFor(500*time.Millisecond),
 		breaker.Shared(redisbreaker.New(client)))
 	c := httpx.New(httpx.WithPolicy(retry.Chain(limiter, shared, policies.Timeout(2*time.Second))),
-		httpx.Header("X-Member", *id))
+		httpx.Header("X-Member", d.id))
 
-	ctx, cancel := context.WithDeadline(ctx, time.Unix(0, *until))
+	ctx, cancel := context.WithDeadline(ctx, time.Unix(0, d.until))
 	defer cancel()
 	var calls atomic.Int64
 	var wg sync.WaitGroup
-	for range *callers {
+	for range d.callers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				if !fetch(ctx, c, *site) {
-					continue
+				if fetch(ctx, c, d.site) {
+					calls.Add(1)
 				}
-				calls.Add(1)
 			}
 		})
 	}
@@ -87,14 +99,15 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		s := state{Calls: int(calls.Load()), Breaker: shared.State().String()}
 		s.read(limiter.Stats())
 		if tell.Encode(s) != nil {
-			break // the other side has gone
+			break // the parent process has gone
 		}
 	}
 	wg.Wait()
 	return exitOK
 }
 
-// fetch gets a page, or waits as long as a rejection asks for.
+// fetch gets a page and tells whether it succeeded. After a rejection it waits as long as that asks
+// for.
 func fetch(ctx context.Context, c *httpx.Client, url string) bool {
 	resp, err := c.Get(ctx, url)
 	if err == nil {

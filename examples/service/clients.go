@@ -14,19 +14,20 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// product is what the catalog knows of one.
+// product is a product of the catalog.
 type product struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`
 	Cents int    `json:"cents"`
 }
 
-// payment is what the payment service answers.
+// payment is the answer of the payment service.
 type payment struct {
 	Reference string `json:"reference"`
 }
 
-// catalog and cashier are clients of the two dependencies. A guard knows nothing of the types.
+// catalog and cashier are clients of the two dependencies. Their guards do not depend on the types
+// of the results.
 type (
 	catalog struct {
 		client *httpx.Client
@@ -35,10 +36,11 @@ type (
 	cashier struct{ client *httpx.Client }
 )
 
-// attemptLimit is what an HTTP client has by itself: all that a bare service has.
+// attemptLimit is the HTTP client's own limit for an attempt. A bare service has no other.
 const attemptLimit = 2 * time.Second
 
-// newClient makes a client of one dependency, which is told of deadlines, attempts and priorities.
+// newClient makes a client of one dependency. It tells the dependency deadlines, attempts and
+// priorities.
 func newClient(base string, guard retry.Policy) (*httpx.Client, error) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -54,7 +56,7 @@ func newClient(base string, guard retry.Policy) (*httpx.Client, error) {
 func (c catalog) product(ctx context.Context, base, id string) (product, error) {
 	p, err := httpx.Fetch(ctx, c.client, base+"/products/"+url.PathEscape(id), httpx.JSON[product])
 	switch {
-	case c.known == nil: // a bare service remembers nothing
+	case c.known == nil: // a bare service keeps no old prices
 	case err == nil:
 		c.known.keep(p)
 	case !retry.IsPermanent(err): // the catalog is down, and an old price is better than none
@@ -65,7 +67,7 @@ func (c catalog) product(ctx context.Context, base, id string) (product, error) 
 	return p, err
 }
 
-// memory is what was last heard of products, some thousand at most.
+// memory keeps the last known products, some thousand at most.
 type memory struct {
 	mu       sync.Mutex
 	products map[string]product
@@ -87,7 +89,7 @@ func (m *memory) find(id string) (product, bool) {
 	return p, ok
 }
 
-// pay may be repeated because of its key.
+// pay has an Idempotency-Key, so it may be retried.
 func (c cashier) pay(ctx context.Context, base string, order string, cents int) (payment, error) {
 	body, err := json.Marshal(map[string]any{"order": order, "cents": cents})
 	if err != nil {

@@ -22,7 +22,7 @@ type config struct {
 	Payments dependency `json:"payments"`
 }
 
-// front is the limit on requests in the service: how many run at once is learned.
+// front is the limit on the requests that run in the service at once. It is learned.
 type front struct {
 	Start int `json:"start"`
 	Most  int `json:"most"`
@@ -43,8 +43,8 @@ type dependency struct {
 //go:embed config.json
 var builtin []byte
 
-// load reads a file, or the configuration that is built in if there is none. What the numbers must
-// be is not said here: the policies know, and retry.Validate asks them (see guards.go).
+// load reads a file; without one it uses the built-in configuration. It does not check the numbers:
+// the policies know what they must be, and retry.Validate asks them (see guards.go).
 func load(file string) (c config, err error) {
 	text, name := builtin, "the built-in configuration"
 	if file != "" {
@@ -72,7 +72,7 @@ func load(file string) (c config, err error) {
 	return c, nil
 }
 
-// place adds the line to an error of encoding/json that knows where it is.
+// place adds the line to an error of encoding/json that has an offset.
 func place(text []byte, err error) error {
 	var syntax *json.SyntaxError
 	var mistyped *json.UnmarshalTypeError
@@ -89,10 +89,10 @@ func place(text []byte, err error) error {
 		1+bytes.Count(text[:min(int(offset), len(text))], []byte("\n")), err)
 }
 
-// duration is one as Go writes it: "250ms".
+// duration is a time.Duration that is written as in Go: "250ms".
 type duration time.Duration
 
-// UnmarshalText reads it.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (d *duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	*d = duration(parsed)

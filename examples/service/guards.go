@@ -15,8 +15,8 @@ import (
 	"github.com/reprise-go/reprise/retry/retrydebug"
 )
 
-// guards are built once, at start-up: one for each thing that can fail, shared by all handlers
-// whatever they get from it.
+// guards are built once, at start-up: one for each thing that can fail. All handlers share it,
+// whatever type of result they get.
 type guards struct {
 	front    retry.Policy // around the service itself
 	catalog  retry.Policy
@@ -26,8 +26,8 @@ type guards struct {
 	page     *retrydebug.Debug
 }
 
-// newGuards fails if the configuration makes no sense. No guard begins another attempt once stop is
-// closed.
+// newGuards returns an error if the configuration has mistakes. No guard begins another attempt
+// once stop is closed.
 func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 	g := &guards{page: retrydebug.New()}
 	var errs []error
@@ -37,8 +37,8 @@ func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 		}
 		return g.page.Watch(name, p)
 	}
-	// Half of the requests may be sheddable: they wait at the back and go first. Nobody waits
-	// longer than a person would.
+	// Many of the requests are sheddable: they wait at the back of the queue and are dropped first.
+	// No request waits longer than a person would.
 	g.front = watch("front", policies.NewAdaptive(policies.Named("front"),
 		policies.StartLimit(c.Front.Start),
 		policies.Between(4, c.Front.Most), policies.QueueOf(c.Front.Queue),
@@ -56,8 +56,9 @@ func newGuards(c config, stop <-chan struct{}) (*guards, error) {
 	return g, errors.Join(errs...)
 }
 
-// outgoing guards a dependency. First is outermost: retries, which a budget keeps from adding to an
-// overload; then the rate; then the breaker, which counts every attempt; then each attempt's time.
+// outgoing guards a dependency. The first policy is the outermost: retries, with a budget that
+// keeps them from adding to an overload; then the rate; then the breaker, which counts every
+// attempt; then the timeout of each attempt.
 func outgoing(name string, d dependency, stop <-chan struct{}) retry.Policy {
 	return retry.Chain(
 		policies.Exponential(policies.Attempts(d.Attempts), policies.Initial(20*time.Millisecond),
@@ -71,7 +72,7 @@ func outgoing(name string, d dependency, stop <-chan struct{}) retry.Policy {
 	)
 }
 
-// bareGuards is what services have that do not think of it: three attempts, at once.
+// bareGuards is what many services have: three attempts without waits.
 func bareGuards() *guards {
 	naive := policies.Constant(0, policies.Attempts(3))
 	return &guards{front: retry.Chain(), catalog: naive, payments: naive, orders: naive,

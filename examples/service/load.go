@@ -26,8 +26,7 @@ const (
 	leaves        = 3 * time.Second
 )
 
-// phases take the service through what happens to services, in 34 times s. The catalog works on
-// 300 requests a second.
+// phases is the plan of a load run, 34 times s long. The catalog can work on 300 requests a second.
 func phases(s time.Duration) []phase {
 	return []phase{
 		{"calm", 4 * s, usualVisitors, nil},
@@ -60,15 +59,15 @@ type sample struct {
 	good  bool
 }
 
-// run is what came of one load run.
+// run is the outcome of one load run.
 type run struct {
 	name    string
 	samples []sample
 	ended   time.Duration
-	late    int64 // work that a dependency began for a caller who had gone
+	late    int64 // work that a dependency began when its caller had gone
 }
 
-// loadRun starts a world and the service in it, and sends it the load of all phases.
+// loadRun starts a world and the service in it, and sends the load of all phases to the service.
 func loadRun(ctx context.Context, c config, how manner, plan []phase) (r run, err error) {
 	w, err := startWorld()
 	if err != nil {
@@ -92,14 +91,14 @@ func loadRun(ctx context.Context, c config, how manner, plan []phase) (r run, er
 	r.ended = time.Since(l.begin)
 	w.well()
 	l.running.Wait()
-	l.client.CloseIdleConnections() // one that was never used would hold up the shutdown
+	l.client.CloseIdleConnections() // one that was never used would delay the shutdown
 	r.samples, r.late = l.samples, w.catalog.late.Load()+w.payments.late.Load()
 	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return r, s.shutdown(ending)
 }
 
-// loader sends requests at their times whether or not earlier ones were answered, as people do.
+// loader sends requests at their times whether or not earlier ones were answered, as visitors do.
 type loader struct {
 	base    string
 	begin   time.Time
@@ -128,7 +127,7 @@ func (l *loader) send(ctx context.Context, number int, p phase) {
 	}
 }
 
-// request sends one request, and notes what came of it.
+// request sends one request, and notes its outcome.
 func (l *loader) request(ctx context.Context, k kind, number, n int) {
 	s := sample{kind: k, phase: number, at: time.Since(l.begin)}
 	method, path, body := http.MethodGet, fmt.Sprintf("/products/%d", n%20), ""

@@ -1,7 +1,7 @@
-// Command service is a shop: how a larger service uses this library. It calls two HTTP services,
-// keeps orders in SQLite and has a pool of workers. Each of these has one guard, built at start-up
-// from a small JSON file and validated; handlers of several result types share them. Its own guard
-// stands in front, and gives up visitors before orders.
+// Command service is a shop. It shows how a larger service uses this library. It calls two HTTP
+// services, keeps orders in SQLite and has a pool of workers. Each of these has one guard, built
+// from a small JSON file and validated at start-up; handlers with several types of results share
+// it. The service's own guard is in front, and drops visitors before orders.
 //
 //	service                       a tour: starts everything in this program, buys something, stops
 //	service -listen :8080         serves until it is interrupted; see /healthz and /guards
@@ -47,7 +47,7 @@ type flags struct {
 	load, quick, bare       bool
 }
 
-// manners are those that the service is run in, one after the other if it is a load run.
+// manners are the ways to run the service, in a load run one after the other.
 func (f flags) manners() []manner {
 	if f.bare {
 		return []manner{bare}
@@ -127,7 +127,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-// usage says what is wrong in one line.
+// usage prints in one line what is wrong.
 func usage(stderr io.Writer, err error) int {
 	fmt.Fprintf(stderr, "service: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return exitUsage
@@ -169,7 +169,7 @@ func loadAll(ctx context.Context, c config, f flags, stdout, stderr io.Writer) i
 	return exitOK
 }
 
-// tour looks at what a visitor sees.
+// tour makes a few requests, as a visitor would.
 func tour(ctx context.Context, out io.Writer, base string) error {
 	for _, step := range []struct {
 		path string

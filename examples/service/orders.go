@@ -45,7 +45,7 @@ func (o *orders) add(ctx context.Context, p product, paid payment) (int64, error
 	})
 }
 
-// product returns what was ordered; sql.ErrNoRows is an answer, and no failure.
+// product returns the ordered product. sql.ErrNoRows is an answer and not a failure.
 func (o *orders) product(ctx context.Context, order int64) (string, error) {
 	return retry.Do(ctx, o.guard, func(ctx context.Context) (id string, err error) {
 		err = o.db.QueryRowContext(ctx, `SELECT product FROM orders WHERE id = ?`, order).Scan(&id)

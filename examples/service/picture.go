@@ -28,8 +28,8 @@ type row struct {
 	most  float64
 }
 
-// picture draws the runs over each other as an SVG: above the share of good answers, below the time
-// to the slowest, of orders and of visitors.
+// picture draws the runs over each other as an SVG: the share of good answers at the top, the p99
+// of the latency below, each for orders and for visitors.
 func picture(file string, plan []phase, runs []run) error {
 	slowest := func(f figures) float64 { return f.p99.Seconds() }
 	rows := []row{
@@ -142,7 +142,7 @@ func nameTroubles(p *plot.Plot, plan []phase) error {
 	return nil
 }
 
-// series is a figure over time, in steps of which there are some sixty.
+// series is a figure over time, in about sixty steps.
 func (r run) series(k kind, plan []phase, value func(figures) float64) (points plotter.XYs) {
 	all := time.Duration(0)
 	for _, p := range plan {

@@ -10,8 +10,8 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// receipts are printed after the answer, by as many workers as their guard has slots: a pool
-// without a channel, whose queue is bounded and which a shutdown waits for.
+// receipts are printed after the answer, by as many workers as their guard has slots. This is a
+// pool without a channel: its queue is bounded, and a shutdown waits for it.
 type receipts struct {
 	guard   retry.Policy
 	log     *slog.Logger
@@ -19,7 +19,7 @@ type receipts struct {
 	printed atomic.Int64
 }
 
-// print hands the work over and returns at once.
+// print starts the work and returns at once.
 func (r *receipts) print(order int64) {
 	r.running.Go(func() {
 		err := retry.Run(context.Background(), r.guard, func(context.Context) error {

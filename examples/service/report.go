@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// figures are those of one kind of traffic in a stretch of a run.
+// figures are the results of one kind of traffic in a part of a run.
 type figures struct {
 	sent, good int
-	p50, p99   time.Duration // of all answers: a refusal is one too, and giving up after 3 s
+	p50, p99   time.Duration // of all requests: also refused ones, and those given up after 3 s
 }
 
 func (r run) figures(k kind, in func(sample) bool) (f figures) {

@@ -30,12 +30,12 @@ type service struct {
 	address  string
 }
 
-// manner is how a service is run; a load run is named after it.
+// manner is a way to run the service. A load run is named after it.
 type manner string
 
 const (
 	guarded manner = "guarded"
-	bare    manner = "bare" // as bareGuards says
+	bare    manner = "bare" // see bareGuards
 )
 
 // start builds the service from c and serves.
@@ -69,8 +69,8 @@ func start(c config, how manner, log *slog.Logger) (*service, error) {
 	return s, nil
 }
 
-// handler puts the guard in front of what costs something. The health pages must answer when all
-// else is overloaded.
+// handler puts the guard in front of everything that costs something, but not of the health pages,
+// which must answer when all else is overloaded.
 func (s *service) handler() http.Handler {
 	guard := httpx.Guard(s.guards.front)
 	mux := http.NewServeMux()
@@ -82,8 +82,8 @@ func (s *service) handler() http.Handler {
 	return mux
 }
 
-// matters says how much a kind of request does: looking is given up before buying. Every queue
-// further in knows it, and so do the services that are called.
+// matters sets the priority of a kind of request: looking is dropped before buying. Every queue
+// further in knows the priority, and so do the services that are called.
 func matters(p retry.Priority, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(retry.WithPriority(r.Context(), p)))
@@ -124,13 +124,14 @@ func (s *service) find(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, map[string]string{"product": id}, err)
 }
 
-// answer writes what a handler got. A dependency's rejection is passed on as "come back later".
+// answer writes the result of a handler. A rejection by a dependency's guard becomes a 503 with its
+// Retry-After.
 func (s *service) answer(w http.ResponseWriter, r *http.Request, value any, err error) {
 	var status *httpx.StatusError
 	switch {
 	case err == nil:
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(value) // the reader has gone away
+		_ = json.NewEncoder(w).Encode(value) // it fails if the reader has gone
 		return
 	case errors.Is(err, sql.ErrNoRows),
 		errors.As(err, &status) && status.Code == http.StatusNotFound:
@@ -144,7 +145,7 @@ func (s *service) answer(w http.ResponseWriter, r *http.Request, value any, err 
 	http.Error(w, "try again later", http.StatusServiceUnavailable)
 }
 
-// health is for a load balancer. A service whose dependency is down is not dead.
+// health is for a load balancer. A service whose dependency is down is degraded, not dead.
 func (s *service) health(w http.ResponseWriter, _ *http.Request) {
 	select {
 	case <-s.stop:
@@ -158,7 +159,7 @@ func (s *service) health(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// shutdown lets running requests finish, but no loop begins another attempt or wait.
+// shutdown lets running requests finish, but no retry loop begins another attempt or wait.
 func (s *service) shutdown(ctx context.Context) error {
 	close(s.stop)
 	err := s.server.Shutdown(ctx)

@@ -12,8 +12,8 @@ import (
 	"github.com/reprise-go/reprise/policies"
 )
 
-// backend is a dependency in this program: it works on so many requests at a time, each takes so
-// long, and the others wait, as in most servers. It can be made to hang or to be slow.
+// backend is a dependency in this program. It works on a fixed number of requests at once, and the
+// others wait, as in most servers. It can be made to hang or to be slow.
 type backend struct {
 	slots  chan struct{}
 	takes  atomic.Int64 // ns
@@ -21,7 +21,7 @@ type backend struct {
 	answer func(*http.Request) string
 	server *http.Server
 	url    string
-	late   atomic.Int64 // work begun for a caller that had gone
+	late   atomic.Int64 // requests begun when their caller had gone
 	begun  atomic.Int64
 }
 
@@ -35,7 +35,7 @@ func startBackend(
 		return nil, fmt.Errorf("starting a dependency: %w", err)
 	}
 	b.url = "http://" + ln.Addr().String()
-	// It believes what its caller says of the deadline: our service is the only one.
+	// It trusts its callers' deadlines, because our service is the only caller.
 	guard := httpx.Guard(policies.NewBulkhead(10_000, 0),
 		httpx.GuardTrust(func(*http.Request) bool { return true }))
 	b.server = &http.Server{Handler: guard(b), ReadHeaderTimeout: 5 * time.Second}
@@ -48,7 +48,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	}
-	b.slots <- struct{}{} // the one that has gone away is worked on too: few servers look
+	b.slots <- struct{}{} // like most servers it does not look whether the caller has gone
 	defer func() { <-b.slots }()
 	b.begun.Add(1)
 	if r.Context().Err() != nil {
@@ -84,7 +84,7 @@ func startWorld() (*world, error) {
 	return &world{c, p}, nil
 }
 
-// fill makes the dependencies that c does not name those of this program.
+// fill sets the dependencies that c does not name to those of this program.
 func (w *world) fill(c *config) {
 	if c.Catalog.URL == "" {
 		c.Catalog.URL = w.catalog.url
@@ -97,7 +97,7 @@ func (w *world) fill(c *config) {
 func (b *backend) close() { _ = b.server.Close() }
 func (w *world) close()   { w.catalog.close(); w.payments.close() }
 
-// well makes all as it was.
+// well ends all trouble.
 func (w *world) well() {
 	w.catalog.hangs.Store(false)
 	w.catalog.takes.Store(int64(catalogTakes))
