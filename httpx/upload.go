@@ -294,16 +294,16 @@ func (f *replay) open() *replayed {
 }
 
 func (r *replayed) Close() (err error) {
-	r.closed.Do(func() { err = r.of.less(1, false) })
+	r.closed.Do(func() { err = r.of.change(func(f *replay) { f.readers-- }) })
 	return err
 }
 
-func (f *replay) less(readers int, over bool) error {
+// change changes readers or over, and closes the body if that makes it unused.
+func (f *replay) change(how func(*replay)) error {
 	f.mu.Lock()
-	was := f.over && f.readers == 0
-	f.readers -= readers
-	f.over = f.over || over
-	is := f.over && f.readers == 0
+	was := f.unused()
+	how(f)
+	is := f.unused()
 	f.mu.Unlock()
 	if is && !was {
 		return f.closer.Close()
@@ -311,9 +311,11 @@ func (f *replay) less(readers int, over bool) error {
 	return nil
 }
 
+func (f *replay) unused() bool { return f.over && f.readers == 0 }
+
 // release tells a body made by replayable that the call is over.
 func release(req *http.Request) {
 	if r, ok := req.Body.(*replayed); ok {
-		_ = r.of.less(0, true)
+		_ = r.of.change(func(f *replay) { f.over = true })
 	}
 }

@@ -128,8 +128,8 @@ func (f *front) join(c net.Conn) {
 		return
 	}
 	defer s.Close()
-	f.keep(c, true)
-	defer f.keep(c, false)
+	f.keep(c)
+	defer f.drop(c)
 	go func() {
 		_, _ = io.Copy(s, c)
 		s.Close()
@@ -137,12 +137,14 @@ func (f *front) join(c net.Conn) {
 	_, _ = io.Copy(c, s)
 }
 
-func (f *front) keep(c net.Conn, yes bool) {
+func (f *front) keep(c net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if yes {
-		f.conns[c] = true
-	} else {
-		delete(f.conns, c)
-	}
+	f.conns[c] = true
+}
+
+func (f *front) drop(c net.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.conns, c)
 }
