@@ -15,12 +15,13 @@ import (
 
 // ErrLimited is the reason of a rejection by a [Limiter] or a [Pacer]: the wait would be longer
 // than the context's deadline or [MaxWait] allow, no wait would ever be enough, or the context
-// ended while the call waited. The wait it would take is the rejection's RetryAfter, 0 if there is
-// none.
+// ended while the call waited. The rejection's RetryAfter is the wait that the call would need, 0
+// if no wait helps or it is unknown.
 var ErrLimited = errors.New("rate limited")
 
-// errLimitedByDeadline is the reason if it is the context's deadline that the wait does not fit.
-var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimited, context.DeadlineExceeded)
+// errLimitedByDeadline is the reason if the wait does not fit the context's deadline.
+var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)",
+	ErrLimited, context.DeadlineExceeded)
 
 // Limiter is a policy that admits calls at a rate: a token bucket of [golang.org/x/time/rate], full
 // at first. It has no Wait, Allow or Reserve: a call is sent through it by retry.Do, and waits;
@@ -30,10 +31,10 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 // that others overtake, as soon as it no longer fits. An abandoned wait leaves no trace and is a
 // rejection too, so that the policies further out know that the callee was not reached.
 //
-// A call that was rejected further in (an open breaker) gives its token back. The token can be
-// spent from then on: if calls are held further in while the bucket fills again, and are then
-// rejected, as many calls as tokens come back may go beyond the burst, though no more than the
-// limit permits since the held calls were admitted.
+// A call that was rejected further in (an open breaker) gives its token back. That token can be
+// spent at once. So if calls are held further in, others spend the tokens that come meanwhile, and
+// the held calls are then rejected, more calls than the burst may follow: one for each token given
+// back, but never more than the limit has permitted since the held calls were admitted.
 //
 // A hint of the callee (Retry-After, a used-up quota) pauses every caller: see [Limiter.Pause] for
 // how a pause ends.
@@ -45,18 +46,18 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)", ErrLimit
 type Limiter struct {
 	sources []source   // a call takes its tokens from all of them or from none
 	members []*Limiter // of All: the owners of the sources
-	shared  bool       // others may take from the sources, or change them, without a word
+	shared  bool       // others may take from the sources, or change them, without telling
 	config
 	invalid atomic.Pointer[error] // what is wrong with the configuration
 
 	mu      sync.Mutex // of All, it is taken before the members'
 	asked   asked
 	now     time.Time // the latest moment seen
-	checked time.Time // when those in line were last looked at, whether they fit
-	free    uint64    // the sources, as bits, that were without limit when last looked at
+	checked time.Time // when all in line were last checked for whether they fit
+	free    uint64    // as bits, the sources that had no limit when last checked
 	line    line[ticket]
 	pause   pause
-	latest  time.Time // a pause that ends then leaves all in line their turn in time
+	latest  time.Time // a pause may last until then and nobody in line is too late
 	spent   int       // tokens taken and charged, and not given back
 	counts  Counts
 }
@@ -70,7 +71,7 @@ type asked struct {
 const policyName = "limiter"
 
 // New makes a limiter that admits burst calls at once and limit calls a second in the long run.
-// [rate.Inf] admits all, whatever the burst, until something pauses them. A limit of 0 admits the
+// [rate.Inf] admits every call, whatever the burst, except during a pause. A limit of 0 admits the
 // first burst and no other call. A negative or NaN limit and a burst below 1 are configuration
 // errors. Package x/time/rate calls it NewLimiter. There is no PerMinute: 300 a minute is a limit
 // of 300.0/60.
@@ -97,10 +98,10 @@ func New(limit rate.Limit, burst int, opts ...Option) *Limiter {
 	return l
 }
 
-// From makes a limiter of a bucket that exists already and that others may go on using. Those
-// others do not wait in this limiter's line: they take their tokens when they come. Their changes
-// of the bucket are noticed by the next call, and within a second by waiting calls; those that can
-// no longer be served in time are rejected then. The options are those of [New].
+// From makes a limiter on top of an existing bucket, which other code may go on using. That code
+// does not wait in this limiter's line: it takes its tokens when it comes. If it changes the
+// bucket, the next call notices at once and waiting calls within a second; those that can no longer
+// be served in time are then rejected. The options are those of [New].
 func From(b *rate.Limiter, opts ...Option) *Limiter {
 	l := &Limiter{shared: true}
 	c, err := configure("ratelimit.From", forLimiter, opts)
@@ -131,8 +132,8 @@ func (l *Limiter) use(s source) {
 	l.free = l.unlimited()
 }
 
-// number is limit as a bucket can bear it: one that counts with NaN or an infinity is left with NaN
-// tokens, which admit all.
+// number replaces a limit of NaN or infinity, with which a bucket must not calculate: its tokens
+// would become NaN, and a bucket with NaN tokens admits every call.
 func number(limit rate.Limit) rate.Limit {
 	switch {
 	case math.IsNaN(float64(limit)):
@@ -143,7 +144,7 @@ func number(limit rate.Limit) rate.Limit {
 	return limit
 }
 
-// check tells what is wrong with the limiter's own source. by is the function that made it so.
+// check tells what is wrong with the limiter's own source. by names the function that set it.
 func (l *Limiter) check(by string) error {
 	s := l.sources[0]
 	limit := s.limit()
@@ -156,7 +157,8 @@ func (l *Limiter) check(by string) error {
 	case s.burst() < 1:
 		return retry.ConfigErrorf(by, "burst %d: must be at least 1", l.asked.burst)
 	case math.IsNaN(s.tokens(time.Now())):
-		return retry.ConfigErrorf(by, "bucket with NaN tokens: must be a new one, since it was used with a limit of NaN")
+		return retry.ConfigErrorf(by,
+			"bucket with NaN tokens: must be a new one, since it was used with a limit of NaN")
 	}
 	if fleet {
 		return m.check(by, limit, m.burst())
@@ -228,12 +230,14 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	}
 	settled, o := false, unmade
 	defer func() {
-		if !settled { // a panic or Goexit: of an observer, of the call, or of a method of its error
+		if !settled { // a panic or Goexit, in an observer, the call or a method of its error
 			l.settle(&t, o)
 		}
 	}()
 	if observed && !l.shadow {
-		retry.Emit(ctx, retry.Event{Kind: retry.KindAdmit, Policy: l.label, Quota: *told, Time: t.at})
+		retry.Emit(ctx, retry.Event{
+			Kind: retry.KindAdmit, Policy: l.label, Quota: *told, Time: t.at,
+		})
 	}
 	if t.at.Equal(now) { // it did not wait
 		next = next.At(clock)
@@ -258,9 +262,9 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 // ticket is what an admitted call holds.
 type ticket struct {
 	n      int       // tokens
-	free   uint64    // the sources, as bits, that were without limit and gave none
+	free   uint64    // as bits, the sources that had no limit and gave no tokens
 	at     time.Time // when it was admitted
-	pauses int32     // pauses there had been by then
+	pauses int32     // how many pauses had begun by then
 	probe  int32     // its number, if it is the one call that goes first after a pause; else 0
 }
 
@@ -270,7 +274,7 @@ type outcome uint8
 const (
 	answered outcome = iota // by the callee
 	refused                 // the callee asked for patience
-	void                    // nobody knows: it panicked, or its context ended
+	void                    // unknown: it panicked, or its context ended
 	unmade                  // rejected further in
 )
 
@@ -283,12 +287,12 @@ func classify(ctx context.Context, quota retry.Quota, err error) (outcome, time.
 	}
 	wait := v.Hint
 	if wait == 0 && quota.Remaining <= 0 && quota.Reset > 0 {
-		wait = quota.Reset // many an API answers 429 with X-RateLimit-Reset and without Retry-After
+		wait = quota.Reset // many APIs answer 429 with X-RateLimit-Reset and without Retry-After
 	}
 	switch {
 	case v.Hinted || wait > 0:
 		return refused, wait
-	case err != nil && ctx.Err() != nil: // it says nothing of the callee
+	case err != nil && ctx.Err() != nil: // that says nothing about the callee
 		return void, 0
 	}
 	return answered, 0
@@ -343,7 +347,7 @@ func (l *Limiter) change(method string, set func(source)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case len(l.sources) == 0: // Validate tells
+	case len(l.sources) == 0: // Validate reports it
 	case l.members != nil:
 		l.spoil(retry.ConfigErrorf("ratelimit.All", "%s: must be called on a member", method))
 	default:
@@ -355,8 +359,8 @@ func (l *Limiter) change(method string, set func(source)) {
 	l.replan()
 }
 
-// changed is what a source calls whose limit or burst was changed elsewhere. It must not be called
-// with l.mu held.
+// A source calls changed when its limit or burst was changed elsewhere. It must not be called with
+// l.mu held.
 func (l *Limiter) changed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -384,7 +388,7 @@ func (l *Limiter) Idle() bool {
 	if l.line.head != nil || l.pause.pending(now) {
 		return false
 	}
-	const full = 1 - 1e-9 // except for rounding
+	const full = 1 - 1e-9 // full but for rounding
 	for _, s := range l.sources {
 		if s.limit() != rate.Inf && s.tokens(now) < full*float64(s.burst()) {
 			return false

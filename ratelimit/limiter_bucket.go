@@ -13,8 +13,8 @@ type bucket struct{ *rate.Limiter }
 
 func (b bucket) take(now time.Time, n int) bool { return b.AllowN(now, n) }
 
-// add uses that taking a negative number adds to a bucket, up to its burst, and does nothing else.
-// (Reservation.Cancel would subtract what was reserved since.)
+// add takes a negative number of tokens: that adds to a bucket, up to its burst, and does nothing
+// else. (Reservation.Cancel would subtract what was reserved since.)
 func (b bucket) add(now time.Time, n int) {
 	if n < 0 {
 		b.owe(now, -n)
@@ -23,8 +23,8 @@ func (b bucket) add(now time.Time, n int) {
 	b.ReserveN(now, -n)
 }
 
-// owe takes n tokens, there or not. More than its burst a bucket grants only while its burst is as
-// large.
+// owe takes n tokens, whether they are there or not. A bucket grants no more than its burst at a
+// time, so for more the burst is raised meanwhile.
 func (b bucket) owe(now time.Time, n int) {
 	limit, burst := b.Limit(), b.Burst()
 	if limit == rate.Inf {
@@ -57,9 +57,9 @@ func (b bucket) when(start time.Time, n int) (time.Time, bool) {
 	return start.Add(timeFor(short, limit)), true
 }
 
-// timeFor is how long limit takes to fill in so many tokens, in whole nanoseconds: never early,
-// except for the error of a float (x/time cuts, and a token taken at .1 s makes the next one come
-// at 999.999999 ms).
+// timeFor is how long limit takes to bring so many tokens, in nanoseconds rounded up, so that
+// nobody comes too early, except for float error. (x/time rounds down: a token taken at .1 s makes
+// the next one come at 999.999999 ms.)
 func timeFor(tokens float64, limit rate.Limit) time.Duration {
 	d := tokens / float64(limit) * float64(time.Second)
 	if d >= float64(rate.InfDuration) {
@@ -81,8 +81,8 @@ func (b bucket) set(now time.Time, limit rate.Limit, burst int) {
 	}
 }
 
-// follow makes the bucket go on from now, which otherwise would stand still until its own latest
-// moment comes again.
+// follow makes the bucket continue from now. Otherwise it would stand still until the latest time
+// that it has seen comes again.
 func (b bucket) follow(now time.Time) { b.ReserveN(now, 0) }
 
 func (b bucket) wants(listener, int) {}

@@ -6,13 +6,13 @@ import (
 )
 
 // Charge settles afterwards what a call really cost: n tokens are taken now, whether they are there
-// or not. What is missing is a debt that later calls wait for, at most an hour of the limit.
-// Waiting calls wait longer too, and are rejected if they no longer fit their deadline or
-// [MaxWait].
+// or not. What is missing becomes a debt that later calls wait for. It is never more than the limit
+// brings in an hour. Waiting calls wait longer too, and are rejected if they no longer fit their
+// deadline or [MaxWait].
 //
 // A negative n gives tokens back, as after a call of [Limiter.N] that was cheaper than its
-// estimate: at most what this limiter's calls and charges have taken, and up to the burst.
-// Charge(0) does nothing.
+// estimate: at most as many as this limiter's calls and charges have taken, and no more than fill
+// the burst. Charge(0) does nothing.
 func (l *Limiter) Charge(n int) {
 	if l == nil || n == 0 || len(l.sources) == 0 {
 		return

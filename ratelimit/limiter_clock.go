@@ -3,8 +3,8 @@ package ratelimit
 import "time"
 
 // The clock jumps back when a policy made in real time enters a testing/synctest bubble, which
-// starts in the year 2000, or when one of a bubble enters the next. To a policy no time has passed
-// then: tokens and what is left of a pause or a park stay as they are.
+// starts in the year 2000, or when a policy of one bubble enters another. For the policy no time
+// has passed then: its tokens, and what is left of a pause or a park, stay as they are.
 
 // tick moves the limiter's time to the present and returns it. It requires that l.mu is held.
 func (l *Limiter) tick() time.Time { return l.seen(time.Now()) }
@@ -30,8 +30,8 @@ func (l *Limiter) turnBack(now time.Time) {
 	}
 }
 
-// follow makes the sources go on from here. Others may have used them by another clock, so l.now
-// does not tell. It requires that l.mu is held.
+// follow makes the sources continue from the present. Others may have used them by another clock,
+// so l.now does not tell whether they have to. It requires that l.mu is held.
 func (l *Limiter) follow() {
 	for _, s := range l.sources {
 		s.follow(time.Now())

@@ -10,30 +10,32 @@ import (
 )
 
 const (
-	// A callee that refuses without a word about time gets firstRest, and twice as long each time
-	// the probe is refused again, up to maxRest.
+	// A callee that refuses and names no time is left alone for firstRest, and for twice as long
+	// each time the probe is refused again, up to maxRest.
 	firstRest = 500 * time.Millisecond
 	maxRest   = 30 * time.Second
 
 	// probeLimit is how long the others wait for the answer to the probe.
 	probeLimit = time.Second
 
-	// ramp is how the line that a pause has gathered goes: the first when the probe is answered,
-	// and twice as many at the end of each ramp. All at once they would bring the refusal back; at
-	// a fixed distance ten thousand would take for ever.
+	// ramp spreads out the line that a pause has gathered: the first call goes when the probe is
+	// answered, and with each ramp the number that has gone doubles. All at once would bring the
+	// refusal back; at a fixed distance ten thousand calls would take far too long.
 	ramp = 100 * time.Millisecond
 )
 
-// pause holds callers back beside the sources. It opens in three steps: until the pause has passed
-// no call goes; then one call goes, the probe; when that has been answered, the line follows along
-// the ramp.
+// pause holds callers back, however many tokens the sources have. It opens in three steps: until
+// the pause has passed no call goes; then one call goes, the probe; when that has been answered,
+// the line follows along the ramp.
 type pause struct {
-	phase    phase
-	until    time.Time // shut: nobody goes before; probing: the others go without its answer; ramping: the ramp's begin
-	begun    int32     // pauses so far
-	probes   int32     // probes so far: the number of the last one
-	released int       // in this ramp
-	rests    int       // refusals in a row without a time
+	phase phase
+	// shut: nobody goes before; probing: the others then go without the probe's answer; ramping:
+	// when the ramp began
+	until    time.Time
+	begun    int32 // pauses so far
+	probes   int32 // probes so far: the number of the last one
+	released int   // in this ramp
+	rests    int   // refusals in a row that named no time
 }
 
 type phase uint8
@@ -67,8 +69,8 @@ func rampAt(k int) time.Duration {
 	return time.Duration(float64(ramp) * math.Log2(float64(max(k, 0)+1)))
 }
 
-// opens is the earliest moment at which the pause lets the next one go, and moves on what has come
-// to its time.
+// opens returns the earliest moment at which the pause lets the next call go. If the probe is late,
+// it first begins the ramp.
 func (p *pause) opens(now time.Time) time.Time {
 	if p.phase == probing && !now.Before(p.until) {
 		p.phase, p.released = ramping, 0
@@ -82,7 +84,7 @@ func (p *pause) opens(now time.Time) time.Time {
 	return now
 }
 
-// pass lets a call go that opens admits. It returns the call's number if it is a probe, else 0.
+// pass lets a call go once opens permits it. It returns the call's number if it is a probe, else 0.
 func (p *pause) pass(now time.Time) int32 {
 	switch p.phase {
 	case shut:
@@ -95,8 +97,8 @@ func (p *pause) pass(now time.Time) int32 {
 	return 0
 }
 
-// shut holds everybody until the given time, or longer if the pause is longer, and reports whether
-// that is a new pause.
+// shut holds everybody until the given time, or longer if a pause that ends later has begun
+// already, and reports whether it is a new pause.
 func (p *pause) shut(now, until time.Time) (began bool) {
 	if p.phase == shut && now.Before(p.until) {
 		p.until = later(p.until, until)
@@ -108,7 +110,7 @@ func (p *pause) shut(now, until time.Time) (began bool) {
 }
 
 // pending reports whether forgetting the pause would change a decision while no call waits. Calls
-// that it has sent away may come back a little after its end, and one of them is the probe.
+// that it has rejected may come back shortly after its end, and one of them is to be the probe.
 func (p *pause) pending(now time.Time) bool {
 	switch p.phase {
 	case shut:
@@ -122,16 +124,16 @@ func (p *pause) pending(now time.Time) bool {
 // Pause holds every caller for d, counted from now; of two pauses the one that ends later counts.
 // When it has passed, one call goes first: the probe. When the probe was answered, and after a
 // second at the latest, the others follow: the first at once and then spread out, twice as many in
-// each tenth of a second, as far as the limit permits. A probe that is refused begins the next
-// pause; one that is abandoned gives its place to the next in line. A pause that has passed while
-// no call waits is forgotten after one more second.
+// each further tenth of a second, as far as the limit permits. A probe that is refused begins the
+// next pause; one that is abandoned gives its place to the next in line. A pause that has passed
+// while no call waits is forgotten after one more second.
 //
 // A hint of the callee does the same: a mark by [retry.After] on the error that comes out of the
 // call, or a [retry.Quota] with nothing remaining until its reset, both no longer than [HintCap].
-// However many calls bring one, it is one pause, up to the latest time that any of them named.
-// After(err, 0), refused without a time, pauses for half a second, and twice as long each time the
-// probe is refused so, up to 30 s; answers to calls that went before the pause began do not count
-// again.
+// If many calls bring a hint it is still one pause, until the latest time that any of them named.
+// After(err, 0), a refusal that names no time, pauses for half a second, and for twice as long each
+// time the probe is refused in the same way, up to 30 s. Such refusals of calls that went before
+// the pause began do not count again.
 func (l *Limiter) Pause(d time.Duration) {
 	if l == nil {
 		return
@@ -144,7 +146,7 @@ func (l *Limiter) Pause(d time.Duration) {
 	}
 }
 
-// held is what a source calls that others have told to hold everybody until the given time. It must
+// A source calls held when others have told it that nobody may go before the given time. It must
 // not be called with l.mu held.
 func (l *Limiter) held(until time.Time) {
 	l.mu.Lock()
@@ -157,13 +159,13 @@ func (l *Limiter) held(until time.Time) {
 
 func (l *Limiter) mostHeld() time.Duration { return l.hintCap }
 
-// hint is Pause on the word of the callee of t.
+// hint pauses because the callee asked for it in its answer to the call of t.
 func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err error) {
 	l.mu.Lock()
 	now := l.tick()
 	probe := l.pause.phase == probing && t.probe == l.pause.probes
 	if wait == 0 {
-		if t.pauses != l.pause.begun { // the news is old
+		if t.pauses != l.pause.begun { // it answers a call from before this pause
 			l.mu.Unlock()
 			return
 		}
@@ -172,18 +174,20 @@ func (l *Limiter) hint(ctx context.Context, t *ticket, wait time.Duration, err e
 	}
 	wait = min(wait, l.hintCap)
 	began := wait > 0 && l.shut(now, now.Add(wait))
-	if probe && !began && l.pause.phase == probing { // hints are ignored
+	if probe && !began && l.pause.phase == probing { // HintCap(0): the refusal begins no pause
 		l.follows(now)
 	}
 	l.mu.Unlock()
 	if began && !l.shadow {
 		to := fmt.Sprintf("paused for %v", wait)
-		retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: l.label, Wait: wait, Err: err, To: to})
+		retry.Emit(ctx, retry.Event{
+			Kind: retry.KindChange, Policy: l.label, Wait: wait, Err: err, To: to,
+		})
 	}
 }
 
-// shut is pauseUntil for this process, and has a source that others share hold them too. It
-// requires that l.mu is held.
+// shut is pauseUntil for this process, and makes sources that other processes share hold those too.
+// It requires that l.mu is held.
 func (l *Limiter) shut(now, until time.Time) (began bool) {
 	if l.members == nil {
 		for _, s := range l.sources {
@@ -206,8 +210,8 @@ func (l *Limiter) pauseUntil(now, until time.Time) (began bool) {
 	return began
 }
 
-// settle gives back the tokens of a call that was not made, and moves a pause on whose probe has
-// come back.
+// settle gives back the tokens of a call that was not made, and moves the pause on if the call was
+// its probe.
 func (l *Limiter) settle(t *ticket, o outcome) {
 	if o != unmade && t.probe == 0 {
 		return

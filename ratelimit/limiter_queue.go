@@ -8,11 +8,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// recheck is how often a line looks at sources that others may change without a word.
+// recheck is how often a line looks at sources that others may change without telling it.
 const recheck = time.Second
 
-// admit takes n tokens for a call, now or after a wait in line. If told is not nil it becomes what
-// the limiter says of itself afterwards.
+// admit takes n tokens for a call, now or after a wait in line. If told is not nil it is set to the
+// limiter's quota afterwards.
 func (l *Limiter) admit(
 	ctx context.Context, now time.Time, n int, told *retry.Quota,
 ) (ticket, error) {
@@ -46,7 +46,7 @@ func (l *Limiter) admit(
 
 // wait is admit for a call that has found no token, or others in line.
 func (l *Limiter) wait(ctx context.Context, n int) (ticket, error) {
-	now := time.Now() // deadlines may be without a monotonic reading
+	now := time.Now() // deadlines may lack a monotonic reading
 	w, ended := newWaiter[ticket](ctx, n, now)
 	l.mu.Lock()
 	now = l.seen(now)
@@ -73,8 +73,9 @@ func (l *Limiter) wait(ctx context.Context, n int) (ticket, error) {
 	return stand(ctx, l, w, ended, l.label, at.Sub(now))
 }
 
-// overtaken has somebody go before those in line, or join it, and plans for the head if that is
-// another one then. It requires that l.mu is held, as all below do unless they say otherwise.
+// overtaken runs by, in which a call goes before those in line or joins them, and plans anew if the
+// head of the line has changed. It requires that l.mu is held, as all methods below do unless they
+// say otherwise.
 func (l *Limiter) overtaken(by func()) {
 	head := l.line.head
 	if head == nil {
@@ -82,7 +83,7 @@ func (l *Limiter) overtaken(by func()) {
 	}
 	by()
 	if l.line.index != nil {
-		l.latest = time.Time{} // some have less room than it knows of
+		l.latest = time.Time{} // it was found when some had more room
 	}
 	if l.line.head != head {
 		l.plan(l.now)
@@ -125,11 +126,12 @@ func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
 		}
 	}
 	l.spend(n)
-	return ticket{n: n, free: l.free, at: now, probe: l.pause.pass(now), pauses: l.pause.begun}, true
+	probe := l.pause.pass(now)
+	return ticket{n: n, free: l.free, at: now, probe: probe, pauses: l.pause.begun}, true
 }
 
-// unlimited is the sources, as bits, that are without limit and so give no tokens. (Of more than 64
-// the rest counts as limited.)
+// unlimited returns, as bits, the sources that have no limit and so give no tokens. (Sources beyond
+// the 64th count as limited.)
 func (l *Limiter) unlimited() (bits uint64) {
 	for i, s := range l.sources {
 		if s.limit() == rate.Inf {
@@ -150,9 +152,9 @@ func (l *Limiter) opens(now time.Time) time.Time {
 // mayPause tells whether there may be a pause.
 func (l *Limiter) mayPause() bool { return l.pause.phase != open || l.members != nil }
 
-// ended is opens if there may be a pause. A member's becomes the limiter's, so that here too one
-// call goes first when it has passed. One that has passed while no call waits is forgotten after a
-// while.
+// ended is opens for when there may be a pause. A member's pause becomes the limiter's too, so that
+// here too one call goes first when it has passed. A pause that has passed while no call waits is
+// forgotten after a while.
 func (l *Limiter) ended(now time.Time) time.Time {
 	for _, m := range l.members {
 		if until := m.shutUntil(now); until.After(now) {
@@ -176,8 +178,8 @@ func (l *Limiter) shutUntil(now time.Time) time.Time {
 	return time.Time{}
 }
 
-// refund gives n tokens back to each of the sources except those that were free, which gave none.
-// The members' own lines may have missed just these.
+// refund gives n tokens back to each of the sources except the free ones, which gave none. The
+// members' own lines may be waiting for just these tokens.
 func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
 	for i, s := range sources {
 		if free&(1<<i) == 0 {
@@ -189,7 +191,8 @@ func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
 	}
 }
 
-// look admits those whose turn has come without a word. It must not be called with l.mu held.
+// look admits those whose turn has come without the limiter knowing. It must not be called with
+// l.mu held.
 func (l *Limiter) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,8 +202,8 @@ func (l *Limiter) look() {
 	}
 }
 
-// turn estimates when w goes behind k others that want so many tokens, and says why not if it
-// should not wait: the time is then when it is worth coming back, zero if unknown.
+// turn estimates when w may go, behind k others that want so many tokens. If w should not wait,
+// reason says why, and at is when it is worth coming back, zero if unknown.
 func (l *Limiter) turn(w *waiter[ticket], k, before int) (at time.Time, reason error) {
 	if at, reason = l.reach(w.n, k, before); reason == nil {
 		reason = w.misfit(at, l.maxWait)
@@ -208,12 +211,12 @@ func (l *Limiter) turn(w *waiter[ticket], k, before int) (at time.Time, reason e
 	return at, reason
 }
 
-// reach is turn for a call of endless patience that wants n tokens.
+// reach is turn for a call that wants n tokens and may wait for ever.
 func (l *Limiter) reach(n, k, before int) (at time.Time, reason error) {
 	now := l.now
 	start := l.opens(now)
 	if l.pause.phase == probing {
-		start = now // counting on its answer
+		start = now // assuming that its answer comes at once
 	}
 	at = later(start, l.pause.next(now, k))
 	for _, s := range l.sources {
@@ -259,16 +262,16 @@ func (l *Limiter) rejection(at time.Time, reason error) error {
 	return r
 }
 
-// remember keeps how much longer a pause may be with w still in time.
+// remember notes how long a pause may last without making w too late.
 func (l *Limiter) remember(w *waiter[ticket], at time.Time) {
-	const margin = time.Microsecond // for the error of a float
+	const margin = time.Microsecond // for float error
 	if latest := l.pause.until.Add(w.slack(at, l.maxWait) - margin); latest.Before(l.latest) {
 		l.latest = latest
 	}
 }
 
-// replan follows a change for the worse or the better: a call that no longer fits is rejected, one
-// that is due goes.
+// replan looks at the whole line after a change: a call that no longer fits is rejected, one that
+// is due goes.
 func (l *Limiter) replan() {
 	broken := l.Validate()
 	l.checked, l.latest = l.now, l.now.Add(forever)
@@ -314,7 +317,7 @@ func (l *Limiter) dispatch(now time.Time) {
 	l.plan(now)
 }
 
-// plan sets the timer for the head of the line. A line that is empty needs none, and no ramp.
+// plan sets the timer for the head of the line. An empty line needs no timer and no ramp.
 func (l *Limiter) plan(now time.Time) {
 	q := &l.line
 	if q.head != nil {
@@ -340,8 +343,8 @@ func (l *Limiter) plan(now time.Time) {
 	}
 }
 
-// due is when to look at w, the head, again, or why it waits no longer. Its context's deadline ends
-// the wait by itself.
+// due returns when to look again at w, the head of the line, or why it must wait no longer. It does
+// not look at the deadline of w's context, which ends the wait by itself.
 func (l *Limiter) due(now time.Time, w *waiter[ticket]) (time.Time, error) {
 	at, reason := l.reach(w.n, 0, 0)
 	if reason != nil {
@@ -358,7 +361,7 @@ func (l *Limiter) due(now time.Time, w *waiter[ticket]) (time.Time, error) {
 	case now.Before(latest):
 		return latest, nil
 	}
-	// No estimate was wrong, but the probe is late, or another owner of the bucket was quicker.
+	// The estimate was sound, but the probe is late, or another owner of the bucket was quicker.
 	return at, l.rejection(at, ErrLimited)
 }
 
@@ -369,12 +372,12 @@ func (l *Limiter) wants() {
 	}
 }
 
-// wake is what the timer does. One that comes late or for nothing does no harm.
+// The timer calls wake. If it does so late or for nothing, that does no harm.
 func (l *Limiter) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.tick()
-	l.line.wakeAt = time.Time{} // it has fired: set it anew, also for the same moment
+	l.line.wakeAt = time.Time{} // it has fired: it is set anew even for the same moment
 	l.dispatch(now)
 	if l.shared && l.line.head != nil && !now.Before(l.checked.Add(recheck)) {
 		l.replan()

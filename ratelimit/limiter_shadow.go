@@ -8,11 +8,14 @@ import (
 // Shadow makes a limiter that enforces nothing: every call goes at once, and [Limiter.Counts] tells
 // what the limiter would have done to it. It is for trying a limit out before it is enforced.
 func Shadow() Option {
-	return Option{"Shadow", none{}, forLimiter, func(c *config) string { c.shadow = true; return "" }}
+	return Option{"Shadow", none{}, forLimiter, func(c *config) string {
+		c.shadow = true
+		return ""
+	}}
 }
 
-// pretend counts what a limiter would do to a call that comes now. Those it would delay take their
-// tokens in advance, so that the bucket's debt stands for the line that is not there.
+// pretend counts what a limiter would do to a call that comes now. A call that it would delay takes
+// its tokens in advance: the bucket's debt stands in for the line, since nobody waits.
 func (l *Limiter) pretend(ctx context.Context, now time.Time, n int) ticket {
 	w, _ := newWaiter[ticket](ctx, n, now)
 	l.mu.Lock()

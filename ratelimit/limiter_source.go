@@ -14,12 +14,13 @@ import (
 //
 //   - A Limiter calls it with its mutex held, and several Limiters may share one source (in an
 //     [All]). So it guards its own state, never blocks, and never calls a Limiter from inside one
-//     of these methods. What it has to tell (see wants) it tells from its own goroutine, without holding a mutex.
+//     of these methods. What it has to report (see wants) it reports from its own goroutine,
+//     without holding a mutex.
 //   - A time that is earlier than the last one seen is not an error: see follow.
 //   - With a limit of [rate.Inf] it gives every token and keeps no count.
 type source interface {
-	// take takes n tokens. If they are not there it is false and takes nothing. A call that is
-	// refused its tokens counts as demand, also if it does not wait afterwards.
+	// take takes n tokens. If they are not there it returns false and takes nothing. A call that
+	// does not get its tokens counts as demand, even if it does not wait afterwards.
 	take(now time.Time, n int) bool
 
 	// add puts n tokens back, up to the burst. A negative n takes tokens whether they are there or
@@ -29,9 +30,9 @@ type source interface {
 
 	// when is the time, not before start, at which there will be n tokens if no other call takes
 	// any. It may be an estimate: calls wait until then and try again. If take has just failed at
-	// start, it is later than start. It is false if n tokens will never be there, or if a call
+	// start, it is later than start. It returns false if n tokens will never be there, or if a call
 	// should not wait for them; the time is then when it is worth asking again, zero if unknown. n
-	// may be more than the burst: it is what a whole line wants.
+	// may be more than the burst, because a whole line may want it.
 	when(start time.Time, n int) (time.Time, bool)
 
 	// tokens is how many there are, negative in debt, for Quota, Idle and String.
@@ -40,24 +41,24 @@ type source interface {
 	limit() rate.Limit
 	burst() int
 
-	// set changes limit and burst. The limit is neither NaN nor -Inf; what else makes no sense is
-	// kept, and the Limiter fails every call until it is set right.
+	// set changes limit and burst. The limit is neither NaN nor -Inf; another value that makes no
+	// sense is kept, and the Limiter fails every call until it is set right.
 	set(now time.Time, limit rate.Limit, burst int)
 
 	// follow tells that the clock now shows this time, which may be earlier than before (a
-	// testing/synctest bubble begins in the year 2000): to the source no time has passed.
+	// testing/synctest bubble begins in the year 2000): for the source no time has passed.
 	follow(now time.Time)
 
-	// wants tells that l's line waits for n tokens in all, 0 if no call waits any more. A source to
-	// which tokens come without notice calls l.look when they have come, and l.changed when limit
-	// or burst have.
+	// wants tells that l's line waits for n tokens in all, 0 if no call waits any more. A source
+	// that gets tokens without the Limiter knowing calls l.look when they have come, and l.changed
+	// when its limit or burst has changed.
 	wants(l listener, n int)
 
 	// hold tells that no call may go before until, as the callee or Pause said. A source that hears
 	// the same from elsewhere calls l.held for every Limiter that it was made for.
 	hold(until time.Time)
 
-	// String is a few words: "10/s, burst 5", and what is out of the ordinary.
+	// String is a few words: "10/s, burst 5", and anything unusual.
 	String() string
 }
 
@@ -65,7 +66,7 @@ type source interface {
 // calls it from its own goroutine, without holding a mutex.
 type listener interface {
 	look()                   // tokens have come
-	changed()                // limit or burst are others now
-	held(until time.Time)    // others have told to hold everybody
-	mostHeld() time.Duration // no hint pauses it longer
+	changed()                // limit or burst has changed
+	held(until time.Time)    // others say that nobody may go before
+	mostHeld() time.Duration // the longest pause that a hint may cause
 }

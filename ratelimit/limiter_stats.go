@@ -16,17 +16,18 @@ type Counts struct {
 	Immediate int           // went at once
 	Delayed   int           // went after a wait
 	Refused   int           // were rejected
-	Abandoned int           // gave up the wait as their context ended
-	Waited    time.Duration // by the delayed ones, in all
+	Abandoned int           // gave up the wait because their context ended
+	Waited    time.Duration // by the delayed ones, in total
 }
 
 // String is one readable line.
 func (c Counts) String() string {
-	return fmt.Sprintf("%d at once, %d delayed by %v in all, %d refused, %d abandoned", c.Immediate, c.Delayed, c.Waited, c.Refused, c.Abandoned)
+	return fmt.Sprintf("%d at once, %d delayed by %v in all, %d refused, %d abandoned",
+		c.Immediate, c.Delayed, c.Waited, c.Refused, c.Abandoned)
 }
 
-// Counts returns the counts since the limiter was made; of a member of [All] only of the calls made
-// through itself.
+// Counts returns the counts since the limiter was made. A member of [All] counts only the calls
+// made through itself.
 func (l *Limiter) Counts() Counts {
 	if l == nil {
 		return Counts{}
@@ -58,7 +59,9 @@ func (l *Limiter) Stats() []retry.Stat {
 	}
 	stats := []retry.Stat{limit}
 	if limit.Text == "" {
-		stats = append(stats, retry.Stat{Name: "burst", Value: float64(l.Burst())}, retry.Stat{Name: "tokens", Value: tokens})
+		stats = append(stats,
+			retry.Stat{Name: "burst", Value: float64(l.Burst())},
+			retry.Stat{Name: "tokens", Value: tokens})
 	}
 	c := l.counts
 	stats = append(stats,
@@ -118,7 +121,7 @@ func (l *Limiter) describe(remark string) string {
 	return b.String()
 }
 
-// tellNews tells observers what has become of the stores that its sources ask.
+// tellNews tells observers the events of the stores that its sources ask: see member.told.
 func (l *Limiter) tellNews(ctx context.Context) {
 	for _, s := range l.sources {
 		m, ok := s.(*member)
@@ -132,13 +135,15 @@ func (l *Limiter) tellNews(ctx context.Context) {
 	}
 }
 
-// quota is the limiter's own limit as a caller should hear it, of several the one that binds: a
-// burst in the time in which it fills again, the tokens that no call in line waits for, and when
-// there are more. It is zero without a limit. It requires that l.mu is held.
+// quota describes the limiter's own limit to callers: Limit is the burst, Window the time in which
+// it fills again, Remaining the tokens that no waiting call wants, Reset when there are more. Of
+// several limits it is the one that binds. Without a limit it is zero. It requires that l.mu is
+// held.
 func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 	held := max(0, l.opens(now).Sub(now))
 	for i, s := range l.sources {
-		limit, burst := l.asked.limit, l.asked.burst // what others cannot change need not be asked for
+		// If nothing is shared only this limiter changes the source, and asked is what it has.
+		limit, burst := l.asked.limit, l.asked.burst
 		if l.shared {
 			limit, burst = s.limit(), s.burst()
 		}
@@ -157,7 +162,8 @@ func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 		if held > 0 {
 			q.Remaining, q.Reset = 0, max(held, q.Reset)
 		}
-		if i == 0 || binding.Limit == 0 || q.Remaining < binding.Remaining || q.Remaining == binding.Remaining && q.Reset > binding.Reset {
+		if i == 0 || binding.Limit == 0 || q.Remaining < binding.Remaining ||
+			q.Remaining == binding.Remaining && q.Reset > binding.Reset {
 			binding = q
 		}
 	}

@@ -9,10 +9,10 @@ import (
 )
 
 // line is the queue of the calls that wait at a [Limiter] or a [Pacer]: the higher priority first,
-// and first in first out within one. Nobody in it holds anything: what it waits for, a T, is taken
-// when the head's turn has come. So an abandoned wait is a removed waiter and nothing has to be
-// given back (x/time reserves in advance and refunds by estimate). One timer serves the whole line,
-// set for its head.
+// and first in first out within one. A waiter in it holds nothing: what it waits for, a T, is taken
+// when it is the head and its turn has come. So a waiter that gives up is removed and has nothing
+// to give back (x/time reserves in advance and refunds by estimate). One timer serves the whole
+// line, set for its head.
 //
 // While all in it have one priority the line is a plain list. The first call that overtakes another
 // makes an index over it, which lasts until the line is empty.
@@ -21,10 +21,10 @@ import (
 type line[T any] struct {
 	head, tail *waiter[T]
 	len        int
-	tokens     int // that they want
+	tokens     int // that all in it want
 	index      *index[T]
 	timer      *time.Timer
-	wakeAt     time.Time // what timer is set for; zero: nothing
+	wakeAt     time.Time // what timer is set for; zero: it is not set
 }
 
 // waiter is a call in a line. It is kept within 128 bytes, so that a wait costs no more than a
@@ -40,9 +40,12 @@ type waiter[T any] struct {
 	ticket     T
 }
 
-// newWaiter makes a waiter of the call of ctx, which arrived at the given time. It asks ctx, which
-// may be anybody's code, so it must not be called with a mutex held. ended is ctx's Done channel.
-func newWaiter[T any](ctx context.Context, n int, arrived time.Time) (w *waiter[T], ended <-chan struct{}) {
+// newWaiter makes a waiter for the call of ctx, which arrived at the given time. It calls methods
+// of ctx, which may be anybody's code, so it must not be called with a mutex held. ended is ctx's
+// Done channel.
+func newWaiter[T any](
+	ctx context.Context, n int, arrived time.Time,
+) (w *waiter[T], ended <-chan struct{}) {
 	w = &waiter[T]{n: n, arrived: arrived, patience: forever}
 	if deadline, ok := ctx.Deadline(); ok {
 		w.patience = deadline.Sub(arrived)
@@ -55,15 +58,17 @@ func newWaiter[T any](ctx context.Context, n int, arrived time.Time) (w *waiter[
 type owner[T any] interface {
 	// Called with the owner's mutex held:
 
-	fits(w *waiter[T], k, before int) bool    // whether w can be served in time behind k others, which want so many tokens
-	reject(w *waiter[T], k, before int) error // the rejection of one that does not fit, which is counted
+	// fits reports whether w can be served in time behind k others that want so many tokens.
+	fits(w *waiter[T], k, before int) bool
+	// reject returns the rejection of a call that does not fit, and counts it.
+	reject(w *waiter[T], k, before int) error
 
 	// Called without it:
 
 	leave(*waiter[T]) bool     // takes it out of the line; false if it is not in it any more
-	giveBack(*T)               // of one whose turn came too late
-	gaveUp(reason error) error // the rejection of one that left
-	wake()                     // the timer
+	giveBack(*T)               // gives back what a call got that had just left
+	gaveUp(reason error) error // the rejection of a call that left
+	wake()                     // called by the timer
 }
 
 var (
@@ -71,7 +76,8 @@ var (
 	_ owner[pass]   = (*Pacer)(nil)
 )
 
-// ahead is how many in line would go before w, which is not in it yet, and what they want.
+// ahead is how many in line would go before w, which is not in it yet, and how many tokens they
+// want.
 func (q *line[T]) ahead(w *waiter[T], o owner[T]) (k, tokens int) {
 	if !q.overtakes(w) {
 		return q.len, q.tokens
@@ -80,9 +86,11 @@ func (q *line[T]) ahead(w *waiter[T], o owner[T]) (k, tokens int) {
 	return q.index.ahead(w.priority)
 }
 
-func (q *line[T]) overtakes(w *waiter[T]) bool { return q.tail != nil && w.priority > q.tail.priority }
+func (q *line[T]) overtakes(w *waiter[T]) bool {
+	return q.tail != nil && w.priority > q.tail.priority
+}
 
-// join puts w into the line. Those behind wait longer, and those of them that no longer fit are
+// join puts w into the line. Those behind wait longer, and any of them that no longer fits is
 // turned away.
 func (q *line[T]) join(w *waiter[T], o owner[T]) {
 	w.done = make(chan error, 1)
@@ -100,11 +108,11 @@ func (q *line[T]) join(w *waiter[T], o owner[T]) {
 	}
 }
 
-// passed tells that a call went ahead of all in line. Those wait longer, and those of them that no
-// longer fit are turned away.
+// passed is called when a call went ahead of all in line. They wait longer, and any of them that no
+// longer fits is turned away.
 func (q *line[T]) passed(n int, o owner[T]) { q.longer(room{n, 1}, o) }
 
-// longer makes all in line wait for so much more, and turns away those that no longer fit.
+// longer makes all in line wait for so much more, and turns away any that no longer fits.
 func (q *line[T]) longer(by room, o owner[T]) {
 	if q.head == nil {
 		return
@@ -125,11 +133,11 @@ func (q *line[T]) indexed(o owner[T]) {
 	}
 }
 
-// forgetIndex is for waits that have changed although the line has not. The next call that
-// overtakes makes a new one.
+// forgetIndex is called when waits have changed although the line has not. The next call that
+// overtakes makes a new index.
 func (q *line[T]) forgetIndex() { q.index = nil }
 
-// reap turns away the calls that no longer fit. Each makes the wait of those behind shorter again.
+// reap turns away the calls that no longer fit. Each of them shortens the wait of those behind it.
 func (q *line[T]) reap(o owner[T]) {
 	for q.index != nil {
 		s := q.index.root.overdue()
@@ -193,7 +201,8 @@ func (q *line[T]) unlink(w *waiter[T]) {
 	}
 }
 
-// release lets w, the head, go. The others have one less before them, and one less to come.
+// release lets w, the head, go. The others keep their room: they have one call less before them,
+// but what it waited for has been taken.
 func (q *line[T]) release(w *waiter[T], ticket T) {
 	if q.index != nil {
 		q.index.serve(w.seat)
@@ -203,17 +212,18 @@ func (q *line[T]) release(w *waiter[T], ticket T) {
 	w.done <- nil
 }
 
-// turnAway refuses w.
+// turnAway rejects w with err.
 func (q *line[T]) turnAway(w *waiter[T], err error) {
 	q.remove(w)
 	w.done <- err
 }
 
-// atOnce is the least time of a timer. One that is due when it is set runs on this goroutine in a
-// bubble of testing/synctest, where Go 1.26 crashes now and then under the race detector.
+// atOnce is the shortest time that a timer is set to. In a testing/synctest bubble a timer that is
+// already due runs on the goroutine that sets it, and there Go 1.26 sometimes crashes under the
+// race detector.
 const atOnce = time.Nanosecond
 
-// alarm has o woken at the given time, and then only.
+// alarm sets the timer: it wakes o at the given time and at no other.
 func (q *line[T]) alarm(now, at time.Time, o owner[T]) {
 	if q.timer == nil {
 		q.timer = time.AfterFunc(max(at.Sub(now), atOnce), o.wake)
@@ -231,8 +241,8 @@ func (q *line[T]) silence() {
 	}
 }
 
-// forgetTimer makes the next alarm make its own timer. The old one is not stopped: it may be of
-// another synctest bubble, and one that comes for nothing does no harm.
+// forgetTimer makes the next alarm make its own timer. The old one is not stopped, because it may
+// belong to another synctest bubble; that it fires for nothing does no harm.
 func (q *line[T]) forgetTimer() { q.timer, q.wakeAt = nil, time.Time{} }
 
 // misfit is why a wait that ends at the given time is too long; nil if it is not.
@@ -246,7 +256,7 @@ func (w *waiter[T]) misfit(at time.Time, maxWait time.Duration) error {
 	return nil
 }
 
-// slack is how much later than at the given time its turn may come.
+// slack is how much later than the given time w's turn may come.
 func (w *waiter[T]) slack(at time.Time, maxWait time.Duration) time.Duration {
 	d, wait := forever, at.Sub(w.arrived)
 	if w.patience != forever {
@@ -258,10 +268,13 @@ func (w *waiter[T]) slack(at time.Time, maxWait time.Duration) time.Duration {
 	return d
 }
 
-// stand waits until w, which has been put in line, is let go or refused, or its context ends.
+// stand waits until w, which has been put in line, is let go or rejected, or its context ends.
 // Observers are told that wait was expected. Methods of ctx and observers may panic: whatever was
 // granted and is not handed on is given back.
-func stand[T any](ctx context.Context, o owner[T], w *waiter[T], ended <-chan struct{}, policy string, wait time.Duration) (ticket T, err error) {
+func stand[T any](
+	ctx context.Context, o owner[T], w *waiter[T], ended <-chan struct{},
+	policy string, wait time.Duration,
+) (ticket T, err error) {
 	granted, handed := false, false
 	defer func() {
 		if granted && !handed {
@@ -283,13 +296,15 @@ func stand[T any](ctx context.Context, o owner[T], w *waiter[T], ended <-chan st
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: policy, Err: err})
 	}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: policy, Wait: wait, Took: time.Since(w.arrived), Err: err})
+	retry.Emit(ctx, retry.Event{
+		Kind: retry.KindWait, Policy: policy, Wait: wait, Took: time.Since(w.arrived), Err: err,
+	})
 	handed = err == nil
 	return w.ticket, err
 }
 
-// abandoned is the rejection of a waiter whose context has ended, so that everybody further out
-// hears that the callee was not reached; nil if it has not.
+// abandoned is the rejection of a waiter whose context has ended, nil if it has not. Being a
+// rejection, it tells the policies further out that the callee was not reached.
 func abandoned[T any](ctx context.Context, o owner[T], left bool) error {
 	end := retry.Ended(ctx)
 	if end == nil {

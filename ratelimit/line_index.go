@@ -6,10 +6,10 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// index knows, in logarithmic time, where a newcomer's place is in a line of several priorities,
-// and which calls no longer fit if others go first. It is a treap over the waiters in their order,
-// which keeps for each the room it has left; whoever comes in between takes room from all behind at
-// once.
+// index finds, in logarithmic time, a newcomer's place in a line of several priorities, and the
+// calls that no longer fit because others go first. It is a treap over the waiters in their order.
+// For each waiter it keeps the room that is left; a newcomer takes room from all behind it in one
+// step.
 type index[T any] struct {
 	root *seat[T]
 	last uint64
@@ -18,25 +18,25 @@ type index[T any] struct {
 // seat is a waiter's node.
 type seat[T any] struct {
 	w           *waiter[T]
-	number      uint64 // of its arrival
+	number      uint64 // in the order of arrival
 	weight      uint32 // random; the heaviest is the root
 	left, right *seat[T]
 
 	len, tokens int  // in the subtree
-	room, least room // its own, and the least in the subtree
-	owed        room // what those below have yet to be given
+	room, least room // its own, and the smallest in the subtree
+	owed        room // what the seats below have yet to be given
 }
 
-// room is how much more may come before a waiter until its turn is too late: tokens, which the
-// sources take their time for, and calls, which a ramp spreads out.
+// room is how much more may come before a waiter until its turn is too late: tokens, because the
+// sources need time to supply them, and calls, because a ramp spreads them out.
 type room struct{ tokens, calls int }
 
 func (r room) plus(x room) room { return room{r.tokens + x.tokens, r.calls + x.calls} }
 func (r room) times(k int) room { return room{k * r.tokens, k * r.calls} }
 func (r room) overdrawn() bool  { return r.tokens < 0 || r.calls < 0 }
 
-// boundless is more than ever comes before a waiter, and may be added to without overflow on 32
-// bits.
+// boundless is more than ever comes before a waiter, and small enough to be added to without
+// overflow on 32 bits.
 const boundless = 1 << 29
 
 // roomOf is the room of w behind k others that want so many tokens.
@@ -47,7 +47,7 @@ func roomOf[T any](o owner[T], w *waiter[T], k, before int) room {
 	}
 }
 
-// last is the largest number at which ok still holds, at most boundless. It holds at 0.
+// last is the largest number for which ok is true, at most boundless. It is true for 0.
 func last(ok func(int) bool) int {
 	if ok(boundless) {
 		return boundless
@@ -85,14 +85,14 @@ func (x *index[T]) join(w *waiter[T], o owner[T]) (after *waiter[T]) {
 	return after
 }
 
-// leave takes s out, and those behind have its room.
+// leave takes s out and gives its room to those behind.
 func (x *index[T]) leave(s *seat[T]) {
 	first, rest := x.cut(s)
 	rest.grow(room{s.w.n, 1})
 	x.root = merge(first, rest)
 }
 
-// serve takes out s, which is let go: those behind have less before them and less to come.
+// serve takes out s, which is let go. Those behind keep their room: see release.
 func (x *index[T]) serve(s *seat[T]) { x.root = merge(x.cut(s)) }
 
 // amend sets the room of s.
@@ -117,18 +117,18 @@ func (s *seat[T]) precedes(t *seat[T]) bool {
 	return s.number < t.number
 }
 
-// ahead is how many have at least priority p, and what they want.
+// ahead is how many have at least priority p, and how many tokens they want.
 func (x *index[T]) ahead(p retry.Priority) (k, tokens int) {
 	return x.root.first(func(s *seat[T]) bool { return s.w.priority >= p })
 }
 
-// before is how many are before s, and what they want.
+// before is how many are before s, and how many tokens they want.
 func (x *index[T]) before(s *seat[T]) (k, tokens int) {
 	return x.root.first(func(t *seat[T]) bool { return t.precedes(s) })
 }
 
-// first counts those for which in holds. It holds of all up to some place and of none from there
-// on.
+// first counts those for which in is true. It must be true for all up to some place and false from
+// there on.
 func (s *seat[T]) first(in func(*seat[T]) bool) (k, tokens int) {
 	for s != nil {
 		if !in(s) {
@@ -169,7 +169,7 @@ func (s *seat[T]) grow(by room) {
 	s.room, s.least, s.owed = s.room.plus(by), s.least.plus(by), s.owed.plus(by)
 }
 
-// pay gives those below what they have yet to be given.
+// pay gives the seats below what they have yet to be given.
 func (s *seat[T]) pay() {
 	if s.owed != (room{}) {
 		s.left.grow(s.owed)
@@ -185,12 +185,13 @@ func (s *seat[T]) sum() {
 		if c != nil {
 			s.len += c.len
 			s.tokens += c.tokens
-			s.least.tokens, s.least.calls = min(s.least.tokens, c.least.tokens), min(s.least.calls, c.least.calls)
+			s.least.tokens = min(s.least.tokens, c.least.tokens)
+			s.least.calls = min(s.least.calls, c.least.calls)
 		}
 	}
 }
 
-// split parts a tree into those for which in holds and the rest.
+// split parts a tree into those for which in is true and the rest: see first.
 func split[T any](s *seat[T], in func(*seat[T]) bool) (first, rest *seat[T]) {
 	if s == nil {
 		return nil, nil

@@ -14,12 +14,12 @@ import (
 // makes no sense, is a configuration error.
 type Option struct {
 	name  string
-	value any // for the error; none: nothing
+	value any // for the error; none{}: the option takes no value
 	fits  kind
 	set   func(*config) (mustBe string) // empty: the value is fine
 }
 
-// none is the value of an option that has none.
+// none stands for the value of an option that takes none.
 type none struct{}
 
 // kind is a set of policies.
@@ -37,16 +37,16 @@ type config struct {
 	maxWait time.Duration // negative: as long as the context allows
 	hintCap time.Duration
 
-	shadow bool                         // Limiter only, as the next
+	shadow bool                         // Limiter only, like the next field
 	source func(rate.Limit, int) source // makes the source; nil: a bucket
 
-	startRate   rate.Limit // Pacer only, as the rest; 0: search
+	startRate   rate.Limit // Pacer only, like all below; 0: search
 	maxRate     rate.Limit
 	maxInFlight int // 0: no bound
 	careful     bool
 	refused     func(error) bool // nil: nothing else is a refusal
 
-	fleet *fleet // what Shared said; nil: nothing
+	fleet *fleet // set by Shared; nil: not shared
 }
 
 const (
@@ -54,8 +54,8 @@ const (
 	defaultHintCap = time.Hour
 )
 
-// configure applies opts in order, so that the last of a name counts. An error is worded for the
-// constructor and Is [retry.ErrConfig].
+// configure applies opts in order: of an option that is given twice the last one counts. An error
+// is worded for the constructor and Is [retry.ErrConfig].
 func configure(constructor string, k kind, opts []Option) (config, error) {
 	c := config{maxWait: noMaxWait, hintCap: defaultHintCap, maxRate: rate.Inf}
 	var wrong []string
@@ -72,7 +72,8 @@ func configure(constructor string, k kind, opts []Option) (config, error) {
 		}
 	}
 	if len(wrong) == 0 && float64(c.startRate) > float64(c.maxRate) {
-		wrong = append(wrong, fmt.Sprintf("StartRate(%v): must be at most MaxRate (%v)", c.startRate, c.maxRate))
+		wrong = append(wrong, fmt.Sprintf("StartRate(%v): must be at most MaxRate (%v)",
+			c.startRate, c.maxRate))
 	}
 	c.label = label(policyName, c.name)
 	if k == forPacer {
@@ -106,7 +107,10 @@ func (o Option) String() string {
 // Named names the policy in its events, rejections and String: "limiter catalog". By default there
 // is no name.
 func Named(name string) Option {
-	return Option{"Named", name, forLimiter | forPacer, func(c *config) string { c.name = name; return "" }}
+	return Option{"Named", name, forLimiter | forPacer, func(c *config) string {
+		c.name = name
+		return ""
+	}}
 }
 
 // MaxWait rejects a call at once if it would have to wait longer than d. 0 rejects every call that

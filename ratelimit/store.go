@@ -10,8 +10,8 @@ import (
 )
 
 // Store keeps limits that several processes share: see [Shared]. Each process, or each Limiter, is
-// a member of the limits it uses; Take is one member's question about one of them, and has the
-// whole effect at once or none. [NewStore] is one in memory, the module ratelimit/redislimit one on
+// a member of the limits it uses; Take is one member's question about one limit; it takes effect
+// whole or not at all. [NewStore] makes one in memory, the module ratelimit/redislimit has one on
 // Redis.
 //
 // A Store is safe for concurrent use. It should heed ctx, but a member does not rely on it. Every
@@ -31,10 +31,11 @@ type Ask struct {
 	Need  int           // tokens that callers wait for
 	Want  int           // tokens that the member uses in the time of a lease
 	Back  int           // tokens given back unspent; negative: spent without asking, a debt
-	Floor time.Duration // of the last grant, less the time since; 0: nothing is remembered
+	Floor time.Duration // of the last grant, less the time since; 0: there is none
 	Pause time.Duration // no call may go for this time, because the callee asked for patience
 
-	Learn    bool    // the limit is learned: Limit is where to begin, and the leader's Learned holds
+	// Learn says that the limit is learned: Limit is where to begin, and the leader's Learned holds.
+	Learn    bool
 	Answers  int     // since the last question, refusals too
 	Refusals int     // since the last question
 	Learned  float64 // the rate that the leader has learned; 0: none yet
@@ -44,18 +45,20 @@ type Ask struct {
 type Grant struct {
 	Tokens int           // how many the member may spend
 	Now    int           // how many of them at once
-	First  time.Duration // when the first of the others may be spent. They are 1/Limit apart
+	First  time.Duration // when the first of the rest may be spent; they are 1/Limit apart
 
-	Members int           // that asked in the time of the last ten leases, this one included
+	Members int           // that asked within the last ten leases, this one included
 	Floor   time.Duration // when the bucket has the next token to give; negative: it holds some
 	Pause   time.Duration // no call may go for this time
 
 	Limit float64 // calls a second that hold for all now; 0: as asked
 	Burst int     // what holds for all now; 0: as asked
 
-	Lead     bool // of a Learn: this member's Learned holds for all. A Store that does not lead: true
-	Answers  int  // for the leader: of all others since it asked last, refusals too
-	Refusals int  // for the leader
+	// Lead answers a Learn: this member is the leader, whose Learned holds for all. A Store that
+	// does not choose a leader says true.
+	Lead     bool
+	Answers  int // for the leader: of all others since it last asked, refusals too
+	Refusals int // for the leader
 }
 
 // The bounds of what a Store counts with.
@@ -64,10 +67,10 @@ const (
 	maxShared = 1e9       // calls a second
 	maxCount  = 1 << 30   // tokens
 	maxLease  = time.Hour // and a microsecond at least
-	maxSpan   = 1e15      // µs, 31 years: with it a time of today is still a whole number of a float64
+	maxSpan   = 1e15      // µs, 31 years: with it a float64 still holds a present time exactly
 )
 
-// Validate tells what makes no sense in an Ask. The error Is [retry.ErrConfig]. A Store calls it
+// Validate reports what makes no sense in an Ask. The error Is [retry.ErrConfig]. A Store calls it
 // first, so that it need not expect a NaN.
 func (a Ask) Validate() error {
 	wrong := func(name string, value any, must string) error {
@@ -112,8 +115,8 @@ func NewStore() Store {
 	return newStore(func() float64 { return float64(time.Since(base).Microseconds()) })
 }
 
-// NewStoreAt is NewStore by another clock, which may be set forward and back as a server's may: for
-// tests of what a Store answers.
+// NewStoreAt is NewStore with another clock, which may be set forward and back as a server's may:
+// for tests of what a Store answers.
 func NewStoreAt(now func() time.Time) Store {
 	return newStore(func() float64 { return float64(now().UnixMicro()) })
 }
@@ -127,10 +130,10 @@ type memory struct {
 
 	mu      sync.Mutex
 	ledgers map[string]*ledger
-	sweep   float64 // when those not used any more are next looked for
+	sweep   float64 // when limits that are no longer used are next dropped
 }
 
-const forgotten = 24 * 3600 * second // after which a ledger that is not used is dropped
+const forgotten = 24 * 3600 * second // after which an unused ledger is dropped
 
 func (s *memory) Take(ctx context.Context, name string, a Ask) (Grant, error) {
 	if err := a.Validate(); err != nil {

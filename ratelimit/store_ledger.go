@@ -11,11 +11,12 @@ import (
 // all numbers are float64 as Lua's are, times are whole µs, and each product is rounded before it
 // is added (a compiler may fuse the two otherwise).
 //
-// Of n members each may take at most a quantum of tokens that lie in the future, the n-th part of a
-// lease's time, before another has had its turn: deficit round robin (Shreedhar and Varghese,
-// 1995), which gives members equal parts whatever the number of their callers.
+// Of n members, each may take at most a quantum of tokens that lie in the future before another has
+// had its turn; a quantum is the n-th part of what a lease brings. This is deficit round robin
+// (Shreedhar and Varghese, 1995): it gives members equal parts, however many callers each of them
+// has.
 type ledger struct {
-	tat   float64 // the time from which on tokens count; NaN: unknown
+	tat   float64 // the time from which tokens are counted; NaN: unknown
 	last  float64 // the latest time seen
 	pause float64 // nobody goes before
 
@@ -27,8 +28,8 @@ type ledger struct {
 	rate0, burst0 float64 // what held before
 
 	lead              string  // the member whose machine moves the rate
-	until             float64 // so long
-	answers, refusals float64 // of the others, which it has not heard of yet
+	until             float64 // until when it does
+	answers, refusals float64 // of the others, which it has not yet been told
 }
 
 const (
@@ -37,7 +38,7 @@ const (
 	leadTime = 2 * second                 // a leader that does not ask again for so long is replaced
 	alive    = 10                         // leases after which a silent member no longer counts
 	micro    = time.Microsecond           // the unit
-	maxAhead = maxDebt*micro + 2*maxLease // no bucket is further ahead, pauses and the first slot apart
+	maxAhead = maxDebt*micro + 2*maxLease // no bucket is further ahead; pauses and the first slot come on top
 )
 
 // micros is d in whole µs.
@@ -79,9 +80,8 @@ func (l *ledger) take(now float64, a Ask) Grant {
 	return g
 }
 
-// turnBack moves all times along with a clock that was set back: to the bucket no time has passed.
-// (To clamp tat instead gives tokens away, which came to 292 % of the rate with a clock that
-// jumps.)
+// turnBack moves all times along with a clock that was set back: for the bucket no time has passed.
+// (Clamping tat instead would give tokens away: 292 % of the rate, with a clock that jumps.)
 func (l *ledger) turnBack(now float64) {
 	d := l.last - now
 	if d <= 0 {
@@ -110,9 +110,9 @@ func (l *ledger) meet(now, lease float64, member string) (count float64) {
 	return float64(len(l.members))
 }
 
-// correct is what is done to the bucket before it is asked.
+// correct changes the bucket as the member says, before tokens are taken from it.
 func (l *ledger) correct(now, t, lease float64, a Ask) {
-	if math.IsNaN(l.tat) { // new or forgotten: empty, and all that may be out counts
+	if math.IsNaN(l.tat) { // new or forgotten: empty, less all that may still be out
 		l.tat = now + 2*lease
 	}
 	if floor := micros(a.Floor); floor != 0 {
@@ -132,8 +132,8 @@ func (l *ledger) correct(now, t, lease float64, a Ask) {
 	}
 }
 
-// figures decides which limit and burst hold: the ones set last, and of two set within a lease the
-// smaller. Of a limit that is learned the leader's holds.
+// figures decides which limit and burst hold: those set last, or the smaller ones if two members
+// set them within a lease. If the limit is learned the leader's holds.
 func (l *ledger) figures(now, lease float64, a Ask) (leads bool, answers, refusals float64) {
 	rate, full := l.rate, l.burst // so far
 	burst, set := float64(a.Burst), now-micros(a.Since)
@@ -143,7 +143,8 @@ func (l *ledger) figures(now, lease float64, a Ask) (leads bool, answers, refusa
 	case a.Learn:
 		l.burst = burst
 	case a.Limit == l.rate && burst == l.burst:
-	case a.Since == 0 && a.Limit == l.rate0 && burst == l.burst0: // it has not heard of the change yet
+	case a.Since == 0 && a.Limit == l.rate0 && burst == l.burst0:
+		// It has not heard of the change yet.
 	case set > l.set+lease, a.Member == l.by && set >= l.set-lease:
 		l.change(a.Limit, burst, set, a.Member)
 	case set >= l.set-lease:
@@ -152,7 +153,8 @@ func (l *ledger) figures(now, lease float64, a Ask) (leads bool, answers, refusa
 	if a.Learn {
 		leads, answers, refusals = l.learn(now, a)
 	}
-	if rate > 0 && (rate != l.rate || full != l.burst) && l.tat < now { // the tokens that are there stay as many
+	if rate > 0 && (rate != l.rate || full != l.burst) && l.tat < now {
+		// The number of tokens that are there stays.
 		l.tat = math.Max(l.tat, now-math.Min(maxSpan, math.Floor(full*(second/rate))))
 		l.tat = now - math.Min(maxSpan, math.Floor((now-l.tat)*rate/l.rate))
 	}
@@ -164,7 +166,7 @@ func (l *ledger) change(rate, burst, set float64, by string) {
 	l.rate, l.burst, l.set, l.by = rate, burst, set, by
 }
 
-// learn lets one member lead: its rate holds, and it hears what the others have met with.
+// learn lets one member lead: its rate holds, and it is told how the others were answered.
 func (l *ledger) learn(now float64, a Ask) (leads bool, answers, refusals float64) {
 	if l.lead != a.Member && l.lead != "" && now < l.until {
 		l.answers += float64(a.Answers)
