@@ -34,7 +34,7 @@ type Ask struct {
 	Floor time.Duration // of the last grant, less the time since; 0: there is none
 	Pause time.Duration // no call may go for this time, because the callee asked for patience
 
-	// Learn says that the limit is learned: Limit is where to begin, and the leader's Learned holds.
+	// If Learn is set the limit is learned: it begins at Limit, then the leader's Learned holds.
 	Learn    bool
 	Answers  int     // since the last question, refusals too
 	Refusals int     // since the last question
@@ -80,7 +80,8 @@ func (a Ask) Validate() error {
 		name       string
 		value, min int
 	}{
-		{"Burst", a.Burst, 1}, {"Need", a.Need, 0}, {"Want", a.Want, 0}, {"Back", a.Back, -maxCount},
+		{"Burst", a.Burst, 1}, {"Need", a.Need, 0}, {"Want", a.Want, 0},
+		{"Back", a.Back, -maxCount},
 		{"Answers", a.Answers, 0}, {"Refusals", a.Refusals, 0},
 	} {
 		if n.value < n.min || n.value > maxCount {

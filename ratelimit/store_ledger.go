@@ -33,12 +33,14 @@ type ledger struct {
 }
 
 const (
-	second   = 1e6                        // µs
-	maxDebt  = 3600 * second              // no debt reaches further
-	leadTime = 2 * second                 // a leader that does not ask again for so long is replaced
-	alive    = 10                         // leases after which a silent member no longer counts
-	micro    = time.Microsecond           // the unit
-	maxAhead = maxDebt*micro + 2*maxLease // no bucket is further ahead; pauses and the first slot come on top
+	second   = 1e6              // µs
+	maxDebt  = 3600 * second    // no debt reaches further
+	leadTime = 2 * second       // a leader that has not asked for so long is replaced
+	alive    = 10               // leases after which a silent member no longer counts
+	micro    = time.Microsecond // the unit
+
+	// maxAhead is the most that a bucket is ahead; pauses and the first slot come on top.
+	maxAhead = maxDebt*micro + 2*maxLease
 )
 
 // micros is d in whole µs.

@@ -4,7 +4,7 @@ import "context"
 
 // Answered tells the policies around a call that the callee has begun to answer, for example that a
 // response's headers are there and its body is about to be read. A policy that judges by the time
-// of an answer does not count what comes after it: a pacer doubts a request that takes far longer
+// of an answer does not count the time after it: a pacer doubts a request that takes far longer
 // than the others. Without Answered the answer is the end of the call. Outside of such a policy it
 // does nothing.
 func Answered(ctx context.Context) {

@@ -50,7 +50,7 @@ type chain struct {
 	guard   refuser  // nil: there is none behind the loops
 }
 
-// identity is one value, so that Do can know it and leave the chain out.
+// identity is the empty chain: one value serves everybody.
 var identity = &chain{}
 
 func (c *chain) Do(ctx context.Context, next Next) error {

@@ -7,7 +7,9 @@
 //		policies.Timeout(2*time.Second), // of each attempt
 //		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))), // an answer, not a failure
 //	)
-//	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) { return store.User(ctx, id) })
+//	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) {
+//		return store.User(ctx, id)
+//	})
 //
 // This package is the vocabulary: [Do], [Policy], [Next], [Chain], the marks on errors, [Error] and
 // [Rejection]. It imports the standard library only. The policies live beside it in packages

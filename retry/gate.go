@@ -9,14 +9,14 @@ import (
 // goroutine.
 var errAborted = errors.New("the call panicked or ended its goroutine")
 
-// Gate makes a policy of a function that admits a call or rejects it, as a semaphore, a lock or a
+// Gate makes a policy from a function that admits a call or rejects it, as a semaphore, a lock or a
 // quota does.
 //
 // admit runs before the call. If it returns an error the call is not made and the error goes out: a
 // [*Rejection], or an error with [ErrRejected] in its tree, is a rejection, anything else an
-// ordinary failure. Otherwise done, which may be nil, runs exactly once when the call is over, with
-// its error; after a panic or runtime.Goexit with an error that says so, while the panic goes on to
-// the caller. A call whose context has ended is rejected before admit is asked.
+// ordinary failure. Otherwise done, which may be nil, runs exactly once when the call is over, and
+// is given its error. After a panic or runtime.Goexit it is given an error that says so, and the
+// panic goes on to the caller. A call whose context has ended is rejected before admit is asked.
 func Gate(admit func(context.Context) (done func(error), err error)) Policy {
 	return gate(admit)
 }

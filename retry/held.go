@@ -23,14 +23,14 @@ type Held struct {
 
 const heldShared = 1
 
-// Enter marks the calls made with ctx, by which policy passes on its own, as inside a call of
+// Enter marks ctx, the context that policy passes on: calls made with it are inside a call of
 // policy. It must not be called again before Leave.
 func (h *Held) Enter(ctx context.Context, policy any) {
 	s := scopeOf(ctx)
 	if s == nil {
 		return
 	}
-	if h.policy == nil { // a Held that is used again has its policy, and may be read right now
+	if h.policy == nil { // a Held that is used again keeps its policy: somebody may be reading it
 		h.policy = policy
 	}
 	for {
@@ -67,8 +67,8 @@ func (h *Held) Leave() {
 // Entry is the number of the present or the next Enter. It changes with each Leave.
 func (h *Held) Entry() uint64 { return h.state.Load() >> 1 }
 
-// furtherOut is the end of a scope's list of Helds if there are scopes around it. The list of a
-// scope without any is nil, so that there is nothing to look for.
+// furtherOut ends a scope's list of Helds if there are scopes around it, in which the search goes
+// on. A scope with none around it has a nil list at first, which ends the search.
 var furtherOut Held
 
 // holders iterates over the places that the calls around ctx have, innermost first.
@@ -88,10 +88,11 @@ func holders(ctx context.Context) iter.Seq[*Held] {
 	}
 }
 
-// Holder returns the innermost policy around ctx that has a place and that is accepts, and the
-// [Held.Entry] of its Held; nil if there is none. It is for a policy that keeps its own books of
-// who shares what: it gives Enter what it must find again, and asks once more for the Entry under
-// its lock, because the call around may be over by then.
+// Holder returns the innermost policy of which the calls around ctx have a place and for which is
+// returns true, and the [Held.Entry] of its Held; nil if there is none. It is for a policy that
+// keeps its own record of who shares a place. Such a policy gives Enter the value that it wants to
+// find again, and asks for the Entry once more under its lock, because the call around may be over
+// by then.
 func Holder(ctx context.Context, is func(policy any) bool) (policy any, entry uint64) {
 	if s := scopeOf(ctx); s == nil || s.held.Load() == nil {
 		return nil, 0
@@ -117,9 +118,9 @@ func holder(ctx context.Context, is func(policy any) bool) *Held {
 	return nil
 }
 
-// Inside reports whether ctx belongs to a call that has a place of policy, and, if no other nested
-// call shares that place at the moment, how to share it: unshare, to be called once the nested call
-// is over. If the place is shared already unshare is nil.
+// Inside reports whether ctx belongs to a call that has a place of policy. If no other nested call
+// shares that place at the moment, the call of ctx now does, and calls unshare once it is over. If
+// the place is shared already unshare is nil.
 func Inside(ctx context.Context, policy any) (inside bool, unshare func()) {
 	for h := range holders(ctx) {
 		if h.policy != policy {

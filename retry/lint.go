@@ -40,7 +40,7 @@ type Traits struct {
 //
 //	timeout-shorter-than-delays   a Timeout outside a loop ends it before its last attempts
 //	patience-longer-than-timeout  a Timeout outside a loop ends before the loop's Patience
-//	loop-inside-breaker           a breaker counts as one outcome more attempts than open it
+//	loop-inside-breaker           a breaker counts as one outcome more attempts than would open it
 //	breaker-opened-by-one-call    a loop makes so many attempts that one call opens the breaker
 //	limiter-outside-loop          retries do not pass the limiter
 //	classifier-outside-breaker    a breaker does not see the marks of the classifier

@@ -8,7 +8,7 @@ import (
 )
 
 // LogTo makes an observer that writes every event to l, slog.Default() if nil. The message is the
-// kind of the event; the attributes are policy, attempt, depth (only inside two loops and more),
+// kind of the event; the attributes are policy, attempt, depth (only inside two or more loops),
 // wait, took, from, to and error, each only if the event has it.
 //
 // Levels go by weight. Warn: a loop that gives up, a rejection, a breaker that changes its state.

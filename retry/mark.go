@@ -12,8 +12,8 @@ import (
 // its marks.
 
 // Permanent marks err as final: no loop makes a further attempt. A breaker still counts it as a
-// failure, unless it is also marked [Neutral]. Permanent(nil) is nil. Elsewhere this is
-// Unrecoverable or, of all other errors, RetryableError.
+// failure, unless it is also marked [Neutral]. Permanent(nil) is nil. Other libraries call it
+// Unrecoverable, or mark all other errors instead, as RetryableError.
 func Permanent(err error) error { return marked(err, mark{permanent: true}) }
 
 // Neutral marks err as not the callee's fault: a breaker does not count it, a loop still retries
@@ -61,7 +61,7 @@ func marked(err error, m mark) error {
 func (m *mark) Error() string { return m.err.Error() }
 func (m *mark) Unwrap() error { return m.err }
 
-// Format keeps %+v and other verbs of the wrapped error: a mark is not to be seen.
+// Format keeps %+v and other verbs of the wrapped error: a mark does not show.
 func (m *mark) Format(s fmt.State, verb rune) { fmt.Fprintf(s, fmt.FormatString(s, verb), m.err) }
 
 // unmarked has no Unwrap method, so that no walk over the tree goes on below it.

@@ -3,8 +3,8 @@ package retry
 import "context"
 
 // PageKey is the key under which a client's own context names the page that a call asks for:
-// Value(PageKey{}) is a uint64, or a value with a method Page() uint64. It saves the node of
-// [WithPage]; httpx does it with a hash of method and URL.
+// Value(PageKey{}) is a uint64, or a value with a method Page() uint64. It saves the context that
+// [WithPage] would make; httpx does so with a hash of method and URL.
 type PageKey struct{}
 
 // WithPage returns a context that says which page, or other object, a call asks for: a hash of its

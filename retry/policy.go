@@ -15,21 +15,22 @@ import (
 // A policy may also have a method [Validate]() error, by which Validate finds configuration
 // mistakes, and may be an [Idler]. A policy that can refuse a call without looking at it, as an
 // open breaker can, may have a method Refuse(ctx context.Context, p Policy) error. [Do] asks it
-// first, and if it returns an error nothing is allocated for the call. A chain of retry loops and
-// then such a policy asks it too, if the loops hand the refusal on. p is the policy that is asked;
-// if this policy is only a part of p, Refuse returns nil.
+// first, and if it returns an error nothing is allocated for the call. A chain that begins with
+// retry loops and then has such a policy asks it too, if the loops hand the refusal on. p is the
+// policy that is asked. If the method belongs to a policy that is only embedded in p, it returns
+// nil.
 //
-// A policy may have a method Prompt(p Policy) bool, with p as above and false for a part of it. It
-// says that Do returns at once after a call that has succeeded: it neither waits then nor runs code
-// of others, except after an event. In front of such policies an [Observe] reads the clock once
-// less.
+// A policy may have a method Prompt(p Policy) bool, with the same p, and false if the policy is
+// only embedded in it. True says that Do returns at once after a call that has succeeded: it does
+// not wait then, and runs nobody else's code except after an event. An [Observe] in front of such
+// policies saves a reading of the clock.
 type Policy interface {
 	Do(ctx context.Context, next Next) error
 }
 
 // Idler is a policy that holds state and knows when that state may be forgotten without changing a
-// decision: a closed breaker without a recent failure, a full bucket. A container of policies, as
-// policies.Keyed, evicts only those that say so.
+// decision: a closed breaker without a recent failure, a full bucket. A container of policies, such
+// as policies.Keyed, evicts only those that are idle.
 type Idler interface {
 	Idle() bool
 }
@@ -86,7 +87,7 @@ func linked(policies []Policy) *link {
 // end is what stands behind the last policy of a chain: the call, or what is left of an enclosing
 // chain.
 type end interface {
-	run(ctx context.Context, at time.Duration) error // at: as of Next, if positive
+	run(ctx context.Context, at time.Duration) error // at: as in Next, if positive
 }
 
 // Do runs the rest of the chain. A policy that repeats the call uses [Next.Try], so that the
@@ -119,7 +120,7 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 // matches, by errors.Is and errors.As, what call returned and what ended the attempts: see [Error]
 // and [Rejection]. The value is always that of the last call that was made.
 func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
-	if p == nil && call != nil { // so little that it is inlined
+	if p == nil && call != nil { // short enough to be inlined
 		return call(ctx)
 	}
 	return do(ctx, p, call)
@@ -172,7 +173,8 @@ func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
 	return err
 }
 
-// told is run if somebody observes. It is not in run, so that others do not pay for its defer.
+// told is run for a call that somebody observes. It is a function apart, so that other calls do not
+// pay for its defer.
 func (j *job[T]) told(ctx context.Context, at time.Duration) (err error) {
 	begun := Next{at: at}.Clock()
 	err = errAborted

@@ -17,22 +17,22 @@ type Quota struct {
 	Reset     time.Duration // from now until Remaining is restored
 }
 
-// report is one, and before it those of the same call.
+// report is one call of Report, and a link to those before it in the same call.
 type report struct {
 	quota  Quota
 	at     time.Time
 	by     *scope // the innermost scope around the call that reported
-	number int    // of those in the list
+	number int    // how many are before it in the list
 	before *report
 }
 
-// maxReports is how many reports of one call are kept; the oldest go.
+// maxReports bounds how many reports of one call are kept: beyond it the list begins anew.
 const maxReports = 16
 
-// Report tells the limiters and pacers around a call, in the Do that made it, what the callee said
-// of its limit; a successful call may report too. Of several reports of one call the one that binds
-// holds; those of a later call replace those of an earlier. Limiters further out than that Do, or
-// than a policies.Keyed in it, serve other callees too and do not hear it. Outside a Do it does
+// Report tells the limiters and pacers around a call what the callee said of its limit. A
+// successful call may report too. Of several reports of one call the tightest holds; those of a
+// later call replace those of an earlier one. Limiters outside the innermost Do, or outside a
+// policies.Keyed in it, also serve other callees and do not hear the report. Outside a Do it does
 // nothing.
 func Report(ctx context.Context, q Quota) {
 	by := scopeOf(ctx)
@@ -51,7 +51,7 @@ func Report(ctx context.Context, q Quota) {
 	}
 }
 
-// scopesOfDo iterates over the scopes around ctx that belong to the innermost Do, its own last.
+// scopesOfDo iterates over the scopes around ctx that belong to the innermost Do, innermost first.
 func scopesOfDo(ctx context.Context) iter.Seq[*scope] {
 	return func(yield func(*scope) bool) {
 		last, _ := ctx.Value(doKey{}).(*scope)
@@ -62,9 +62,9 @@ func scopesOfDo(ctx context.Context) iter.Seq[*scope] {
 }
 
 // Reported returns the quota that was reported from inside ctx at or after since. Its Reset is
-// counted from now. A limiter asks after its next has returned, with the context it passed to it: a
-// report is read with the outcome of the call it came with, and nothing has to be registered on the
-// way in.
+// counted from now. A limiter asks after next has returned, with the context that it passed to
+// next. So it reads a report together with the outcome of its call, and has nothing to register
+// before the call.
 func Reported(ctx context.Context, since time.Time) (binding Quota, ok bool) {
 	for r := scopeOf(ctx).load().report; r != nil && !r.at.Before(since); r = r.before {
 		q := r.quota
@@ -96,7 +96,7 @@ func (q Quota) pace() float64 {
 // for several callees, as policies.Keyed, calls it when its inner policy has returned: what one
 // callee says of its limit does not concern the others.
 func Shield(ctx context.Context) {
-	if scopeOf(ctx).load().report == nil { // every report from inside ctx is told here too
+	if scopeOf(ctx).load().report == nil { // every report from inside ctx is kept here too
 		return
 	}
 	for s := range scopesOfDo(ctx) {

@@ -15,15 +15,15 @@ type way struct {
 	plain  bool     // nothing is to be done: the policy is the empty chain, with nothing around
 }
 
-// enter looks at what is around ctx and in p, and asks p for a refusal before anything is made for
-// a call: a guard is busiest while its callee is down. The policy is an argument of Refuse, because
-// a type that embeds another has its methods and perhaps another Do.
+// enter looks at what is around ctx and in p, and asks p for a refusal before anything is allocated
+// for the call, because a guard is busiest while its callee is down. The policy is an argument of
+// Refuse, because a type that embeds another has its methods and perhaps another Do.
 func enter(ctx context.Context, p Policy) (w way, refusal error) {
 	switch q := p.(type) {
 	case *chain:
 		w.around, w.lead = scopeOf(ctx), q.lead
 		switch {
-		case w.around != nil: // also an empty chain then shields it from reports
+		case w.around != nil: // even an empty chain then has a scope, which keeps reports in
 		case q.guard != nil:
 			return w, q.refusal(ctx)
 		case len(q.members) == 0:
@@ -49,7 +49,7 @@ type passer interface {
 	PassesOn(refusal error) bool
 }
 
-// front finds the members that decide over a refusal: loops, and behind them a guard that can
+// front finds the members that decide about a refusal: loops, and behind them a guard that can
 // refuse.
 func front(members []Policy) (loops []passer, guard refuser) {
 	for _, m := range members {
@@ -65,7 +65,7 @@ func front(members []Policy) (loops []passer, guard refuser) {
 	return nil, nil
 }
 
-// refusal is what the guard says, if all loops around it hand that on.
+// refusal is the guard's refusal, if all loops around it hand that on.
 func (c *chain) refusal(ctx context.Context) error {
 	err := c.guard.Refuse(ctx, c.members[len(c.loops)])
 	if err == nil {

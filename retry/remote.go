@@ -10,8 +10,8 @@ type remoteKey struct{}
 // WithRemoteAttempt returns a context for work that a retry loop in another process asked for, as
 // its given attempt, counted from 1: a server calls it for a caller that it trusts. [Attempt] is
 // that number and [Depth] counts that loop. The loops of package policies leave the retrying to it
-// and make one attempt each, as with policies.OutermostOnly: three services that call each other
-// with three attempts each would else make 27 calls. An n below 1 counts as 1.
+// and make one attempt each, as with policies.OutermostOnly: otherwise three services that call
+// each other with three attempts each would make 27 calls. An n below 1 counts as 1.
 func WithRemoteAttempt(ctx context.Context, n int) context.Context {
 	around := scopeOf(ctx).load()
 	st := state{

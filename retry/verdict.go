@@ -2,9 +2,9 @@ package retry
 
 import "time"
 
-// Verdict is what the marks and rejections in an error say together. In a joined error any of them
-// counts. The zero Verdict says nothing: an ordinary failure, which a loop retries and a breaker
-// counts.
+// Verdict is what the marks and rejections in an error say together. In a joined error those of
+// every part count. The zero Verdict says nothing: an ordinary failure, which a loop retries and a
+// breaker counts.
 type Verdict struct {
 	Permanent bool // no further attempt: see Permanent
 	Neutral   bool // not the callee's fault: see Neutral
@@ -67,7 +67,7 @@ type reading struct {
 // walk adds what err says and reports whether a rejection is in it. around is what the marks around
 // err ask for.
 func (r *reading) walk(err error, around time.Duration) (rejected bool) {
-	hinted, hint := false, time.Duration(0) // by the marks of this stretch of the tree
+	hinted, hint := false, time.Duration(0) // by the marks from here down to a branch
 walk:
 	for err != nil {
 		switch e := err.(type) {
@@ -116,7 +116,7 @@ walk:
 	return rejected
 }
 
-// family reads one of the errors that speak for themselves.
+// family reads one of this package's own error values, such as ErrRejected, met in the tree.
 func (r *reading) family(err error, around time.Duration) (rejected bool) {
 	switch err {
 	case ErrPermanent:

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Fits reports whether a wait that begins now ends before ctx's deadline. A policy does not begin
-// one that does not.
+// Fits reports whether a wait that begins now ends before ctx's deadline. A policy does not begin a
+// wait that does not fit.
 func Fits(ctx context.Context, wait time.Duration) bool {
 	if wait <= 0 {
 		return true

@@ -6,15 +6,15 @@ import "reflect"
 const maxMembers = 1000
 
 // Walk calls visit for p and the policies inside it, outermost first, until visit returns false. It
-// is for health pages and start-up checks; visiting is not a use of a key of policies.Keyed. A
-// chain itself is not visited, its members are.
+// is for health pages and start-up checks; a visit does not count as a use of a key of
+// policies.Keyed. A chain itself is not visited, its members are.
 //
 // path names the way: "keyed/shop.example/limiter catalog". A policy with a method
 //
 //	Members(yield func(name string, p Policy) bool)
 //
 // is a container, and one with a method Unwrap() Policy a wrapper; so is a struct with an embedded
-// Policy, also if that is embedded through another struct. At most 1000 members of one container
+// Policy, even if that is embedded through another struct. At most 1000 members of one container
 // are visited: Walk returns how many it left out.
 func Walk(p Policy, visit func(path string, p Policy) bool) (leftOut int) {
 	w := walker{visit: visit}
@@ -27,7 +27,7 @@ func Walk(p Policy, visit func(path string, p Policy) bool) (leftOut int) {
 type walker struct {
 	visit   func(string, Policy) bool
 	leftOut int
-	around  *layers // of where the walk is
+	around  *layers // around the policy that is visited
 }
 
 func (w *walker) walk(path string, p Policy) (more bool) {
@@ -59,14 +59,15 @@ func (w *walker) walk(path string, p Policy) (more bool) {
 	}
 }
 
-// layers are the wrappers and chains around a policy, innermost first. A policy that is put into
-// what it wraps would otherwise be looked through for ever.
+// layers are the wrappers and chains around a policy, innermost first. Without them the search
+// through a policy that contains itself would never end.
 type layers struct {
 	p     Policy
 	outer *layers
 }
 
-// holds reports whether p is among them: a policy that contains itself does so by a pointer.
+// holds reports whether p is among them. It compares only pointers, because only by a pointer can a
+// policy contain itself.
 func (l *layers) holds(p Policy) bool {
 	if reflect.ValueOf(p).Kind() != reflect.Pointer {
 		return false

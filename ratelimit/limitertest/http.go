@@ -17,8 +17,8 @@ const (
 )
 
 // Handler serves HTTP as the server answers: the status, Retry-After and X-RateLimit fields, after
-// the service time. A reset closes the connection with a TCP reset, or aborts the response where
-// that cannot be; a cut body ends in the middle. Time begins with the call of Handler.
+// the service time. A reset closes the connection with a TCP reset, or aborts the response if that
+// is not possible; a cut body ends in the middle. Time begins with the call of Handler.
 func (s *Server) Handler() http.Handler {
 	began := time.Now()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

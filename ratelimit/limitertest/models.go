@@ -17,9 +17,8 @@ func Envoy(n int, interval time.Duration) *Server {
 	return &Server{Rule: Fixed(n, interval, 0), Refuse: TooMany}
 }
 
-// Cloudflare blocks for ban as soon as a window has seen more than n requests,
-// whatever the rate after that. With retryAfter the block says how long it
-// lasts.
+// Cloudflare blocks for ban as soon as a window has seen more than n requests, whatever the rate
+// after that. With retryAfter the block says how long it lasts.
 func Cloudflare(n int, window, ban time.Duration, retryAfter bool) *Server {
 	return &Server{
 		Rule: StickTable(n, window, 0), RetryAfter: retryAfter,

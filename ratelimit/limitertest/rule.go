@@ -48,7 +48,7 @@ func (Open) Next(now time.Duration) time.Duration { return now }
 // Count does nothing.
 func (Open) Count(time.Duration, bool) time.Duration { return 0 }
 
-// full is the rounding error a bucket forgives: a token that is missing only by rounding is there.
+// full is what a bucket accepts as a whole token: what is missing may be a rounding error.
 const full = 1 - 1e-9
 
 // later adds a wait in seconds to now and rounds up, so that the wait is over
@@ -164,8 +164,8 @@ func (s *sliding) Resize(now time.Duration, factor float64) {
 	s.n = max(1, int(math.Round(float64(s.first)*factor)))
 }
 
-// windowed counts requests in windows by the server's clock. Its phase is the time in the first
-// window at which the client starts.
+// windowed counts requests in windows by the server's clock. Its phase is how far into its first
+// window the client starts.
 type windowed struct {
 	n, first   float64
 	window     time.Duration
@@ -177,17 +177,16 @@ type windowed struct {
 	previous   float64
 }
 
-// Fixed admits n requests in each window of the server's clock, in which the
-// client starts after phase. Envoy's local rate limit, whose bucket is filled
-// in one step per interval, is Fixed with phase 0.
+// Fixed admits n requests in each window of the server's clock. The client starts when phase of the
+// first window has passed. Envoy's local rate limit, whose bucket is filled in one step per
+// interval, is Fixed with phase 0.
 func Fixed(n int, window, phase time.Duration) Rule {
 	return &windowed{n: float64(n), first: float64(n), window: window, phase: phase}
 }
 
-// StickTable is HAProxy's http_req_rate(window) with a threshold of n: the
-// requests of this window and, in the part of it still to come, those of the
-// last one. Refused requests count, so a client that hammers is never let in
-// again.
+// StickTable is HAProxy's http_req_rate(window) with a threshold of n: it counts the requests of
+// this window, and those of the last one in proportion to what is left of this window. Refused
+// requests count, so a client that hammers is never let in again.
 func StickTable(n int, window, phase time.Duration) Rule {
 	return &windowed{n: float64(n), first: float64(n), window: window, phase: phase,
 		countsAll: true, countsPrev: true}

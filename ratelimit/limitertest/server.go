@@ -21,7 +21,7 @@ const (
 	Reset                      // the connection is reset, there is no response
 	Cut                        // 200, and the connection is reset within the body
 	Error                      // 500, 502 or 504: trouble that has nothing to do with the rate
-	Silence                    // no answer at all: the connection stays open until the client gives up
+	Silence                    // no answer: the connection stays open until the client gives up
 )
 
 var verdicts = [...]string{"ok", "429", "503", "403", "captcha", "reset", "cut", "error", "silence"}
@@ -63,8 +63,8 @@ type Answer struct {
 // A Ban is what repeated violations earn: for its time every request is
 // answered by Answer, whatever its rate.
 type Ban struct {
-	// After so many violations within Within the ban begins. After 0 means
-	// that only Over begins it.
+	// The ban begins after so many violations within Within. After 0 means that only Over begins
+	// it.
 	After  int
 	Within time.Duration
 	For    time.Duration
@@ -95,7 +95,7 @@ type Server struct {
 	Seed uint64
 
 	Refuse Verdict // answer to a violation; the zero value means TooMany
-	// a refusal takes as long as a page, so that a burst is out before the first of them is heard
+	// a refusal takes as long as a page: a burst is sent before its first refusal comes back
 	Slow       bool
 	RetryAfter bool // refusals say when to come back
 	Headers    bool // answers tell the quota, if the rule is a Quoter
@@ -146,8 +146,8 @@ func (s *Server) Stats() Stats {
 	return s.stats
 }
 
-// Serve answers a request that arrives at now, the time since the server came
-// up. A request that comes with an earlier time than one before it arrives at that one's time.
+// Serve answers a request that arrives at now, the time since the server came up. A request with an
+// earlier time than the one before it arrives at that one's time.
 func (s *Server) Serve(now time.Duration) Answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
