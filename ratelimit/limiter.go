@@ -46,7 +46,7 @@ var errLimitedByDeadline = fmt.Errorf("%w: the wait does not fit (%w)",
 type Limiter struct {
 	sources []source   // a call takes its tokens from all of them or from none
 	members []*Limiter // of All: the owners of the sources
-	shared  bool       // others may take from the sources, or change them, without telling
+	shared  bool       // others may take from the sources, or change them, without telling it
 	config
 	invalid atomic.Pointer[error] // what is wrong with the configuration
 
@@ -132,8 +132,8 @@ func (l *Limiter) use(s source) {
 	l.free = l.unlimited()
 }
 
-// number replaces a limit of NaN or infinity, with which a bucket must not calculate: its tokens
-// would become NaN, and a bucket with NaN tokens admits every call.
+// number replaces a limit of NaN or +Inf, with which a bucket must not calculate: its tokens would
+// become NaN, and a bucket with NaN tokens admits every call.
 func number(limit rate.Limit) rate.Limit {
 	switch {
 	case math.IsNaN(float64(limit)):

@@ -31,7 +31,7 @@ func (l *Limiter) turnBack(now time.Time) {
 }
 
 // follow makes the sources continue from the present. Others may have used them by another clock,
-// so l.now does not tell whether they have to. It requires that l.mu is held.
+// of which l.now knows nothing. It requires that l.mu is held.
 func (l *Limiter) follow() {
 	for _, s := range l.sources {
 		s.follow(time.Now())

@@ -83,7 +83,7 @@ func (l *Limiter) overtaken(by func()) {
 	}
 	by()
 	if l.line.index != nil {
-		l.latest = time.Time{} // it was found when some had more room
+		l.latest = time.Time{} // some have less room now than when it was found
 	}
 	if l.line.head != head {
 		l.plan(l.now)

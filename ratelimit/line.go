@@ -66,7 +66,7 @@ type owner[T any] interface {
 	// Called without it:
 
 	leave(*waiter[T]) bool     // takes it out of the line; false if it is not in it any more
-	giveBack(*T)               // gives back what a call got that had just left
+	giveBack(*T)               // gives back what came too late for its call
 	gaveUp(reason error) error // the rejection of a call that left
 	wake()                     // called by the timer
 }
@@ -201,8 +201,8 @@ func (q *line[T]) unlink(w *waiter[T]) {
 	}
 }
 
-// release lets w, the head, go. The others keep their room: they have one call less before them,
-// but what it waited for has been taken.
+// release lets w, the head, go. The others keep their room: one call less is before them, but what
+// it waited for has been taken.
 func (q *line[T]) release(w *waiter[T], ticket T) {
 	if q.index != nil {
 		q.index.serve(w.seat)

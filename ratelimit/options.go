@@ -40,7 +40,7 @@ type config struct {
 	shadow bool                         // Limiter only, like the next field
 	source func(rate.Limit, int) source // makes the source; nil: a bucket
 
-	startRate   rate.Limit // Pacer only, like all below; 0: search
+	startRate   rate.Limit // Pacer only, like this whole group; 0: search
 	maxRate     rate.Limit
 	maxInFlight int // 0: no bound
 	careful     bool
