@@ -21,7 +21,9 @@
 //		policies.Timeout(2*time.Second), // of each attempt
 //		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))), // an answer, not a failure
 //	)
-//	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) { return store.User(ctx, id) })
+//	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) {
+//		return store.User(ctx, id)
+//	})
 //
 // What needs a further dependency is a module of its own, to be got by its path:
 // ratelimit/redislimit and breaker/redisbreaker (one limit and one breaker for a fleet, on Redis),
