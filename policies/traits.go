@@ -25,8 +25,9 @@ func (l *loop) Traits() retry.Traits {
 		}
 		t.Delays += min(w.ahead, unbounded-t.Delays)
 	}
-	if rest := time.Duration(max(0, more-looked)); w.ahead > 0 { // no schedule grows for longer
-		t.Delays += min(rest, (unbounded-t.Delays)/w.ahead) * w.ahead
+	if rest := int64(max(0, more-looked)); w.ahead > 0 { // no schedule grows for longer
+		fits := int64((unbounded - t.Delays) / w.ahead)
+		t.Delays += time.Duration(min(rest, fits) * int64(w.ahead))
 	}
 	return t
 }
