@@ -73,7 +73,11 @@ func TestTimelines(t *testing.T) {
 				}
 				return 1, fast(ctx)
 			}), 50*ms, 2, nil)
-			return func(ctx context.Context) error { _, err := hedge(ctx); return err }
+			return func(ctx context.Context) error {
+				_, err := hedge(ctx)
+				time.Sleep(10 * ms) // else this call ends beside the loser's, in any order
+				return err
+			}
 		}(), 0},
 		"a_call_with_a_loop_inside": {func() retry.Policy { return exponential(2) }, func(ctx context.Context) error {
 			time.Sleep(5 * ms)
