@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/reprise-go/reprise/retry"
 	"github.com/reprise-go/reprise/retry/retrydebug"
 )
 
@@ -22,6 +23,12 @@ func TestEveryOrderIsStoredOrRefusedForGood(t *testing.T) {
 	}
 	if !strings.Contains(text, "SQLITE_BUSY") || !strings.Contains(text, "waits") {
 		t.Errorf("nothing was locked\n%s", text)
+	}
+}
+
+func TestLintIsSilent(t *testing.T) {
+	for _, w := range retry.Lint(guard()) {
+		t.Error(w)
 	}
 }
 

@@ -95,7 +95,7 @@ func guard() retry.Policy {
 			policies.WithJitter(policies.Full),
 			// all writers together: no storm of retries
 			policies.WithBudget(policies.NewTokenBudget(200, 0.5))),
-		breaker.New("orders"),
+		breaker.New("orders", breaker.ConsecutiveFailures(30)), // more than one order's attempts
 		policies.Classify(
 			// busy is alive: retried, and not the breaker's business
 			policies.Neutral(policies.Func(locked)),

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -43,7 +44,7 @@ func (database) User(context.Context, int) (User, error) { return User{"Ada"}, n
 
 var store database
 
-func first(ctx context.Context) (User, error) {
+func first(ctx context.Context) (retry.Policy, User, error) {
 	guard := retry.Chain( // first is outermost; made once, shared by all goroutines and result types
 		policies.Exponential(policies.Attempts(4)),
 		ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)),
@@ -54,7 +55,7 @@ func first(ctx context.Context) (User, error) {
 	user, err := retry.Do(ctx, guard, func(ctx context.Context) (User, error) {
 		return store.User(ctx, 7)
 	})
-	return user, err
+	return guard, user, err
 }
 
 func get(ctx context.Context) error {
@@ -75,14 +76,15 @@ func save(ctx context.Context, client *httpx.Client) (int64, error) {
 	return n, err
 }
 
-func scrape(ctx context.Context, urls []string) {
+func scrape(ctx context.Context, urls []string) retry.Policy {
+	guard := retry.Chain(
+		policies.Exponential(policies.Attempts(5), policies.Patience(5*time.Minute)),
+		policies.Keyed(httpx.Host, func(host string) retry.Policy { // one for each host
+			return retry.Chain(ratelimit.NewPacer(ratelimit.Careful()), breaker.New(host))
+		}),
+	)
 	client := httpx.New(
-		httpx.WithPolicy(retry.Chain(
-			policies.Exponential(policies.Attempts(5), policies.Patience(5*time.Minute)),
-			policies.Keyed(httpx.Host, func(host string) retry.Policy { // one for each host
-				return retry.Chain(ratelimit.NewPacer(ratelimit.Careful()), breaker.New(host))
-			}),
-		)),
+		httpx.WithPolicy(guard),
 		httpx.Refused(httpx.Status(403), httpx.Blocked), // bans, and the pages of bot protections
 		httpx.Polite("examplebot/1.0"),                  // robots.txt
 		httpx.WithLogger(slog.Default()),
@@ -90,6 +92,7 @@ func scrape(ctx context.Context, urls []string) {
 	for page := range httpx.FetchAll(ctx, client, slices.Values(urls), httpx.Text, httpx.Workers(32)) {
 		fmt.Println(page.URL, len(page.Value), page.Err)
 	}
+	return guard
 }
 
 func crawl(ctx context.Context, client *httpx.Client) {
@@ -123,12 +126,12 @@ func outcomes(user User, err error) {
 	}
 }
 
-func untilItWorks(ctx context.Context) error {
+func untilItWorks(ctx context.Context) (retry.Policy, error) {
 	stubborn := policies.Exponential(policies.Unlimited(), policies.MaxDelay(10*time.Second))
 	err := retry.Run(ctx, stubborn, func(ctx context.Context) error {
 		return exec.CommandContext(ctx, "pg_isready", "-h", "db").Run()
 	})
-	return err
+	return stubborn, err
 }
 
 func guardOfDatabase() retry.Policy {
@@ -218,7 +221,7 @@ func TestReadmeHoldsTheseBlocks(t *testing.T) {
 
 // TestReadmeRuns has the blocks do what they can do without a network.
 func TestReadmeRuns(t *testing.T) {
-	if user, err := first(t.Context()); user.Name != "Ada" || err != nil {
+	if _, user, err := first(t.Context()); user.Name != "Ada" || err != nil {
 		t.Errorf("%v, %v", user, err)
 	}
 	stop := make(chan struct{})
@@ -252,7 +255,7 @@ func TestReadmeRuns(t *testing.T) {
 	}
 	scrape(ended, []string{"https://example.com/"})
 	crawl(ended, httpx.New())
-	if err := untilItWorks(ended); !errors.Is(err, context.Canceled) {
+	if _, err := untilItWorks(ended); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
@@ -260,4 +263,55 @@ func TestReadmeRuns(t *testing.T) {
 	if err := retry.Validate(fleet(rdb)); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestLintIsSilent has retry.Lint find nothing in the guards that README shows.
+func TestLintIsSilent(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	general, _, _ := first(ended)
+	stubborn, _ := untilItWorks(ended)
+	production, err := newGuard(retrydebug.New(), make(chan struct{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	crawler := scrape(ended, nil)
+	inUse(t, crawler)
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	defer rdb.Close()
+	for name, guard := range map[string]retry.Policy{
+		"first": general, "until it works": stubborn, "database": guardOfDatabase(),
+		"scraping": crawler, "fleet": fleet(rdb), "in production": production,
+	} {
+		for _, w := range retry.Lint(guard) {
+			t.Errorf("%s: %v", name, w)
+		}
+	}
+}
+
+// inUse sends one request through guard, so that Keyed makes the policies of its host.
+func inUse(t *testing.T, guard retry.Policy) {
+	t.Helper()
+	c := httpx.New(httpx.WithPolicy(guard), httpx.WithClient(&http.Client{Transport: answers{}}))
+	resp, err := c.Get(t.Context(), "http://shop.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	var breakers int
+	retry.Walk(guard, func(_ string, p retry.Policy) bool {
+		if _, ok := p.(*breaker.Breaker); ok {
+			breakers++
+		}
+		return true
+	})
+	if breakers != 1 {
+		t.Fatalf("%d breakers in use, want 1", breakers)
+	}
+}
+
+type answers struct{}
+
+func (answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: r}, nil
 }

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/retry"
 )
 
 func try(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -217,6 +220,25 @@ func TestALinkThatRobotsTxtDisallowsIsNotLost(t *testing.T) {
 	code, stdout, stderr = try(t, "-base", s.URL, "-links", links, "-most", "1")
 	if code != exitOK || !strings.Contains(stdout, "2 of 2 pages") { // a list is asked for in full
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+func TestLintIsSilent(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	guard := guard(job{progress: newProgress(&bytes.Buffer{}, "reprise", -1)})
+	resp, err := httpx.New(httpx.WithPolicy(guard)).Get(t.Context(), s.URL) // now its host is in use
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	var members int
+	retry.Walk(guard, func(string, retry.Policy) bool { members++; return true })
+	if members < 4 {
+		t.Errorf("%d members: is the host not in use?", members)
+	}
+	for _, w := range retry.Lint(guard) {
+		t.Error(w)
 	}
 }
 

@@ -105,19 +105,24 @@ func captcha(r *http.Response) bool {
 	return err == nil && isCaptcha(string(text))
 }
 
+// guard has a pacer and a breaker for each host. The breaker takes more failures in a row than one
+// page has attempts: one page that is broken for good does not stop the others.
+func guard(j job) retry.Policy {
+	return retry.Chain(
+		policies.Exponential(policies.Attempts(6), policies.Patience(5*time.Minute)),
+		policies.Keyed(httpx.Host, func(host string) retry.Policy {
+			p := ratelimit.NewPacer(j.pacer...)
+			j.progress.explain(p.String)
+			return retry.Chain(p, breaker.New(host, breaker.ConsecutiveFailures(10)))
+		}),
+	)
+}
+
 // reprise is the scraper of README: one pacer for each host that all requests share, retries inside
 // its pace, refusals told from failures, and patience instead of lost pages.
 func reprise(ctx context.Context, j job) result {
-	pacers := policies.Keyed(httpx.Host, func(host string) retry.Policy {
-		p := ratelimit.NewPacer(j.pacer...)
-		j.progress.explain(p.String)
-		return retry.Chain(p, breaker.New(host))
-	})
 	opts := []httpx.Option{
-		httpx.WithPolicy(retry.Chain(
-			policies.Exponential(policies.Attempts(6), policies.Patience(5*time.Minute)),
-			pacers,
-		)),
+		httpx.WithPolicy(guard(j)),
 		httpx.Refused(httpx.Status(403), httpx.Blocked, captcha),
 		httpx.Header("User-Agent", j.agent),
 		httpx.Workers(j.workers),

@@ -198,6 +198,22 @@ func TestAllMistakesAreTold(t *testing.T) {
 	}
 }
 
+func TestLintIsSilent(t *testing.T) {
+	c, err := load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := newGuards(c, make(chan struct{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []retry.Policy{g.front, g.catalog, g.payments, g.orders, g.receipts} {
+		for _, w := range retry.Lint(p) {
+			t.Error(w)
+		}
+	}
+}
+
 func TestTheTour(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	if code := command(t.Context(), nil, &stdout, &stderr); code != exitOK ||

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -22,6 +23,7 @@ func TestReadmeTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	modules := requirements(t)
+	modules[heimdall] = module{heimdallVersion, downloaded(t, heimdall+"@"+heimdallVersion)}
 	links := regexp.MustCompile(`https://pkg\.go\.dev/([^@)]+)@(v[0-9.]+)/?([^#)]*)#([A-Za-z.]+)`).FindAllStringSubmatch(string(text), -1)
 	if len(links) < 30 {
 		t.Errorf("README has %d links to names of others: is the table gone?", len(links))
@@ -30,9 +32,7 @@ func TestReadmeTable(t *testing.T) {
 		module, version, dir, name := l[1], l[2], l[3], l[4]
 		m, ok := modules[module]
 		if !ok {
-			if module != "github.com/gojek/heimdall/v7" { // it is not compared here
-				t.Errorf("%s is not in go.mod", module)
-			}
+			t.Errorf("%s is not in go.mod", module)
 			continue
 		}
 		if m.version != version {
@@ -51,6 +51,76 @@ func TestReadmeTable(t *testing.T) {
 			t.Errorf("there is no %s.%s", o[1], o[2])
 		}
 	}
+}
+
+// heimdall stands in README's table and is not compared otherwise, so go.mod does not have it.
+const (
+	heimdall        = "github.com/gojek/heimdall/v7"
+	heimdallVersion = "v7.0.3"
+)
+
+// TestReadmeLeastGo has the row "least Go" of README's table say what each module's go.mod says.
+func TestReadmeLeastGo(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := regexp.MustCompile(`(?m)^\|  \| reprise \|(.*)\|$`).FindStringSubmatch(string(text))
+	row := regexp.MustCompile(`(?m)^\| least Go \| ([0-9.]+) \|(.*)\|$`).FindStringSubmatch(string(text))
+	if head == nil || row == nil {
+		t.Fatal("README has no such table")
+	}
+	if got := leastGo(t, "../.."); got != row[1] {
+		t.Errorf("reprise: README says %s, go.mod %s", row[1], got)
+	}
+	cells := strings.Split(row[2], "|")
+	linked := regexp.MustCompile(`pkg\.go\.dev/([^@)]+@v[0-9.]+)`)
+	modules := 0
+	for i, column := range strings.Split(head[1], "|") {
+		m := linked.FindStringSubmatch(column)
+		if m == nil {
+			continue // it is not a Go module
+		}
+		modules++
+		if got, said := leastGo(t, downloaded(t, m[1])), strings.TrimSpace(cells[i]); got != said {
+			t.Errorf("%s: README says %s, go.mod %s", m[1], said, got)
+		}
+	}
+	if modules < 8 {
+		t.Errorf("%d modules in the table's head: has the pattern gone stale?", modules)
+	}
+}
+
+// leastGo is the Go version that the module in dir needs, without a patch number.
+func leastGo(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("%s/go.mod names no Go version", dir)
+	}
+	return string(m[1])
+}
+
+// downloaded is the directory of a module at a version, which go.mod need not require.
+func downloaded(t *testing.T, moduleAtVersion string) string {
+	t.Helper()
+	cmd := exec.Command("go", "mod", "download", "-json", moduleAtVersion)
+	cmd.Dir = t.TempDir() // outside of any module, so that none is changed
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", moduleAtVersion, err, out)
+	}
+	var m struct{ Dir string }
+	if err := json.Unmarshal(out, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m.Dir
 }
 
 type module struct{ version, dir string }
