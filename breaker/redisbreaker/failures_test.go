@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,7 +96,7 @@ type node struct {
 	*breaker.Breaker
 	mu     sync.Mutex
 	err    error
-	most   time.Duration // the longest that a call has taken
+	slow   int // calls that took longer than a second
 	events []string
 	calls  int // that reached the callee
 }
@@ -121,7 +123,9 @@ func newNode(t *testing.T, c *redis.Client) *node {
 				return n.err
 			})
 			n.mu.Lock()
-			n.most = max(n.most, time.Since(began))
+			if time.Since(began) > time.Second {
+				n.slow++
+			}
 			n.mu.Unlock()
 			time.Sleep(2 * time.Millisecond)
 		}
@@ -143,8 +147,8 @@ func (n *node) away() bool    { return strings.Contains(n.String(), "the store i
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for began := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 15*time.Second {
-			t.Fatalf("not in 15 s: %s", what)
+		if time.Since(began) > time.Minute {
+			t.Fatalf("not in a minute: %s", what)
 		}
 	}
 }
@@ -173,8 +177,10 @@ func goesOnAlone(t *testing.T, c *redis.Client, reason string, broken, mended fu
 	eventually(t, "isolated by the other one", func() bool { return n.State() == breaker.Isolated })
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.most > 1500*time.Millisecond {
-		t.Errorf("a call took %v", n.most)
+	// Five failures open its own breaker, so calls that hang are more; a machine that stalls delays
+	// one at a time.
+	if n.slow > 4 {
+		t.Errorf("%d calls took longer than a second", n.slow)
 	}
 	if len(n.events) == 0 || !strings.HasPrefix(n.events[0], "alone: ") {
 		t.Fatalf("%q: no event says that it is alone", n.events)
@@ -275,7 +281,11 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 		t.Run("killed and back, empty", func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			goesOnAlone(t, plain(t, s.addr), "", s.kill, func() { s.run(t) })
+			goesOnAlone(t, plain(t, s.addr), "", s.kill, func() {
+				if !s.run(t) {
+					t.Error("redis-server does not answer")
+				}
+			})
 		})
 		t.Run("wrong type", func(t *testing.T) {
 			t.Parallel()
@@ -286,8 +296,14 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 		})
 		t.Run("silent", func(t *testing.T) {
 			t.Parallel()
-			c := plain(t, start(t).addr)
-			goesOnAlone(t, c, "", func() { c.Do(bg, "CLIENT", "PAUSE", "2500", "ALL") }, func() {})
+			s := start(t)
+			tell := func(what os.Signal) {
+				if err := s.cmd.Process.Signal(what); err != nil {
+					t.Error(err)
+				}
+			}
+			goesOnAlone(t, plain(t, s.addr), "", func() { tell(syscall.SIGSTOP) },
+				func() { tell(syscall.SIGCONT) })
 		})
 	})
 }

@@ -2,9 +2,11 @@ package redisbreaker_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,9 +40,14 @@ func start(t testing.TB, args ...string) *server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("skipped: there is no redis-server on PATH, so only miniredis was asked")
 	}
-	s := &server{addr: free(t)}
-	s.run(t, args...)
-	return s
+	for range 5 {
+		s := &server{addr: free(t)}
+		if s.run(t, args...) {
+			return s
+		}
+	}
+	t.Fatal("redis-server does not answer")
+	return nil
 }
 
 // free is an address that nobody listens on.
@@ -54,27 +61,27 @@ func free(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// run runs the process and waits until it answers.
-func (s *server) run(t testing.TB, args ...string) {
+// run runs the process and reports whether it answers: another may have been given its port before.
+func (s *server) run(t testing.TB, args ...string) bool {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
 	all := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly",
 		"no", "--dir", t.TempDir()}, args...)
-	cmd := exec.Command("redis-server", all...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	s.cmd = exec.Command("redis-server", all...)
+	s.cmd.Stderr = os.Stderr
+	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.cmd = cmd
 	t.Cleanup(s.kill)
-	for range 500 {
-		if c, err := net.Dial("tcp", s.addr); err == nil {
-			c.Close()
-			return
+	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	defer c.Close()
+	own := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+		if info := c.Info(bg, "server").Val(); info != "" {
+			return strings.Contains(info, own)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("redis-server does not answer")
+	return false
 }
 
 func (s *server) kill() {

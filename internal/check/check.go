@@ -4,6 +4,7 @@ package check
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // Is fails t for each of targets that err is not.
@@ -24,4 +25,19 @@ func Not(t *testing.T, err error, targets ...error) {
 			t.Errorf("%v is %v", err, target)
 		}
 	}
+}
+
+// Fast fails t if f, which reads so many bytes, takes longer than most each time of ten: others use
+// the machine too, which may stall for a second.
+func Fast(t testing.TB, bytes int, most time.Duration, f func()) {
+	t.Helper()
+	took := time.Duration(0)
+	for tries := 0; tries < 10 && took < time.Minute; tries++ {
+		start := time.Now()
+		f()
+		if took = time.Since(start); took <= most {
+			return
+		}
+	}
+	t.Errorf("%d bytes took %v", bytes, took)
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,18 +39,23 @@ func start(t testing.TB, args ...string) *server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("skipped: there is no redis-server on PATH, so only miniredis was asked")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 5 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &server{addr: l.Addr().String()}
+		l.Close()
+		if s.run(t, args...) {
+			return s
+		}
 	}
-	s := &server{addr: l.Addr().String()}
-	l.Close()
-	s.run(t, args...)
-	return s
+	t.Fatal("redis-server does not answer")
+	return nil
 }
 
-// run runs the process and waits until it answers.
-func (s *server) run(t testing.TB, args ...string) {
+// run runs the process and reports whether it answers: another may have been given its port before.
+func (s *server) run(t testing.TB, args ...string) bool {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
 	all := append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly",
@@ -59,16 +65,16 @@ func (s *server) run(t testing.TB, args ...string) {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := s.cmd
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for range 500 {
-		if c, err := net.Dial("tcp", s.addr); err == nil {
-			c.Close()
-			return
+	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
+	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	defer c.Close()
+	own := fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+		if info := c.Info(bg, "server").Val(); info != "" {
+			return strings.Contains(info, own)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("redis-server does not answer")
+	return false
 }
 
 // both runs the test on miniredis and on a real server.

@@ -84,7 +84,8 @@ func busy(t *testing.T) *retrydebug.Debug {
 	payments := debug.Watch("payments", retry.Chain(
 		policies.Exponential(policies.Attempts(3), policies.Initial(time.Millisecond)),
 		policies.NewBulkhead(8, 16, policies.Named("payments")), breaker.New("payments",
-			breaker.ConsecutiveFailures(4))))
+			breaker.ConsecutiveFailures(4),
+			breaker.OpenFor(5*time.Minute)))) // still open when a slow browser looks
 	slow := 0
 	for range 20 {
 		_ = retry.Run(t.Context(), catalog, func(ctx context.Context) error {

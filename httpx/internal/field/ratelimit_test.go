@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/reprise-go/reprise/internal/check"
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -173,12 +174,11 @@ func FuzzQuotas(f *testing.F) {
 	f.Fuzz(func(t *testing.T, all, policy, limit, remaining, reset string) {
 		for _, c := range [][3]string{{"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"},
 			{"X-A-Call-Limit", "X-Rate-Limit-Remaining-B", "X-Rate-Limit-Reset-B"}} {
-			start := time.Now()
-			quotas := Quotas(fields("RateLimit", all, "RateLimit-Policy", policy, c[0], limit, c[1],
-				remaining, c[2], reset), noon)
-			if took := time.Since(start); took > fuzzTime {
-				t.Errorf("took %v", took)
-			}
+			h := fields("RateLimit", all, "RateLimit-Policy", policy, c[0], limit, c[1], remaining,
+				c[2], reset)
+			var quotas []retry.Quota
+			check.Fast(t, len(all)+len(policy)+len(limit)+len(remaining)+len(reset), fuzzTime,
+				func() { quotas = Quotas(h, noon) })
 			for _, q := range quotas {
 				if q.Limit < 0 || q.Remaining < 0 || q.Window < 0 || q.Reset < 0 ||
 					q == (retry.Quota{}) {
