@@ -2,7 +2,6 @@ package reprise_test
 
 import (
 	"context"
-	"runtime"
 	"testing"
 
 	"github.com/sony/gobreaker/v2"
@@ -97,19 +96,10 @@ func TestCostOfAChain(t *testing.T) {
 		"int":    func() error { _, err := retry.Do(ctx, chain, answer); return err },
 		"string": func() error { _, err := retry.Do(ctx, chain, name); return err },
 	} {
-		const n = 10_000 // what the runtime allocates meanwhile is spread over so many
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		allocs := testing.AllocsPerRun(n-1, func() {
-			if err := do(); err != nil {
-				t.Fatal(err)
-			}
-		})
-		runtime.ReadMemStats(&after)
-		bytes := float64(after.TotalAlloc-before.TotalAlloc) / n
-		t.Logf("%s: %v allocations, %.1f bytes a call", what, allocs, bytes)
-		if allocs > 1 || bytes > 65 { // 64, and the runtime's share
-			t.Errorf("%s: %v allocations and %.1f bytes a call, want at most 1 and 64", what,
+		allocs, bytes := allocated(t, do)
+		t.Logf("%s: %d allocations, %d bytes a call", what, allocs, bytes)
+		if allocs > 1 || bytes > 64 {
+			t.Errorf("%s: %d allocations and %d bytes a call, want at most 1 and 64", what,
 				allocs, bytes)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,8 +83,12 @@ func heldBy(p retry.Policy, n int) (heap, stack float64) {
 	_ = retry.Run(bg, p, nop)
 	runtime.GC()
 	runtime.ReadMemStats(&before)
+	var begun atomic.Int64
 	for range n {
-		wg.Go(func() { _ = retry.Run(ctx, p, nop) })
+		wg.Go(func() { begun.Add(1); _ = retry.Run(ctx, p, nop) })
+	}
+	for begun.Load() < int64(n) {
+		time.Sleep(ms)
 	}
 	// until they all wait; a few that do not are lost in the mean
 	for runtime.Gosched(); ; time.Sleep(10 * ms) {

@@ -28,8 +28,8 @@ func TestPacerDoesNotSpinAtItsBound(t *testing.T) {
 		_ = run(ctx, p, 0, nil)
 		close(hang)
 	})
-	// asking every microsecond for a minute takes longer
-	if took := time.Since(began); took > 2*time.Second {
+	// asking every microsecond for a minute takes longer, on any machine
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("a minute of the bubble took %v", took)
 	}
 }
