@@ -89,7 +89,7 @@ func (d *dialler) settled(t *testing.T, tr *http.Transport) {
 	t.Helper()
 	tr.CloseIdleConnections()
 	stacks := ""
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		buf := make([]byte, 4<<20)
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		if d.closed.Load() == d.made.Load() && !strings.Contains(stacks, "persistConn") &&

@@ -62,7 +62,7 @@ func TestRealServersAgreeWithTheirModels(t *testing.T) {
 				}
 			})
 			want := model.points(learning) / runs
-			thrice(t, func() string {
+			tries(t, func() string {
 				got := crawl(t, learning, ratelimit.NewPacer(), fetched(url))
 				t.Logf("real %.0f %% with %d refused, model %.0f %% with %d refused",
 					got.points(learning), got.refused, want, model.refused/runs)
@@ -83,7 +83,7 @@ func TestLimiterKeepsWithinRealServers(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			url := s.start(t)
-			thrice(t, func() string {
+			tries(t, func() string {
 				got := crawl(t, keeping, ratelimit.New(.8*realRate, 2), fetched(url))
 				t.Logf("%.0f %% with %d refused", got.points(keeping), got.refused)
 				if got.refused > 0 || got.points(keeping) < 70 {
@@ -100,42 +100,73 @@ func TestLimiterKeepsWithinRealServers(t *testing.T) {
 func TestLimiterObeysARealServersRetryAfter(t *testing.T) {
 	t.Parallel()
 	url := haproxy(`http-request return status 429 hdr retry-after 2`)(t)
-	var mu sync.Mutex
-	var refusals []time.Time
-	fetch := fetched(url)
-	crawl(t, learning, ratelimit.New(10*realRate, 8), func(ctx context.Context) error {
-		err := fetch(ctx)
-		if wait, refused := retry.RetryAfter(err); refused {
-			mu.Lock()
-			refusals = append(refusals, time.Now())
-			mu.Unlock()
-			return retry.After(err, max(wait, 2*time.Second))
+	tries(t, func() string {
+		var mu sync.Mutex
+		var refusals []time.Time
+		fetch := fetched(url)
+		crawl(t, learning, ratelimit.New(10*realRate, 8), func(ctx context.Context) error {
+			err := fetch(ctx)
+			if wait, refused := retry.RetryAfter(err); refused {
+				mu.Lock()
+				refusals = append(refusals, time.Now())
+				mu.Unlock()
+				return retry.After(err, max(wait, 2*time.Second))
+			}
+			return err
+		})
+		if len(refusals) == 0 {
+			return "never refused: the test shows nothing"
 		}
-		return err
+		for i := range len(refusals) - 1 {
+			if gap := refusals[i+1].Sub(refusals[i]); gap > 200*ms && gap < 1900*ms {
+				return fmt.Sprintf("a refusal %v after another: somebody did not wait", gap)
+			}
+		}
+		return ""
 	})
-	if len(refusals) == 0 {
-		t.Fatal("never refused: the test shows nothing")
-	}
-	for i := range len(refusals) - 1 {
-		if gap := refusals[i+1].Sub(refusals[i]); gap > 200*ms && gap < 1900*ms {
-			t.Errorf("a refusal %v after another: somebody did not wait", gap)
-		}
-	}
 }
 
-// thrice fails if what it tries fails three times: these tests run in real time, beside whatever
-// else the machine does.
-func thrice(t *testing.T, try func() (problem string)) {
+// tries fails if what it tries fails each time of eight: these tests run in real time, beside
+// whatever else the machine does. A machine whose timers were late each time shows nothing.
+func tries(t *testing.T, try func() (problem string)) {
 	t.Helper()
 	var problem string
-	for range 3 {
+	calm := false
+	for range 8 {
+		late := lateness()
 		if problem = try(); problem == "" {
+			_ = late()
 			return
 		}
-		t.Logf("once more: %s", problem)
+		was := late()
+		calm = calm || was < 20*ms
+		t.Logf("once more (a timer was %v late): %s", was, problem)
 		time.Sleep(1500 * ms) // until the servers have forgotten
 	}
+	if !calm {
+		t.Skipf("the machine is too busy for a test in real time: %s", problem)
+	}
 	t.Error(problem)
+}
+
+// lateness watches how late the machine's timers are until the function it returns is called, which
+// tells the worst.
+func lateness() (worst func() time.Duration) {
+	stop, most := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var late time.Duration
+		for {
+			due := time.Now().Add(5 * ms)
+			select {
+			case <-time.After(5 * ms):
+				late = max(late, time.Since(due))
+			case <-stop:
+				most <- late
+				return
+			}
+		}
+	}()
+	return func() time.Duration { close(stop); return <-most }
 }
 
 type result struct{ ok, refused int }

@@ -188,7 +188,7 @@ func TestFleetOfPacersAtRealServers(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			url := s.start(t)
-			thrice(t, func() string {
+			tries(t, func() string {
 				var one, eight gang
 				for g, members := range map[*gang]int{&one: 1, &eight: 8} {
 					time.Sleep(1500 * ms) // until the server has forgotten
