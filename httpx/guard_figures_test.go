@@ -13,6 +13,7 @@ import (
 
 	"github.com/reprise-go/reprise/breaker"
 	"github.com/reprise-go/reprise/httpx"
+	"github.com/reprise-go/reprise/internal/check"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/retry"
@@ -94,20 +95,18 @@ func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
 		if testing.Short() || httpx.RaceEnabled {
 			lasts = 2 * time.Minute
 		}
-		holds := false
-		for tries := 0; tries < 3 && !holds; tries++ { // the pacers draw when they probe
+		check.OneOf(t, 3, func() (problem string) { // the pacers draw when they probe
 			synctest.Test(t, func(t *testing.T) {
 				s := settle(t, tc.limit, tc.burst, tc.clients, tc.workers, lasts,
 					ratelimit.MaxWait(200*time.Millisecond))
 				t.Logf("limit %v, burst %d, %d clients of %d workers: %.1f %% used, %d refusals in the first minute (at most %d of a client), %d after; a client got %d to %d",
 					tc.limit, tc.burst, tc.clients, tc.workers, 100*s.used, s.early, s.worst, s.late, s.least, s.most)
-				holds = s.used >= .95 &&
-					(!tc.all || s.late == 0 && s.worst <= 2 && 10*s.least >= s.most)
+				if s.used < .95 || tc.all && (s.late > 0 || s.worst > 2 || 10*s.least < s.most) {
+					problem = "it does not hold"
+				}
 			})
-		}
-		if !holds {
-			t.Error("it does not hold")
-		}
+			return problem
+		})
 	}
 }
 
