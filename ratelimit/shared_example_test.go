@@ -21,6 +21,6 @@ func ExampleShared() {
 		_ = retry.Run(bg, there, nop)
 	}
 	took := time.Since(begin) // a new limit has two leases without tokens, here 400 ms
-	fmt.Println(took > 500*time.Millisecond, here)
-	// Output: true limiter catalog(100/s, burst 5, shared by 2)
+	fmt.Println(here.Name(), here.Limit(), took > 500*time.Millisecond)
+	// Output: catalog 100 true
 }
