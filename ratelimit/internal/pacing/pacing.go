@@ -107,11 +107,7 @@ func (m *Machine) Parked() (until float64, parked bool) { return max(m.gate, m.n
 // Held is the time before which nothing may go because the server said so: it named a wait, or its
 // quota is used up. It is not after now if there is no such wait.
 func (m *Machine) Held(now float64) float64 {
-	at := m.named
-	if g := m.gauge.next(now, m.last, m.flying, m.rate < inf); g < inf {
-		at = max(at, g)
-	}
-	return at
+	return max(m.named, m.gauge.next(now, m.last, m.flying, true))
 }
 
 // Stated reports whether what the server said of its quota still holds.

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"testing/quick"
 	"time"
 
 	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
@@ -176,8 +175,10 @@ func TestCancelledRequestsFreeTheirPlaces(t *testing.T) {
 		n, _ := m.InFlight()
 		return n == 0 && !math.IsInf(m.NextSend(now), 1)
 	}
-	if err := quick.Check(check, &quick.Config{MaxCount: 500}); err != nil {
-		t.Error(err)
+	for seed := range uint64(500) {
+		if !check(seed) {
+			t.Errorf("seed %d", seed)
+		}
 	}
 }
 
@@ -524,8 +525,10 @@ func TestThereIsAlwaysANext(t *testing.T) {
 		}
 		return true
 	}
-	if err := quick.Check(check, &quick.Config{MaxCount: 200}); err != nil {
-		t.Error(err)
+	for seed := range uint64(200) {
+		if !check(seed) {
+			t.Errorf("seed %d: there is none", seed)
+		}
 	}
 }
 

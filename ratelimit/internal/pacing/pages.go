@@ -105,8 +105,7 @@ func (p *pages) find(page uint64) *pageNote {
 
 func (p *pages) note(page uint64) *pageNote {
 	if len(p.seen) < pageMemory {
-		p.seen = append(p.seen, pageNote{page: page})
-		return &p.seen[len(p.seen)-1]
+		p.seen = append(p.seen, pageNote{})
 	}
 	n := &p.seen[p.next]
 	p.next = (p.next + 1) % pageMemory
