@@ -526,8 +526,10 @@ func TestTheProtoFileSaysWhatMayBeRepeated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := protoregistry.GlobalFiles.RegisterFile(fd); err != nil {
-		t.Fatal(err)
+	if _, err := protoregistry.GlobalFiles.FindFileByPath(fd.Path()); err != nil { // -count=2
+		if err := protoregistry.GlobalFiles.RegisterFile(fd); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, want := range map[string]int{"Get": 2, "Put": 2, "Post": 1, "Unknown": 1} {
 		calls := 0
