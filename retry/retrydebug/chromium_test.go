@@ -3,6 +3,7 @@ package retrydebug_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"image/png"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/breaker"
+	"github.com/reprise-go/reprise/internal/check"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/retry"
@@ -31,17 +33,20 @@ func TestInABrowser(t *testing.T) {
 	}
 	server := httptest.NewServer(busy(t))
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	file := filepath.Join(t.TempDir(), "page.png")
-	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
-		"--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-		"--user-data-dir="+t.TempDir(), "--window-size=1120,1180", "--screenshot="+file, server.URL+
-			"/?refresh=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	check.OneOf(t, 3, func() (problem string) { // a browser's processes do not always find each other
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
+			"--disable-quic", "--no-first-run",
+			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+			"--user-data-dir="+t.TempDir(), "--window-size=1120,1180", "--screenshot="+file, server.URL+
+				"/?refresh=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Sprintf("%v: %s", err, out)
+		}
+		return ""
+	})
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
