@@ -34,13 +34,18 @@ func TestInABrowser(t *testing.T) {
 	server := httptest.NewServer(busy(t))
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "page.png")
+	profile, err := os.MkdirTemp("", "chromium") // its processes may still write when it has ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(profile)
 	check.OneOf(t, 3, func() (problem string) { // a browser's processes do not always find each other
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
 			"--disable-quic", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-			"--user-data-dir="+t.TempDir(), "--window-size=1120,1180", "--screenshot="+file, server.URL+
+			"--user-data-dir="+profile, "--window-size=1120,1180", "--screenshot="+file, server.URL+
 				"/?refresh=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Sprintf("%v: %s", err, out)
