@@ -34,12 +34,12 @@ func TestInABrowser(t *testing.T) {
 	server := httptest.NewServer(busy(t))
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "page.png")
-	profile, err := os.MkdirTemp("", "chromium") // its processes may still write when it has ended
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(profile)
 	check.OneOf(t, 3, func() (problem string) { // a browser's processes do not always find each other
+		profile, err := os.MkdirTemp("", "chromium")
+		if err != nil {
+			return err.Error()
+		}
+		defer os.RemoveAll(profile) // its processes may still write there: not t.TempDir
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
@@ -47,6 +47,7 @@ func TestInABrowser(t *testing.T) {
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
 			"--user-data-dir="+profile, "--window-size=1120,1180", "--screenshot="+file, server.URL+
 				"/?refresh=0")
+		cmd.WaitDelay = 10 * time.Second // its processes have its output too
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Sprintf("%v: %s", err, out)
 		}
