@@ -215,10 +215,9 @@ func fails(t *testing.T, tr trouble) {
 	}
 	// A machine that does other things too may be late now and then, so what should be so is waited
 	// for.
-	going := func(when string, after time.Duration, wrong func() string) {
+	going := func(when string, after time.Duration, spans int, wrong func() string) (text string) {
 		time.Sleep(after)
-		text := ""
-		for range 30 {
+		for range spans {
 			for _, s := range both {
 				s.n = -int(s.calls.Load())
 			}
@@ -227,11 +226,11 @@ func fails(t *testing.T, tr trouble) {
 				s.n += int(s.calls.Load())
 			}
 			if text = wrong(); text == "" {
-				return
+				return ""
 			}
 			t.Log(when, text)
 		}
-		t.Errorf("%s: %s", when, text)
+		return when + ": " + text
 	}
 	lively := func() string { // half of 200 a second are 50 in a span
 		for _, s := range both {
@@ -241,11 +240,24 @@ func fails(t *testing.T, tr trouble) {
 		}
 		return ""
 	}
-	going("before", 500*ms, lively)
-	tr.begin(t, r)
-	going("on its own", 400*ms, func() string { return tr.wrong(both[0], both[1]) })
-	tr.end(t, r)
-	going("after", 800*ms, lively)
+	problem := "never begun"
+	// The part that a member goes on with is what it had before: little if the machine kept it from
+	// asking. Then another time shows more.
+	for tries := 0; tries < 5 && problem != ""; tries++ {
+		if problem = going("before", time.Second, 30, lively); problem != "" {
+			break
+		}
+		tr.begin(t, r)
+		problem = going("on its own", 400*ms, 6,
+			func() string { return tr.wrong(both[0], both[1]) })
+		tr.end(t, r)
+	}
+	if problem == "" {
+		problem = going("after", 800*ms, 30, lively)
+	}
+	if problem != "" {
+		t.Error(problem)
+	}
 	for _, s := range both {
 		if took := time.Duration(s.longest.Load()); took > patience+late {
 			t.Errorf("%v: a call took %v, its deadline was %v", s.loss, took, patience)
