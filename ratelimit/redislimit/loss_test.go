@@ -243,8 +243,8 @@ func fails(t *testing.T, tr trouble) {
 	problem := "never begun"
 	// The part that a member goes on with is what it had before: little if the machine kept it from
 	// asking. Then another time shows more.
-	for tries := 0; tries < 5 && problem != ""; tries++ {
-		if problem = going("before", time.Second, 30, lively); problem != "" {
+	for tries := 0; tries < 8 && problem != ""; tries++ {
+		if problem = going("before", time.Second, 60, lively); problem != "" {
 			break
 		}
 		tr.begin(t, r)
@@ -253,7 +253,7 @@ func fails(t *testing.T, tr trouble) {
 		tr.end(t, r)
 	}
 	if problem == "" {
-		problem = going("after", 800*ms, 30, lively)
+		problem = going("after", 800*ms, 60, lively)
 	}
 	if problem != "" {
 		t.Error(problem)
