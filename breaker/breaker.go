@@ -138,8 +138,8 @@ func (b *Breaker) admit(ctx context.Context, next retry.Next) (permit, error) {
 	if err := b.Validate(); err != nil {
 		return permit{}, err
 	}
-	if err := retry.Ended(ctx); err != nil {
-		return permit{}, err
+	if ctx.Err() != nil {
+		return permit{}, retry.Ended(ctx)
 	}
 	if b.member != nil && b.member.attention.Load() {
 		b.attend(ctx)

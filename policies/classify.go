@@ -99,8 +99,8 @@ func (c *classifier) Do(ctx context.Context, next retry.Next) error {
 	if c.err != nil {
 		return c.err
 	}
-	if err := retry.Ended(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return retry.Ended(ctx)
 	}
 	err := next.Do(ctx)
 	if err == nil {

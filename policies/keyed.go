@@ -104,14 +104,8 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 	if err := k.Validate(); err != nil {
 		return err
 	}
-	return k.run(ctx, k.key(ctx), next)
-}
-
-// run keeps what one key's callee says of its limit from the limiters outside, which serve them
-// all.
-func (k *Keys[K]) run(ctx context.Context, key K, next retry.Next) error {
-	err := k.keys.Run(ctx, key, next)
-	retry.Shield(ctx)
+	err := k.keys.Run(ctx, k.key(ctx), next)
+	retry.Shield(ctx) // the limiters outside serve all keys: what one callee reports is not for them
 	return err
 }
 
@@ -132,7 +126,9 @@ func (o *oneKey[K]) Do(ctx context.Context, next retry.Next) error {
 	if err := o.keys.usable(); err != nil {
 		return err
 	}
-	return o.keys.run(ctx, o.key, next)
+	err := o.keys.keys.Run(ctx, o.key, next)
+	retry.Shield(ctx)
+	return err
 }
 
 func (o *oneKey[K]) Unwrap() retry.Policy { p, _ := o.keys.Get(o.key); return p }

@@ -49,8 +49,8 @@ func (t *timeout) Do(ctx context.Context, next retry.Next) error {
 	if t.err != nil {
 		return t.err
 	}
-	if err := retry.Ended(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return retry.Ended(ctx)
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, t.d, t.cause)
 	defer cancel()

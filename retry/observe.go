@@ -248,9 +248,13 @@ func (w *watched) Value(key any) any {
 	return w.scope.Value(key)
 }
 
-// open is as that of a scope. lead is the Observes that the policy begins with, or nil.
+// open puts w below ctx, of which outer is the innermost scope or nil. lead is the Observes that the
+// policy begins with, or nil.
 func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
-	w.scope.open(ctx, outer)
+	w.Context = ctx
+	if outer != nil {
+		w.scope.open(outer)
+	}
 	if lead != nil && w.state.Load() == nil {
 		w.state.Store(&lead.around)
 	} else {
@@ -282,10 +286,14 @@ func Observed(ctx context.Context) bool {
 }
 
 func observedAround(ctx context.Context) bool {
-	if _, ok := ctx.(*watched); ok {
+	switch c := ctx.(type) {
+	case *watched:
 		return true
+	case *inner:
+		return c.observed()
 	}
-	return scopeAround(ctx).observed()
+	s, _ := ctx.Value(scopeKey{}).(*scope)
+	return s.observed()
 }
 
 func (s *scope) observed() bool { return s.load().watch != nil }

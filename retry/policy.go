@@ -120,24 +120,17 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 // matches, by errors.Is and errors.As, what call returned and what ended the attempts: see [Error]
 // and [Rejection]. The value is always that of the last call that was made.
 func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
-	if p == nil && call != nil { // short enough to be inlined
-		return call(ctx)
-	}
-	return do(ctx, p, call)
-}
-
-func do[T any](ctx context.Context, p Policy, call func(context.Context) (T, error)) (T, error) {
-	if call == nil {
+	switch {
+	case call == nil:
 		var zero T
 		return zero, errNilCall
+	case p == nil || p == Policy(identity) && scopeOf(ctx) == nil:
+		return call(ctx)
 	}
 	w, err := enter(ctx, p)
-	switch {
-	case err != nil:
+	if err != nil {
 		var zero T
 		return zero, WithEnd(ctx, err)
-	case w.plain:
-		return call(ctx)
 	}
 	// One allocation holds everything a call needs: its function, its value and its node in the
 	// context.
@@ -153,10 +146,14 @@ func do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 	t := &struct {
 		scope
 		job[T]
-	}{job: job[T]{call: call}}
-	t.open(ctx, w.around)
-	err = p.Do(&t.scope, Next{end: &t.job})
-	return t.value, WithEnd(ctx, err)
+	}{scope{Context: ctx}, job[T]{call: call}}
+	if w.around != nil {
+		t.open(w.around)
+	}
+	if err = p.Do(&t.scope, Next{end: &t.job}); err != nil {
+		err = WithEnd(ctx, err)
+	}
+	return t.value, err
 }
 
 // job is the end of a chain: the call, and its last value.
@@ -185,31 +182,29 @@ func (j *job[T]) told(ctx context.Context, at time.Duration) (err error) {
 
 // Run is [Do] for a call that has no value.
 func Run(ctx context.Context, p Policy, call func(context.Context) error) error {
-	if p == nil && call != nil {
-		return call(ctx)
-	}
-	return run(ctx, p, call)
-}
-
-func run(ctx context.Context, p Policy, call func(context.Context) error) error {
-	if call == nil {
+	switch {
+	case call == nil:
 		return errNilCall
+	case p == nil || p == Policy(identity) && scopeOf(ctx) == nil:
+		return call(ctx)
 	}
 	w, err := enter(ctx, p)
-	switch {
-	case err != nil:
+	if err != nil {
 		return WithEnd(ctx, err)
-	case w.plain:
-		return call(ctx)
 	}
 	if w.watch {
 		t := &watched{}
 		t.open(ctx, w.around, w.lead)
 		return WithEnd(ctx, p.Do(t, Next{end: plainJob(call)}))
 	}
-	s := &scope{}
-	s.open(ctx, w.around)
-	return WithEnd(ctx, p.Do(s, Next{end: plainJob(call)}))
+	s := &scope{Context: ctx}
+	if w.around != nil {
+		s.open(w.around)
+	}
+	if err = p.Do(s, Next{end: plainJob(call)}); err != nil {
+		return WithEnd(ctx, err)
+	}
+	return nil
 }
 
 // plainJob is a job without a value. It is a pointer, so it costs no allocation.

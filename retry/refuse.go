@@ -12,7 +12,6 @@ type way struct {
 	around *scope   // the innermost scope around the call
 	watch  bool     // somebody observes the call
 	lead   *observe // the observers that the scope of the call is opened for
-	plain  bool     // nothing is to be done: the policy is the empty chain, with nothing around
 }
 
 // enter looks at what is around ctx and in p, and asks p for a refusal before anything is allocated
@@ -26,9 +25,6 @@ func enter(ctx context.Context, p Policy) (w way, refusal error) {
 		case w.around != nil: // even an empty chain then has a scope, which keeps reports in
 		case q.guard != nil:
 			return w, q.refusal(ctx)
-		case len(q.members) == 0:
-			w.plain = true
-			return w, nil
 		}
 	case *observe:
 		w.around, w.lead = scopeOf(ctx), q

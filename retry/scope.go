@@ -142,13 +142,10 @@ func (s *scope) change(edit func(*state)) {
 	}
 }
 
-// open puts the scope of a Do below ctx, of which outer is the innermost scope. What is around ctx
-// is around s too, but not a report that was made before s was opened.
-func (s *scope) open(ctx context.Context, outer *scope) {
-	s.Context = ctx
-	if outer != nil {
-		s.held.Store(&furtherOut)
-	}
+// open tells s, the scope of a Do, of the innermost scope around it. What is around that is around s
+// too, but not a report that was made before s was opened.
+func (s *scope) open(outer *scope) {
+	s.held.Store(&furtherOut)
 	around := outer.load()
 	switch {
 	case around == none:
