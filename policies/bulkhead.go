@@ -40,7 +40,7 @@ type Bulkhead struct {
 	slots  int
 	taken  int
 	line   line[*place]
-	unused *place // a list of them
+	unused *place // a list of those that stay
 }
 
 // NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with
@@ -183,30 +183,43 @@ func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	if err := retry.Ended(ctx); err != nil {
+	if ctx.Err() != nil {
+		return retry.Ended(ctx)
+	}
+	p := b.takeAtOnce(ctx, n)
+	if p != nil {
+		defer b.leave(p)
+		return next.Do(ctx)
+	}
+	p, err := b.enter(ctx, n)
+	if err != nil {
 		return err
 	}
-	around, entry := b.around(ctx)
-	p := b.takeAtOnce(n, around)
-	if p == nil {
-		var err error
-		if p, err = b.enter(ctx, n, around, entry); err != nil {
-			return err
-		}
-	}
 	defer b.leave(p)
-	p.Enter(ctx, p)
+	b.mark(ctx, p)
 	return next.Do(ctx)
 }
 
-// takeAtOnce is the usual case: the slots are free, no call waits and none is around. Otherwise it
-// returns nil.
-func (b *Bulkhead) takeAtOnce(n int, around *place) *place {
-	var p *place
+// takeAtOnce is the usual case: the slots are free, no call waits, and nothing is around this one.
+// Otherwise it returns nil.
+func (b *Bulkhead) takeAtOnce(ctx context.Context, n int) *place {
 	b.mu.Lock()
-	if around == nil && len(b.line.waiters) == 0 && n <= b.slots-b.taken {
-		p = b.place(n)
-		b.take(p, n)
+	if len(b.line.waiters) > 0 || n > b.slots-b.taken {
+		b.mu.Unlock()
+		return nil
+	}
+	p := b.unused
+	if p == nil {
+		p = &place{bulkhead: b, stays: true}
+	} else {
+		b.unused = p.unused
+	}
+	if p.in = p.Stay(ctx, p); p.in == nil {
+		b.recycle(p)
+		p = nil
+	} else {
+		p.size, p.held = n, n
+		b.taken += n
 	}
 	b.mu.Unlock()
 	return p
@@ -223,11 +236,10 @@ func (b *Bulkhead) take(p *place, n int) bool {
 }
 
 // enter is for a call that is nested or may have to wait. If it returns an error nothing is held.
-func (b *Bulkhead) enter(
-	ctx context.Context, n int, around *place, entry uint64,
-) (p *place, err error) {
-	priority := retry.PriorityOf(ctx) // ctx, foreign code, is not asked under the lock
-	p, err = b.join(n, around, entry, priority)
+func (b *Bulkhead) enter(ctx context.Context, n int) (p *place, err error) {
+	around, in := b.around(ctx)       // ctx, foreign code, is not asked
+	priority := retry.PriorityOf(ctx) // under the lock
+	p, err = b.join(n, around, in, priority)
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 		return nil, err
@@ -248,30 +260,35 @@ func (b *Bulkhead) enter(
 
 // join takes the slots for a call, or a place in line, or says why neither.
 func (b *Bulkhead) join(
-	n int, around *place, entry uint64, priority retry.Priority,
+	n int, around *place, in any, priority retry.Priority,
 ) (*place, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p := b.place(n)
-	nested := around != nil && around.Entry() == entry
-	var err error
+	nested := around != nil && around.in == in
+	free := b.slots - b.taken
+	shares := nested && around.inside == nil && n-around.size <= max(0, free)
+	takes := n <= free &&
+		(nested && around.inside != nil || !nested && !b.line.before(priority))
 	switch {
 	case n > b.slots:
-		err = b.tooMany(n, b.slots)
-	case nested && around.inside == nil && b.share(p, around),
-		nested && around.inside != nil && b.take(p, n),
-		!nested && !b.line.before(priority) && b.take(p, n):
-		return p, nil
+		return nil, b.tooMany(n, b.slots)
+	case shares || takes:
 	case nested:
-		err = b.full("%w: no slot is free, and a call from inside another does not wait", ErrFull)
+		return nil, b.full("%w: no slot is free, and a call from inside another does not wait",
+			ErrFull)
 	case b.maxWait == 0 || len(b.line.waiters) >= b.queue && !b.displace(priority):
-		err = &retry.Rejection{Policy: b.who(), Reason: ErrFull}
+		return nil, &retry.Rejection{Policy: b.who(), Reason: ErrFull}
+	}
+	p := &place{bulkhead: b, size: n}
+	switch {
+	case shares:
+		b.share(p, around)
+	case takes:
+		b.take(p, n)
 	default:
 		p.waits = b.line.push(p, priority)
-		return p, nil
 	}
-	b.recycle(p)
-	return nil, err
+	return p, nil
 }
 
 // displace rejects the last in line if its priority is below the given one. b.mu must be held.

@@ -20,8 +20,9 @@ import (
 // can be read only once, as an *http.Response, cannot be shared. A panic, or runtime.Goexit, in
 // call reaches all of them; if all have left a panic ends the program, as in any goroutine.
 //
-// A call that asks for its own key, with its own context, would wait for itself: it is made at once
-// and shared with nobody.
+// A call that asks for its own key, with its own context, would wait for itself, and so would two
+// calls that ask for each other's keys, perhaps of two Coalesces: such a call is made at once and
+// shared with nobody.
 //
 // A nil function is a [retry.ErrConfig] of every call. retry.Validate sees policies only, so not
 // this.
@@ -34,9 +35,6 @@ func Coalesce[K comparable, T any](
 	return guarded(m.in("Coalesce"), func(ctx context.Context) (T, error) {
 		k := key(ctx)
 		if k != k { // NaN, which nobody else asks for
-			return call(ctx)
-		}
-		if g.inside(ctx, k) {
 			return call(ctx)
 		}
 		return g.ask(ctx, k)
@@ -52,34 +50,78 @@ type flights[K comparable, T any] struct {
 
 // flight is one call and its waiters.
 type flight[T any] struct {
+	asker
 	callers int // guarded by the lock of flights
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when out is there
 	out     outcome[T]
 }
 
-// aboard is the context key under which a flight stands in its own context.
-type aboard[K comparable, T any] struct {
-	flights *flights[K, T]
-	key     K
+// asker is a flight of any Coalesce as one that waits for others.
+type asker struct {
+	waits map[*asker]int // the flights that it waits for; guarded by askers
 }
 
-// inside reports whether ctx belongs to the call of key that is under way.
-func (g *flights[K, T]) inside(ctx context.Context, key K) bool {
-	f, ok := ctx.Value(aboard[K, T]{g, key}).(*flight[T])
-	if !ok {
-		return false
-	}
-	select {
-	case <-f.done: // a context that was kept
-		return false
-	default:
+var askers sync.Mutex
+
+// askerKey is the context key under which a flight stands in its own context.
+type askerKey struct{}
+
+// begins notes that a waits for other; false if other waits for a, itself or by others, or is a. A
+// nil a is a call that nobody can wait for.
+func (a *asker) begins(other *asker) bool {
+	if a == nil {
 		return true
 	}
+	askers.Lock()
+	defer askers.Unlock()
+	if other.reaches(a, map[*asker]bool{}) {
+		return false
+	}
+	if a.waits == nil {
+		a.waits = map[*asker]int{}
+	}
+	a.waits[other]++
+	return true
+}
+
+// ends takes back what begins noted.
+func (a *asker) ends(other *asker) {
+	if a == nil {
+		return
+	}
+	askers.Lock()
+	defer askers.Unlock()
+	if a.waits[other]--; a.waits[other] == 0 {
+		delete(a.waits, other)
+	}
+}
+
+// reaches reports whether a is other or waits for it. It skips and adds to those seen. It requires
+// that askers is held.
+func (a *asker) reaches(other *asker, seen map[*asker]bool) bool {
+	if a == other {
+		return true
+	}
+	if seen[a] {
+		return false
+	}
+	seen[a] = true
+	for next := range a.waits {
+		if next.reaches(other, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *flights[K, T]) ask(ctx context.Context, key K) (T, error) {
-	f := g.join(ctx, key)
+	by, _ := ctx.Value(askerKey{}).(*asker)
+	f := g.join(ctx, by, key)
+	if f == nil {
+		return g.call(ctx)
+	}
+	defer by.ends(&f.asker)
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -92,14 +134,20 @@ func (g *flights[K, T]) ask(ctx context.Context, key K) (T, error) {
 	return f.out.value, f.out.err
 }
 
-func (g *flights[K, T]) join(ctx context.Context, key K) *flight[T] {
+// join returns the flight of key, which it begins if there is none; nil if that waits for by.
+func (g *flights[K, T]) join(ctx context.Context, by *asker, key K) *flight[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f := g.running[key]
-	if f == nil {
+	f, ok := g.running[key]
+	if !ok {
 		f = &flight[T]{done: make(chan struct{})}
+	}
+	if !by.begins(&f.asker) {
+		return nil
+	}
+	if !ok {
 		var inner context.Context
-		inner = context.WithValue(context.WithoutCancel(ctx), aboard[K, T]{g, key}, f)
+		inner = context.WithValue(context.WithoutCancel(ctx), askerKey{}, &f.asker)
 		inner, f.cancel = context.WithCancel(inner)
 		g.running[key] = f
 		go g.fly(inner, key, f)

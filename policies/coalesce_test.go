@@ -183,3 +183,50 @@ func TestCoalesceInsideItselfDoesNotWait(t *testing.T) {
 		}
 	})
 }
+
+// Flights of one Coalesce, or of several, that ask for each other in a ring: one of them makes the
+// call itself, and nobody waits for ever.
+func TestCoalescesThatAskEachOtherDoNotWait(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		coalesce int // how many there are
+		ring     int // calls that each ask for the next one's key
+	}{
+		{"two keys crosswise", 1, 2}, {"two Coalesces crosswise", 2, 2}, {"a ring of three", 3, 3},
+		{"a ring of nine keys", 1, 9},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			type key struct{}
+			at := func(ctx context.Context, i int) context.Context {
+				return context.WithValue(ctx, key{}, i)
+			}
+			of := func(ctx context.Context) int { return ctx.Value(key{}).(int) }
+			asks := make([]func(context.Context) (int, error), c.coalesce)
+			var made atomic.Int32
+			for i := range asks {
+				asks[i] = policies.Coalesce(of, func(ctx context.Context) (int, error) {
+					time.Sleep(time.Second) // so that all are under way
+					if made.Add(1) > int32(c.ring) {
+						return 7, nil
+					}
+					next := (of(ctx) + 1) % c.ring
+					return asks[next%c.coalesce](at(ctx, next))
+				})
+			}
+			var wg sync.WaitGroup
+			ended, stop := context.WithTimeout(t.Context(), time.Hour)
+			defer stop()
+			for i := range c.ring {
+				wg.Go(func() {
+					if v, err := asks[i%c.coalesce](at(ended, i)); v != 7 || err != nil {
+						t.Errorf("%d: got %v, %v", i, v, err)
+					}
+				})
+			}
+			wg.Wait()
+			if n := int(made.Load()); n != c.ring+1 {
+				t.Errorf("%d calls were made, want one of each and one that is shared with nobody", n)
+			}
+		})
+	}
+}

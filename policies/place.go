@@ -6,12 +6,14 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-// place is a call inside a Bulkhead, by which a nested call finds it: see retry.Holder. Places are
-// used again. Their fields are guarded by the bulkhead's lock.
+// place is a call inside a Bulkhead, by which a nested call finds it: see retry.Holder. Its fields
+// are guarded by the bulkhead's lock.
 type place struct {
 	retry.Held
 	bulkhead *Bulkhead // never changes
+	stays    bool      // never changes: it is marked by Stay, and used again
 
+	in     any             // where it is marked; nil: it is over
 	size   int             // slots that it may use, its own or shared
 	held   int             // slots that it gives back
 	around *place          // the call whose slots it shares; nil: none
@@ -20,48 +22,51 @@ type place struct {
 	unused *place          // of one not in use: the next one
 }
 
-// around returns the place of the call around ctx, nil if there is none, and its entry number,
-// which changes when that call is over.
-func (b *Bulkhead) around(ctx context.Context) (*place, uint64) {
-	p, entry := retry.Holder(ctx, func(policy any) bool {
+// around returns the place of the call around ctx and where it is marked, nil if there is none.
+func (b *Bulkhead) around(ctx context.Context) (around *place, in any) {
+	p, in := retry.Holder(ctx, func(policy, in any) bool {
 		p, ok := policy.(*place)
-		return ok && p.bulkhead == b
+		return ok && p.bulkhead == b && p.isIn(in)
 	})
-	around, _ := p.(*place)
-	return around, entry
+	around, _ = p.(*place)
+	return around, in
 }
 
-// place returns a place for a call of that size, without any slots yet. b.mu must be held.
-func (b *Bulkhead) place(size int) *place {
-	p := b.unused
-	if p == nil {
-		p = &place{bulkhead: b}
-	} else {
-		b.unused = p.unused
-	}
-	p.size, p.held, p.around, p.inside, p.waits = size, 0, nil, nil, nil
-	return p
+func (p *place) isIn(in any) bool {
+	p.bulkhead.mu.Lock()
+	defer p.bulkhead.mu.Unlock()
+	return p.in == in
+}
+
+// mark lets nested calls find p, which does not stay.
+func (b *Bulkhead) mark(ctx context.Context, p *place) {
+	in := p.Enter(ctx, p)
+	b.mu.Lock()
+	p.in = in
+	b.mu.Unlock()
 }
 
 // recycle keeps p, which no call has any more, for the next one. b.mu must be held.
 func (b *Bulkhead) recycle(p *place) { p.unused, b.unused = b.unused, p }
 
-// share lets p use the slots of the call around it, and takes what p needs beyond them. It is false
-// if those are not free. b.mu must be held.
-func (b *Bulkhead) share(p, around *place) bool {
-	if more := p.size - around.size; more > 0 && !b.take(p, more) {
-		return false
+// share lets p use the slots of the call around it, and takes what p needs beyond them. b.mu must be
+// held, and those must be free.
+func (b *Bulkhead) share(p, around *place) {
+	if more := p.size - around.size; more > 0 {
+		b.take(p, more)
 	}
 	p.size = max(p.size, around.size)
 	p.around, around.inside = around, p
-	return true
 }
 
 // leave gives back what p holds, and its place in line. If a nested call still runs, that goes on
 // with the slots.
 func (b *Bulkhead) leave(p *place) {
-	p.Leave()
+	if !p.stays {
+		p.Leave()
+	}
 	b.mu.Lock()
+	p.in = nil
 	if p.waits != nil {
 		b.line.remove(p.waits)
 	}
@@ -72,10 +77,13 @@ func (b *Bulkhead) leave(p *place) {
 	if inside != nil {
 		inside.around = p.around
 		inside.held += p.held
+		p.inside = nil
 	} else {
 		b.taken -= p.held
 		b.admit()
 	}
-	b.recycle(p)
+	if p.stays {
+		b.recycle(p)
+	}
 	b.mu.Unlock()
 }

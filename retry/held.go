@@ -24,11 +24,12 @@ type Held struct {
 const heldShared = 1
 
 // Enter marks ctx, the context that policy passes on: calls made with it are inside a call of
-// policy. It must not be called again before Leave.
-func (h *Held) Enter(ctx context.Context, policy any) {
+// policy. It must not be called again before Leave. It returns the Do or the attempt that is marked
+// now, for [Holder], or nil.
+func (h *Held) Enter(ctx context.Context, policy any) (in any) {
 	s := scopeOf(ctx)
 	if s == nil {
-		return
+		return nil
 	}
 	if h.policy == nil { // a Held that is used again keeps its policy: somebody may be reading it
 		h.policy = policy
@@ -40,9 +41,27 @@ func (h *Held) Enter(ctx context.Context, policy any) {
 		}
 		if s.held.CompareAndSwap(outer, h) {
 			h.in = s
-			return
+			return s
 		}
 	}
+}
+
+// Stay is Enter without a Leave, for half of their cost: the mark stays when the call is over. So
+// the policy itself must know in which Do h has a place at the moment, and tell it in [Holder]. If
+// there has been another mark, or something is around the Do, it does nothing and returns nil. h
+// may be used again, by Stay alone.
+func (h *Held) Stay(ctx context.Context, policy any) (in any) {
+	s, ok := ctx.(*scope)
+	if !ok || s.held.Load() != nil {
+		return nil
+	}
+	if h.policy == nil {
+		h.policy = policy
+	}
+	if !s.held.CompareAndSwap(nil, h) {
+		return nil
+	}
+	return s
 }
 
 // Leave takes the mark off. Without an Enter before it does nothing.
@@ -64,23 +83,21 @@ func (h *Held) Leave() {
 	}
 }
 
-// Entry is the number of the present or the next Enter. It changes with each Leave.
-func (h *Held) Entry() uint64 { return h.state.Load() >> 1 }
-
 // furtherOut ends a scope's list of Helds if there are scopes around it, in which the search goes
 // on. A scope with none around it has a nil list at first, which ends the search.
 var furtherOut Held
 
-// holders iterates over the places that the calls around ctx have, innermost first.
-func holders(ctx context.Context) iter.Seq[*Held] {
-	return func(yield func(*Held) bool) {
+// holders iterates over the places that the calls around ctx have, and the scopes marked with them,
+// innermost first.
+func holders(ctx context.Context) iter.Seq2[*Held, *scope] {
+	return func(yield func(*Held, *scope) bool) {
 		for s := scopeOf(ctx); s != nil; s = scopeOf(s.Context) {
 			h := s.held.Load()
 			if h == nil {
 				return
 			}
 			for ; h != nil; h = h.outer.Load() {
-				if h.policy != nil && !yield(h) {
+				if h.policy != nil && !yield(h, s) {
 					return
 				}
 			}
@@ -89,33 +106,17 @@ func holders(ctx context.Context) iter.Seq[*Held] {
 }
 
 // Holder returns the innermost policy of which the calls around ctx have a place and for which is
-// returns true, and the [Held.Entry] of its Held; nil if there is none. It is for a policy that
-// keeps its own record of who shares a place. Such a policy gives Enter the value that it wants to
-// find again, and asks for the Entry once more under its lock, because the call around may be over
-// by then.
-func Holder(ctx context.Context, is func(policy any) bool) (policy any, entry uint64) {
-	if s := scopeOf(ctx); s == nil || s.held.Load() == nil {
-		return nil, 0
-	}
-	for {
-		h := holder(ctx, is)
-		if h == nil {
-			return nil, 0
-		}
-		entry = h.Entry()
-		if h == holder(ctx, is) { // else it was left meanwhile, and may serve another call
-			return h.policy, entry
+// returns true, and the Do or attempt that is marked with it; nil if there is none. It is for a
+// policy that keeps its own record of who shares a place. Such a policy gives Enter or Stay the
+// value that it wants to find again, and asks once more under its lock whether that has its place
+// in there, because the call around may be over by then.
+func Holder(ctx context.Context, is func(policy, in any) bool) (policy, in any) {
+	for h, s := range holders(ctx) {
+		if is(h.policy, s) {
+			return h.policy, s
 		}
 	}
-}
-
-func holder(ctx context.Context, is func(policy any) bool) *Held {
-	for h := range holders(ctx) {
-		if is(h.policy) {
-			return h
-		}
-	}
-	return nil
+	return nil, nil
 }
 
 // Inside reports whether ctx belongs to a call that has a place of policy. If no other nested call

@@ -104,31 +104,63 @@ func TestHeld(t *testing.T) {
 			want(t, left, a, false, false)
 		}
 	})
-	t.Run("a policy finds itself, and knows when that call is over", func(t *testing.T) {
-		ofB := func(policy any) bool { return policy == b }
+	t.Run("a policy finds itself, and where", func(t *testing.T) {
+		marked := map[any]bool{}
+		ofB := func(policy, in any) bool { return policy == b && marked[in] }
 		in(t.Context(), b, func(ctx context.Context) {
-			in(ctx, a, func(ctx context.Context) {
-				if p, _ := retry.Holder(ctx, ofB); p != b {
-					t.Errorf("found %v", p)
-				}
-			})
+			if p, _ := retry.Holder(ctx, ofB); p != nil {
+				t.Errorf("found %v, which the policy does not know", p)
+			}
 		})
+		holds := func(mark func(*retry.Held, context.Context) any) retry.Policy {
+			return retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				var h retry.Held
+				in := mark(&h, ctx)
+				marked[in] = true
+				defer h.Leave()
+				defer delete(marked, in)
+				return next.Do(ctx)
+			})
+		}
+		for name, p := range map[string]retry.Policy{
+			"entered": holds(func(h *retry.Held, ctx context.Context) any { return h.Enter(ctx, b) }),
+			"stays":   holds(func(h *retry.Held, ctx context.Context) any { return h.Stay(ctx, b) }),
+		} {
+			_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
+				in(ctx, a, func(ctx context.Context) {
+					if p, in := retry.Holder(ctx, ofB); p != b || !marked[in] {
+						t.Errorf("%s: found %v in %v", name, p, in)
+					}
+				})
+				return nil
+			})
+		}
 		if p, _ := retry.Holder(t.Context(), ofB); p != nil {
 			t.Errorf("found %v outside", p)
 		}
-		_ = retry.Run(t.Context(), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+	})
+	t.Run("only the first mark stays, if nothing is around", func(t *testing.T) {
+		stay := func(ctx context.Context) bool {
 			var h retry.Held
-			h.Enter(ctx, b)
-			_, entry := retry.Holder(ctx, ofB)
-			if entry != h.Entry() {
-				t.Errorf("entry %d, want %d", entry, h.Entry())
+			return h.Stay(ctx, a) != nil
+		}
+		if stay(t.Context()) {
+			t.Error("stays without a Do")
+		}
+		_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
+			_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
+				if stay(ctx) {
+					t.Error("stays in a Do inside another")
+				}
+				return nil
+			})
+			if !stay(ctx) || stay(ctx) {
+				t.Error("want that the first stays and the second does not")
 			}
-			h.Leave()
-			if entry == h.Entry() {
-				t.Error("the entry does not tell that it was left")
-			}
+			want(t, ctx, b, false, false)
+			in(ctx, b, func(ctx context.Context) { want(t, ctx, b, true, true) })
 			return nil
-		}), func(context.Context) error { return nil })
+		})
 	})
 	t.Run("out of order", func(t *testing.T) {
 		_ = retry.Run(t.Context(), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
