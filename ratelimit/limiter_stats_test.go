@@ -136,3 +136,16 @@ func TestIdleAndStringSeeTheLine(t *testing.T) {
 		}
 	})
 }
+
+func TestObserverThatPanicsAtAnAdmissionCostsNoToken(t *testing.T) {
+	l := ratelimit.New(rate.Every(time.Hour), 1, ratelimit.MaxWait(0))
+	watch := retry.ObserveOnly(func(context.Context, retry.Event) { panic("observer") }, retry.KindAdmit)
+	func() {
+		defer func() { _ = recover() }()
+		_ = retry.Run(bg, retry.Chain(watch, l), nop)
+		t.Error("the observer was not told")
+	}()
+	if err := retry.Run(bg, l, nop); err != nil {
+		t.Error(err)
+	}
+}
