@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +41,7 @@ func (x *exchange) attempt(ctx context.Context) (*http.Response, error) {
 		return nil, err
 	}
 	quotas := x.learn(ctx, req, resp)
-	if err := x.unpack(resp); err != nil {
+	if err := x.unpack(ctx, resp); err != nil {
 		return nil, err
 	}
 	if err = x.judge(ctx, req, resp, quotas); err == nil && x.decodes(resp) {
@@ -126,9 +127,7 @@ func (x *exchange) copy(ctx context.Context) *http.Request {
 // over its body.
 func (x *exchange) finish(req *http.Request) {
 	if x.jar != nil {
-		for _, c := range x.jar.Cookies(req.URL) {
-			req.AddCookie(c)
-		}
+		addCookies(req, x.jar.Cookies(req.URL))
 	}
 	if x.unpacks = x.asksForGzip(req); x.unpacks {
 		header := make(http.Header, len(req.Header)+1)
@@ -140,6 +139,26 @@ func (x *exchange) finish(req *http.Request) {
 		x.upload = &upload{ReadCloser: req.Body, length: req.ContentLength}
 		req.Body = x.upload
 	}
+}
+
+// addCookies adds cookies to req's. Request.AddCookie copies all earlier ones for each, which is
+// slow for the thousands that a hostile server may set.
+func addCookies(req *http.Request, cookies []*http.Cookie) {
+	if len(cookies) == 0 {
+		return
+	}
+	var b strings.Builder
+	b.WriteString(req.Header.Get("Cookie"))
+	one := &http.Request{Header: http.Header{}}
+	for _, c := range cookies {
+		one.AddCookie(c)
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(one.Header.Get("Cookie"))
+		one.Header.Del("Cookie")
+	}
+	req.Header.Set("Cookie", b.String())
 }
 
 var credentials = []string{
@@ -247,7 +266,7 @@ func (x *exchange) transmit(
 		x.report(ctx, nil)
 		return nil, x.broken(ctx, req, err)
 	}
-	if !life.answered(x, resp) {
+	if !life.answered(ctx, x, resp) {
 		_ = resp.Body.Close()
 		return nil, x.failed(ctx, req, context.Cause(ctx), false)
 	}
@@ -352,16 +371,17 @@ func (x *exchange) report(ctx context.Context, quotas []retry.Quota) {
 
 // unpack undoes the response's Content-Encoding, under Fetch or if finish asked for gzip, and
 // bounds the body.
-func (x *exchange) unpack(resp *http.Response) error {
+func (x *exchange) unpack(ctx context.Context, resp *http.Response) error {
 	switch {
 	case x.fetch != nil: // before the predicates, so that they read what the decoder reads
-		if err := decodeBody(resp, x.maxBody, x.decoders); err != nil && resp.StatusCode/100 == 2 {
+		if err := decodeBody(ctx, resp, x.maxBody, x.decoders); err != nil &&
+			resp.StatusCode/100 == 2 {
 			_ = resp.Body.Close()
 			return err
 		}
 		return nil
 	case x.unpacks:
-		gunzip(resp)
+		gunzip(ctx, resp)
 	}
 	if x.maxBody > 0 && resp.StatusCode != http.StatusSwitchingProtocols &&
 		resp.Body != http.NoBody {
@@ -390,7 +410,7 @@ func (x *exchange) judge(
 	seen := *resp
 	if x.fetch == nil {
 		seen.Header = resp.Header.Clone()
-		_ = decodeBody(&seen, x.maxBody, x.decoders) // an unknown encoding stays as it is
+		_ = decodeBody(ctx, &seen, x.maxBody, x.decoders) // an unknown encoding stays as it is
 		if _, same := seen.Body.(*rewinder); !same {
 			seen.Body = &rewinder{from: seen.Body}
 		}

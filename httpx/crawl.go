@@ -140,9 +140,9 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 // links is called by the workers ([Workers]), several at once, and must not change the Value, which
 // the loop gets too. When the loop is left, requests under way are cancelled, and Crawl returns
 // when they are over. When ctx ends no further page is fetched: those under way come with their
-// errors, and the last Result counts those that waited. A panic in links, decode or Follow reaches
-// the loop. With a bad option, a nil client or a nil argument there is one result: an error that Is
-// [retry.ErrConfig], without a URL.
+// errors, and the last Result counts those that waited; a long list of links is not read to its end
+// then. A panic in links, decode or Follow reaches the loop. With a bad option, a nil client or a
+// nil argument there is one result: an error that Is [retry.ErrConfig], without a URL.
 func Crawl[T any](
 	ctx context.Context, c *Client, seeds []string, decode Decoder[T],
 	links func(Result[T]) []string, opts ...Option,
@@ -426,7 +426,10 @@ func (f *crawl[T]) follows(p *page[T]) {
 	}
 	from := canonical(p.Final)
 	seen := map[pageKey]bool{}
-	for _, raw := range f.links(p.Result) {
+	for i, raw := range f.links(p.Result) {
+		if i%1024 == 1023 && f.ctx.Err() != nil { // a page may have millions, and nobody fetches them
+			return
+		}
 		if scheme, _, ok := strings.Cut(raw[:min(len(raw), 64)], ":"); len(raw) > maxLink &&
 			(!ok || strings.ContainsAny(scheme, "/?#") ||
 				strings.HasPrefix(strings.ToLower(strings.TrimSpace(scheme)), "http")) {

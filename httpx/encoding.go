@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,9 @@ const (
 //
 // Like net/http it drops Content-Encoding and Content-Length and sets Uncompressed. Nothing is read
 // before the first Read. On an error resp is unchanged and its body is still the caller's to close.
-func decodeBody(resp *http.Response, limit int64, more map[string]expander) error {
+func decodeBody(
+	ctx context.Context, resp *http.Response, limit int64, more map[string]expander,
+) error {
 	body := resp.Body
 	if body == nil || body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil
@@ -73,7 +76,9 @@ func decodeBody(resp *http.Response, limit int64, more map[string]expander) erro
 	// members.
 	body = wire
 	for i := len(codings) - 1; i >= 0; i-- {
-		body = bound(&expanding{name: codings[i].name, open: codings[i].open, from: body})
+		body = bound(&expanding{
+			name: codings[i].name, open: codings[i].open, from: body, ctx: ctx,
+		})
 	}
 	unpacked(resp, body)
 	return nil
@@ -88,9 +93,11 @@ func unpacked(resp *http.Response, body io.ReadCloser) {
 }
 
 // gunzip does what net/http does if it has asked for gzip itself.
-func gunzip(resp *http.Response) {
+func gunzip(ctx context.Context, resp *http.Response) {
 	if resp.Body != http.NoBody && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
-		unpacked(resp, &expanding{name: "gzip", open: openGzip, from: resp.Body})
+		unpacked(resp, &expanding{
+			name: "gzip", open: openGzip, from: resp.Body, ctx: ctx,
+		})
 	}
 }
 
@@ -192,10 +199,12 @@ func inflate(r io.Reader) (io.Reader, error) {
 
 // expanding is a decoded body. It opens its decoder at the first Read, because opening reads
 // already. Like net/http's bodies it may be closed while a Read is under way, which ends the Read.
+// It ends with the attempt's context also if the encoded bytes are all there: a bomb is short.
 type expanding struct {
 	name string
 	open expander
 	from io.ReadCloser
+	ctx  context.Context
 
 	mu  sync.Mutex // held by Read
 	to  io.Reader
@@ -206,6 +215,10 @@ func (e *expanding) Read(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.err != nil {
+		return 0, e.err
+	}
+	if e.ctx.Err() != nil {
+		e.err = context.Cause(e.ctx)
 		return 0, e.err
 	}
 	if e.to == nil {

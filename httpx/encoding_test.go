@@ -67,7 +67,7 @@ func TestBodyIsDecoded(t *testing.T) {
 		"two, in order":  {gzipped(t, zlibbed), []string{"deflate", "gzip"}},
 	} {
 		resp, closes := encoded(c.body, c.encodings...)
-		if err := decodeBody(resp, int64(len(text)), nil); err != nil {
+		if err := decodeBody(t.Context(), resp, int64(len(text)), nil); err != nil {
 			t.Fatal(name, err)
 		}
 		got, err := io.ReadAll(resp.Body)
@@ -98,7 +98,7 @@ func TestBodyOverTheLimitIsAnErrorAndNeverCut(t *testing.T) {
 			[]string{"gzip", "gzip"}},
 	} {
 		resp, _ := encoded(c.body, c.encodings...)
-		if err := decodeBody(resp, 1000, nil); err != nil {
+		if err := decodeBody(t.Context(), resp, 1000, nil); err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(resp.Body)
@@ -108,7 +108,7 @@ func TestBodyOverTheLimitIsAnErrorAndNeverCut(t *testing.T) {
 		}
 	}
 	resp, _ := encoded(make([]byte, 1000))
-	if err := decodeBody(resp, 1000, nil); err != nil {
+	if err := decodeBody(t.Context(), resp, 1000, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(resp.Body); len(got) != 1000 || err != nil {
@@ -120,7 +120,7 @@ func TestEncodingNobodyReadsIsRefused(t *testing.T) {
 	for _, e := range []string{"br", "zstd", "compress", "gzip, gzip, gzip"} {
 		resp, _ := encoded([]byte("x"), e)
 		body := resp.Body
-		err := decodeBody(resp, 0, nil)
+		err := decodeBody(t.Context(), resp, 0, nil)
 		if !errors.Is(err, ErrEncoding) || !retry.IsPermanent(err) || resp.Body != body {
 			t.Error(e, err)
 		}
@@ -130,7 +130,7 @@ func TestEncodingNobodyReadsIsRefused(t *testing.T) {
 func TestDecoderMayBeGiven(t *testing.T) {
 	inner := &closeCounter{Reader: strings.NewReader("decoded")}
 	resp, closes := encoded([]byte("x"), "BR")
-	err := decodeBody(resp, 0,
+	err := decodeBody(t.Context(), resp, 0,
 		map[string]expander{"br": func(io.Reader) (io.Reader, error) { return inner, nil }})
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestBrokenEncodingIsAnError(t *testing.T) {
 	whole := gzipped(t, []byte("hello hello hello"))
 	for cut := 1; cut < len(whole); cut++ {
 		resp, _ := encoded(whole[:cut], "gzip")
-		if err := decodeBody(resp, 0, nil); err != nil {
+		if err := decodeBody(t.Context(), resp, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -155,14 +155,14 @@ func TestBrokenEncodingIsAnError(t *testing.T) {
 		}
 	}
 	resp, _ := encoded([]byte("this is no gzip"), "gzip")
-	if err := decodeBody(resp, 0, nil); err != nil {
+	if err := decodeBody(t.Context(), resp, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(resp.Body); !errors.Is(err, gzip.ErrHeader) {
 		t.Error(err)
 	}
 	resp, _ = encoded(nil, "gzip") // as servers send with a 304 or a HEAD
-	if err := decodeBody(resp, 0, nil); err != nil {
+	if err := decodeBody(t.Context(), resp, 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(resp.Body); len(got) != 0 || err != nil {
@@ -180,7 +180,7 @@ func FuzzDecodeBody(f *testing.F) {
 		var err error
 		check.Fast(t, len(body), 250*time.Millisecond, func() {
 			resp, _ := encoded(body, codings)
-			if err = decodeBody(resp, limit, nil); err == nil {
+			if err = decodeBody(t.Context(), resp, limit, nil); err == nil {
 				got, err = io.ReadAll(resp.Body)
 			}
 		})

@@ -189,8 +189,8 @@ func (k *fetching) roundTrip(req *http.Request, base http.RoundTripper) (*http.R
 }
 
 // watch makes l time each read of resp's body, and keeps the error of a failed one.
-func (k *fetching) watch(resp *http.Response, l *lifetime) {
-	k.body = &wireBody{ReadCloser: resp.Body, life: l}
+func (k *fetching) watch(ctx context.Context, resp *http.Response, l *lifetime) {
+	k.body = &wireBody{ReadCloser: resp.Body, life: l, ctx: ctx}
 	if resp.Body != http.NoBody && resp.StatusCode != http.StatusSwitchingProtocols {
 		resp.Body = k.body
 	}
@@ -206,10 +206,16 @@ func (k *fetching) read(resp *http.Response) error {
 type wireBody struct {
 	io.ReadCloser
 	life *lifetime
+	ctx  context.Context // the attempt's
 	err  atomic.Pointer[error]
 }
 
 func (b *wireBody) Read(p []byte) (int, error) {
+	if b.ctx.Err() != nil { // what the transport has read ahead may be megabytes
+		err := context.Cause(b.ctx)
+		b.err.Store(&err)
+		return 0, err
+	}
 	b.life.reading()
 	defer b.life.done()
 	n, err := b.ReadCloser.Read(p)

@@ -115,10 +115,10 @@ func (l *lifetime) stopTimer() bool {
 // answered is called when the headers of resp are there. It returns false if the attempt had ended
 // before. From now on the body of resp keeps l alive; under Fetch the attempt goes on until the
 // body is decoded.
-func (l *lifetime) answered(x *exchange, resp *http.Response) bool {
+func (l *lifetime) answered(ctx context.Context, x *exchange, resp *http.Response) bool {
 	if x.fetch != nil {
 		inTime := l.pace()
-		x.fetch.watch(resp, l)
+		x.fetch.watch(ctx, resp, l)
 		return inTime || l.Err() == nil
 	}
 	if l == nil {

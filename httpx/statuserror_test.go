@@ -14,6 +14,24 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
+func TestAStatusWithoutAReasonGetsTheUsualOne(t *testing.T) {
+	for sent, want := range map[string]string{
+		"": "503 Service Unavailable", "503": "503 Service Unavailable",
+		"503 ": "503 Service Unavailable", "503 Busy": "503 Busy", "Busy": "Busy",
+	} {
+		_, err := httpx.Fetch(t.Context(), over(roundTripper(
+			func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 503, http.NoBody)
+				resp.Status = sent
+				return resp, nil
+			})), "http://h/", httpx.Text)
+		var e *httpx.StatusError
+		if !errors.As(err, &e) || e.Status != want || !strings.HasSuffix(e.Error(), ": "+want) {
+			t.Errorf("%q: %v", sent, err)
+		}
+	}
+}
+
 func TestTheErrorHasWhatTheServerSaid(t *testing.T) {
 	const limit = 64 << 10
 	sees := httpx.RetryOn(func(r *http.Response) bool {

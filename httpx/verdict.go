@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,7 +180,7 @@ func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) er
 	case errors.As(err, &tooLong):
 		err = answered(fmt.Errorf("%w (the response has more than %d bytes, see MaxBody)",
 			err, tooLong.Limit))
-	case broken == nil:
+	case broken == nil && req.Context().Err() == nil:
 		err = retry.Neutral(err)
 		if sameAgain(err) {
 			if x.fetch.garbled++; x.fetch.garbled > 1 {
@@ -367,9 +368,9 @@ func (e *StatusError) StatusCode() int { return e.Code }
 func (e *StatusError) Bulky() bool { return true }
 
 func statusError(req *http.Request, resp *http.Response) *StatusError {
-	status := redact.Cut(resp.Status)
-	if status == "" {
-		status = fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	status := strings.TrimSpace(redact.Cut(resp.Status))
+	if code := strconv.Itoa(resp.StatusCode); status == "" || status == code {
+		status = strings.TrimSpace(code + " " + http.StatusText(resp.StatusCode))
 	}
 	return &StatusError{
 		Code: resp.StatusCode, Status: status,

@@ -2,6 +2,8 @@ package htmlpage
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -12,14 +14,20 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// decode converts a body to UTF-8.
-func decode(body []byte, contentType string) string {
+// decode converts a body to UTF-8. Its error is what ended ctx.
+func decode(ctx context.Context, body []byte, contentType string) (string, error) {
 	e, skip := charsetOf(body, contentType)
-	text, err := e.NewDecoder().Bytes(body[skip:])
-	if err != nil { // most decoders replace invalid bytes; this is for one that does not
-		text = body
+	var text strings.Builder
+	text.Grow(len(body))
+	_, err := io.Copy(&text, e.NewDecoder().Reader(&during{ctx, bytes.NewReader(body[skip:])}))
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	default: // most decoders replace invalid bytes; this is for one that does not
+		return strings.ToValidUTF8(string(body), "\uFFFD"), nil
 	}
-	return strings.ToValidUTF8(string(text), "\uFFFD")
+	return strings.ToValidUTF8(text.String(), "\uFFFD"), nil
 }
 
 // charsetOf finds the encoding of body, and the length of the byte order mark that it begins with.

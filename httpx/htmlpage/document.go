@@ -1,6 +1,7 @@
 package htmlpage
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -24,25 +25,29 @@ var _ httpx.Decoder[*html.Node] = Document
 //	doc.Find("h1").Text()
 //
 // cascadia and htmlquery take the node itself. A tree takes about ten times the memory of its page:
-// see httpx.MaxBody.
+// see httpx.MaxBody. Like Text, Document ends with the request's context.
 func Document(r *http.Response) (*html.Node, error) {
+	ctx := contextOf(r)
 	text, err := Text(r)
 	if err != nil {
 		return nil, err
 	}
-	doc, err := html.ParseWithOptions(strings.NewReader(text),
+	doc, err := html.ParseWithOptions(&during{ctx, strings.NewReader(text)},
 		html.ParseOptionEnableScripting(false))
-	if err != nil {
-		return flat(text), nil //nolint:nilerr // the only error is that it is nested too deeply
+	switch {
+	case err == nil:
+		return doc, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	}
-	return doc, nil
+	return flat(&during{ctx, strings.NewReader(text)}) // it is nested too deeply
 }
 
 const maxDepth = 500
 
 // flat parses a page that is nested too deeply for the parser, without HTML's rules about which
 // element may contain which.
-func flat(text string) *html.Node {
+func flat(text io.Reader) (*html.Node, error) {
 	doc := &html.Node{Type: html.DocumentNode}
 	add := func(to *html.Node, name atom.Atom) *html.Node {
 		n := &html.Node{Type: html.ElementNode, DataAtom: name, Data: name.String()}
@@ -52,7 +57,7 @@ func flat(text string) *html.Node {
 	root := add(doc, atom.Html)
 	add(root, atom.Head)
 	open := []*html.Node{add(root, atom.Body)}
-	z := html.NewTokenizer(strings.NewReader(text))
+	z := html.NewTokenizer(text)
 	for z.Next() != html.ErrorToken {
 		t := z.Token()
 		to := open[len(open)-1]
@@ -81,9 +86,9 @@ func flat(text string) *html.Node {
 		}
 	}
 	if err := z.Err(); err != io.EOF {
-		return doc // a string has no other error
+		return nil, err
 	}
-	return doc
+	return doc, nil
 }
 
 // void elements have no content: the HTML standard, section 13.1.2.

@@ -23,7 +23,7 @@ func guess(body []byte) encoding.Encoding {
 	if bytes.Contains(body, []byte("\x1b$B")) || bytes.Contains(body, []byte("\x1b$@")) {
 		return japanese.ISO2022JP
 	}
-	if mostlyUTF8(body) {
+	if mostlyUTF8(judged(body)) {
 		return utf.UTF8
 	}
 	sample := sampleOf(body)
@@ -39,6 +39,22 @@ func guess(body []byte) encoding.Encoding {
 		}
 	}
 	return best
+}
+
+const judgedBytes = 1 << 20
+
+// judged is the part of body that tells UTF-8 from other encodings: from the first byte that is not
+// ASCII on, and not cut within a character.
+func judged(body []byte) []byte {
+	i := bytes.IndexFunc(body, func(r rune) bool { return r >= 0x80 })
+	if i < 0 || len(body)-i <= judgedBytes {
+		return body
+	}
+	end := i + judgedBytes
+	for n := 0; n < utf8.UTFMax-1 && !utf8.RuneStart(body[end]); n++ {
+		end--
+	}
+	return body[i:end]
 }
 
 // mostlyUTF8 tells whether b is UTF-8, except for a few bytes that are wrong, such as where a text

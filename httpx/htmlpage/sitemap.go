@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -64,9 +65,10 @@ var _ httpx.Decoder[Map] = Sitemap
 // It reads at most 50 MiB, unpacked, and keeps 50,000 entries: a longer file is an error, further
 // entries are counted in LeftOut. Something that is not a sitemap, such as a page that says "not
 // found", is an error. Both errors are marked Permanent and Neutral, because asking again would not
-// help. Beside an error comes what could be read.
+// help. Beside an error comes what could be read. Sitemap ends with the request's context, also when
+// the body is there and only has to be unpacked and read.
 func Sitemap(r *http.Response) (Map, error) {
-	s := &sitemap{}
+	s := &sitemap{ctx: contextOf(r)}
 	if r.Request != nil {
 		s.base = r.Request.URL
 	}
@@ -79,6 +81,7 @@ func Sitemap(r *http.Response) (Map, error) {
 
 type sitemap struct {
 	Map
+	ctx  context.Context
 	base *url.URL
 }
 
@@ -116,7 +119,7 @@ func (s *sitemap) read(body io.Reader) error {
 	start, _ := in.Peek(3)
 	marked := bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) ||
 		bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff"))
-	in = bufio.NewReader(transform.NewReader(&bounded{in, maxSitemap},
+	in = bufio.NewReader(transform.NewReader(&bounded{&during{s.ctx, in}, maxSitemap},
 		unicode.BOMOverride(transform.Nop)))
 	for { // skip white space before an XML declaration, which is wrong but common
 		b, err := in.ReadByte()
