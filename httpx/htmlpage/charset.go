@@ -27,7 +27,7 @@ func decode(ctx context.Context, body []byte, contentType string) (string, error
 	default: // most decoders replace invalid bytes; this is for one that does not
 		return strings.ToValidUTF8(string(body), "\uFFFD"), nil
 	}
-	return strings.ToValidUTF8(text.String(), "\uFFFD"), nil
+	return text.String(), nil // decoders give valid UTF-8
 }
 
 // charsetOf finds the encoding of body, and the length of the byte order mark that it begins with.

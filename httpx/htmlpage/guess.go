@@ -20,10 +20,11 @@ import (
 // how common it is in the language, and by whether letters stand beside letters of their own
 // script. A guess needs a few words of text; with less it may be wrong, as in browsers.
 func guess(body []byte) encoding.Encoding {
+	body = beginning(body)
 	if bytes.Contains(body, []byte("\x1b$B")) || bytes.Contains(body, []byte("\x1b$@")) {
 		return japanese.ISO2022JP
 	}
-	if mostlyUTF8(judged(body)) {
+	if mostlyUTF8(body) {
 		return utf.UTF8
 	}
 	sample := sampleOf(body)
@@ -41,20 +42,20 @@ func guess(body []byte) encoding.Encoding {
 	return best
 }
 
-const judgedBytes = 1 << 20
+// guessedBytes is how much of a page is looked at for a guess: more would take longer than a
+// deadline may leave.
+const guessedBytes = 4 << 20
 
-// judged is the part of body that tells UTF-8 from other encodings: from the first byte that is not
-// ASCII on, and not cut within a character.
-func judged(body []byte) []byte {
-	i := bytes.IndexFunc(body, func(r rune) bool { return r >= 0x80 })
-	if i < 0 || len(body)-i <= judgedBytes {
+// beginning is the beginning of body, not cut within a character of UTF-8.
+func beginning(body []byte) []byte {
+	if len(body) <= guessedBytes {
 		return body
 	}
-	end := i + judgedBytes
-	for n := 0; n < utf8.UTFMax-1 && !utf8.RuneStart(body[end]); n++ {
+	end := guessedBytes
+	for n := 1; n < utf8.UTFMax && !utf8.RuneStart(body[end]); n++ {
 		end--
 	}
-	return body[i:end]
+	return body[:end]
 }
 
 // mostlyUTF8 tells whether b is UTF-8, except for a few bytes that are wrong, such as where a text

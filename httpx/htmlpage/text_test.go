@@ -2,10 +2,12 @@ package htmlpage
 
 import (
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
@@ -137,4 +139,24 @@ func FuzzText(f *testing.F) {
 			}
 		})
 	})
+}
+
+func TestText_is_always_valid_UTF8(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, label := range []string{
+		"utf-8", "utf-16le", "utf-16be", "ibm866", "iso-8859-8", "koi8-u", "macintosh",
+		"windows-874", "windows-1253", "windows-1255", "x-mac-cyrillic", "gbk", "gb18030",
+		"hz-gb-2312", "big5", "euc-jp", "iso-2022-jp", "shift_jis", "euc-kr",
+	} {
+		for range 200 {
+			body := make([]byte, 200)
+			for i := range body {
+				body[i] = byte(random.IntN(256))
+			}
+			text, err := Text(response("text/html; charset="+label, string(body)))
+			if err != nil || !utf8.ValidString(text) {
+				t.Fatalf("%s: %q -> %q, %v", label, body, text, err)
+			}
+		}
+	}
 }
