@@ -427,7 +427,7 @@ func (f *crawl[T]) follows(p *page[T]) {
 	from := canonical(p.Final)
 	seen := map[pageKey]bool{}
 	for i, raw := range f.links(p.Result) {
-		if i%1024 == 1023 && f.ctx.Err() != nil { // a page may have millions, and nobody fetches them
+		if i%1024 == 1023 && f.ctx.Err() != nil { // a page may have millions
 			return
 		}
 		if scheme, _, ok := strings.Cut(raw[:min(len(raw), 64)], ":"); len(raw) > maxLink &&

@@ -65,8 +65,8 @@ var _ httpx.Decoder[Map] = Sitemap
 // It reads at most 50 MiB, unpacked, and keeps 50,000 entries: a longer file is an error, further
 // entries are counted in LeftOut. Something that is not a sitemap, such as a page that says "not
 // found", is an error. Both errors are marked Permanent and Neutral, because asking again would not
-// help. Beside an error comes what could be read. Sitemap ends with the request's context, also when
-// the body is there and only has to be unpacked and read.
+// help. Beside an error comes what could be read. Sitemap ends with the request's context, also
+// when the body is there and only has to be unpacked and read.
 func Sitemap(r *http.Response) (Map, error) {
 	s := &sitemap{ctx: contextOf(r)}
 	if r.Request != nil {
