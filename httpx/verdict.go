@@ -14,7 +14,6 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -369,8 +368,9 @@ func (e *StatusError) Bulky() bool { return true }
 
 func statusError(req *http.Request, resp *http.Response) *StatusError {
 	status := strings.TrimSpace(redact.Cut(resp.Status))
-	if code := strconv.Itoa(resp.StatusCode); status == "" || status == code {
-		status = strings.TrimSpace(code + " " + http.StatusText(resp.StatusCode))
+	if len(status) <= len("503") { // without a reason
+		reason := http.StatusText(resp.StatusCode)
+		status = strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, reason))
 	}
 	return &StatusError{
 		Code: resp.StatusCode, Status: status,
