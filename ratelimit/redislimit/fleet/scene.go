@@ -19,11 +19,12 @@ import (
 // scene is one row while it runs: a server and the members that use it.
 type scene struct {
 	row
-	server  *server
-	front   *front // what the members connect to
-	begin   time.Time
-	members []*exec.Cmd
-	readers sync.WaitGroup
+	server   *server
+	front    *front // what the members connect to
+	begin    time.Time
+	members  []*exec.Cmd
+	starting sync.WaitGroup // members that cannot begin yet
+	readers  sync.WaitGroup
 
 	mu    sync.Mutex
 	times []int64 // of all calls, in ns
@@ -51,19 +52,15 @@ func (r row) measure(ctx context.Context, real bool) (measured, error) {
 	}
 	defer s.front.close()
 
-	const ready = 700 * time.Millisecond // for the processes to start
-	s.begin = time.Now().Add(ready)
-	for i := range s.members {
-		if err := s.startMember(i); err != nil {
-			return measured{}, err
-		}
+	if err := s.start(); err != nil {
+		return measured{}, err
 	}
 	acting, over := context.WithDeadline(ctx, s.begin.Add(s.took))
 	defer over()
 	late := make(chan time.Duration, 1)
 	go func() { late <- lateness(acting) }()
 	if r.event != nil {
-		pause(ctx, ready)
+		pause(ctx, time.Until(s.begin))
 		err = r.event(acting, s)
 	}
 	<-acting.Done()
@@ -112,43 +109,71 @@ func (s *scene) serve(real bool) (addr string, done func(), err error) {
 	return s.server.addr, s.server.kill, nil
 }
 
-// startMember starts the process of a member, which reports each call at once.
-func (s *scene) startMember(i int) error {
+// start starts the members, and has them begin together once all are there: a busy machine may take
+// a second to start a process.
+func (s *scene) start() error {
+	begins := make([]func(), len(s.members))
+	for i := range s.members {
+		var err error
+		if begins[i], err = s.startMember(i); err != nil {
+			return err
+		}
+	}
+	s.starting.Wait()
+	s.begin = time.Now().Add(50 * time.Millisecond)
+	for _, begin := range begins {
+		begin()
+	}
+	return nil
+}
+
+// startMember starts the process of a member, which reports each call at once. begin tells it when
+// it may call, once s.begin is known.
+func (s *scene) startMember(i int) (begin func(), err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	args := append([]string{
 		workerArg, "-addr", s.front.addr(), "-callers", strconv.Itoa(s.row.members[i]),
-		"-begin", strconv.FormatInt(s.begin.UnixNano(), 10), "-end",
-		strconv.FormatInt(s.begin.Add(s.took).UnixNano(), 10),
+		"-took", s.took.String(),
 	}, s.options...)
 	cmd := exec.Command(self, args...)
 	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	out, w, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cmd.Stdout = w
 	err = cmd.Start()
 	w.Close()
 	if err != nil {
 		out.Close()
-		return err
+		return nil, err
 	}
 	s.mu.Lock()
 	s.members[i] = cmd
 	s.trips = append(s.trips, 0)
 	process := len(s.trips) - 1
 	s.mu.Unlock()
+	s.starting.Add(1)
 	s.readers.Go(func() { s.read(out, i, process) })
-	return nil
+	return func() {
+		_ = binary.Write(in, binary.LittleEndian, s.begin.UnixNano()) // an error if it was killed
+		in.Close()
+	}, nil
 }
 
-// read collects what a member reports: a positive number is the time of a call, a negative one the
-// number of its requests to the store so far.
+// read collects what a member reports: that it can begin, then the times of its calls, and now and
+// then, as a negative number, how many requests it has sent to the store (see teller.trips).
 func (s *scene) read(out io.ReadCloser, member, process int) {
 	defer out.Close()
+	started := sync.OnceFunc(s.starting.Done)
+	defer started()
 	r := bufio.NewReader(out)
 	var b [8]byte
 	for {
@@ -156,9 +181,10 @@ func (s *scene) read(out io.ReadCloser, member, process int) {
 			return
 		}
 		x := int64(binary.LittleEndian.Uint64(b[:]))
+		started()
 		s.mu.Lock()
 		if x < 0 {
-			s.trips[process] = int(-x)
+			s.trips[process] = int(-1 - x)
 		} else {
 			s.times = append(s.times, x)
 			s.calls[member]++
@@ -176,7 +202,11 @@ func (s *scene) restart(i int) error {
 		return fmt.Errorf("kill: %w", err)
 	}
 	_ = cmd.Wait()
-	return s.startMember(i)
+	begin, err := s.startMember(i)
+	if err == nil {
+		begin()
+	}
+	return err
 }
 
 func (s *scene) sum() (m measured) {

@@ -22,12 +22,11 @@ import (
 const workerArg = "-worker"
 
 // work is one member: callers that make calls as quickly as the limit admits them.
-func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func work(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
 	addr := fs.String("addr", "", "")
 	callers := fs.Int("callers", 8, "")
-	begin := fs.Int64("begin", 0, "")
-	end := fs.Int64("end", 0, "")
+	took := fs.Duration("took", 0, "")
 	strict := fs.Bool("strict", false, "")
 	percall := fs.Bool("percall", false, "")
 	site := fs.String("site", "", "")
@@ -47,18 +46,26 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case *site != "":
 		policy, trips, call = crawler(client, *site, *shared)
 	}
-	time.Sleep(time.Until(time.Unix(0, *begin)))
-	ctx, over := context.WithDeadline(ctx, time.Unix(0, *end))
+	_ = client.Ping(ctx) // to be connected
+	tell.trips(0)
+	var at int64
+	if err := binary.Read(stdin, binary.LittleEndian, &at); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	begin := time.Unix(0, at)
+	time.Sleep(time.Until(begin))
+	ctx, over := context.WithDeadline(ctx, begin.Add(*took))
 	defer over()
 	var wg sync.WaitGroup
 	for range *callers {
 		wg.Go(func() { callOn(ctx, policy, call, tell) })
 	}
 	for pause(ctx, 50*time.Millisecond) {
-		tell.say(-int64(trips()))
+		tell.trips(trips())
 	}
 	wg.Wait()
-	tell.say(-int64(trips()))
+	tell.trips(trips())
 	return 0
 }
 
@@ -86,6 +93,9 @@ type teller struct {
 	mu sync.Mutex
 	w  io.Writer
 }
+
+// trips tells the number of requests to the store, as a number below 0. All others are times.
+func (t *teller) trips(n int) { t.say(-1 - int64(n)) }
 
 func (t *teller) say(x int64) {
 	var b [8]byte
