@@ -22,6 +22,9 @@ type row struct {
 	event   func(context.Context, *scene) error // what happens during the row; nil: nothing
 }
 
+// long is the time of a row; a quick one takes a quarter of it.
+const long = 6 * time.Second
+
 func rows(quick bool) []row {
 	eight := slices.Repeat([]int{8}, 8)
 	const late = float64(limit) * float64(lease) / float64(time.Second)
@@ -44,9 +47,9 @@ func rows(quick bool) []row {
 			bound: bound + math.Min(limit/2, burst+2*late), event: promoted},
 	}
 	for i := range all {
-		all[i].took = 6 * time.Second
+		all[i].took = long
 		if quick {
-			all[i].took = 1500 * time.Millisecond
+			all[i].took = long / 4
 		}
 	}
 	return all

@@ -243,6 +243,10 @@ const aboveBound = "ABOVE THE BOUND"
 func (m measured) verdict(r row) string {
 	n := float64(len(r.members))
 	mean := m.use * limit * (r.took - 2*lease).Seconds() / n
+	off := 0.2 * mean
+	if r.took < long { // a quantum more or less at either end is not a small part of the time
+		off += 2 * limit * lease.Seconds() / n
+	}
 	switch {
 	case r.rival:
 		return ""
@@ -254,7 +258,7 @@ func (m measured) verdict(r row) string {
 		return fmt.Sprintf("too little use; of 100 timers one was %v late", m.late)
 	case m.trips > 2*n/(limit*lease.Seconds()):
 		return "too many trips"
-	case float64(m.low) < 0.8*mean || float64(m.high) > 1.2*mean:
+	case float64(m.low) < mean-off || float64(m.high) > mean+off:
 		return "unequal parts"
 	}
 	return ""
