@@ -100,18 +100,28 @@ func GuardTrust(f func(*http.Request) bool) GuardOption {
 
 // guard is what all requests through a Guard share.
 type guard struct {
-	policy  retry.Policy
-	key     func(*http.Request) string
-	trust   func(*http.Request) bool // nil: nobody
-	err     error
-	shared  map[string]bool // the limiters in the chain itself, by their label
-	clients clients
-	told    atomic.Pointer[policyTold] // the last RateLimit-Policy
+	policy   retry.Policy
+	key      func(*http.Request) string
+	trust    func(*http.Request) bool // nil: nobody
+	err      error
+	shared   map[string]bool // the limiters in the chain itself, by their label
+	clients  clients
+	policies atomic.Pointer[policyTold] // the last RateLimit-Policy
+	lefts    atomic.Pointer[leftTold]   // the last RateLimit
 }
 
 type policyTold struct {
 	of   field.Named
 	text string
+}
+
+// leftTold is a RateLimit field. A limiter that is hardly used, and one that is used up, tells the
+// same in many responses.
+type leftTold struct {
+	name      string
+	remaining int
+	seconds   int64 // to the reset
+	text      string
 }
 
 func (g *guard) problem(format string, args ...any) {
@@ -167,7 +177,6 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := &arrival{guarded: h, Context: r.Context(), request: r}
 	a.answer.ResponseWriter = w
-	a.answer.arrival = a
 	if h.trust != nil {
 		if told, any := toldBy(r.Header); any && h.trust(r) {
 			ctx, lapse := told.within(r.Context())
@@ -177,12 +186,9 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.Context = ctx
 		}
 	}
-	err := retry.Ended(a)
-	if err == nil {
-		err = retry.Run(a, h.policy, a.handle)
-		if a.answer.begun() || err == nil && a.stage.Load() >= handling {
-			return
-		}
+	err := retry.Run(a, h.policy, a.handle) // it begins with an Observe, which looks at the end of a
+	if a.answer.begun() || err == nil && a.stage.Load() >= handling {
+		return
 	}
 	a.refuse(err)
 }
@@ -217,7 +223,7 @@ func (g *guard) hear(ctx context.Context, e retry.Event) {
 	case e.Kind == retry.KindAdmit && a.stage.Load() == arriving:
 		a.tell(e.Policy, e.Quota, e.Time, true)
 	case e.Kind == retry.KindGiveUp && retry.Spent(e.Err):
-		a.spent.Store(true)
+		a.answer.marks.Or(spent)
 	}
 }
 
@@ -241,7 +247,7 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 	h := a.answer.Header()
 	told := h["Ratelimit-Policy"]
 	if told == nil { // there is usually one limiter
-		a.fields = [2]string{a.policyText(n), n.Left()}
+		a.fields = [2]string{a.policyText(n), a.leftText(n)}
 		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:1:1], a.fields[1:2:2]
 		return
 	}
@@ -254,10 +260,21 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 
 // policyText is n.Policy(), which is usually the same as last time.
 func (g *guard) policyText(n field.Named) string {
-	last := g.told.Load()
+	last := g.policies.Load()
 	if last == nil || !last.of.SamePolicy(n) {
 		last = &policyTold{n, n.Policy()}
-		g.told.Store(last)
+		g.policies.Store(last)
+	}
+	return last.text
+}
+
+// leftText is n.Left(), which is often the same as last time.
+func (g *guard) leftText(n field.Named) string {
+	last, seconds := g.lefts.Load(), n.ResetSeconds()
+	if last == nil || last.remaining != n.Remaining || last.seconds != seconds ||
+		last.name != n.Name {
+		last = &leftTold{n.Name, n.Remaining, seconds, n.Left()}
+		g.lefts.Store(last)
 	}
 	return last.text
 }
@@ -273,4 +290,6 @@ func taken(members []string, name string) bool {
 
 // ownLimiter reports whether the limiter serves this client alone: it is not in the chain itself,
 // and a policy before it has asked for the client's key.
-func (a *arrival) ownLimiter(policy string) bool { return !a.shared[policy] && a.keyed.Load() }
+func (a *arrival) ownLimiter(policy string) bool {
+	return !a.shared[policy] && a.answer.marks.Load()&keyed != 0
+}

@@ -11,13 +11,19 @@ import (
 // answer is the ResponseWriter that a guarded handler gets: it learns the status.
 type answer struct {
 	http.ResponseWriter
-	arrival *arrival
-	code    atomic.Int32 // the final status; 0: none yet
-	gone    atomic.Bool  // hijacked
+	code  atomic.Int32  // the final status; 0: none yet; negative: the connection was taken over
+	marks atomic.Uint32 // what else has come of the request
 }
 
+const (
+	spent = 1 << iota // a loop in the handler has used up its attempts
+	keyed             // a policy has asked for the client's key
+)
+
+const hijacked = -1
+
 // begun reports whether the handler has answered, or taken over the connection.
-func (a *answer) begun() bool { return a.code.Load() != 0 || a.gone.Load() }
+func (a *answer) begun() bool { return a.code.Load() != 0 }
 
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
@@ -31,8 +37,9 @@ func (a *answer) WriteHeader(code int) {
 }
 
 func (a *answer) commit(code int) {
-	first := a.code.Load() == 0 && a.code.CompareAndSwap(0, int32(code))
-	if first && code >= 500 && a.arrival.spent.Load() {
+	old := a.code.Load()
+	first := old <= 0 && a.code.CompareAndSwap(old, int32(code))
+	if first && code >= 500 && a.marks.Load()&spent != 0 {
 		a.Header().Set(retriesField, retriesSpent)
 	}
 }
@@ -62,7 +69,7 @@ func (a *answer) flush() error {
 func (a *answer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(a.ResponseWriter).Hijack()
 	if err == nil {
-		a.gone.Store(true)
+		a.code.CompareAndSwap(0, hijacked)
 	}
 	return conn, buffered, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
 	"github.com/reprise-go/reprise/retry"
@@ -19,12 +18,10 @@ type arrival struct {
 	request *http.Request
 	inside  http.Request // the same, as the handler gets it
 	answer  answer
-	stage   atomic.Int32 // of stages
-	spent   atomic.Bool  // a loop in the handler has used up its attempts
-	keyed   atomic.Bool  // a policy has asked for the client's key
-	keyOnce sync.Once
 	key     string
-	fields  [2]string // of the response: RateLimit-Policy and RateLimit
+	fields  [2]string    // of the response: RateLimit-Policy and RateLimit
+	stage   atomic.Int32 // of stages
+	keyIs   atomic.Int32 // unknown, asked for or known
 }
 
 // The stages of an arrival.
@@ -32,6 +29,13 @@ const (
 	arriving int32 = iota // the policies have not admitted it yet
 	expired               // they have admitted it after its end
 	handling              // the handler runs, or has run
+)
+
+// What is known of the client's key.
+const (
+	unknown int32 = iota
+	asking
+	known
 )
 
 type (
@@ -47,9 +51,17 @@ func (a *arrival) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// clientKey is the key of the arrival's client. The function of GuardKey is called once.
+// clientKey is the key of the arrival's client. The function of GuardKey is called once, unless
+// two goroutines need the key for the first time at the same moment.
 func (a *arrival) clientKey() string {
-	a.keyOnce.Do(func() { a.key = a.guard.key(a.request) })
+	switch {
+	case a.keyIs.Load() == known:
+	case a.keyIs.CompareAndSwap(unknown, asking):
+		a.key = a.guard.key(a.request)
+		a.keyIs.Store(known)
+	default:
+		return a.guard.key(a.request)
+	}
 	return a.key
 }
 
@@ -60,7 +72,7 @@ func ClientKey(ctx context.Context) string {
 	if a == nil {
 		return ""
 	}
-	a.keyed.Store(true)
+	a.answer.marks.Or(keyed)
 	return a.clientKey()
 }
 

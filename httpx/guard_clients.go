@@ -54,9 +54,15 @@ func (c *clients) seen(
 	w, now := c.window(length), c.latest
 	one, before := w.note(maphash.String(c.seed, key), now)
 	for oldest := w.ends.newer; ; oldest = w.ends.newer {
-		turn := time.Duration(float64(length) * float64(len(w.byKey)) / float64(limit))
-		if len(w.byKey) <= mostClients && now-oldest.last <= max(length, 2*turn) {
-			break
+		if len(w.byKey) <= mostClients {
+			idle := now - oldest.last
+			if idle <= length { // the common case, without a division
+				break
+			}
+			turn := time.Duration(float64(length) * float64(len(w.byKey)) / float64(limit))
+			if idle <= 2*turn {
+				break
+			}
 		}
 		delete(w.byKey, oldest.key)
 		oldest.unlink()
@@ -98,6 +104,10 @@ func (w *window) note(key uint64, now time.Duration) (one *client, before time.D
 		w.byKey[key] = one
 	} else {
 		before = one.last
+		if one == w.ends.older { // it is the last already
+			one.last = now
+			return one, before
+		}
 		one.unlink()
 	}
 	one.last = now

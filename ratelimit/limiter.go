@@ -59,6 +59,7 @@ type Limiter struct {
 	pause   pause
 	latest  time.Time // a pause may last until then and nobody in line is too late
 	spent   int       // tokens taken and charged, and not given back
+	filling filling
 	counts  Counts
 }
 

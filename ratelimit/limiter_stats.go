@@ -135,6 +135,20 @@ func (l *Limiter) tellNews(ctx context.Context) {
 	}
 }
 
+// filling is in what time a limit fills a burst. It keeps the last one, which is usually asked for
+// again.
+type filling struct {
+	asked
+	took time.Duration
+}
+
+func (f *filling) time(limit rate.Limit, burst int) time.Duration {
+	if of := (asked{limit, burst}); f.asked != of {
+		*f = filling{of, timeFor(float64(burst), limit)}
+	}
+	return f.took
+}
+
 // quota describes the limiter's own limit to callers: Limit is the burst, Window the time in which
 // it fills again, Remaining the tokens that no waiting call wants, Reset when there are more. Of
 // several limits it is the one that binds. Without a limit it is zero. It requires that l.mu is
@@ -152,9 +166,9 @@ func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 		}
 		q := retry.Quota{Limit: burst}
 		left := s.tokens(now) - float64(l.line.tokens)
-		q.Remaining = max(0, int(math.Floor(left)))
+		q.Remaining = max(0, int(left))
 		if limit > 0 {
-			q.Window = timeFor(float64(burst), limit)
+			q.Window = l.filling.time(limit, burst)
 			if q.Remaining < burst {
 				q.Reset = timeFor(float64(q.Remaining+1)-left, limit)
 			}

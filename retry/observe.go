@@ -163,7 +163,9 @@ func (p *observe) Do(ctx context.Context, next Next) (err error) {
 	}
 	begun := next.Clock()
 	err = errAborted
-	defer func() { p.done(ctx, around, begun, Next{}.Clock(), n.calls.Load(), err) }()
+	defer func() {
+		tellDone(p.observers, ctx, around, begun, Next{}.Clock(), n.calls.Load(), err)
+	}()
 	if err = Ended(ctx); err == nil {
 		err = errAborted
 		err = next.At(begun).Do(&n.inner)
@@ -186,7 +188,7 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 		if end == 0 || err != nil {
 			end = Next{}.Clock()
 		}
-		p.done(w, w.state.Load(), begun, end, w.calls.Load(), err)
+		tellDone(p.observers, w, w.state.Load(), begun, end, w.calls.Load(), err)
 	}()
 	if w.Context.Err() != nil {
 		err = Ended(w.Context)
@@ -196,23 +198,19 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 	return err
 }
 
-// done tells that the policies inside p are done.
-func (p *observe) done(
-	ctx context.Context, st *state, begun, end time.Duration, calls int64, err error,
+// tellDone tells every one that the policies inside an Observe are done, also if one of them panics.
+func tellDone(
+	observers []listener, ctx context.Context, st *state, begun, end time.Duration, calls int64,
+	err error,
 ) {
-	tellAll(p.observers, ctx, &Event{
-		Kind: KindDone, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
-		Took: end - begun, Calls: int(calls), Err: err, Time: TimeOf(end),
-	})
-}
-
-// tellAll tells every one, also if one of them panics.
-func tellAll(observers []listener, ctx context.Context, e *Event) {
 	if len(observers) > 1 {
-		defer tellAll(observers[1:], ctx, e)
+		defer tellDone(observers[1:], ctx, st, begun, end, calls, err)
 	}
-	if o := observers[0]; o.kinds.has(e.Kind) {
-		o.tell(ctx, *e)
+	if o := &observers[0]; o.kinds.has(KindDone) {
+		o.tell(ctx, Event{
+			Kind: KindDone, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
+			Took: end - begun, Calls: int(calls), Err: err, Time: TimeOf(end),
+		})
 	}
 }
 
@@ -262,6 +260,14 @@ func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
 	}
 }
 
+// through is p.Do. For a call that is led it saves the steps on the way to leads.
+func (w *watched) through(p Policy, end end) error {
+	if c, ok := p.(*chain); ok && c.err == nil && c.lead != nil && w.ended.Load() != noLead {
+		return c.lead.leads(w, Next{rest: c.rest, end: end})
+	}
+	return p.Do(w, Next{end: end})
+}
+
 // observed is the node of an Observe that is not the first of its Do, or that has a loop or
 // another Observe around it.
 type observed struct {
@@ -298,8 +304,14 @@ func observedAround(ctx context.Context) bool {
 
 func (s *scope) observed() bool { return s.load().watch != nil }
 
-// wanted reports whether an observer wants events of kind k. It requires that there is an observer.
-func wanted(ctx context.Context, k Kind) bool { return scopeOf(ctx).load().watch.kinds.has(k) }
+// heard reports whether an observer around ctx wants to hear of the call.
+func heard(ctx context.Context) bool {
+	if w, ok := ctx.(*watched); ok {
+		return w.state.Load().watch.kinds.has(KindCall)
+	}
+	watch := scopeAround(ctx).load().watch
+	return watch != nil && watch.kinds.has(KindCall)
+}
 
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
 // it decides. If Attempt and Depth are zero they are filled in from ctx; if Time is zero it is set
@@ -307,10 +319,15 @@ func wanted(ctx context.Context, k Kind) bool { return scopeOf(ctx).load().watch
 func Emit(ctx context.Context, e Event) {
 	// e is passed to the observers only, not to a function between: a copy of so large a struct
 	// that has just been written costs as much as all the rest.
-	if w, ok := ctx.(*watched); ok && w.ended.Load() > 0 {
-		w.ended.Store(0)
+	var st *state
+	if w, ok := ctx.(*watched); ok {
+		if w.ended.Load() > 0 {
+			w.ended.Store(0)
+		}
+		st = w.state.Load()
+	} else {
+		st = scopeOf(ctx).load()
 	}
-	st := scopeOf(ctx).load()
 	if st.watch == nil || !st.watch.kinds.has(e.Kind) {
 		return
 	}
@@ -338,8 +355,28 @@ func Emit(ctx context.Context, e Event) {
 // called tells of a call that began at the given reading of the clock and is over.
 func called(ctx context.Context, begun time.Duration, err error) {
 	end := Next{}.Clock()
+	if w, ok := ctx.(*watched); ok && w.ended.Load() != noLead {
+		w.called(begun, end, err)
+		return
+	}
 	Emit(ctx, Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
-	if w, ok := ctx.(*watched); ok && w.ended.Load() == 0 && w.lead().prompt {
+}
+
+// called is Emit for the end of a call that is led: what there is to know is at hand.
+func (w *watched) called(begun, end time.Duration, err error) {
+	w.calls.Add(1)
+	st := w.state.Load()
+	p := st.watch.by
+	at := TimeOf(end)
+	for i := range p.observers {
+		if o := &p.observers[i]; o.kinds.has(KindCall) {
+			o.tell(w, Event{
+				Kind: KindCall, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
+				Took: end - begun, Err: err, Time: at,
+			})
+		}
+	}
+	if p.prompt {
 		w.ended.Store(int64(end))
 	}
 }

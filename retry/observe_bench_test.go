@@ -12,6 +12,7 @@ import (
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/ratelimit"
 	"github.com/reprise-go/reprise/retry"
+	"golang.org/x/time/rate"
 )
 
 // usual is the chain that most calls go through.
@@ -116,23 +117,41 @@ func underRace() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// compare reports what a call through p costs more than one through base.
+// compare reports what calls through p cost (ns-whole) and what they cost more than those through
+// base (ns-more), and beside it a control: x/time's Wait. The three take turns, so ns-more and
+// more/control are the medians of figures that were taken at one moment. The quartiles are what it
+// costs while nobody else uses the machine.
 func compare(b *testing.B, base, p retry.Policy) {
 	ctx := b.Context()
-	took := func(p retry.Policy) time.Duration {
+	const calls = 50
+	took := func(f func()) float64 {
 		start := time.Now()
-		for range 200 {
-			_ = retry.Run(ctx, p, func(context.Context) error { return nil })
+		for range calls {
+			f()
 		}
-		return time.Since(start)
+		return float64(time.Since(start)) / calls
 	}
-	var more []float64
+	through := func(p retry.Policy) func() {
+		return func() { _ = retry.Run(ctx, p, func(context.Context) error { return nil }) }
+	}
+	limiter := rate.NewLimiter(1e9, 1e9)
+	control := func() { _ = limiter.Wait(ctx) }
+	without, with := through(base), through(p)
+	var wholes, mores, controls, ratios []float64
 	b.ReportAllocs()
 	for b.Loop() {
-		a, z := took(base), took(p)
-		more = append(more, float64(z-a)/200)
+		c, a, z := took(control), took(without), took(with)
+		wholes, mores = append(wholes, z), append(mores, z-a)
+		controls, ratios = append(controls, c), append(ratios, (z-a)/c)
 	}
-	slices.Sort(more)
-	b.ReportMetric(more[len(more)/2], "ns-more")
-	b.ReportMetric(more[len(more)/4], "ns-more-quartile")
+	report := func(of []float64, unit string) {
+		slices.Sort(of)
+		b.ReportMetric(of[len(of)/2], unit)
+		b.ReportMetric(of[len(of)/4], unit+"-quartile")
+	}
+	report(wholes, "ns-whole")
+	report(mores, "ns-more")
+	report(controls, "ns-control")
+	report(ratios, "more/control")
+	b.ReportMetric(0, "ns/op")
 }

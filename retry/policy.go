@@ -140,7 +140,7 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 			job[T]
 		}{job: job[T]{call: call}}
 		t.open(ctx, w.around, w.lead)
-		err = p.Do(&t.watched, Next{end: &t.job})
+		err = t.through(p, &t.job)
 		return t.value, WithEnd(ctx, err)
 	}
 	t := &struct {
@@ -163,7 +163,7 @@ type job[T any] struct {
 }
 
 func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
-	if Observed(ctx) && wanted(ctx, KindCall) {
+	if _, alone := ctx.(*scope); !alone && heard(ctx) {
 		return j.told(ctx, at)
 	}
 	j.value, err = j.call(ctx)
@@ -195,7 +195,7 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	if w.watch {
 		t := &watched{}
 		t.open(ctx, w.around, w.lead)
-		return WithEnd(ctx, p.Do(t, Next{end: plainJob(call)}))
+		return WithEnd(ctx, t.through(p, plainJob(call)))
 	}
 	s := &scope{Context: ctx}
 	if w.around != nil {
@@ -211,7 +211,7 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 type plainJob func(context.Context) error
 
 func (call plainJob) run(ctx context.Context, at time.Duration) error {
-	if Observed(ctx) && wanted(ctx, KindCall) {
+	if _, alone := ctx.(*scope); !alone && heard(ctx) {
 		return call.told(ctx, at)
 	}
 	return call(ctx)

@@ -44,11 +44,19 @@ func (q Named) Left() string {
 	b := append(make([]byte, 0, 64), '"')
 	b = append(append(b, q.Name...), `";r=`...)
 	b = strconv.AppendInt(b, min(max(int64(q.Remaining), 0), mostNumber), 10)
-	if q.Reset >= time.Second/2 {
+	if seconds := q.ResetSeconds(); seconds > 0 {
 		b = append(b, ";t="...)
-		b = strconv.AppendInt(b, Ceil(q.Reset), 10)
+		b = strconv.AppendInt(b, seconds, 10)
 	}
 	return string(b)
+}
+
+// ResetSeconds is the t of Left, 0 if there is none.
+func (q Named) ResetSeconds() int64 {
+	if q.Reset < time.Second/2 {
+		return 0
+	}
+	return Ceil(q.Reset)
 }
 
 // wholeSeconds converts limit calls per window to a limit over whole seconds.
