@@ -154,7 +154,10 @@ func (f *filling) time(limit rate.Limit, burst int) time.Duration {
 // several limits it is the one that binds. Without a limit it is zero. It requires that l.mu is
 // held.
 func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
-	held := max(0, l.opens(now).Sub(now))
+	held := time.Duration(0)
+	if l.mayPause() {
+		held = max(0, l.ended(now).Sub(now))
+	}
 	for i, s := range l.sources {
 		// If nothing is shared only this limiter changes the source, and asked is what it has.
 		limit, burst := l.asked.limit, l.asked.burst

@@ -184,11 +184,14 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 	begun := next.Clock()
 	err = errAborted
 	defer func() {
-		end := time.Duration(w.ended.Load())
+		end, calls := time.Duration(w.ended.Load()), w.calls.Load()
+		if end > 0 {
+			calls++
+		}
 		if end == 0 || err != nil {
 			end = Next{}.Clock()
 		}
-		tellDone(p.observers, w, w.state.Load(), begun, end, w.calls.Load(), err)
+		tellDone(p.observers, w, w.state.Load(), begun, end, calls, err)
 	}()
 	if w.Context.Err() != nil {
 		err = Ended(w.Context)
@@ -225,7 +228,7 @@ func (p *observe) String() string { return "observe" }
 // node of the Observes that the policy begins with: they lead it.
 type watched struct {
 	scope
-	calls atomic.Int64
+	calls atomic.Int64 // but for the one that ended tells of
 	ended atomic.Int64 // when the last call ended; 0 if something that takes time may have followed
 }
 
@@ -321,8 +324,8 @@ func Emit(ctx context.Context, e Event) {
 	// that has just been written costs as much as all the rest.
 	var st *state
 	if w, ok := ctx.(*watched); ok {
-		if w.ended.Load() > 0 {
-			w.ended.Store(0)
+		if w.ended.Load() > 0 && w.ended.Swap(0) > 0 {
+			w.calls.Add(1)
 		}
 		st = w.state.Load()
 	} else {
@@ -352,32 +355,28 @@ func Emit(ctx context.Context, e Event) {
 	}
 }
 
-// called tells of a call that began at the given reading of the clock and is over.
+// called tells of a call that began at the given reading of the clock and is over. It is Emit and
+// count in one for a call that is led, of which all that they look for is at hand.
 func called(ctx context.Context, begun time.Duration, err error) {
 	end := Next{}.Clock()
-	if w, ok := ctx.(*watched); ok && w.ended.Load() != noLead {
-		w.called(begun, end, err)
+	w, ok := ctx.(*watched)
+	if !ok || w.ended.Load() == noLead {
+		Emit(ctx, Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
 		return
 	}
-	Emit(ctx, Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
-}
-
-// called is Emit for the end of a call that is led: what there is to know is at hand.
-func (w *watched) called(begun, end time.Duration, err error) {
-	w.calls.Add(1)
 	st := w.state.Load()
 	p := st.watch.by
+	if !p.prompt || w.ended.Swap(int64(end)) > 0 {
+		w.calls.Add(1)
+	}
 	at := TimeOf(end)
 	for i := range p.observers {
 		if o := &p.observers[i]; o.kinds.has(KindCall) {
-			o.tell(w, Event{
+			o.tell(ctx, Event{
 				Kind: KindCall, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
 				Took: end - begun, Err: err, Time: at,
 			})
 		}
-	}
-	if p.prompt {
-		w.ended.Store(int64(end))
 	}
 }
 
