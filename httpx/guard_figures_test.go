@@ -214,8 +214,8 @@ func BenchmarkGuard(b *testing.B) {
 	}
 }
 
-// The arrival, its function and the scope of its call; what a trusted caller
-// told: the deadline, the attempt with a scope for observers below it, and the priority.
+// The arrival, its function and the scope of its call; what a trusted caller told: the deadline,
+// the attempt with a scope for observers below it, and the priority.
 func TestGuardsAllocations(t *testing.T) {
 	if httpx.RaceEnabled {
 		t.Skip("the race detector allocates too")
