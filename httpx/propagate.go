@@ -185,7 +185,7 @@ func number(values []string) (int, error) {
 func (t told) within(ctx context.Context) (context.Context, *lapse) {
 	var own *lapse
 	if t.has.deadline {
-		at := time.Now().Add(t.deadline)
+		at := retry.Next{}.Now().Add(t.deadline)
 		if sooner, ok := ctx.Deadline(); !ok || at.Before(sooner) {
 			own = &lapse{Context: ctx, deadline: at}
 			ctx = own
