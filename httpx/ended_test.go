@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/reprise-go/reprise/breaker"
 	"github.com/reprise-go/reprise/httpx"
-	"github.com/reprise-go/reprise/internal/check"
 	"github.com/reprise-go/reprise/policies"
 	"github.com/reprise-go/reprise/retry"
 )
@@ -101,8 +101,9 @@ func (n jarOf) Cookies(*url.URL) []*http.Cookie {
 	return cookies
 }
 
+// What is copied is measured, and not the time, because that depends on what else the machine does.
 func TestCookiesAreAddedInLinearTime(t *testing.T) {
-	for _, n := range []int{0, 1, 3, 100_000} {
+	for _, n := range []int{0, 1, 3, 5000} {
 		want := []string{"own=1"}
 		for i := range n {
 			want = append(want, fmt.Sprintf(`c%d="a b"`, i))
@@ -113,13 +114,15 @@ func TestCookiesAreAddedInLinearTime(t *testing.T) {
 				got = r.Header.Get("Cookie")
 				return answer(r, 200, http.NoBody), nil
 			})}), httpx.Header("Cookie", "own=1"))
-		check.Fast(t, len(strings.Join(want, "; ")), 3*time.Second, func() {
-			if _, err := c.Get(t.Context(), "http://h/"); err != nil {
-				t.Fatal(err)
-			}
-		})
-		if got != strings.Join(want, "; ") {
-			t.Errorf("%d cookies: %.100q", n, got)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := c.Get(t.Context(), "http://h/"); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		took := after.TotalAlloc - before.TotalAlloc
+		if got != strings.Join(want, "; ") || took > 50<<20 {
+			t.Errorf("%d cookies: %.100q, %d bytes allocated", n, got, took)
 		}
 	}
 }
