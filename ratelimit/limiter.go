@@ -223,10 +223,10 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 		told = new(retry.Quota) // on the stack
 	}
 	t, err := l.admit(ctx, now, n, told)
-	if observed && l.shared {
-		l.tellNews(ctx)
-	}
 	if err != nil {
+		if observed && l.shared {
+			l.tellNews(ctx)
+		}
 		return err
 	}
 	settled, o := false, unmade
@@ -235,6 +235,9 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 			l.settle(&t, o)
 		}
 	}()
+	if observed && l.shared {
+		l.tellNews(ctx)
+	}
 	if observed && !l.shadow {
 		retry.Emit(ctx, retry.Event{
 			Kind: retry.KindAdmit, Policy: l.label, Quota: *told, Time: t.at,

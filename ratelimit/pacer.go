@@ -131,17 +131,18 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	c, lender, err := p.enter(ctx)
-	p.crew.tellNews(ctx)
 	if err != nil {
+		p.crew.tellNews(ctx)
 		return err
 	}
 	in := &flight{Context: ctx, pacer: p, pass: c, lender: lender}
 	settled := false
 	defer func() {
-		if !settled { // the call or Refused ended in a panic or Goexit, which says nothing
+		if !settled { // a panic or Goexit, in an observer, the call or Refused, says nothing
 			p.settle(in, pacing.Answer{}, noVerdict, nil)
 		}
 	}()
+	p.crew.tellNews(ctx)
 	err = next.Do(in)
 	a, v := p.classify(in, err)
 	var cause error

@@ -172,3 +172,43 @@ func TestPacerWithABadStore(t *testing.T) {
 		}
 	}
 }
+
+// An observer that panics at the news that the store is away takes nothing with it.
+func TestObserverThatPanicsAtAStoresLossCostsNothing(t *testing.T) {
+	for name, guard := range map[string]func(ratelimit.Store) retry.Policy{
+		"limiter": func(s ratelimit.Store) retry.Policy {
+			return ratelimit.New(1, 3, ratelimit.Shared(s, "x"))
+		},
+		"pacer": func(s ratelimit.Store) retry.Policy {
+			return ratelimit.NewPacer(ratelimit.Shared(s, "x"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, bad := badDay(badStores[0].take)
+				p := guard(store)
+				panicked := false
+				watch := retry.ObserveOnly(func(context.Context, retry.Event) {
+					panicked = true
+					panic("observer")
+				}, retry.KindChange)
+				calls, passed := 0, 0
+				for ; !panicked && calls < 1000; calls++ {
+					bad.Store(calls > 10)
+					func() {
+						defer func() { _ = recover() }()
+						_ = retry.Run(bg, retry.Chain(watch, p), func(context.Context) error { passed++; return nil })
+					}()
+					time.Sleep(time.Second)
+				}
+				if !panicked || passed < calls-1 {
+					t.Errorf("panicked: %v; %d of %d calls passed", panicked, passed, calls)
+				}
+				time.Sleep(time.Hour)
+				if !p.(retry.Idler).Idle() {
+					t.Errorf("not idle: %v", p)
+				}
+			})
+		})
+	}
+}
