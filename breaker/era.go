@@ -95,7 +95,7 @@ func (f *failed) shrink() {
 	brief = retry.Brief(f.get())
 }
 
-var errUnreadable = errors.New("a failure that cannot be read")
+var errUnreadable = errors.New("a failure whose Error method panicked")
 
 // catchUp brings the state up to now: what time has changed since anybody last looked. b.mu is
 // held.

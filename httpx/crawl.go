@@ -110,7 +110,7 @@ func MaxDepth(n int) Option {
 func Follow(allow func(from, to *url.URL) bool) Option {
 	return func(c *config) {
 		if allow == nil {
-			c.problem("Follow: nil: must be a function")
+			c.problem("Follow(nil): must not be nil")
 			return
 		}
 		c.crawl.follow = allow

@@ -164,7 +164,7 @@ func codingsOf(h http.Header, more map[string]expander) (codings []coding, err e
 				ErrEncoding, name))
 		}
 		if codings = append(codings, coding{name, open}); len(codings) > maxCodings {
-			return nil, answered(fmt.Errorf("%w: more than %d encodings over each other",
+			return nil, answered(fmt.Errorf("%w: more than %d encodings of one body",
 				ErrEncoding, maxCodings))
 		}
 	}
@@ -229,7 +229,7 @@ func (e *expanding) Read(p []byte) (int, error) {
 		}
 		to, err := e.open(b)
 		if err == nil && to == nil {
-			err = errors.New("no reader")
+			err = errors.New("its decoder gave no reader")
 		}
 		if err != nil { // then to must not be used: it may hold a nil pointer
 			e.err = err

@@ -279,7 +279,7 @@ func isArchive(encoding string, resp *http.Response, target string) bool {
 	return false
 }
 
-var errOverlap = errors.New("what the server sends does not fit what was there")
+var errOverlap = errors.New("the server's bytes do not fit the part that was saved before")
 
 // store writes the response's body, inside the attempt.
 func (s *saving) store(r *http.Response) error {

@@ -130,7 +130,7 @@ type upload struct {
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
 	if u.read += int64(n); err == io.EOF && u.length > 0 && u.read != u.length {
-		err = fmt.Errorf("it has %d bytes, and not %d", u.read, u.length)
+		err = fmt.Errorf("it has %d bytes, not %d", u.read, u.length)
 	}
 	if err != nil && err != io.EOF {
 		own := err // a copy, so that err itself stays off the heap

@@ -9,7 +9,7 @@ import (
 	"github.com/reprise-go/reprise/retry"
 )
 
-var errNoCalls = fmt.Errorf("%w: no call left of MaxCalls", retry.ErrExhausted)
+var errNoCalls = fmt.Errorf("%w: MaxCalls is used up", retry.ErrExhausted)
 
 // meter counts down the calls of one call of a loop with MaxCalls.
 //

@@ -107,7 +107,7 @@ func delay(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-var errEndless = errors.New("chaos: a call is to hang, but its context cannot end")
+var errEndless = errors.New("chaos: Hang needs a context that can end")
 
 func hang(ctx context.Context) error {
 	if ctx.Done() == nil {

@@ -59,7 +59,7 @@ func load(file string) (c config, err error) {
 		return c, fmt.Errorf("%s: %w", name, place(text, err))
 	}
 	if _, err := in.Token(); err != io.EOF {
-		return c, fmt.Errorf("%s: there is more after its end", name)
+		return c, fmt.Errorf("%s: there is more after the end of the JSON", name)
 	}
 	for _, d := range []struct{ name, url string }{
 		{"catalog", c.Catalog.URL}, {"payments", c.Payments.URL},

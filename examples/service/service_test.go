@@ -172,7 +172,7 @@ func TestABadStartIsOneLineAndExitCode2(t *testing.T) {
   }
 }`, `"open": "1s"
   }
-} {}`), "there is more after its end"},
+} {}`), "there is more after the end of the JSON"},
 		"a bad address":   {broken(`"url": ""`, `"url": "nowhere"`), "must be an address"},
 		"no such file":    {[]string{"-config", "/no/such/file"}, "no such file"},
 		"an unknown flag": {[]string{"-lod"}, "-lod"},

@@ -34,7 +34,7 @@ func (m *Machine) Explain(now float64) string {
 		more = " or more"
 	}
 	add(true, "%d%s refusals in 60 s, %d in all", heard, more, m.spent)
-	add(m.careful.on, "careful: %d more in this minute stop everything", max(0, jail-heard))
+	add(m.careful.on, "careful: %d more in this minute would stop everything", max(0, jail-heard))
 	switch {
 	case m.mode == Cruise && !m.half && !m.affords(now):
 		add(true, "no probe before refusals for one are saved up")
@@ -73,7 +73,7 @@ func (m *Machine) otherNews(now float64) (facts []string) {
 	}
 	add(m.Crowded(), "at most %d at once", m.flight.limit)
 	d := &m.doubt
-	add(d.definite, "it refuses in plain words")
+	add(d.definite, "it refuses explicitly (429, Retry-After, a captcha)")
 	add(!d.definite && d.convicted, "its 503s, resets and silences are refusals")
 	add(!d.definite && d.noise, "its 503s, resets and silences are noise")
 	add(d.asking, "one at a time, to find out whether a doubtful answer was a refusal")

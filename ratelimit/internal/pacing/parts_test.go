@@ -350,7 +350,7 @@ func TestExplain(t *testing.T) {
 	now := pages(m, 0, 30)
 	m.OnDone(now+.05, m.OnSend(now), refusal)
 	says(now+.05, "one request goes alone in 500ms", "1 refusals in 60 s, 1 in all",
-		"it refuses in plain words")
+		"it refuses explicitly (429, Retry-After, a captcha)")
 	now = pages(m, now, 1)
 	says(now, "/s, searching upward")
 	c := resumed(pacing.Saved{Rate: 10, Slots: 8, Probe: 240, Hold: 5})
