@@ -43,7 +43,7 @@ type Breaker struct {
 
 // New makes a closed breaker. The name is for people: it stands in rejections ("breaker catalog"),
 // events and changes. Without options the breaker opens after 5 consecutive failures, for 30 s, and
-// one successful probe closes it. Elsewhere this is NewCircuitBreaker.
+// one successful probe closes it. Elsewhere this is NewCircuitBreaker with Settings.
 func New(name string, opts ...Option) *Breaker {
 	b := &Breaker{name: name, policy: policyName(name), failedAt: -1}
 	b.born = retry.Next{}.Clock()

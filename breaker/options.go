@@ -124,7 +124,8 @@ func ConsecutiveFailures(n int) Option {
 // at least minimum calls that ended within the [Window]. The ratio is above 0 and at most 1. Calls
 // without a verdict do not count. It replaces the default rule of consecutive failures; of several
 // rules that are given, any opens the breaker. For a rule of your own, ReadyToTrip in gobreaker,
-// see [Breaker.Trip].
+// see [Breaker.Trip]. Elsewhere this is FailureRatio with MinimumThroughput, or
+// failureRateThreshold.
 func FailureRate(ratio float64, minimum int) Option {
 	return func(c *config) {
 		ok := ratio > 0 && ratio <= 1
@@ -144,7 +145,7 @@ func FailureCount(n int) Option {
 // Window is the time that [FailureRate] and [FailureCount] look back. It slides by buckets: the
 // oldest bucket is dropped as a whole. The default is 10 s in 10 buckets, as in Hystrix. Without
 // either rule it is a configuration error. Choose it so that the usual traffic reaches the minimum
-// of calls in a fraction of it.
+// of calls in a fraction of it. Elsewhere this is Interval, SamplingDuration or slidingWindowSize.
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		most := max(1, min(int64(d), maxBuckets))
@@ -157,7 +158,8 @@ func Window(d time.Duration, buckets int) Option {
 }
 
 // OpenFor is how long the breaker stays open before it sends a probe: 30 s by default, at least 2
-// ns. Elsewhere this is Timeout, ResetTimeout or SleepWindow.
+// ns. Elsewhere this is Timeout, ResetTimeout, SleepWindow, BreakDuration or
+// waitDurationInOpenState.
 func OpenFor(d time.Duration) Option {
 	return func(c *config) { c.openFor = d; c.positive("OpenFor", d) }
 }
@@ -196,7 +198,7 @@ func ProbeLimit(d time.Duration) Option {
 
 // SlowCall makes a call that takes longer than d a failure, however it ends and whoever ended it.
 // Time in a queue inside the breaker is part of it, so a limiter belongs outside. Without it no
-// call is slow.
+// call is slow. Elsewhere this is slowCallDurationThreshold.
 func SlowCall(d time.Duration) Option {
 	return func(c *config) { c.slow = d; c.positive("SlowCall", d) }
 }

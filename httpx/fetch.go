@@ -23,7 +23,7 @@ type Decoder[T any] func(*http.Response) (T, error)
 // such as a 204's, is an error and is retried like one that is cut short. A whole body that is not
 // valid JSON for T is fetched once more at most; the error then says what came instead: the status,
 // the type, and the first bytes. If such a body is a valid answer, or its error should be final,
-// wrap JSON in a Decoder that looks at the status or marks the error.
+// wrap JSON in a Decoder that looks at the status or marks the error. Elsewhere this is SetResult.
 func JSON[T any](r *http.Response) (T, error) {
 	var v T
 	head := &opening{from: r.Body}

@@ -104,8 +104,8 @@ func WithPolicy(p retry.Policy) Option {
 // AttemptLimit bounds each attempt to d until the response's headers are there, under every policy;
 // 30 s by default. 0 means no limit. Under [Fetch] the same d then bounds each wait for more of the
 // body. An attempt that ran into it fails with an error that Is policies.ErrTimeout and Is
-// context.DeadlineExceeded. For a WithTimeout of all attempts together give the call's context a
-// deadline.
+// context.DeadlineExceeded. For a WithTimeout or SetTimeout of all attempts together give the
+// call's context a deadline.
 func AttemptLimit(d time.Duration) Option {
 	return func(c *config) {
 		if d < 0 {
@@ -145,10 +145,10 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // RetryOn rejects responses for which one of ps is true, in addition to those that are rejected
-// already. Elsewhere this is CheckRetry or a list of statuses: RetryOn(Status(404)). A rejected
-// response to a POST or PATCH is retried only with [RetryNonIdempotent] or an Idempotency-Key.
-// RetryOn and [RetryOnly] do for responses what policies.Classify does for other calls: statuses
-// are judged and marked before a policy sees them.
+// already. Elsewhere this is CheckRetry, AddRetryCondition or a list of statuses
+// (status_forcelist): RetryOn(Status(404)). A rejected response to a POST or PATCH is retried only
+// with [RetryNonIdempotent] or an Idempotency-Key. RetryOn and [RetryOnly] do for responses what
+// policies.Classify does for other calls: statuses are judged and marked before a policy sees them.
 func RetryOn(ps ...Predicate) Option {
 	return predicates("RetryOn", ps, func(c *config) {
 		if c.transient == nil {
@@ -199,11 +199,13 @@ func predicates(name string, ps []Predicate, set func(*config)) Option {
 // RaiseForStatus turns a 4xx or 5xx into an error, and so a redirect that cannot be followed
 // because the body cannot be sent again. In its tree is a [*StatusError], with the body as far as
 // it could be read. A 304, or a redirect that the http.Client does not follow, comes back as it is.
-// By default this is off: the last response comes back without an error.
+// By default this is off: the last response comes back without an error. Elsewhere this is
+// raise_for_status.
 func RaiseForStatus(on bool) Option { return func(c *config) { c.raise = on } }
 
 // RetryNonIdempotent retries POST and PATCH like GET, also the responses of [RetryOn] and
-// [Refused]. Use it only if the server takes a request twice without harm.
+// [Refused]. Use it only if the server takes a request twice without harm. Elsewhere this is a list
+// of methods (allowed_methods).
 func RetryNonIdempotent(on bool) Option { return func(c *config) { c.nonIdempotent = on } }
 
 // AutoIdempotencyKey gives each request that is not idempotent by its method its own
@@ -218,7 +220,8 @@ func AutoIdempotencyKey() Option { return func(c *config) { c.keyHeader = true }
 // use.
 //
 // f also runs on each hop of a redirect, even to another host, after net/http has dropped the
-// credentials: set a token only if r.URL.Host is the host that it is for.
+// credentials: set a token only if r.URL.Host is the host that it is for. Elsewhere this is
+// RequestLogHook, PrepareRetry or OnBeforeRequest.
 func EachAttempt(f func(attempt int, r *http.Request) error) Option {
 	return func(c *config) {
 		if f == nil {
@@ -273,7 +276,8 @@ func MaxBody(n int64) Option {
 }
 
 // Header sets a header field of the request and replaces its value. The UserAgent is
-// Header("User-Agent", "examplebot/1.0"), or what [Polite] is given.
+// Header("User-Agent", "examplebot/1.0"), or what [Polite] is given; SetAuthToken is
+// Header("Authorization", "Bearer "+token).
 func Header(key, value string) Option {
 	return func(c *config) {
 		if !validHeader(key, value) {

@@ -44,8 +44,8 @@ type Bulkhead struct {
 }
 
 // NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with
-// 0 no call waits. Its options are [MaxWait] and [Named]. Elsewhere this is a semaphore or
-// MaxConcurrency.
+// 0 no call waits. Its options are [MaxWait] and [Named]. Elsewhere this is a semaphore,
+// MaxConcurrency or maxConcurrentCalls.
 func NewBulkhead(slots, queue int, opts ...Option) *Bulkhead {
 	b := &Bulkhead{label: label{kind: "bulkhead"}, slots: slots, queue: queue, maxWait: -1}
 	var m mistakes

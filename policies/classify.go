@@ -229,7 +229,7 @@ type Rule struct {
 func On(m ...Matcher) Rule { return rule("On", on, m) }
 
 // Neutral makes errors that one of m matches worth another attempt, and not the callee's fault: a
-// breaker does not count them.
+// breaker does not count them. Elsewhere this is IsExcluded or ignoreExceptions.
 func Neutral(m ...Matcher) Rule { return rule("Neutral", neutral, m) }
 
 // Final makes errors that one of m matches the answer of a healthy callee, as "no rows": no further

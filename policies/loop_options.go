@@ -35,7 +35,7 @@ func (c *config) setBudget(b *Budget) { c.budget = b }
 
 // Attempts bounds the calls, the first included. The default is 3, for [Delays] one more than there
 // are delays. n is at least 1; [Unlimited] takes the bound off. Elsewhere this is MaxAttempts,
-// MaxTries or, less one, MaxRetries.
+// MaxTries, stop_after_attempt or, less one, MaxRetries, MaxRetryAttempts, SetRetryCount.
 func Attempts(n int) Option {
 	return option("Attempts", n, n >= 1, "be at least 1", func(c *config) { c.attempts = n })
 }
@@ -48,14 +48,15 @@ func Unlimited() Option {
 
 // MaxElapsed bounds the time from the first attempt to the beginning of the last: a wait that would
 // go beyond it is not begun. There is no bound by default. A running attempt is not cut off; that
-// is what [Timeout] does. Elsewhere this is MaxElapsedTime or MaxDuration.
+// is what [Timeout] does. Elsewhere this is MaxElapsedTime, MaxDuration or stop_after_delay.
 func MaxElapsed(d time.Duration) Option {
 	return option("MaxElapsed", d, d > 0, "be positive", func(c *config) { c.maxElapsed = d })
 }
 
 // Initial is the first wait of [Exponential] and the unit of [Fibonacci], before jitter. The
 // default is 100 ms; with 0 they never wait. One above a [MaxDelay] that was given is a
-// configuration error. Elsewhere this is InitialInterval, Delay or RetryWaitMin.
+// configuration error. Elsewhere this is InitialInterval, Delay, RetryWaitMin, SetRetryWaitTime or
+// start_timeout.
 func Initial(d time.Duration) Option {
 	return option("Initial", d, d >= 0, "not be negative", func(c *config) { c.initial = d })
 }
@@ -69,15 +70,16 @@ func Factor(f float64) Option {
 
 // MaxDelay is the longest wait of a schedule, after jitter. The default is 30 s for [Exponential]
 // and [Fibonacci], or [Initial] if that is longer; the other schedules have no cap. A callee's own
-// wish (see [retry.After]) may be longer; see [HintCap]. Elsewhere this is MaxInterval or
-// RetryWaitMax.
+// wish (see [retry.After]) may be longer; see [HintCap]. Elsewhere this is MaxInterval,
+// RetryWaitMax or max_timeout.
 func MaxDelay(d time.Duration) Option {
 	return option("MaxDelay", d, d > 0, "be positive", func(c *config) { c.maxDelay = d })
 }
 
 // WithJitter sets the [Jitter] of the waits: how they are spread, so that callers that failed
 // together do not come back together. The default is [Proportional] for [Exponential] and
-// [Fibonacci] and [NoJitter] for the other schedules.
+// [Fibonacci] and [NoJitter] for the other schedules. Elsewhere this is RandomizationFactor,
+// JitterFactor or UseJitter.
 func WithJitter(j Jitter) Option {
 	set := func(c *config) { c.jitter = j }
 	return option("WithJitter", j, j.known(), "be one of this package", set)
@@ -86,7 +88,8 @@ func WithJitter(j Jitter) Option {
 // RetryIf says which errors are worth another attempt. By default all are, except that a command
 // was not found or may not be run. f is not asked about permanent errors, which are final whatever
 // it says, nor about rejections. If it says no, this loop ends, with the error as it was or, on a
-// later attempt, with [retry.ErrDeclined]; a loop further out decides for itself.
+// later attempt, with [retry.ErrDeclined]; a loop further out decides for itself. Elsewhere this is
+// ShouldHandle, AbortIf or retry_if_exception.
 func RetryIf(f func(error) bool) Option {
 	return option("RetryIf", f, f != nil, "not be nil", func(c *config) { c.retryIf = f })
 }
@@ -141,7 +144,8 @@ func WithBudget(b *Budget) Option {
 // OnRetry calls f before every further attempt: with the number and the error of the attempt that
 // failed, and with the wait that now begins. It is not called for a rejection, which is not an
 // attempt; [retry.Observe] tells of those waits too. If it is given more than once all functions
-// run, in order, in the goroutine of the call. Elsewhere this is Notify.
+// run, in order, in the goroutine of the call. Elsewhere this is Notify, OnRetryScheduled or
+// before_sleep.
 func OnRetry(f func(ctx context.Context, attempt int, wait time.Duration, err error)) Option {
 	set := func(c *config) { c.onRetry = append(c.onRetry, f) }
 	return option("OnRetry", f, f != nil, "not be nil", set)

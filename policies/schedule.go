@@ -63,7 +63,7 @@ func Fibonacci(opts ...Option) retry.Policy {
 }
 
 // Constant is a retry loop that waits d before every further attempt, exactly. With 0 it does not
-// wait.
+// wait. Elsewhere this is FixedDelay, ConstantBackOff or wait_fixed.
 func Constant(d time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(d >= 0, "d %v: must not be negative", d)
@@ -75,6 +75,7 @@ func Constant(d time.Duration, opts ...Option) retry.Policy {
 }
 
 // Random is a retry loop whose waits are drawn evenly between low and high, both included.
+// Elsewhere this is RandomDelay or wait_random.
 func Random(low, high time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(low >= 0, "low %v: must not be negative", low)
@@ -90,7 +91,7 @@ func Random(low, high time.Duration, opts ...Option) retry.Policy {
 
 // Delays is a retry loop that waits as listed: the first before the second attempt, and so on. It
 // makes one attempt more than there are delays; if [Attempts] or [Unlimited] allow more, the last
-// delay is repeated.
+// delay is repeated. Elsewhere this is ListRetry.
 func Delays(waits []time.Duration, opts ...Option) retry.Policy {
 	var m mistakes
 	m.check(len(waits) > 0, "no delays: must be at least 1")

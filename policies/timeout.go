@@ -26,7 +26,7 @@ var ErrTimeout = errors.New("timeout")
 // streams, inside the call.
 //
 // d must be positive. Unlike the other policies this one allocates on success too: a context with a
-// deadline is made for each call. Elsewhere this is WithTimeout.
+// deadline is made for each call. Elsewhere this is WithTimeout or TimeLimiter.
 func Timeout(d time.Duration) retry.Policy {
 	t := &timeout{d: d, cause: &timeoutError{d}}
 	if d <= 0 {

@@ -74,8 +74,8 @@ const policyName = "limiter"
 // New makes a limiter that admits burst calls at once and limit calls a second in the long run.
 // [rate.Inf] admits every call, whatever the burst, except during a pause. A limit of 0 admits the
 // first burst and no other call. A negative or NaN limit and a burst below 1 are configuration
-// errors. Package x/time/rate calls it NewLimiter. There is no PerMinute: 300 a minute is a limit
-// of 300.0/60.
+// errors. Package x/time/rate calls it NewLimiter, others NewSmooth, NewBursty or limitForPeriod.
+// There is no PerMinute: 300 a minute is a limit of 300.0/60.
 //
 // Options: [MaxWait], [HintCap], [Named], [Shadow]. Without them a call waits as long as its
 // context allows, and no hint of the callee pauses the callers for longer than an hour.

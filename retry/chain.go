@@ -14,7 +14,7 @@ import (
 //
 // Chain() changes nothing about a call. Chains nest, nil members are skipped, and the arguments are
 // copied: a chain never changes. If a member is misconfigured every call of the chain fails at once
-// with that error, and nothing in it runs.
+// with that error, and nothing in it runs. Elsewhere this is Compose or a Pipeline.
 func Chain(ps ...Policy) Policy {
 	var members []Policy
 	for _, p := range ps {

@@ -4,6 +4,7 @@ import "context"
 
 // Check lets accept judge the value of a successful call. An error from accept makes the call a
 // failure like any other to the policies around it. The value comes back beside the error.
+// Elsewhere this is HandleResult or retry_if_result.
 func Check[T any](
 	call func(context.Context) (T, error), accept func(T) error,
 ) func(context.Context) (T, error) {

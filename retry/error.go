@@ -29,7 +29,8 @@ func newFamily(text string) error { return &family{text} }
 func (f *family) Error() string { return f.text }
 
 // Error is what a loop returns if it has made more than one attempt, or could not make the next
-// one. By errors.Is and errors.As it matches both its Reason and the Last failure.
+// one. By errors.Is and errors.As it matches both its Reason and the Last failure. Elsewhere this
+// is ExceededError; only the last failure is kept, as with LastErrorOnly.
 type Error struct {
 	// Reason is why there was no further attempt: ErrExhausted, ErrPermanent, ErrDeclined,
 	// ErrStopped, the context's cause, a rejection.

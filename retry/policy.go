@@ -114,7 +114,7 @@ func (n Next) Try(ctx context.Context, attempt int) error {
 }
 
 // Do sends call through p and returns the last value and the last failure. A nil p and the empty
-// chain just call. Elsewhere this is Retry, Execute or DoWithData.
+// chain just call. Elsewhere this is Retry, Execute, RetryWithData or DoWithData.
 //
 // A nil error means that call succeeded, unless a [PolicyFunc] made it nil. Otherwise the error
 // matches, by errors.Is and errors.As, what call returned and what ended the attempts: see [Error]
