@@ -68,7 +68,7 @@ func Keyed[K comparable](
 func (k *Keys[K]) full(ctx context.Context, ended error) error {
 	r := &retry.Rejection{Policy: k.who(), Reason: ErrKeys}
 	if ended != nil {
-		r.Reason = fmt.Errorf("%w, none became idle in time: %w", ErrKeys, ended)
+		r.Reason = fmt.Errorf("%w, no idle one was found in time: %w", ErrKeys, ended)
 	}
 	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: r.Policy, Err: r})
 	return r

@@ -590,7 +590,7 @@ func TestKeyedWaitsForRoomNoLongerThanItsContext(t *testing.T) {
 		}
 		start := time.Now()
 		err := retry.Run(within(t, 50*ms), keys.For(2), succeed)
-		wantIs(t, err, context.DeadlineExceeded, retry.ErrRejected)
+		wantIs(t, err, context.DeadlineExceeded, retry.ErrRejected, policies.ErrKeys)
 		if d := time.Since(start); d > 52*ms {
 			t.Errorf("returned after %v", d)
 		}

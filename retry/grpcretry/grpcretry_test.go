@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -540,6 +541,104 @@ func TestTheProtoFileSaysWhatMayBeRepeated(t *testing.T) {
 		})
 		if calls != want {
 			t.Errorf("%s: %d calls, want %d", name, calls, want)
+		}
+	}
+}
+
+// TestPushbackForbids: a pushback that is negative, malformed, too large to be meant, or there
+// twice forbids a further attempt, as in gRFC A6.
+func TestPushbackForbids(t *testing.T) {
+	for _, trailer := range [][]string{{"-1"}, {"-9999999999"}, {""}, {"1s"}, {"1.5"}, {"0x10"},
+		{"99999999999999999999"}, {"1", "1"}, {"1", "2", "3"}} {
+		for _, code := range []codes.Code{fail, codes.ResourceExhausted, codes.Aborted} {
+			s := &pushing{code: code, pushback: trailer}
+			c := connectTo(t, s, nil, client(policies.Constant(0, policies.Attempts(3)),
+				grpcretry.Idempotent(everyMethod))...)
+			_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+			if n := s.calls.Load(); n != 1 || !retry.IsPermanent(err) || status.Code(err) != code {
+				t.Errorf("%q with %v: %v after %d calls", trailer, code, err, n)
+			}
+		}
+	}
+}
+
+// pushing answers every call with one code and some values of the pushback trailer.
+type pushing struct {
+	pb.UnimplementedTestServiceServer
+	code     codes.Code
+	pushback []string
+	calls    atomic.Int32
+}
+
+func (s *pushing) UnaryCall(ctx context.Context, _ *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	s.calls.Add(1)
+	_ = grpc.SetTrailer(ctx, metadata.MD{"grpc-retry-pushback-ms": s.pushback})
+	return nil, status.Error(s.code, "scripted")
+}
+
+// TestAHedgeThatIsRefused does not end the call that is under way.
+func TestAHedgeThatIsRefused(t *testing.T) {
+	for _, code := range []codes.Code{codes.ResourceExhausted, fail} {
+		s := &server{steps: []step{{wait: 200 * time.Millisecond}, {code: code}}}
+		c := connect(t, s, nil, client(nil, grpcretry.Idempotent(everyMethod),
+			grpcretry.Hedge(time.Millisecond, 2))...)
+		resp, err := c.UnaryCall(t.Context(),
+			&pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("first")}})
+		if err != nil || string(resp.GetPayload().GetBody()) != "first" || s.calls() != 2 {
+			t.Errorf("%v: %v, %v after %d calls", code, resp, err, s.calls())
+		}
+	}
+}
+
+// TestAStreamThatIsCancelledInTheMiddle is the caller's own doing: it is not begun again, and no
+// breaker counts it.
+func TestAStreamThatIsCancelledInTheMiddle(t *testing.T) {
+	s := &endless{}
+	b := breaker.New("b", breaker.ConsecutiveFailures(1))
+	c := connectTo(t, s, nil, client(retry.Chain(policies.Constant(0, policies.Attempts(3)), b),
+		grpcretry.Idempotent(everyMethod))...)
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stream, err := c.StreamingOutputCall(ctx, &pb.StreamingOutputCallRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := stream.Recv(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		for err == nil { // what had come already
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.Canceled {
+			t.Errorf("cancelled in the middle: %v", err)
+		}
+		if _, again := stream.Recv(); again == nil {
+			t.Error("it went on")
+		}
+	}
+	s.running.Wait() // the server has heard of it each time
+	if n := s.calls.Load(); n != 3 || b.State() != breaker.Closed {
+		t.Errorf("%d calls, the breaker is %v", n, b.State())
+	}
+}
+
+// endless sends until its client is gone.
+type endless struct {
+	pb.UnimplementedTestServiceServer
+	calls   atomic.Int32
+	running sync.WaitGroup
+}
+
+func (s *endless) StreamingOutputCall(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+	s.running.Add(1)
+	defer s.running.Done()
+	s.calls.Add(1)
+	for {
+		if err := out.Send(&pb.StreamingOutputCallResponse{}); err != nil {
+			return err
 		}
 	}
 }
