@@ -282,7 +282,8 @@ func (a *Adaptive) enter(ctx context.Context) (*seat, error) {
 	if inside, unshare := retry.Inside(ctx, a); unshare != nil {
 		return &seat{unshare: unshare}, nil
 	} else if inside {
-		return nil, a.reject(ctx, "several calls at once within a call: make them one after the other", nil)
+		return nil, a.reject(ctx,
+			"several calls at once within a call: make them one after the other", nil)
 	}
 	return a.queued(ctx, priority)
 }
@@ -344,7 +345,9 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (*seat, error) {
 	began := now()
 	w.wait(ctx, a.maxWait)
 	ended := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: ended})
+	retry.Emit(ctx, retry.Event{
+		Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: ended,
+	})
 	switch {
 	case ended != nil:
 		return nil, a.rejection("no slot in time", ended)

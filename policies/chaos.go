@@ -116,7 +116,9 @@ func hang(ctx context.Context) error {
 	began := now()
 	<-ctx.Done()
 	err := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindWait, Policy: "chaos", Took: now() - began, Err: err})
+	retry.Emit(ctx, retry.Event{
+		Kind: retry.KindWait, Policy: "chaos", Took: now() - began, Err: err,
+	})
 	return err
 }
 

@@ -37,7 +37,8 @@ func newProgress(out io.Writer, name string, want int) *progress {
 		p.bar = progressbar.NewOptions(want,
 			progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(name),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("pages"), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetItsString("pages"),
+			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetWidth(24), progressbar.OptionSetPredictTime(true))
 	}
 	return p

@@ -153,7 +153,8 @@ func reprise(ctx context.Context, j job) result {
 		case errors.Is(page.Err, httpx.ErrDisallowed):
 			r.barred++
 		case !isGone(page.Err) && ctx.Err() == nil:
-			r.failures = append(r.failures, strings.TrimPrefix(page.URL+": ", ": ")+page.Err.Error())
+			what := strings.TrimPrefix(page.URL+": ", ": ") + page.Err.Error()
+			r.failures = append(r.failures, what)
 		}
 	}
 	r.took = time.Since(start)
@@ -232,7 +233,9 @@ func once(ctx context.Context, agent, page string) (document, error) {
 }
 
 // loop is a crawl by workers, for the scrapers without Crawl.
-func loop(ctx context.Context, j job, get func(context.Context, string) (document, error)) (r result) {
+func loop(
+	ctx context.Context, j job, get func(context.Context, string) (document, error),
+) (r result) {
 	q := &queue{host: j.seeds[0], seen: map[string]bool{}}
 	q.ready.L = &q.mu
 	q.add(j.seeds)

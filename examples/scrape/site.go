@@ -31,29 +31,42 @@ func jail() *limitertest.Ban {
 }
 
 var rules = map[string]limit{
-	"bucket": {"15/s, bursts of 10; the tenth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
-		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.TooMany,
-			Ban: jail()}
-	}},
-	"nginx": {"nginx: limit_req 15/s, burst 10, nodelay; the tenth violation within a minute earns 403 for 20 s", 15, 10, func() *limitertest.Server {
-		s := limitertest.Nginx(15, 10, true)
-		s.Ban = jail()
-		return s
-	}},
-	"haproxy": {"HAProxy: 60 requests in 4 s, refused ones count too", 15, 60, func() *limitertest.Server {
-		return limitertest.HAProxy(60, 4*time.Second)
-	}},
-	"cloudflare": {"60 requests in 4 s, then 429 with Retry-After for 20 s", 15, 60, func() *limitertest.Server {
-		return limitertest.Cloudflare(60, 4*time.Second, 20*time.Second, true)
-	}},
-	"captcha": {"15/s, bursts of 10; beyond it a captcha", 15, 10, func() *limitertest.Server {
-		return &limitertest.Server{Rule: limitertest.Bucket(15, 10), Refuse: limitertest.Captcha,
-			Ban: jail()}
-	}},
-	"window": {"150 requests in 10 s, told by X-RateLimit fields", 15, 150, func() *limitertest.Server {
-		return &limitertest.Server{Rule: limitertest.Fixed(150, 10*time.Second, 0),
-			Refuse: limitertest.TooMany, Headers: true, Ban: jail()}
-	}},
+	"bucket": {
+		"15/s, bursts of 10; the tenth violation within a minute earns 403 for 20 s",
+		15, 10, func() *limitertest.Server {
+			return &limitertest.Server{Rule: limitertest.Bucket(15, 10),
+				Refuse: limitertest.TooMany, Ban: jail()}
+		}},
+	"nginx": {
+		"nginx: limit_req 15/s, burst 10, nodelay; " +
+			"the tenth violation within a minute earns 403 for 20 s",
+		15, 10, func() *limitertest.Server {
+			s := limitertest.Nginx(15, 10, true)
+			s.Ban = jail()
+			return s
+		}},
+	"haproxy": {
+		"HAProxy: 60 requests in 4 s, refused ones count too",
+		15, 60, func() *limitertest.Server {
+			return limitertest.HAProxy(60, 4*time.Second)
+		}},
+	"cloudflare": {
+		"60 requests in 4 s, then 429 with Retry-After for 20 s",
+		15, 60, func() *limitertest.Server {
+			return limitertest.Cloudflare(60, 4*time.Second, 20*time.Second, true)
+		}},
+	"captcha": {
+		"15/s, bursts of 10; beyond it a captcha",
+		15, 10, func() *limitertest.Server {
+			return &limitertest.Server{Rule: limitertest.Bucket(15, 10),
+				Refuse: limitertest.Captcha, Ban: jail()}
+		}},
+	"window": {
+		"150 requests in 10 s, told by X-RateLimit fields",
+		15, 150, func() *limitertest.Server {
+			return &limitertest.Server{Rule: limitertest.Fixed(150, 10*time.Second, 0),
+				Refuse: limitertest.TooMany, Headers: true, Ban: jail()}
+		}},
 }
 
 func ruleNames() (names []string) {
@@ -244,7 +257,8 @@ func (s *site) page(w http.ResponseWriter, r *http.Request) (text string, ok boo
 // text is page n: its title, some words, and links to the pages behind it.
 func (s *site) text(n int) string {
 	rnd := rand.New(rand.NewPCG(s.seed, uint64(n)))
-	words := strings.Fields("быстрый предел терпение ответ limit patience answer bucket retry crawl")
+	words := strings.Fields(
+		"быстрый предел терпение ответ limit patience answer bucket retry crawl")
 	var b strings.Builder
 	fmt.Fprintf(&b, "<html><title>Страница %d</title>\n<p>", n)
 	for range 60 + rnd.IntN(200) {

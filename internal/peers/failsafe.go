@@ -55,14 +55,16 @@ func failsafeLoop(p plan) retrypolicy.RetryPolicy[int] {
 }
 
 func failsafeBreaker(failures int, open time.Duration) failsafe.Policy[int] {
-	return circuitbreaker.NewBuilder[int]().WithFailureThreshold(uint(failures)).WithDelay(open).WithSuccessThreshold(1).Build()
+	return circuitbreaker.NewBuilder[int]().WithFailureThreshold(uint(failures)).WithDelay(open).
+		WithSuccessThreshold(1).Build()
 }
 
 // failsafeLimiter is its smooth limiter, which has no burst, or the bursty one, which counts in
 // periods.
 func failsafeLimiter(interval time.Duration, burst int) failsafe.Policy[int] {
 	if burst == 1 {
-		return ratelimiter.NewSmoothBuilderWithMaxRate[int](interval).WithMaxWaitTime(24 * time.Hour).Build()
+		return ratelimiter.NewSmoothBuilderWithMaxRate[int](interval).
+			WithMaxWaitTime(24 * time.Hour).Build()
 	}
 	return ratelimiter.NewBurstyBuilder[int](uint(burst),
 		time.Duration(burst)*interval).WithMaxWaitTime(24 * time.Hour).Build()

@@ -41,7 +41,8 @@ func jobs(ctx context.Context, keys int) (all []job, stop func(), err error) {
 	parallel.parallel = true
 	all = []job{
 		guarded(ctx, "loops", "success", always(succeed), nil, loop(usual)),
-		guarded(ctx, "loops", "2 failures, waits of 1 ns, success", third, nil, loop(plan{3, 1, 1})),
+		guarded(ctx, "loops", "2 failures, waits of 1 ns, success", third, nil,
+			loop(plan{3, 1, 1})),
 		guarded(ctx, "loops", "2 failures, no waits, success", third, nil, loop(plan{attempts: 3})),
 		guarded(ctx, "chains of loop, limiter and breaker", "success", always(succeed), nil, whole),
 		parallel,
@@ -63,7 +64,9 @@ func jobs(ctx context.Context, keys int) (all []job, stop func(), err error) {
 
 // guarded is a job of calls that f makes, one for each library, in the guard that the library has
 // for it.
-func guarded(ctx context.Context, kind, name string, f func() call, want error, guard func(library) run) job {
+func guarded(
+	ctx context.Context, kind, name string, f func() call, want error, guard func(library) run,
+) job {
 	j := job{kind: kind, name: name}
 	for i, l := range libraries {
 		if do := guard(l); do != nil {

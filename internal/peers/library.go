@@ -41,7 +41,8 @@ type library struct {
 }
 
 var libraries = []library{
-	byHand, nothing, reprise, backoff4, backoff5, avast4, avast5, sethvargo, eapache, failsafeGo, sony, xtime, uberGo, retryable,
+	byHand, nothing, reprise, backoff4, backoff5, avast4, avast5, sethvargo, eapache, failsafeGo,
+	sony, xtime, uberGo, retryable,
 	mapAndMutex,
 }
 
