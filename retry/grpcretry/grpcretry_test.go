@@ -579,14 +579,36 @@ func (s *pushing) UnaryCall(ctx context.Context, _ *pb.SimpleRequest) (*pb.Simpl
 // TestAHedgeThatIsRefused does not end the call that is under way.
 func TestAHedgeThatIsRefused(t *testing.T) {
 	for _, code := range []codes.Code{codes.ResourceExhausted, fail} {
-		s := &server{steps: []step{{wait: 200 * time.Millisecond}, {code: code}}}
-		c := connect(t, s, nil, client(nil, grpcretry.Idempotent(everyMethod),
+		s := &pair{code: code, refused: make(chan struct{})}
+		c := connectTo(t, s, nil, client(nil, grpcretry.Idempotent(everyMethod),
 			grpcretry.Hedge(time.Millisecond, 2))...)
 		resp, err := c.UnaryCall(t.Context(),
 			&pb.SimpleRequest{Payload: &pb.Payload{Body: []byte("first")}})
-		if err != nil || string(resp.GetPayload().GetBody()) != "first" || s.calls() != 2 {
-			t.Errorf("%v: %v, %v after %d calls", code, resp, err, s.calls())
+		if err != nil || string(resp.GetPayload().GetBody()) != "first" || s.calls.Load() != 2 {
+			t.Errorf("%v: %v, %v after %d calls", code, resp, err, s.calls.Load())
 		}
+	}
+}
+
+// pair refuses the second call, and answers the first one after that.
+type pair struct {
+	pb.UnimplementedTestServiceServer
+	code    codes.Code
+	calls   atomic.Int32
+	refused chan struct{}
+}
+
+func (s *pair) UnaryCall(ctx context.Context, r *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+	if s.calls.Add(1) == 2 {
+		defer close(s.refused)
+		return nil, status.Error(s.code, "scripted")
+	}
+	select {
+	case <-s.refused:
+		time.Sleep(10 * time.Millisecond) // let the client hear of it first; nothing hangs on it
+		return &pb.SimpleResponse{Payload: r.Payload}, nil
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
 }
 
