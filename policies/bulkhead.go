@@ -186,12 +186,14 @@ func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 	if ctx.Err() != nil {
 		return retry.Ended(ctx)
 	}
-	p := b.takeAtOnce(ctx, n)
-	if p != nil {
-		defer b.leave(p)
-		return next.Do(ctx)
+	around, in := b.around(ctx) // ctx, foreign code, is not asked under the lock
+	if around == nil {
+		if p := b.takeAtOnce(ctx, n); p != nil {
+			defer b.leave(p)
+			return next.Do(ctx)
+		}
 	}
-	p, err := b.enter(ctx, n)
+	p, err := b.enter(ctx, n, around, in)
 	if err != nil {
 		return err
 	}
@@ -200,8 +202,8 @@ func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
 	return next.Do(ctx)
 }
 
-// takeAtOnce is the usual case: the slots are free, no call waits, and nothing is around this one.
-// Otherwise it returns nil.
+// takeAtOnce is the usual case: the slots are free, no call waits, and this one is not nested.
+// Otherwise, and beside another bulkhead in one chain, it returns nil.
 func (b *Bulkhead) takeAtOnce(ctx context.Context, n int) *place {
 	b.mu.Lock()
 	if len(b.line.waiters) > 0 || n > b.slots-b.taken {
@@ -236,10 +238,8 @@ func (b *Bulkhead) take(p *place, n int) bool {
 }
 
 // enter is for a call that is nested or may have to wait. If it returns an error nothing is held.
-func (b *Bulkhead) enter(ctx context.Context, n int) (p *place, err error) {
-	around, in := b.around(ctx)       // ctx, foreign code, is not asked
-	priority := retry.PriorityOf(ctx) // under the lock
-	p, err = b.join(n, around, in, priority)
+func (b *Bulkhead) enter(ctx context.Context, n int, around *place, in any) (p *place, err error) {
+	p, err = b.join(n, around, in, retry.PriorityOf(ctx))
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 		return nil, err

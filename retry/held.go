@@ -48,17 +48,21 @@ func (h *Held) Enter(ctx context.Context, policy any) (in any) {
 
 // Stay is Enter without a Leave, for half of their cost: the mark stays when the call is over. So
 // the policy itself must know in which Do h has a place at the moment, and tell it in [Holder]. If
-// there has been another mark, or something is around the Do, it does nothing and returns nil. h
-// may be used again, by Stay alone.
+// there has been another mark in that Do it does nothing and returns nil. h may be used again, by
+// Stay alone.
 func (h *Held) Stay(ctx context.Context, policy any) (in any) {
-	s, ok := ctx.(*scope)
-	if !ok || s.held.Load() != nil {
+	s := scopeOf(ctx)
+	if s == nil {
+		return nil
+	}
+	none := s.held.Load()
+	if none != nil && none != &furtherOut {
 		return nil
 	}
 	if h.policy == nil {
 		h.policy = policy
 	}
-	if !s.held.CompareAndSwap(nil, h) {
+	if !s.held.CompareAndSwap(none, h) {
 		return nil
 	}
 	return s
@@ -111,6 +115,9 @@ func holders(ctx context.Context) iter.Seq2[*Held, *scope] {
 // value that it wants to find again, and asks once more under its lock whether that has its place
 // in there, because the call around may be over by then.
 func Holder(ctx context.Context, is func(policy, in any) bool) (policy, in any) {
+	if s := scopeOf(ctx); s == nil || s.held.Load() == nil { // nothing is around: the usual case
+		return nil, nil
+	}
 	for h, s := range holders(ctx) {
 		if is(h.policy, s) {
 			return h.policy, s

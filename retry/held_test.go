@@ -139,7 +139,7 @@ func TestHeld(t *testing.T) {
 			t.Errorf("found %v outside", p)
 		}
 	})
-	t.Run("only the first mark stays, if nothing is around", func(t *testing.T) {
+	t.Run("only the first mark of a Do stays, and hides nothing around", func(t *testing.T) {
 		stay := func(ctx context.Context) bool {
 			var h retry.Held
 			return h.Stay(ctx, a) != nil
@@ -148,11 +148,14 @@ func TestHeld(t *testing.T) {
 			t.Error("stays without a Do")
 		}
 		_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
-			_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
-				if stay(ctx) {
-					t.Error("stays in a Do inside another")
-				}
-				return nil
+			in(ctx, b, func(ctx context.Context) {
+				_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
+					if !stay(ctx) || stay(ctx) {
+						t.Error("inside another Do: want that the first stays, the second does not")
+					}
+					want(t, ctx, b, true, true)
+					return nil
+				})
 			})
 			if !stay(ctx) || stay(ctx) {
 				t.Error("want that the first stays and the second does not")
