@@ -411,3 +411,25 @@ func TestExplainOnItsBounds(t *testing.T) {
 		t.Error("held for ever")
 	}
 }
+
+// Figures that only one rule uses, as numbers.
+func TestFiguresOfOneRule(t *testing.T) {
+	quiet := func(s float64) bool {
+		var o overdue
+		o.sent(Ticket{seq: 1})
+		_, due := o.due(s)
+		return !due
+	}
+	far := gauge{heard: true, most: 5000, left: 100, far: 610, reset: 610}
+	near := gauge{heard: true, most: 5000, left: 100, far: 590, reset: 590}
+	var p pages
+	for page := range uint64(65) {
+		p.pardons(page+1, 10)
+	}
+	checks{
+		{"nothing is overdue for ten seconds", quiet(9.9) && !quiet(10)},
+		{"what is renewed in more than ten minutes is spread", far.spread(0, 0) < inf},
+		{"what is renewed sooner is not", near.spread(0, 0) == inf},
+		{"sixty-four pages are remembered", len(p.seen) == 64 && p.find(1) == nil && p.find(2) != nil},
+	}.run(t)
+}
