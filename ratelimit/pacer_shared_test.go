@@ -168,6 +168,46 @@ func TestFleetOfPacersIsAsGoodAsOne(t *testing.T) {
 	}
 }
 
+// Where a hundred calls a second are admitted, eight pacers find that as soon as one does, and ask
+// no oftener than twice a lease, but for the leader's news.
+func TestFleetOfPacersAtAHighRate(t *testing.T) {
+	const took, rate = time.Minute, 100
+	run := func(members int) (g *gang, trips int) {
+		g = &gang{}
+		synctest.Test(t, func(t *testing.T) {
+			s := limitertest.Nginx(rate, 20, true)
+			g.call = served(s)
+			s.Latency = 2 * ms
+			store := newWire(ratelimit.NewStore(), ms)
+			ctx, cancel := context.WithTimeout(bg, took)
+			defer cancel()
+			for i := range members {
+				if members == 1 {
+					g.crawl(ctx, 16, seeded(i))
+				} else {
+					g.crawl(ctx, 2, seeded(i, ratelimit.Shared(store, "host")))
+				}
+			}
+			g.wg.Wait()
+			trips = store.asked()
+			time.Sleep(time.Minute)
+		})
+		return g, trips
+	}
+	one, _ := run(1)
+	eight, trips := run(8)
+	each := float64(trips) / float64(eight.ok)
+	t.Logf("one: %d served, %d refused; eight: %d, %d, %.2f trips a call", one.ok, one.refused,
+		eight.ok, eight.refused, each)
+	if eight.ok < one.ok*9/10 || eight.ok < rate*60*8/10 || eight.refused > one.refused+10 {
+		t.Error("eight are worse than one")
+	}
+	const lease = .1 // s
+	if most := 1.4 * 2 * 8 / (lease * rate); each > most {
+		t.Errorf("%.2f trips a call, want %.2f at most", each, most)
+	}
+}
+
 // A server without a limit is found to be one, and all members take part.
 func TestFleetOfPacersAtAnOpenServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

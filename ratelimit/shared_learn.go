@@ -32,10 +32,10 @@ const (
 	mostLearned rate.Limit = 1e6
 	mostHeard   int        = 100_000
 
-	// A learner's lease is the time of two calls, so that it holds about one token, but at least 50
+	// A learner's lease is the time of two calls, so that it holds about one token, but at least 100
 	// ms and at most a second. It asks twice in that time, because all should hear of a refusal
 	// before many more calls are refused.
-	leastLearning = 50 * time.Millisecond
+	leastLearning = 100 * time.Millisecond
 
 	// unlearnedBeat is the time between questions while nothing is learned.
 	unlearnedBeat = 100 * time.Millisecond
@@ -64,9 +64,10 @@ func (m *member) beat() time.Duration {
 	return m.inUse.Load().lease / 2
 }
 
-// reports is when the next question is due for what there is to tell and to hear; forever if there
-// is nothing.
-func (m *member) reports(now time.Duration) time.Duration {
+// reports is when the next question is due if one for tokens is at the given time: earlier, if there
+// is something to tell or to hear by then; forever if there is nothing of either. A question for
+// tokens tells and hears too, so what is due shortly before it waits for it.
+func (m *member) reports(now, tokens time.Duration) time.Duration {
 	l := m.learner
 	news := l.answers+l.refusals > 0
 	wanted := m.demand.waiting+m.demand.missed > 0
@@ -76,12 +77,16 @@ func (m *member) reports(now time.Duration) time.Duration {
 		return now
 	case wanted && !news && max(m.pause, m.held) > now+every: // only a leader asks, to stay it
 		if every = max(every, leadRenews); !l.holds {
-			return max(m.pause, m.held)
+			return min(tokens, max(m.pause, m.held))
 		}
 	case !wanted && !news && !l.holds && !l.flying:
-		return forever
+		return tokens
 	}
-	return max(now, m.asked+every)
+	at := max(now, m.asked+every)
+	if tokens <= at+every/2 {
+		return tokens
+	}
+	return at
 }
 
 // tells adds to a question what a learner tells.

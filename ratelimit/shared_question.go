@@ -68,7 +68,7 @@ func (m *member) due(now time.Duration) time.Duration {
 		at = max(at, min(held, forever))
 	}
 	if m.learner != nil {
-		at = min(at, m.reports(now))
+		at = m.reports(now, at)
 	}
 	if m.giving || m.debt > 0 {
 		at = min(at, max(now, m.asked+f.lease/4))

@@ -25,6 +25,7 @@ type proxy struct {
 	to    string
 	mu    sync.Mutex
 	cut   bool // connections are closed and refused
+	slow  time.Duration
 	hold  bool // nothing passes
 	conns []net.Conn
 }
@@ -70,6 +71,7 @@ func (p *proxy) pass(to, from net.Conn) {
 		for p.holds() {
 			time.Sleep(10 * time.Millisecond)
 		}
+		time.Sleep(p.delay())
 		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
 			return
 		}
@@ -77,6 +79,10 @@ func (p *proxy) pass(to, from net.Conn) {
 }
 
 func (p *proxy) holds() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.hold }
+
+func (p *proxy) delay() time.Duration { p.mu.Lock(); defer p.mu.Unlock(); return p.slow }
+
+func (p *proxy) slower(d time.Duration) { p.mu.Lock(); defer p.mu.Unlock(); p.slow = d }
 
 func (p *proxy) set(cut, hold bool) {
 	p.mu.Lock()
@@ -199,8 +205,13 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 			"READONLY You can't write against a read only replica.",
 			"NOAUTH Authentication required.",
 			"BUSY Redis is busy running a script.",
+			"LOADING Redis is loading the dataset in memory",
+			"ERR Error running script: Script killed by user with SCRIPT KILL",
 		} {
-			word, _, _ := strings.Cut(text, " ")
+			word, rest, _ := strings.Cut(text, " ")
+			if word == "ERR" {
+				word = rest
+			}
 			t.Run(word, func(t *testing.T) {
 				t.Parallel()
 				m := miniredis.RunT(t)
@@ -223,6 +234,12 @@ func TestServerThatFailsLeavesTheMembersAlone(t *testing.T) {
 			p := newProxy(t, miniredis.RunT(t).Addr())
 			goesOnAlone(t, client(t, p.Addr().String()), "", func() { p.set(true, false) },
 				func() { p.set(false, false) })
+		})
+		t.Run("slow", func(t *testing.T) {
+			t.Parallel()
+			p := newProxy(t, miniredis.RunT(t).Addr())
+			goesOnAlone(t, plain(t, p.Addr().String()), "has not answered within 1s",
+				func() { p.slower(700 * time.Millisecond) }, func() { p.slower(0) })
 		})
 		t.Run("silent", func(t *testing.T) {
 			t.Parallel()

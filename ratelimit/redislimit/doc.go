@@ -40,6 +40,10 @@
 // still reach use their parts of the limit in addition to what the others get. An answer that takes
 // longer than the lease is useless: set a longer ratelimit.Lease across oceans.
 //
+// The wall clocks of the processes do not matter, because only relative times are sent and each
+// process counts them by its monotonic clock. That stands still while a machine sleeps, so a process
+// on it may spend late what it had in stock.
+//
 // # Keys
 //
 // {reprise:NAME}:b, a hash, and {reprise:NAME}:w, a sorted set of the members that asked lately,
