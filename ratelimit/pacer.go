@@ -136,21 +136,18 @@ func (p *Pacer) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	in := &flight{Context: ctx, pacer: p, pass: c, lender: lender}
-	settled := false
-	defer func() {
-		if !settled { // a panic or Goexit, in an observer, the call or Refused, says nothing
-			p.settle(in, pacing.Answer{}, noVerdict, nil)
-		}
-	}()
-	p.crew.tellNews(ctx)
-	err = next.Do(in)
-	a, v := p.classify(in, err)
-	var cause error
-	if a.Kind == pacing.Refusal { // before the lock, because Brief prints it, which may take long
-		cause = retry.Brief(err)
+	defer in.abandon()
+	if p.crew != nil {
+		p.crew.tellNews(ctx)
 	}
-	settled = true
-	if told := p.settle(in, a, v, cause); told != nil {
+	err = next.Do(in)
+	var told *retry.Event
+	if err == nil && p.saidNothing(in) { // nearly always
+		told = p.settle(in, nil)
+	} else {
+		told = p.judge(in, err)
+	}
+	if told != nil {
 		told.Err = err
 		retry.Emit(ctx, *told)
 	}
@@ -166,28 +163,39 @@ func (p *Pacer) enter(ctx context.Context) (c pass, lender *flight, err error) {
 	return c, nil, err
 }
 
-// settle tells the machine the outcome of a call, and returns what observers should hear of it, or
-// nil.
-func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) *retry.Event {
+// reply is what a call came to, if it is more than a success of which the callee said nothing.
+type reply struct {
+	pacing.Answer
+	verdict verdict
+	cause   error // of a refusal
+}
+
+// judge settles a call that has failed, or of which the callee said something.
+func (p *Pacer) judge(in *flight, err error) *retry.Event {
+	var r reply
+	r.Answer, r.verdict = p.classify(in, err)
+	if r.Kind == pacing.Refusal { // before the lock, because Brief prints it, which may take long
+		r.cause = retry.Brief(err)
+	}
+	return p.settle(in, &r)
+}
+
+// settle tells the machine the outcome of a call, nil if it succeeded and that is all, and returns
+// what observers should hear of it, or nil.
+func (p *Pacer) settle(in *flight, r *reply) *retry.Event {
+	in.settled = true
 	in.lender.takeBack()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	before := p.look()
-	if v == answer {
-		p.machine.OnDone(now.Seconds(), in.pass.Ticket, a)
+	if r == nil {
+		p.machine.OnFine(now.Seconds(), in.pass.Ticket)
 	} else {
-		p.machine.OnCancel(in.pass.Ticket, v == noVerdict)
-		if v == notMade {
-			p.crew.refund(now, in.pass)
-		}
+		p.tell(now, in.pass, r)
 	}
-	p.crew.publish(now)
-	if a.Kind == pacing.Refusal {
-		p.cause = cause
-	}
-	if a.Page != 0 {
-		p.suspects.Store(true)
+	if p.crew != nil {
+		p.crew.publish(now)
 	}
 	after := p.look()
 	if p.line.head != nil {
@@ -197,6 +205,24 @@ func (p *Pacer) settle(in *flight, a pacing.Answer, v verdict, cause error) *ret
 		return nil
 	}
 	return p.change(now, before, after)
+}
+
+// tell tells the machine the outcome of a call. It requires that p.mu is held.
+func (p *Pacer) tell(now time.Duration, in pass, r *reply) {
+	if r.verdict == answer {
+		p.machine.OnDone(now.Seconds(), in.Ticket, r.Answer)
+	} else {
+		p.machine.OnCancel(in.Ticket, r.verdict == noVerdict)
+		if r.verdict == notMade {
+			p.crew.refund(now, in)
+		}
+	}
+	if r.Kind == pacing.Refusal {
+		p.cause = r.cause
+	}
+	if r.Page != 0 {
+		p.suspects.Store(true)
+	}
 }
 
 // answered tells the machine that a call has begun to be answered.

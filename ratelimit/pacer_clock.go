@@ -6,16 +6,21 @@ import "time"
 func (p *Pacer) now() time.Duration {
 	now := time.Since(p.base) + time.Duration(p.skipped.Load())
 	if now < p.latest {
-		p.skipped.Add(int64(p.latest - now))
-		now = p.latest
-		p.crew.follow()
-		p.line.forgetTimer()
-		if p.line.head != nil {
-			p.dispatch(now)
-		}
+		p.jumpBack(now)
+	} else {
+		p.latest = now
 	}
-	p.latest = now
-	return now
+	return p.latest
+}
+
+// jumpBack follows the clock, by which it is now.
+func (p *Pacer) jumpBack(now time.Duration) {
+	p.skipped.Add(int64(p.latest - now))
+	p.crew.follow()
+	p.line.forgetTimer()
+	if p.line.head != nil {
+		p.dispatch(p.latest)
+	}
 }
 
 // clock is when the machine's time is now.

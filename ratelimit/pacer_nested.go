@@ -18,6 +18,8 @@ type flight struct {
 	lender *flight     // the call around it that lent it its place; nil: it has its own
 	lent   atomic.Bool // to a nested call
 	begun  atomic.Bool // to be answered
+
+	settled bool // the machine knows the outcome
 }
 
 // flightKey is the key of the innermost flight of a pacer.
@@ -34,6 +36,14 @@ func (f *flight) Value(key any) any {
 		return f
 	}
 	return f.Context.Value(key)
+}
+
+// abandon settles a call if that did not happen: an observer, the call or Refused ended in a panic
+// or Goexit, which says nothing.
+func (f *flight) abandon() {
+	if !f.settled {
+		f.pacer.settle(f, &reply{verdict: noVerdict})
+	}
 }
 
 // Answered ends the time of the answer for this pacer, and for those around: see [retry.Answered].

@@ -101,6 +101,9 @@ func (p *Pacer) wake() {
 
 // send notes that a call is on its way. It requires that p.mu is held, as all below do.
 func (p *Pacer) send(now time.Duration) pass {
+	if p.crew == nil {
+		return pass{p.machine.OnSend(now.Seconds()), now}
+	}
 	token := p.crew.spend(now)
 	c := pass{p.machine.OnSend(now.Seconds()), now}
 	c.Token = token
@@ -173,8 +176,14 @@ func (p *Pacer) replan(now time.Duration, parked bool) {
 
 // untilNext is how long the machine holds the next call; forever if only an answer can tell.
 func (p *Pacer) untilNext(now time.Duration) time.Duration {
-	s := now.Seconds()
-	return max(duration(p.machine.NextSend(s)-s), p.crew.wait(now))
+	s, wait := now.Seconds(), time.Duration(0)
+	if next := p.machine.NextSend(s); next > s {
+		wait = duration(next - s)
+	}
+	if p.crew != nil {
+		wait = max(wait, p.crew.wait(now))
+	}
+	return wait
 }
 
 // forecast is what the machine expects of the line.

@@ -22,10 +22,17 @@ const (
 	notMade           // the callee was not called
 )
 
+// saidNothing reports whether nothing is known of a call that succeeded but that: the callee has
+// stated no quota, and it does not matter which page it was.
+func (p *Pacer) saidNothing(in *flight) bool {
+	_, stated := retry.Reported(in.Context, p.clock(in.pass.at))
+	return !stated && !p.suspects.Load()
+}
+
 // classify says what an outcome means for the pace.
 func (p *Pacer) classify(in *flight, err error) (pacing.Answer, verdict) {
 	a := pacing.Answer{RetryAfter: -1, Remaining: -1}
-	quota, stated := retry.Reported(in, p.clock(in.pass.at))
+	quota, stated := retry.Reported(in.Context, p.clock(in.pass.at))
 	if stated && p.hintCap > 0 {
 		a = heard(quota, p.hintCap)
 	}

@@ -54,12 +54,21 @@ func (m *Machine) judge(now float64, kind Kind, t Ticket) Kind {
 		d.convicted = true
 		return Refusal
 	}
-	if m.flight.blame(t.Beside, m.accepted) {
+	if m.flight.blame(int(t.Beside), m.accepted) {
 		d.crowd = m.flight.limit < firstSlots
 	} else {
 		m.ask(now, t, t.seq)
 	}
 	return Doubt
+}
+
+// quiet reports whether an answer that is Fine changes nothing but what pass notes.
+func (d *doubt) quiet() bool { return !d.asking && d.suspicion == 0 }
+
+// pass is judge and calm for such an answer.
+func (d *doubt) pass() {
+	d.late.add(false)
+	d.run = 0
 }
 
 // ask lets one request at a time go, until one sent after since has told what to think of the

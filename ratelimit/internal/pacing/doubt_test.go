@@ -145,7 +145,7 @@ func TestACrowdIsNotNoise(t *testing.T) {
 				kind, m.flight.good, m.flight.limit = Doubt, nil, c.beside
 			}
 			m.seq = i + 1
-			m.judge(float64(i), kind, Ticket{Sent: float64(i), seq: i + 1, Beside: c.beside})
+			m.judge(float64(i), kind, Ticket{Sent: float64(i), seq: i + 1, Beside: int32(c.beside)})
 		}
 		if m.doubt.noise != c.noise {
 			t.Errorf("with %d in flight: noise is %v", c.beside, m.doubt.noise)

@@ -48,6 +48,11 @@ func (f *flight) back(t Ticket) (late bool) {
 	if !t.nested {
 		f.now--
 	}
+	return len(f.lost) > 0 && f.found(t)
+}
+
+// found takes a request that was given up out of those, and reports whether it is one.
+func (f *flight) found(t Ticket) bool {
 	i := slices.Index(f.lost, t.seq)
 	if i >= 0 {
 		f.lost = slices.Delete(f.lost, i, i+1)
@@ -101,12 +106,16 @@ func (f *flight) open(now float64) {
 
 // admitted notes an admitted request that had k in flight beside it.
 func (f *flight) admitted(now float64, k int) {
-	*at(&f.good, k)++
+	if k < len(f.good) {
+		f.good[k]++
+	} else {
+		*at(&f.good, k)++
+	}
 	if f.opening {
 		f.open(now)
 		return
 	}
-	if f.limit == browserSlot && sum(f.good) < patience {
+	if f.limit == browserSlot && !reach(f.good, patience) {
 		f.atLimit, f.slotAt = 0, now
 		return
 	}
@@ -153,6 +162,16 @@ func at(c *[]int, k int) *int {
 		*c = append(*c, 0)
 	}
 	return &(*c)[k]
+}
+
+// reach is sum(c) >= n. It looks no further than it must.
+func reach(c []int, n int) bool {
+	for _, v := range c {
+		if n -= v; n <= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func sum(c []int) (n int) {

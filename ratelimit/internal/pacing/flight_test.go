@@ -148,7 +148,7 @@ func TestGivenUpRequestsTakeNoPlace(t *testing.T) {
 	if late := f.back(Ticket{seq: 7}); !late || f.now != 0 || len(f.lost) != 0 {
 		t.Errorf("late %v, %d in flight, %v lost", late, f.now, f.lost)
 	}
-	if f.back(Ticket{seq: 9, nested: true}); f.now != 0 {
+	if f.back(Ticket{seq: 9, marks: marks{nested: true}}); f.now != 0 {
 		t.Error("a nested one frees a place")
 	}
 }

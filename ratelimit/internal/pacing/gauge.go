@@ -49,7 +49,7 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 		default:
 			g.inflow += in
 			g.over += now - g.at
-			disorder := float64(max(flying, t.Beside)) // they may have been served in any order
+			disorder := float64(max(flying, int(t.Beside))) // they may have been served in any order
 			g.flows = g.flows || early && g.inflow >= thrice+disorder
 		}
 	}
@@ -120,10 +120,12 @@ func (g *gauge) stated(now float64) bool { return !g.deaf() && now < max(g.reset
 
 // deaf reports whether there is nothing to go by.
 func (g *gauge) deaf() bool {
-	// As many may be on their way as remain, and a second that is told may be any part of one.
-	coarse := g.most <= browserSlot && g.far <= 1
-	return !g.heard || g.wrong >= thrice || coarse
+	return !g.heard || g.wrong >= thrice || g.coarse()
 }
+
+// coarse reports whether as many may be on their way as remain, and a second that is told may be any
+// part of one.
+func (g *gauge) coarse() bool { return g.most <= browserSlot && g.far <= 1 }
 
 func (g *gauge) rate() float64 {
 	if !g.flows || g.over <= 0 {

@@ -20,7 +20,7 @@ type told struct {
 
 func (g *gauge) tell(all ...told) {
 	for _, h := range all {
-		t := Ticket{Sent: h.at, seq: h.seq, Beside: max(1, h.beside)}
+		t := Ticket{Sent: h.at, seq: h.seq, Beside: int32(max(1, h.beside))}
 		g.hear(h.at, t, Answer{Kind: h.kind, RetryAfter: -1, Remaining: h.remain, Reset: h.reset, Limit: h.limit, Window: h.window}, h.flying)
 	}
 }
@@ -243,7 +243,7 @@ func TestAQuotaForLongIsSpread(t *testing.T) {
 // it is not heard any more.
 func TestARefusalAgainstItsWord(t *testing.T) {
 	var g gauge
-	g.refused(Ticket{granted: true})
+	g.refused(Ticket{marks: marks{granted: true}})
 	if g.wrong != 0 {
 		t.Error("what was not heard was wrong")
 	}
@@ -264,7 +264,7 @@ func TestARefusalAgainstItsWord(t *testing.T) {
 		if g.deaf() {
 			t.Fatalf("deaf after %d", i)
 		}
-		if g.refused(Ticket{granted: true}); g.reserve != reserve || g.permits(1, 0, 10) != 40-reserve {
+		if g.refused(Ticket{marks: marks{granted: true}}); g.reserve != reserve || g.permits(1, 0, 10) != 40-reserve {
 			t.Errorf("%d left unused after %d, %d may go", g.reserve, i+1, g.permits(1, 0, 10))
 		}
 		if g.invites(1, 0, 1) {
@@ -278,7 +278,7 @@ func TestARefusalAgainstItsWord(t *testing.T) {
 		t.Error("it listens after three")
 	}
 	few := gauge{heard: true, most: 4, far: 60, reserve: 1}
-	if few.refused(Ticket{granted: true}); few.reserve != 1 {
+	if few.refused(Ticket{marks: marks{granted: true}}); few.reserve != 1 {
 		t.Errorf("%d of 4 are left unused", few.reserve)
 	}
 }

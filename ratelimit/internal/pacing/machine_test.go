@@ -106,7 +106,7 @@ func TestANumberInFlightIsRefused(t *testing.T) {
 	}
 	m = cruising()
 	m.gauge.tell(told{at: 99, seq: 999, remain: 50, reset: 60, limit: 100})
-	if m.pushBack(100, Ticket{seq: 1000, Beside: 1, granted: true}, true); m.gauge.wrong != 1 {
+	if m.pushBack(100, Ticket{seq: 1000, Beside: 1, marks: marks{granted: true}}, true); m.gauge.wrong != 1 {
 		t.Error("the gauge does not hear of a refusal against its word")
 	}
 	m = cruising()
@@ -471,7 +471,7 @@ func TestWhenOneIsGivenUp(t *testing.T) {
 // What a request is marked with when it is sent.
 func TestATicket(t *testing.T) {
 	m := cruising()
-	if k := m.OnSend(100); k != (Ticket{Sent: 100, seq: 1001, Beside: 1, before: 99.9}) || m.last != 100 || m.flying != 1 || m.out {
+	if k := m.OnSend(100); k != (Ticket{Sent: 100, seq: 1001, Beside: 1}) || m.before != 99.9 || m.last != 100 || m.flying != 1 || m.out {
 		t.Errorf("%+v, the last at %v, %d on their way, out %v", k, m.last, m.flying, m.out)
 	}
 	if m.jitter < 1 || m.jitter > 1+scatter || m.jitter == 1 {

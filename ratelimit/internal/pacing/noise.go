@@ -1,6 +1,9 @@
 package pacing
 
-const shareOf = 40. // answers that a share is taken over
+const (
+	shareOf = 40.   // answers that a share is taken over
+	nothing = 1e-99 // a share that small is 0: processors are slow with the least floats
+)
 
 // noisy finds out in the long run what the next answers cannot tell: that doubts taken for refusals
 // are noise after all, or the other way round. Noise comes at any rate; refusals by a limit stop
@@ -17,7 +20,9 @@ type noisy struct {
 type share float64
 
 func (s *share) add(hit bool) {
-	*s *= 1 - 1/shareOf
+	if *s *= 1 - 1/shareOf; *s < nothing {
+		*s = 0
+	}
 	if hit {
 		*s += 1 / shareOf
 	}

@@ -1,7 +1,5 @@
 package pacing
 
-import "slices"
-
 // overdue finds the requests that are out far longer than the others took: some servers refuse by
 // silence. Such a request is a doubt at that moment, and not when the client's own timeout ends it,
 // which is often half a minute later.
@@ -47,6 +45,11 @@ func (o *overdue) next() float64 {
 	return inf
 }
 
+// any reports whether there may be one that is overdue at now.
+func (o *overdue) any(now float64) bool {
+	return len(o.out) > 0 && (o.out[0].judged || now >= o.out[0].t.Sent+o.limit()-tick)
+}
+
 // due takes one that is overdue at now.
 func (o *overdue) due(now float64) (t Ticket, ok bool) {
 	for i := range o.out {
@@ -66,13 +69,17 @@ func (o *overdue) due(now float64) (t Ticket, ok bool) {
 // back notes that a request is answered, or that nobody waits for its answer any more, and reports
 // whether it was a doubt already.
 func (o *overdue) back(t Ticket) (judged bool) {
-	i := slices.IndexFunc(o.out, func(p pending) bool { return p.t.seq == t.seq })
-	if i < 0 {
-		return false
+	for i := range o.out {
+		if p := &o.out[i]; p.t.seq == t.seq {
+			judged = p.judged
+			if i+1 < len(o.out) {
+				copy(o.out[i:], o.out[i+1:])
+			}
+			o.out = o.out[:len(o.out)-1] // without the clearing that slices.Delete does
+			return judged
+		}
 	}
-	judged = o.out[i].judged
-	o.out = append(o.out[:i], o.out[i+1:]...) // without the clearing that slices.Delete does
-	return judged
+	return false
 }
 
 // took notes the time of an answer that was not overdue.
@@ -82,6 +89,15 @@ func (o *overdue) took(s float64) {
 	}
 	o.last += (s - o.last) / lastFew
 	o.mean += (s - o.mean) / shareOf
+}
+
+// tell notes the time of a page, which was overdue or not.
+func (o *overdue) tell(s float64, was bool) {
+	if was {
+		o.came(s)
+	} else {
+		o.took(s)
+	}
 }
 
 // came notes that an overdue page came after s seconds: the server is slow, not silent. From then

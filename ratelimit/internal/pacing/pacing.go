@@ -28,15 +28,20 @@ type Config struct {
 	Careful     bool    // keep to a budget of refusals
 }
 
-// A Ticket stands for one request on its way.
+// A Ticket stands for one request on its way. It is small enough, in size and in fields, to be kept
+// in registers: it is handed on several times a request.
 type Ticket struct {
-	Sent    float64 // when it was sent
-	seq     int     // its number among those sent, from 1
-	Beside  int     // requests in flight then, itself included
-	nested  bool    // it has no place in flight itself
-	granted bool    // what the server said remained allowed it
-	Token   bool    // for the policy around the machine: the call took a token of the fleet
-	before  float64 // when the one before was sent
+	Sent   float64 // when it was sent
+	seq    int     // its number among those sent, from 1
+	Beside int32   // requests in flight then, itself included
+	marks
+}
+
+// marks are what else there is to know of a request.
+type marks struct {
+	nested  bool // it has no place in flight itself
+	granted bool // what the server said remained allowed it
+	Token   bool // for the policy around the machine: the call took a token of the fleet
 }
 
 // A Machine is the state of one pacer: parts that each know one thing, each in its own file. See
@@ -135,12 +140,16 @@ func (m *Machine) Pace(now float64) float64 {
 // or [Machine.Wake]. The single request does not wait for requests sent before the push-back,
 // because a stalled one must not hold it, except for the user's own bound.
 func (m *Machine) NextSend(now float64) float64 {
-	m.lookForOverdue(now)
-	more := 0
-	if m.mode == Start {
-		more = m.careful.proven(now-m.held.at, m.accepted-m.held.n)
+	if m.overdue.any(now) {
+		m.lookForOverdue(now)
 	}
-	turn := max(m.turn(now), m.careful.next(now, m.flying, m.doubt.open, more, &m.refusals))
+	turn := m.turn(now)
+	if m.careful.on {
+		turn = max(turn, m.withinBudget(now))
+	}
+	if !m.alone() && !m.flight.full() && !m.bounded() { // nearly always
+		return turn
+	}
 	instead := now >= m.stalled()-tick
 	switch {
 	case m.bounded(), m.alone() && m.out && !instead:
@@ -155,11 +164,23 @@ func (m *Machine) NextSend(now float64) float64 {
 	return turn
 }
 
+// withinBudget is when the budget of a careful machine lets the next go.
+func (m *Machine) withinBudget(now float64) float64 {
+	more := 0
+	if m.mode == Start {
+		more = m.careful.proven(now-m.held.at, m.accepted-m.held.n)
+	}
+	return m.careful.next(now, m.flying, m.doubt.open, more, &m.refusals)
+}
+
 // turn is when the next is due by the pace, and by what the server said.
 func (m *Machine) turn(now float64) float64 {
-	g := &m.gauge
-	paced := m.last + m.jitter/m.bound(min(m.rate, g.spread(now, m.flying)))
-	return max(now, m.named, paced, g.next(now, m.last, m.flying, m.rate < inf))
+	at, r := max(now, m.named), m.rate
+	if g := &m.gauge; !g.deaf() {
+		at = max(at, g.next(now, m.last, m.flying, r < inf))
+		r = min(r, g.spread(now, m.flying))
+	}
+	return max(at, m.last+m.jitter/m.bound(r))
 }
 
 // tick is how far a time in seconds may be off: a clock counts nanoseconds, and a float rounds.
@@ -225,7 +246,9 @@ func (m *Machine) NextNested(now float64) float64 {
 
 // OnSend is told of every request that is sent.
 func (m *Machine) OnSend(now float64) Ticket {
-	m.begin(now)
+	if !m.begun {
+		m.begin(now)
+	}
 	if m.alone() && m.out {
 		m.flight.giveUp(m.single)
 	}
@@ -236,14 +259,14 @@ func (m *Machine) OnSend(now float64) Ticket {
 // OnSendNested is told instead of [Machine.OnSend] of a request that is part of another one, and
 // takes no place.
 func (m *Machine) OnSendNested(now float64) Ticket {
-	m.begin(now)
+	if !m.begun {
+		m.begin(now)
+	}
 	return m.sent(now, true)
 }
 
+// begin is for the first request.
 func (m *Machine) begin(now float64) {
-	if m.begun {
-		return
-	}
 	m.start(now)
 	if m.cfg.StartRate > 0 && m.rate == inf && !m.half {
 		m.climb(m.cfg.StartRate, now)
@@ -254,12 +277,12 @@ func (m *Machine) sent(now float64, nested bool) Ticket {
 	granted := !m.gauge.deaf() && m.gauge.permits(now, m.last, m.flying) >= 1
 	m.seq++
 	t := Ticket{
-		Sent: now, seq: m.seq, Beside: max(1, m.flight.now),
-		nested: nested, granted: granted, before: m.last,
+		Sent: now, seq: m.seq, Beside: int32(max(1, m.flight.now)),
+		marks: marks{nested: nested, granted: granted},
 	}
 	m.overdue.sent(t)
 	m.flying++
-	m.last, m.jitter = now, 1+scatter*m.rng.Float64()
+	m.before, m.last, m.jitter = m.last, now, 1+scatter*m.rng.Float64()
 	if !nested || !m.out {
 		if m.out = m.alone(); m.out {
 			m.single = m.seq
@@ -276,7 +299,7 @@ func (m *Machine) OnCancel(t Ticket, made bool) {
 	m.overdue.back(t)
 	m.freeProbe(t)
 	if !made && t.seq == m.seq {
-		m.last = t.before
+		m.last = m.before
 	}
 }
 
@@ -298,10 +321,7 @@ func (m *Machine) OnAnswer(now float64, t Ticket) {
 // OnDone is told the outcome of a request. That of a request that was given up counts if it is
 // admitted after all, and not if it is refused: that is too long ago.
 func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
-	m.flying--
-	late := m.flight.back(t)
-	m.freeProbe(t)
-	judged := m.overdue.back(t)
+	late, judged := m.back(t)
 	switch a.Kind {
 	case Untold:
 		a.Kind = m.untold.judge(a.Page, m.accepted, m.half && t.seq > m.cut)
@@ -319,26 +339,52 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		if judged { // counted when it was overdue
 			return
 		}
-	} else if a.Kind == Fine && judged {
-		m.overdue.came(now - t.Sent)
 	} else if a.Kind == Fine {
-		m.overdue.took(now - t.Sent)
+		m.overdue.tell(now-t.Sent, judged)
 	}
-	if m.refusedOr(now, t, a, late) {
+	if !m.refusedOr(now, t, a, late) {
+		m.pages.admit(a.Page)
+		m.admit(now, t)
+	}
+}
+
+// OnFine is [Machine.OnDone] for a request that was admitted, if nothing else is known of it. It is
+// what nearly every request comes to, and costs less.
+func (m *Machine) OnFine(now float64, t Ticket) {
+	if !m.doubt.quiet() {
+		m.OnDone(now, t, Answer{RetryAfter: -1, Remaining: -1})
 		return
 	}
-	fresh := t.seq > m.cut
+	_, judged := m.back(t)
+	m.untold.run = 0
+	m.overdue.tell(now-t.Sent, judged)
+	m.doubt.pass()
+	m.admit(now, t)
+}
+
+// back notes that a request is no longer on its way, and reports whether it had been given up, and
+// whether it was a doubt already.
+func (m *Machine) back(t Ticket) (late, judged bool) {
+	m.flying--
+	late = m.flight.back(t)
+	m.freeProbe(t)
+	return late, m.overdue.back(t)
+}
+
+// admit notes that a request was admitted.
+func (m *Machine) admit(now float64, t Ticket) {
 	m.accepted++
-	m.pages.admit(a.Page)
 	m.recent.add(now)
-	m.flight.admitted(now, t.Beside)
+	m.flight.admitted(now, int(t.Beside))
 	if m.half {
-		if !fresh {
+		if t.seq <= m.cut { // not news
 			return
 		}
 		m.onRelease(now)
 	}
-	m.advance(now)
+	if m.mode != Start { // from there only a refusal leads on
+		m.advance(now)
+	}
 }
 
 // takeBack undoes what the refusals of one page did to the rate: they said nothing about it.

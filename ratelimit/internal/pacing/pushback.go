@@ -76,7 +76,7 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	case m.half: // the single request
 		m.refused++
 		m.length = min(maxPark, 2*m.length)
-	case !sure && !m.careful.on && m.flight.blame(t.Beside, m.accepted):
+	case !sure && !m.careful.on && m.flight.blame(int(t.Beside), m.accepted):
 		if !m.doubt.asking { // a limited rate looks the same so far: one request alone tells
 			m.ask(now, t, m.seq)
 		}

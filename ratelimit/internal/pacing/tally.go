@@ -14,6 +14,7 @@ type tally struct {
 	begun    bool
 	t0       float64        // when the first request was sent
 	last     float64        // when the last one was
+	before   float64        // when the one before that was
 	jitter   float64        // the distance from it to the next, in parts of 1/rate
 	seq      int            // requests sent
 	flying   int            // requests on their way, nested ones too
