@@ -20,8 +20,9 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 	p.mu.Lock()
 	now := p.now()
 	p.used = true
-	if p.line.head == nil && p.nested == 0 && p.untilNext(now) == 0 {
-		c := p.send(now)
+	s := now.Seconds()
+	if p.line.head == nil && p.nested == 0 && p.untilNext(now, s) == 0 {
+		c := p.send(now, s)
 		p.mu.Unlock()
 		return c, nil
 	}
@@ -99,13 +100,14 @@ func (p *Pacer) wake() {
 	p.dispatch(p.now())
 }
 
-// send notes that a call is on its way. It requires that p.mu is held, as all below do.
-func (p *Pacer) send(now time.Duration) pass {
+// send notes that a call is on its way. s is now in seconds. It requires that p.mu is held, as all
+// below do.
+func (p *Pacer) send(now time.Duration, s float64) pass {
 	if p.crew == nil {
-		return pass{p.machine.OnSend(now.Seconds()), now}
+		return pass{p.machine.OnSend(s), now}
 	}
 	token := p.crew.spend(now)
-	c := pass{p.machine.OnSend(now.Seconds()), now}
+	c := pass{p.machine.OnSend(s), now}
 	c.Token = token
 	return c
 }
@@ -118,14 +120,15 @@ func (p *Pacer) dispatch(now time.Duration) {
 		p.line.silence()
 		return
 	}
+	s := now.Seconds()
 	for w := p.line.head; w != nil; w = p.line.head {
-		wait := p.untilNext(now)
+		wait := p.untilNext(now, s)
 		if wait == 0 {
-			p.line.release(w, p.send(now))
+			p.line.release(w, p.send(now, s))
 			continue
 		}
 		// An answer will tell more, or the moment at which none has come.
-		wait = min(wait, duration(p.machine.Wake(now.Seconds())-now.Seconds()))
+		wait = min(wait, duration(p.machine.Wake(s)-s))
 		if p.maxWait >= 0 {
 			left := w.arrived.Add(p.maxWait).Sub(p.clock(now))
 			if left <= 0 {
@@ -174,9 +177,10 @@ func (p *Pacer) replan(now time.Duration, parked bool) {
 	p.dispatch(now)
 }
 
-// untilNext is how long the machine holds the next call; forever if only an answer can tell.
-func (p *Pacer) untilNext(now time.Duration) time.Duration {
-	s, wait := now.Seconds(), time.Duration(0)
+// untilNext is how long the machine holds the next call; forever if only an answer can tell. s is
+// now in seconds.
+func (p *Pacer) untilNext(now time.Duration, s float64) time.Duration {
+	wait := time.Duration(0)
 	if next := p.machine.NextSend(s); next > s {
 		wait = duration(next - s)
 	}
@@ -193,11 +197,12 @@ type forecast struct {
 }
 
 func (p *Pacer) forecast(now time.Duration) forecast {
-	f := forecast{p.untilNext(now), p.crew.share(p.machine.Pace(now.Seconds()))}
+	s := now.Seconds()
+	f := forecast{p.untilNext(now, s), p.crew.share(p.machine.Pace(s))}
 	if f.first == forever {
 		f.first = 0
 		if gate, parked := p.machine.Parked(); parked {
-			f.first = duration(gate - now.Seconds())
+			f.first = duration(gate - s)
 		}
 	}
 	return f

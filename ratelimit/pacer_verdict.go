@@ -25,7 +25,7 @@ const (
 // saidNothing reports whether nothing is known of a call that succeeded but that: the callee has
 // stated no quota, and it does not matter which page it was.
 func (p *Pacer) saidNothing(in *flight) bool {
-	_, stated := retry.Reported(in.Context, p.clock(in.pass.at))
+	_, stated := retry.Reported(in.Context, time.Time{}) // perhaps to an attempt before
 	return !stated && !p.suspects.Load()
 }
 

@@ -64,8 +64,8 @@ type (
 )
 
 func (s *scope) Value(key any) any {
-	switch key {
-	case scopeKey{}, doKey{}:
+	switch key.(type) { // by type, which is quicker than by value
+	case scopeKey, doKey:
 		return s
 	}
 	return s.Context.Value(key)
@@ -78,7 +78,7 @@ type inner struct {
 }
 
 func (n *inner) Value(key any) any {
-	if key == (scopeKey{}) {
+	if _, ok := key.(scopeKey); ok {
 		return &n.scope
 	}
 	return n.Context.Value(key)
