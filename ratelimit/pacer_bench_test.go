@@ -46,7 +46,7 @@ func BenchmarkPacerBesideXtime(b *testing.B) {
 
 // A pacer that nobody has refused is small: there may be one for each host.
 func TestAPacerIsSmall(t *testing.T) {
-	const n, most = 200, 4 << 10
+	const n, most = 1000, 4 << 10
 	held := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
