@@ -49,7 +49,8 @@ func (g *gauge) hear(now float64, t Ticket, a Answer, flying int) {
 		default:
 			g.inflow += in
 			g.over += now - g.at
-			disorder := float64(max(flying, int(t.Beside))) // they may have been served in any order
+			// they may have been served in any order
+			disorder := float64(max(flying, int(t.Beside)))
 			g.flows = g.flows || early && g.inflow >= thrice+disorder
 		}
 	}
@@ -123,8 +124,8 @@ func (g *gauge) deaf() bool {
 	return !g.heard || g.wrong >= thrice || g.coarse()
 }
 
-// coarse reports whether as many may be on their way as remain, and a second that is told may be any
-// part of one.
+// coarse reports whether as many may be on their way as remain, and a second that is told may be
+// any part of one.
 func (g *gauge) coarse() bool { return g.most <= browserSlot && g.far <= 1 }
 
 func (g *gauge) rate() float64 {
