@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ func nop(context.Context) error { return nil }
 
 // callee counts the calls that greedy callers get through, and what the others hear.
 type callee struct {
+	takes   time.Duration // a call
 	calls   atomic.Int64
 	longest atomic.Int64 // ns that a call took, its wait included
 
@@ -44,7 +46,7 @@ func (c *callee) greedy(ctx context.Context, wg *sync.WaitGroup, callers int, l 
 	watch := retry.Observe(func(_ context.Context, e retry.Event) {
 		if e.Kind == retry.KindChange {
 			c.mu.Lock()
-			c.events = append(c.events, e.From+" > "+e.To)
+			c.events = append(c.events, fmt.Sprintf("%s > %s: %v", e.From, e.To, e.Err))
 			c.mu.Unlock()
 		}
 	})
@@ -54,7 +56,7 @@ func (c *callee) greedy(ctx context.Context, wg *sync.WaitGroup, callers int, l 
 			for ctx.Err() == nil {
 				begin := time.Now()
 				one, cancel := context.WithTimeout(ctx, patience)
-				err := retry.Run(one, guard, nop)
+				err := retry.Run(one, guard, c.work)
 				cancel()
 				c.longest.Store(max(c.longest.Load(), int64(time.Since(begin))))
 				if err == nil {
@@ -71,6 +73,8 @@ func (c *callee) greedy(ctx context.Context, wg *sync.WaitGroup, callers int, l 
 		})
 	}
 }
+
+func (c *callee) work(context.Context) error { time.Sleep(c.takes); return nil }
 
 // patience is the deadline of each call.
 const patience = 300 * ms
@@ -98,6 +102,7 @@ type rig struct {
 	server *server
 	admin  *redis.Client // not through the port
 	port   *port
+	keys   []string // of the buckets
 	busy   context.CancelFunc
 }
 
@@ -130,8 +135,13 @@ func troubles() []trouble {
 		},
 		{
 			name: "wrong type", text: "WRONGTYPE",
-			begin: func(t *testing.T, r *rig) { r.admin.Del(bg, hash); r.admin.Set(bg, hash, "x", 0) },
-			end:   func(t *testing.T, r *rig) { r.admin.Del(bg, hash) },
+			begin: func(t *testing.T, r *rig) {
+				for _, key := range r.keys {
+					r.admin.Del(bg, key)
+					r.admin.Set(bg, key, "x", 0)
+				}
+			},
+			end: func(t *testing.T, r *rig) { r.admin.Del(bg, r.keys...) },
 		},
 		{
 			name: "a read-only replica", text: "READONLY", real: true, once: true,
@@ -176,18 +186,56 @@ func newRig(t *testing.T, real bool) (*rig, *redis.Client) {
 // error say what it is, and the fleet recovers by itself.
 func TestTheServerFails(t *testing.T) {
 	for _, tr := range troubles() {
-		t.Run(tr.name, func(t *testing.T) {
-			t.Parallel()
-			fails(t, tr)
-		})
+		for _, k := range kindsHere() {
+			t.Run(tr.name+"/"+k.name, func(t *testing.T) {
+				t.Parallel()
+				fails(t, tr, k)
+			})
+		}
 	}
 }
 
-// subject is a member of the fleet that has lost its server.
+// kind is a policy that loses its server. All make 200 calls a second.
+type kind struct {
+	name string
+	make func(ratelimit.Option) policy
+}
+
+type policy interface {
+	retry.Policy
+	fmt.Stringer
+}
+
+// kindsHere are those of them that a run with -short tries, for which the others take too long.
+func kindsHere() []kind {
+	if testing.Short() {
+		return kinds[:1]
+	}
+	return kinds
+}
+
+var kinds = []kind{
+	{"limiter", func(o ratelimit.Option) policy { return ratelimit.New(200, 20, o) }},
+	{"pacer", func(o ratelimit.Option) policy {
+		return ratelimit.NewPacer(o, ratelimit.StartRate(200), ratelimit.MaxRate(200))
+	}},
+	{"strict limiter", func(o ratelimit.Option) policy { return ratelimit.New(200, 100, o) }},
+}
+
+// shared makes one of the kind. Its lease is so long that a busy machine keeps it.
+func (k kind) shared(c *redis.Client, name string, opts ...ratelimit.SharedOption) policy {
+	opts = append(opts, ratelimit.Lease(300*ms))
+	if k.name == "strict limiter" {
+		opts = append(opts, ratelimit.Strict())
+	}
+	return k.make(ratelimit.Shared(redislimit.New(c), name, opts...))
+}
+
+// subject is a member, alone in its fleet, that loses its server.
 type subject struct {
 	callee
 	loss ratelimit.Loss
-	l    *ratelimit.Limiter
+	p    policy
 	n    int // calls in the last span
 }
 
@@ -196,101 +244,141 @@ const (
 	late = 2 * time.Second // how late a busy machine may be
 )
 
-func fails(t *testing.T, tr trouble) {
+type subjects []*subject
+
+// become waits until nothing is wrong after a span, because a machine that does other things too may
+// be late now and then, and returns what still is.
+func (all subjects) become(
+	t *testing.T, when string, after time.Duration, spans int, wrong func() string,
+) (text string) {
+	time.Sleep(after)
+	for range spans {
+		for _, s := range all {
+			s.n = -int(s.calls.Load())
+		}
+		time.Sleep(span)
+		for _, s := range all {
+			s.n += int(s.calls.Load())
+		}
+		if text = wrong(); text == "" {
+			return ""
+		}
+		t.Log(when, text)
+	}
+	return when + ": " + text
+}
+
+// lively is which of them has made too few calls in the last span: 200 a second are 100.
+func (all subjects) lively() string {
+	for _, s := range all {
+		if s.n < 25 {
+			return s.says()
+		}
+	}
+	return ""
+}
+
+func (s *subject) says() string {
+	return fmt.Sprintf("%v: %d calls; it says %s", s.loss, s.n, s.p)
+}
+
+func fails(t *testing.T, tr trouble, k kind) {
 	r, c := newRig(t, tr.real) // a default client, which tries again and does not heed contexts
 	if tr.once {
 		c = redis.NewClient(&redis.Options{Addr: r.port.addr(), MaxRetries: -1,
 			ContextTimeoutEnabled: true})
 		t.Cleanup(func() { c.Close() })
 	}
-	both := []*subject{{loss: ratelimit.Share}, {loss: ratelimit.Closed}}
 	ctx, cancel := context.WithCancel(bg)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	for _, s := range both {
-		s.l = ratelimit.New(200, 20,
-			ratelimit.Shared(redislimit.New(c), name, ratelimit.OnLoss(s.loss)))
-		s.greedy(ctx, &wg, 4, s.l)
-	}
-	// A machine that does other things too may be late now and then, so what should be so is waited
-	// for.
-	going := func(when string, after time.Duration, spans int, wrong func() string) (text string) {
-		time.Sleep(after)
-		for range spans {
-			for _, s := range both {
-				s.n = -int(s.calls.Load())
-			}
-			time.Sleep(span)
-			for _, s := range both {
-				s.n += int(s.calls.Load())
-			}
-			if text = wrong(); text == "" {
-				return ""
-			}
-			t.Log(when, text)
-		}
-		return when + ": " + text
-	}
-	lively := func() string { // half of 200 a second are 50 in a span
-		for _, s := range both {
-			if s.n < 25 {
-				return fmt.Sprintf("%v: %d calls; it says %s", s.loss, s.n, s.l)
-			}
-		}
-		return ""
+	all := subjects{}
+	for _, loss := range []ratelimit.Loss{ratelimit.Share, ratelimit.Open, ratelimit.Closed} {
+		r.keys = append(r.keys, redislimit.Keys(loss.String())[0])
+		s := &subject{loss: loss, p: k.shared(c, loss.String(), ratelimit.OnLoss(loss))}
+		s.takes = 2 * ms
+		all = append(all, s)
+		s.greedy(ctx, &wg, 3, s.p)
 	}
 	problem := "never begun"
 	// The part that a member goes on with is what it had before: little if the machine kept it from
 	// asking. Then another time shows more.
 	for tries := 0; tries < 8 && problem != ""; tries++ {
-		if problem = going("before", time.Second, 60, lively); problem != "" {
+		if problem = all.become(t, "before", time.Second, 60, all.lively); problem != "" {
 			break
 		}
 		tr.begin(t, r)
-		problem = going("on its own", 400*ms, 6,
-			func() string { return tr.wrong(both[0], both[1]) })
+		problem = all.become(t, "on its own", 400*ms, 6, func() string { return all.wrong(tr, k) })
 		tr.end(t, r)
 	}
 	if problem == "" {
-		problem = going("after", 800*ms, 60, lively)
+		problem = all.become(t, "after", 800*ms, 60, all.lively)
 	}
 	if problem != "" {
 		t.Error(problem)
 	}
-	for _, s := range both {
+	for _, s := range all {
 		if took := time.Duration(s.longest.Load()); took > patience+late {
 			t.Errorf("%v: a call took %v, its deadline was %v", s.loss, took, patience)
 		}
-		s.mu.Lock()
-		if len(s.events) == 0 || s.events[0] != "shared > store away, "+s.loss.String() {
-			t.Errorf("%v: heard of %q", s.loss, s.events)
-		}
-		s.mu.Unlock()
+		s.isTold(t)
 	}
 }
 
-// wrong is what is not as it should be while the store is away, of one that goes on with its part
-// and one that is closed.
-func (tr trouble) wrong(alone, closed *subject) string {
-	// its part is a sixth if it had heard of the other for less than a lease: 16
-	if alone.n < 10 {
-		return fmt.Sprintf("%d calls; it says %s", alone.n, alone.l)
-	}
-	for _, s := range []*subject{alone, closed} {
-		text := s.l.String()
-		if named := strings.Contains(text, tr.text) ||
-			tr.late != "" && strings.Contains(text, tr.late); !strings.Contains(text, "store away") || !named {
-			return fmt.Sprintf("it says %s, want %q", text, tr.text)
+// named reports whether a text says what the trouble is.
+func (tr trouble) named(text string) bool {
+	return strings.Contains(text, tr.text) || tr.late != "" && strings.Contains(text, tr.late)
+}
+
+func (all subjects) wrong(tr trouble, k kind) string {
+	for _, s := range all {
+		if wrong := s.wrong(tr, k); wrong != "" {
+			return wrong
 		}
 	}
-	closed.mu.Lock()
-	defer closed.mu.Unlock()
-	if last := closed.last; closed.n > 5 || last == nil || !errors.Is(last, ratelimit.ErrLimited) ||
-		last.Cause == nil {
-		return fmt.Sprintf("%d calls of a closed one, whose rejections are %+v", closed.n, last)
+	return ""
+}
+
+// wrong is what is not as it should be while the store is away.
+func (s *subject) wrong(tr trouble, k kind) string {
+	text := s.p.String()
+	if !strings.Contains(text, "store away") || !tr.named(text) {
+		return fmt.Sprintf("it says %s, want %q", text, tr.text)
+	}
+	switch {
+	case s.loss == ratelimit.Share && s.n < 10, // its part may have become small before
+		s.loss == ratelimit.Open && s.n < 25, // a pacer's machine keeps the rate
+		s.loss == ratelimit.Open && s.n < 120 && k.name != "pacer":
+		return s.says()
+	case s.loss == ratelimit.Closed:
+		return s.closed()
 	}
 	return ""
+}
+
+// closed is what is wrong with a member that is to make no call, and to say why.
+func (s *subject) closed() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.last; s.n > 5 || last == nil || !errors.Is(last, ratelimit.ErrLimited) ||
+		last.Cause == nil {
+		return fmt.Sprintf("%d calls of a closed one, whose rejections are %+v", s.n, last)
+	}
+	return ""
+}
+
+// isTold checks that an event has told of the loss, and why. If a question was lost before the
+// trouble, by a stall of the machine, the event tells of that.
+func (s *subject) isTold(t *testing.T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := "shared > store away, " + s.loss.String() + ": "
+	if !slices.ContainsFunc(s.events, func(e string) bool {
+		return strings.HasPrefix(e, from) && e != from+"<nil>"
+	}) {
+		t.Errorf("%v: heard of %q", s.loss, s.events)
+	}
 }
 
 // A server that is full goes on with the limits, which need next to no memory: its rule is that a
@@ -304,10 +392,12 @@ func TestTheServerIsFull(t *testing.T) {
 	if err := c.Set(bg, "x", "y", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
 		t.Fatalf("it is not full: %v", err)
 	}
-	l := ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name))
-	for range 50 {
-		if err := retry.Run(bg, l, nop); err != nil {
-			t.Fatal(err)
+	for _, k := range kindsHere() {
+		p := k.shared(c, k.name)
+		for range 50 {
+			if err := retry.Run(bg, p, nop); err != nil {
+				t.Fatal(k.name, err)
+			}
 		}
 	}
 }
@@ -315,52 +405,60 @@ func TestTheServerIsFull(t *testing.T) {
 // A server that is down when the fleet starts: a member that was never granted anything is closed
 // until it is there.
 func TestTheServerIsDownAtTheStart(t *testing.T) {
-	t.Parallel()
-	r, c := newRig(t, false)
-	r.port.cut(true)
-	l := ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(c), name))
-	var to callee
-	ctx, cancel := context.WithCancel(bg)
-	var wg sync.WaitGroup
-	to.greedy(ctx, &wg, 4, l)
-	defer wg.Wait()
-	defer cancel()
-	if n := to.during(500 * ms); n != 0 {
-		t.Errorf("%d calls", n)
+	for _, k := range kindsHere() {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			r, c := newRig(t, false)
+			r.port.cut(true)
+			p := k.shared(c, name)
+			var to callee
+			ctx, cancel := context.WithCancel(bg)
+			var wg sync.WaitGroup
+			to.greedy(ctx, &wg, 4, p)
+			defer wg.Wait()
+			defer cancel()
+			if n := to.during(500 * ms); n != 0 {
+				t.Errorf("%d calls", n)
+			}
+			r.port.cut(false)
+			for range 60 {
+				if n := to.during(time.Second); n >= 100 {
+					return
+				}
+			}
+			t.Errorf("it says %s", p)
+		})
 	}
-	r.port.cut(false)
-	for range 60 {
-		if n := to.during(time.Second); n >= 100 {
-			return
-		}
-	}
-	t.Errorf("it says %s", l)
 }
 
 // Members that are cut off go on with their parts while the others have the whole limit.
 func TestSomeMembersAreCutOff(t *testing.T) {
-	t.Parallel()
-	problem := "never tried"
-	for tries := 0; tries < 5 && problem != ""; tries++ { // others use the machine too
-		if problem = someAreCutOff(t); problem != "" {
-			t.Log(problem)
-		}
-	}
-	if problem != "" {
-		t.Error(problem)
+	for _, k := range kindsHere() {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			problem := "never tried"
+			for tries := 0; tries < 5 && problem != ""; tries++ { // others use the machine too
+				if problem = someAreCutOff(t, k); problem != "" {
+					t.Log(problem)
+				}
+			}
+			if problem != "" {
+				t.Error(problem)
+			}
+		})
 	}
 }
 
-func someAreCutOff(t *testing.T) (problem string) {
+func someAreCutOff(t *testing.T, k kind) (problem string) {
 	r, cut := newRig(t, false)
 	var to, far callee
 	ctx, cancel := context.WithCancel(bg)
 	var wg sync.WaitGroup
 	for range 3 {
-		to.greedy(ctx, &wg, 3,
-			ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(r.admin), name)))
+		to.greedy(ctx, &wg, 3, k.shared(r.admin, name))
 	}
-	far.greedy(ctx, &wg, 3, ratelimit.New(200, 20, ratelimit.Shared(redislimit.New(cut), name)))
+	p := k.shared(cut, name)
+	far.greedy(ctx, &wg, 3, p)
 	defer wg.Wait()
 	defer cancel()
 	to.during(2 * time.Second)
@@ -373,11 +471,17 @@ func someAreCutOff(t *testing.T) (problem string) {
 			n, took)
 	}
 	if most := 50*took*1.3 + 30; float64(alone) > most || alone < 25 {
-		problem += fmt.Sprintf(" %d calls of the one that does not in %.1f s, with a quarter",
-			alone, took)
+		problem += fmt.Sprintf(" %d calls of the one that does not in %.1f s, with a quarter; "+
+			"it says %s", alone, took, p)
 	}
 	r.port.hold(false)
-	return problem
+	for range 20 {
+		to.during(span)
+		if !strings.Contains(p.String(), "away") {
+			return problem
+		}
+	}
+	return problem + fmt.Sprintf(" it says %s", p)
 }
 
 func TestNames(t *testing.T) {
