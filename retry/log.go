@@ -9,7 +9,7 @@ import (
 
 // LogTo makes an observer that writes every event to l, slog.Default() if nil. The message is the
 // kind of the event; the attributes are policy, attempt, depth (only inside two or more loops),
-// wait, took, from, to and error, each only if the event has it.
+// wait, took, from, to and error, each but attempt only if the event has it.
 //
 // Levels go by weight. Warn: a loop that gives up, a rejection, a breaker that changes its state.
 // Info: a retry. Debug: all the rest, also the final answer of a healthy callee (404, no rows), the

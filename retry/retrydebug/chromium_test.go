@@ -45,7 +45,7 @@ func TestInABrowser(t *testing.T) {
 		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
 			"--disable-quic", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-			"--user-data-dir="+profile, "--window-size=1120,1180", "--screenshot="+file, server.URL+
+			"--user-data-dir="+profile, "--window-size=1120,1163", "--screenshot="+file, server.URL+
 				"/?refresh=0")
 		cmd.WaitDelay = 10 * time.Second // its processes have its output too
 		if out, err := cmd.CombinedOutput(); err != nil {
