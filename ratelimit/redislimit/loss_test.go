@@ -186,12 +186,10 @@ func newRig(t *testing.T, real bool) (*rig, *redis.Client) {
 // error say what it is, and the fleet recovers by itself.
 func TestTheServerFails(t *testing.T) {
 	for _, tr := range troubles() {
-		for _, k := range kindsHere() {
-			t.Run(tr.name+"/"+k.name, func(t *testing.T) {
-				t.Parallel()
-				fails(t, tr, k)
-			})
-		}
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			fails(t, tr)
+		})
 	}
 }
 
@@ -234,6 +232,7 @@ func (k kind) shared(c *redis.Client, name string, opts ...ratelimit.SharedOptio
 // subject is a member, alone in its fleet, that loses its server.
 type subject struct {
 	callee
+	kind string
 	loss ratelimit.Loss
 	p    policy
 	n    int // calls in the last span
@@ -279,10 +278,10 @@ func (all subjects) lively() string {
 }
 
 func (s *subject) says() string {
-	return fmt.Sprintf("%v: %d calls; it says %s", s.loss, s.n, s.p)
+	return fmt.Sprintf("%s, %v: %d calls; it says %s", s.kind, s.loss, s.n, s.p)
 }
 
-func fails(t *testing.T, tr trouble, k kind) {
+func fails(t *testing.T, tr trouble) {
 	r, c := newRig(t, tr.real) // a default client, which tries again and does not heed contexts
 	if tr.once {
 		c = redis.NewClient(&redis.Options{Addr: r.port.addr(), MaxRetries: -1,
@@ -294,12 +293,15 @@ func fails(t *testing.T, tr trouble, k kind) {
 	defer wg.Wait()
 	defer cancel()
 	all := subjects{}
-	for _, loss := range []ratelimit.Loss{ratelimit.Share, ratelimit.Open, ratelimit.Closed} {
-		r.keys = append(r.keys, redislimit.Keys(loss.String())[0])
-		s := &subject{loss: loss, p: k.shared(c, loss.String(), ratelimit.OnLoss(loss))}
-		s.takes = 2 * ms
-		all = append(all, s)
-		s.greedy(ctx, &wg, 3, s.p)
+	for _, k := range kindsHere() {
+		for _, loss := range []ratelimit.Loss{ratelimit.Share, ratelimit.Open, ratelimit.Closed} {
+			name := k.name + loss.String()
+			r.keys = append(r.keys, redislimit.Keys(name)[0])
+			s := &subject{kind: k.name, loss: loss, p: k.shared(c, name, ratelimit.OnLoss(loss))}
+			s.takes = 2 * ms
+			all = append(all, s)
+			s.greedy(ctx, &wg, 3, s.p)
+		}
 	}
 	problem := "never begun"
 	// The part that a member goes on with is what it had before: little if the machine kept it from
@@ -309,7 +311,7 @@ func fails(t *testing.T, tr trouble, k kind) {
 			break
 		}
 		tr.begin(t, r)
-		problem = all.become(t, "on its own", 400*ms, 6, func() string { return all.wrong(tr, k) })
+		problem = all.become(t, "on its own", 400*ms, 6, func() string { return all.wrong(tr) })
 		tr.end(t, r)
 	}
 	if problem == "" {
@@ -331,9 +333,9 @@ func (tr trouble) named(text string) bool {
 	return strings.Contains(text, tr.text) || tr.late != "" && strings.Contains(text, tr.late)
 }
 
-func (all subjects) wrong(tr trouble, k kind) string {
+func (all subjects) wrong(tr trouble) string {
 	for _, s := range all {
-		if wrong := s.wrong(tr, k); wrong != "" {
+		if wrong := s.wrong(tr); wrong != "" {
 			return wrong
 		}
 	}
@@ -341,7 +343,7 @@ func (all subjects) wrong(tr trouble, k kind) string {
 }
 
 // wrong is what is not as it should be while the store is away.
-func (s *subject) wrong(tr trouble, k kind) string {
+func (s *subject) wrong(tr trouble) string {
 	text := s.p.String()
 	if !strings.Contains(text, "store away") || !tr.named(text) {
 		return fmt.Sprintf("it says %s, want %q", text, tr.text)
@@ -349,7 +351,7 @@ func (s *subject) wrong(tr trouble, k kind) string {
 	switch {
 	case s.loss == ratelimit.Share && s.n < 10, // its part may have become small before
 		s.loss == ratelimit.Open && s.n < 25, // a pacer's machine keeps the rate
-		s.loss == ratelimit.Open && s.n < 120 && k.name != "pacer":
+		s.loss == ratelimit.Open && s.n < 120 && s.kind != "pacer":
 		return s.says()
 	case s.loss == ratelimit.Closed:
 		return s.closed()
