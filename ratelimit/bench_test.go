@@ -106,7 +106,7 @@ func heldBy(p retry.Policy, n int) (heap, stack float64) {
 
 // A waiting goroutine costs no more than one that waits on a timer of its own, as x/time's do.
 func TestAWaiterCostsNoMoreThanATimer(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || ratelimit.RaceEnabled {
 		t.Skip("measures memory")
 	}
 	const n, rounds = 2000, 5

@@ -147,7 +147,7 @@ func TestOverloadShedsTheLowerPriority(t *testing.T) {
 }
 
 func TestAQueueOfTwentyThousandIsOvertakenInLogarithmicTime(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || ratelimit.RaceEnabled {
 		t.Skip("measures time")
 	}
 	const n, few = 20_000, 1000

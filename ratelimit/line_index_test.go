@@ -160,7 +160,11 @@ func check(t *testing.T, q *line[int], want []*waiter[int]) {
 // nothing is left.
 func TestACallInLineCanBeServedInTime(t *testing.T) {
 	refused := 0
-	for seed := range uint64(60) {
+	seeds := uint64(60)
+	if RaceEnabled {
+		seeds = 15
+	}
+	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 2))
 			var opts []Option

@@ -82,7 +82,11 @@ func (w *watched) enter(made bool) (leave func()) {
 // Whatever becomes of the calls, and whoever gives up: nobody goes before a park has ended, one
 // goes alone after it, and MaxRate and MaxInFlight hold.
 func TestPacerKeepsItsWordWhateverBecomesOfTheCalls(t *testing.T) {
-	for seed := range uint64(60) {
+	seeds := uint64(60)
+	if RaceEnabled {
+		seeds = 15
+	}
+	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 77))
 			w := &watched{t: t, maxRate: math.Inf(1), inFlight: math.MaxInt}

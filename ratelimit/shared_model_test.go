@@ -259,7 +259,7 @@ func (f *forgetful) flush() {
 // what is spent late: B + r(w + L), and after a jump of the store's clock what that adds.
 func TestFleetKeepsItsBoundWhateverHappens(t *testing.T) {
 	runs := 150
-	if testing.Short() {
+	if testing.Short() || ratelimit.RaceEnabled {
 		runs = 15
 	}
 	for seed := range runs {
@@ -353,7 +353,7 @@ func storm(t *testing.T, seed uint64) {
 // come back can overtake an estimate. Of 480 runs two had such callers: 3 of 891, and 1 of 1431.)
 func TestFleetWaitsAsItSays(t *testing.T) {
 	seeds := 60
-	if testing.Short() {
+	if testing.Short() || ratelimit.RaceEnabled {
 		seeds = 8
 	}
 	for seed := range seeds {

@@ -182,7 +182,7 @@ func TestStoreRefusesWhatMakesNoSense(t *testing.T) {
 // limit has given by then, and by their times they would pass a bucket of the burst.
 func TestStoreGrantsNoMoreThanItsLimit(t *testing.T) {
 	rounds := 300
-	if testing.Short() {
+	if testing.Short() || ratelimit.RaceEnabled {
 		rounds = 40
 	}
 	for seed := range rounds {
