@@ -191,7 +191,9 @@ func TestCrawl_a_refused_redirect_says_so(t *testing.T) {
 type inFlight struct{ under, most atomic.Int64 }
 
 func (c *inFlight) RoundTrip(r *http.Request) (*http.Response, error) {
-	c.most.Store(max(c.most.Load(), c.under.Add(1)))
+	n := c.under.Add(1)
+	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
 	defer c.under.Add(-1)
 	return http.DefaultTransport.RoundTrip(r)
 }
@@ -212,6 +214,7 @@ func TestCrawl_leaving_the_loop_cancels_and_waits(t *testing.T) {
 	for r := range Crawl(t.Context(), client, []string{s.URL + "/"}, Text, fieldsOf, Workers(4)) {
 		if strings.HasSuffix(r.URL, "/quick") {
 			<-hung
+			<-hung // two at once
 			break
 		}
 	}
