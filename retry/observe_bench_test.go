@@ -21,23 +21,27 @@ func usual() []retry.Policy {
 }
 
 // BenchmarkObserve is what an observer that only counts adds to a call that succeeds at once:
-// through a loop, and through the usual chain, whose limiter tells what is left. Calls with and
+// through a loop, and through the usual chain, whose limiter tells what is left; and one that counts
+// calls alone. Calls with and
 // without it take turns, and "ns-more" is the median of the differences: it does not depend on what
 // else the machine does.
 //
 //	go test -run '^$' -bench Observe -benchmem ./retry
 func BenchmarkObserve(b *testing.B) {
 	var events atomic.Int64
-	count := retry.Observe(func(context.Context, retry.Event) { events.Add(1) })
+	count := func(context.Context, retry.Event) { events.Add(1) }
+	all, calls := retry.Observe(count), retry.ObserveOnly(count, retry.KindCall)
+	loop := func() []retry.Policy { return []retry.Policy{policies.Exponential()} }
 	for _, bc := range []struct {
-		name  string
-		chain func() []retry.Policy
+		name     string
+		observer retry.Policy
+		chain    func() []retry.Policy
 	}{
-		{"loop", func() []retry.Policy { return []retry.Policy{policies.Exponential()} }},
-		{"usual", usual},
+		{"loop", all, loop}, {"usual", all, usual},
+		{"loop,calls-alone", calls, loop}, {"usual,calls-alone", calls, usual},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
-			with := append([]retry.Policy{count}, bc.chain()...)
+			with := append([]retry.Policy{bc.observer}, bc.chain()...)
 			compare(b, retry.Chain(bc.chain()...), retry.Chain(with...))
 		})
 	}
