@@ -10,7 +10,7 @@ import (
 )
 
 // hub asks one store for all breakers of the process that are in use. It exists as long as there
-// are any, and runs by timers: between the questions there is no goroutine.
+// are any. Timers start its questions: between them there is no goroutine.
 type hub struct {
 	key    hubKey
 	in     map[*Breaker]bool // true: it has enrolled since the last question

@@ -28,7 +28,10 @@ type settled struct {
 }
 
 // settle has clients with pacers that know nothing ask a guarded server as fast as they may.
-func settle(t *testing.T, limit rate.Limit, burst, clients, workers int, lasts time.Duration, opts ...ratelimit.Option) (got settled) {
+func settle(
+	t *testing.T, limit rate.Limit, burst, clients, workers int, lasts time.Duration,
+	opts ...ratelimit.Option,
+) (got settled) {
 	var mu sync.Mutex
 	refused, answered, admitted := make([]int, clients), make([]int, clients), 0
 	begin := time.Now()
@@ -89,7 +92,8 @@ func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
 		workers int
 		all     bool
 	}{
-		{50, 50, 8, 4, true}, {50, 100, 8, 4, true}, {50, 50, 8, 1, true}, {50, 50, 1, 8, true}, {50, 10, 8, 4, false}, {50, 25, 8, 4, false},
+		{50, 50, 8, 4, true}, {50, 100, 8, 4, true}, {50, 50, 8, 1, true}, {50, 50, 1, 8, true},
+		{50, 10, 8, 4, false}, {50, 25, 8, 4, false},
 	} {
 		lasts := 5 * time.Minute
 		if testing.Short() || httpx.RaceEnabled {
@@ -99,8 +103,10 @@ func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := settle(t, tc.limit, tc.burst, tc.clients, tc.workers, lasts,
 					ratelimit.MaxWait(200*time.Millisecond))
-				t.Logf("limit %v, burst %d, %d clients of %d workers: %.1f %% used, %d refusals in the first minute (at most %d of a client), %d after; a client got %d to %d",
-					tc.limit, tc.burst, tc.clients, tc.workers, 100*s.used, s.early, s.worst, s.late, s.least, s.most)
+				t.Logf("limit %v, burst %d, %d clients of %d workers: %.1f %% used; refused %d "+
+					"in the first minute (at most %d of a client), %d after; a client got %d to %d",
+					tc.limit, tc.burst, tc.clients, tc.workers,
+					100*s.used, s.early, s.worst, s.late, s.least, s.most)
 				if s.used < .95 || tc.all && (s.late > 0 || s.worst > 2 || 10*s.least < s.most) {
 					problem = "it does not hold"
 				}
@@ -220,7 +226,9 @@ func TestGuardsAllocations(t *testing.T) {
 	if httpx.RaceEnabled {
 		t.Skip("the race detector allocates too")
 	}
-	most := map[string]float64{"bare": 0, "empty": 3, "breaker": 3, "limiter": 3, "chain": 3, "trusted": 7, "keyed": 3}
+	most := map[string]float64{
+		"bare": 0, "empty": 3, "breaker": 3, "limiter": 3, "chain": 3, "keyed": 3, "trusted": 7,
+	}
 	for name, h := range guards(http.HandlerFunc(noContent)) {
 		r, w := benchmarked(name), &sink{header: http.Header{}}
 		got := testing.AllocsPerRun(100, func() {

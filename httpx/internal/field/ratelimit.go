@@ -126,7 +126,7 @@ func split(key string) (family, role string) {
 	return "", ""
 }
 
-// reader reads fields until there is no more room.
+// reader reads fields, of all together at most room bytes.
 type reader struct {
 	h    http.Header
 	now  time.Time
