@@ -113,7 +113,8 @@ func paths(t *testing.T) []path {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	named := func(context.Context) (string, error) { return "v", nil }
-	way := func(name string, p retry.Policy, call func(context.Context) (int, error), want error) path {
+	way := func(name string, p retry.Policy,
+		call func(context.Context) (int, error), want error) path {
 		return path{name, func() error {
 			_, err := retry.Do(ctx, p, call)
 			return outcome(err, want)
@@ -135,7 +136,10 @@ func paths(t *testing.T) []path {
 	var rec int
 	return []path{
 		way("loop: success", loop, answer, nil),
-		{"loop: success, a string", func() error { _, err := retry.Do(ctx, loop, named); return err }},
+		{"loop: success, a string", func() error {
+			_, err := retry.Do(ctx, loop, named)
+			return err
+		}},
 		way("loop, limiter, breaker: success", guard(), answer, nil),
 		way("loop: 2 failures without a wait, success", policies.Constant(0), third(), nil),
 		way("loop: the same, exponential", policies.Exponential(policies.Initial(0)), third(), nil),
@@ -151,7 +155,10 @@ func paths(t *testing.T) []path {
 		way("loop, limiter, breaker: open",
 			retry.Chain(policies.Exponential(), ratelimit.New(1e9, 1e9), open), answer,
 			breaker.ErrOpen),
-		{"loop: the context has ended", func() error { _, err := retry.Do(gone, loop, down); return outcome(err, errDown) }},
+		{"loop: the context has ended", func() error {
+			_, err := retry.Do(gone, loop, down)
+			return outcome(err, errDown)
+		}},
 		{"loop: the context ends during the call", func() error {
 			ctx, cancel := context.WithCancelCause(ctx)
 			_, err := retry.Do(ctx, loop, func(context.Context) (int, error) {
@@ -221,13 +228,14 @@ func occupy(t *testing.T, b *policies.Bulkhead) {
 func fetch(name string, statuses ...int) path {
 	n := 0
 	c := httpx.New(
-		httpx.WithClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			status := statuses[n%len(statuses)]
-			n++
-			return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1,
-				Header: http.Header{}, Request: r,
-				ContentLength: int64(len(page)), Body: io.NopCloser(bytes.NewReader(page))}, nil
-		})}),
+		httpx.WithClient(
+			&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				status := statuses[n%len(statuses)]
+				n++
+				return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1,
+					Header: http.Header{}, Request: r,
+					ContentLength: int64(len(page)), Body: io.NopCloser(bytes.NewReader(page))}, nil
+			})}),
 		httpx.WithPolicy(policies.Exponential(policies.Initial(0))),
 	)
 	return path{name, func() error {

@@ -33,7 +33,8 @@ type script struct {
 	calls int
 }
 
-func (s *script) run(ctx context.Context, f func(context.Context) error) (error, time.Duration, int) {
+func (s *script) run(ctx context.Context,
+	f func(context.Context) error) (error, time.Duration, int) {
 	before, start := s.calls, time.Now()
 	err := retry.Run(ctx, s.chain, func(ctx context.Context) error { s.calls++; return f(ctx) })
 	return err, time.Since(start), s.calls - before
@@ -111,7 +112,8 @@ func TestAGuardFailsFast(t *testing.T) {
 		{"dead, and busy", fail, 10 * time.Millisecond, 0, "breaker catalog:"},
 		{"hanging", hang, 100 * time.Millisecond, 0, "breaker catalog:"},
 		{"hanging, and busy", hang, 10 * time.Millisecond, 0, "breaker catalog:"},
-		{"well, but asked ten times too much", fine, 10 * time.Millisecond, time.Second, "limiter:"},
+		{"well, but asked ten times too much", fine,
+			10 * time.Millisecond, time.Second, "limiter:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -179,7 +181,8 @@ func TestAGuardFailsFast(t *testing.T) {
 func TestDeadKeysAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hosts := policies.Keyed(nil,
-			func(host int) retry.Policy { return breaker.New(strconv.Itoa(host)) }, policies.MaxKeys(1000))
+			func(host int) retry.Policy { return breaker.New(strconv.Itoa(host)) },
+			policies.MaxKeys(1000))
 		for host := range 1000 {
 			for range 5 {
 				_ = retry.Run(t.Context(), hosts.For(host), fail)
@@ -242,10 +245,19 @@ func TestTimeoutAroundAndInsideARetry(t *testing.T) {
 		calls int
 		is    []error
 	}{
-		{"a delay that cannot fit is not begun", retry.Chain(policies.Timeout(2*time.Second), loop(policies.Attempts(9))), fail, time.Second, 2, []error{policies.ErrTimeout, context.DeadlineExceeded, errDown}},
-		{"it ends a call that hangs", retry.Chain(policies.Timeout(2*time.Second), loop(policies.Attempts(9))), hang, 2 * time.Second, 1, []error{policies.ErrTimeout, context.DeadlineExceeded}},
-		{"a timed-out attempt is retried", retry.Chain(loop(policies.Attempts(2)), policies.Timeout(2*time.Second)), hang, 5 * time.Second, 2, []error{retry.ErrExhausted, policies.ErrTimeout, context.DeadlineExceeded}},
-		{"a limiter's wait that cannot fit", retry.Chain(policies.Timeout(time.Second), ratelimit.New(0.1, 1), again(2)), fail, 0, 2, []error{errDown}},
+		{"a delay that cannot fit is not begun",
+			retry.Chain(policies.Timeout(2*time.Second), loop(policies.Attempts(9))), fail,
+			time.Second, 2, []error{policies.ErrTimeout, context.DeadlineExceeded, errDown}},
+		{"it ends a call that hangs",
+			retry.Chain(policies.Timeout(2*time.Second), loop(policies.Attempts(9))), hang,
+			2 * time.Second, 1, []error{policies.ErrTimeout, context.DeadlineExceeded}},
+		{"a timed-out attempt is retried",
+			retry.Chain(loop(policies.Attempts(2)), policies.Timeout(2*time.Second)), hang,
+			5 * time.Second, 2,
+			[]error{retry.ErrExhausted, policies.ErrTimeout, context.DeadlineExceeded}},
+		{"a limiter's wait that cannot fit",
+			retry.Chain(policies.Timeout(time.Second), ratelimit.New(0.1, 1), again(2)),
+			fail, 0, 2, []error{errDown}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -276,10 +288,17 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(shutdown)
 	for name, p := range map[string]retry.Policy{
-		"exponential": policies.Exponential(), "constant": policies.Constant(0), "delays": policies.Delays([]time.Duration{1}),
-		"timeout": policies.Timeout(time.Second), "bulkhead": policies.NewBulkhead(1, 1), "classify": policies.Classify(policies.On(policies.ServerErrors)),
-		"keyed":   policies.Keyed(func(context.Context) int { return 1 }, func(int) retry.Policy { return breaker.New("b") }),
-		"breaker": breaker.New("b"), "limiter": ratelimit.New(1, 1), "all": ratelimit.All(ratelimit.New(1, 1)),
+		"exponential": policies.Exponential(),
+		"constant":    policies.Constant(0),
+		"delays":      policies.Delays([]time.Duration{1}),
+		"timeout":     policies.Timeout(time.Second),
+		"bulkhead":    policies.NewBulkhead(1, 1),
+		"classify":    policies.Classify(policies.On(policies.ServerErrors)),
+		"keyed": policies.Keyed(func(context.Context) int { return 1 },
+			func(int) retry.Policy { return breaker.New("b") }),
+		"breaker": breaker.New("b"),
+		"limiter": ratelimit.New(1, 1),
+		"all":     ratelimit.All(ratelimit.New(1, 1)),
 	} {
 		called := false
 		v, err := retry.Do(ctx, p, func(context.Context) (int, error) {
@@ -292,7 +311,8 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 		wantIs(t, fmt.Errorf("%s: %w", name, err), context.Canceled, shutdown)
 	}
 	for name, p := range map[string]retry.Policy{"nil": nil, "identity": retry.Chain()} {
-		if v, err := retry.Do(ctx, p, func(context.Context) (int, error) { return 7, nil }); v != 7 || err != nil {
+		v, err := retry.Do(ctx, p, func(context.Context) (int, error) { return 7, nil })
+		if v != 7 || err != nil {
 			t.Errorf("%s: got (%d, %v)", name, v, err)
 		}
 	}
@@ -301,7 +321,10 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 // TestBooksAreSettledOnEveryWayOut: after panic and Goexit every policy admits as if the call had
 // never been.
 func TestBooksAreSettledOnEveryWayOut(t *testing.T) {
-	for name, exit := range map[string]func(){"panic": func() { panic("ouch") }, "goexit": runtime.Goexit} {
+	for name, exit := range map[string]func(){
+		"panic":  func() { panic("ouch") },
+		"goexit": runtime.Goexit,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := breaker.New("b", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second))
@@ -367,8 +390,12 @@ func TestConfigurationErrorsAreNeitherRetriedNorCounted(t *testing.T) {
 		t.Errorf("%d calls in %v, breaker %v", calls, took, b.State())
 	}
 	for name, p := range map[string]retry.Policy{
-		"attempts": policies.Exponential(policies.Attempts(0)), "limit": ratelimit.New(-1, 1), "breaker": breaker.New("b", breaker.ConsecutiveFailures(0)),
-		"bulkhead": policies.NewBulkhead(0, 0), "timeout": policies.Timeout(0), "max wait": ratelimit.New(1, 1, ratelimit.MaxWait(-1)),
+		"attempts": policies.Exponential(policies.Attempts(0)),
+		"limit":    ratelimit.New(-1, 1),
+		"breaker":  breaker.New("b", breaker.ConsecutiveFailures(0)),
+		"bulkhead": policies.NewBulkhead(0, 0),
+		"timeout":  policies.Timeout(0),
+		"max wait": ratelimit.New(1, 1, ratelimit.MaxWait(-1)),
 	} {
 		if !errors.Is(retry.Validate(retry.Chain(loop(), p)), retry.ErrConfig) {
 			t.Errorf("%s: Validate says %v", name, retry.Validate(p))
@@ -380,7 +407,8 @@ func TestPoliciesMadeByHandAreConfigurationErrors(t *testing.T) {
 	for name, p := range map[string]retry.Policy{
 		"breaker": &breaker.Breaker{}, "nil breaker": (*breaker.Breaker)(nil),
 		"bulkhead": &policies.Bulkhead{}, "nil bulkhead": (*policies.Bulkhead)(nil),
-		"budget": loop(policies.WithBudget(&policies.Budget{})), "nil budget": loop(policies.WithBudget(nil)),
+		"budget":     loop(policies.WithBudget(&policies.Budget{})),
+		"nil budget": loop(policies.WithBudget(nil)),
 	} {
 		for where, p := range map[string]retry.Policy{"alone": p,
 			"in a chain": retry.Chain(retry.Chain(), p, policies.Classify())} {
@@ -407,9 +435,12 @@ func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
 		is     []error
 		took   time.Duration
 	}{
-		{"once", retry.Chain(), time.Hour, []error{policies.ErrTimeout, context.DeadlineExceeded}, time.Second},
-		{"in a loop", loop(), time.Hour, []error{policies.ErrTimeout, context.DeadlineExceeded}, time.Second},
-		{"the caller goes away", loop(), time.Second / 2, []error{shutdown, context.Canceled}, time.Second / 2},
+		{"once", retry.Chain(), time.Hour,
+			[]error{policies.ErrTimeout, context.DeadlineExceeded}, time.Second},
+		{"in a loop", loop(), time.Hour,
+			[]error{policies.ErrTimeout, context.DeadlineExceeded}, time.Second},
+		{"the caller goes away", loop(), time.Second / 2,
+			[]error{shutdown, context.Canceled}, time.Second / 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

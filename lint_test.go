@@ -153,10 +153,11 @@ func isolatedFor(d time.Duration) retry.Policy {
 // TestLintOfHugeNumbers does not count them one by one, and they do not overflow.
 func TestLintOfHugeNumbers(t *testing.T) {
 	for name, loop := range map[string]retry.Policy{
-		"no wait":          policies.Constant(0, policies.Attempts(math.MaxInt)),
-		"waits of 1 ns":    policies.Constant(1, policies.Attempts(math.MaxInt)),
-		"growing for long": policies.Exponential(policies.Factor(1.0001), policies.Attempts(math.MaxInt)),
-		"waits of a year":  policies.Constant(365*24*time.Hour, policies.Attempts(math.MaxInt)),
+		"no wait":       policies.Constant(0, policies.Attempts(math.MaxInt)),
+		"waits of 1 ns": policies.Constant(1, policies.Attempts(math.MaxInt)),
+		"growing for long": policies.Exponential(policies.Factor(1.0001),
+			policies.Attempts(math.MaxInt)),
+		"waits of a year": policies.Constant(365*24*time.Hour, policies.Attempts(math.MaxInt)),
 	} {
 		want := []string{"timeout-shorter-than-delays", "two-loops"}
 		if name == "no wait" {
@@ -181,7 +182,8 @@ func TestLintIsContentWithTheUsualChains(t *testing.T) {
 		nil, retry.Chain(), policies.Exponential(),
 		retry.Chain(policies.Exponential(policies.Attempts(4)),
 			ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)), breaker.New("catalog"),
-			policies.Timeout(2*time.Second), policies.Classify(policies.Final(policies.Is(errDown)))),
+			policies.Timeout(2*time.Second),
+			policies.Classify(policies.Final(policies.Is(errDown)))),
 		retry.Chain(policies.Timeout(10*time.Second), policies.Exponential(policies.Attempts(4)),
 			policies.Timeout(2*time.Second)),
 	} {

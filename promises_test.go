@@ -171,7 +171,10 @@ func (w *world) run() {
 	if n := w.taken.Load(); n != 0 {
 		w.t.Errorf("%d taken and not given back", n)
 	}
-	if i := slices.IndexFunc(w.bulkheads, func(b *policies.Bulkhead) bool { return b.Running()+b.Waiting() != 0 }); i >= 0 {
+	i := slices.IndexFunc(w.bulkheads, func(b *policies.Bulkhead) bool {
+		return b.Running()+b.Waiting() != 0
+	})
+	if i >= 0 {
 		w.t.Errorf("not given back: %v", w.bulkheads[i])
 	}
 	time.Sleep(time.Hour)

@@ -27,7 +27,8 @@ type callFunc = func(context.Context, func(context.Context) (int, error)) (int, 
 func byHand() callFunc {
 	limiter := rate.NewLimiter(1e9, 1e9)
 	breaker := gobreaker.NewTwoStepCircuitBreaker[int](gobreaker.Settings{Name: "bench"})
-	return func(ctx context.Context, call func(context.Context) (int, error)) (value int, err error) {
+	return func(ctx context.Context,
+		call func(context.Context) (int, error)) (value int, err error) {
 		for range 3 {
 			if err = limiter.Wait(ctx); err != nil {
 				return value, err
@@ -103,7 +104,8 @@ func TestCostOfAChain(t *testing.T) {
 				allocs, bytes)
 		}
 	}
-	if allocs := testing.AllocsPerRun(100, func() { _, _ = retry.Do(ctx, retry.Chain(), answer) }); allocs != 0 {
+	allocs := testing.AllocsPerRun(100, func() { _, _ = retry.Do(ctx, retry.Chain(), answer) })
+	if allocs != 0 {
 		t.Errorf("empty chain: %v allocations", allocs)
 	}
 }

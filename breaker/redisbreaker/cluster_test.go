@@ -31,7 +31,8 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	for i, slots := range [][]any{{0, 8191}, {8192, 16383}} {
-		if err := nodes[i].Do(bg, append([]any{"CLUSTER", "ADDSLOTSRANGE"}, slots...)...).Err(); err != nil {
+		err := nodes[i].Do(bg, append([]any{"CLUSTER", "ADDSLOTSRANGE"}, slots...)...).Err()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -89,9 +89,12 @@ func sameAnswers(t *testing.T, c *redis.Client, seed uint64, n int) map[breaker.
 		switch k := rng.IntN(10); {
 		case k < 6:
 			r := breaker.Report{
-				Name: name, Member: member, Era: era, Vote: breaker.State(rng.IntN(5)), Calls: rng.IntN(3),
-				OpenFor: time.Duration(rng.Int64N(int64(20 * time.Second))), Cause: fmt.Sprint("cause ", rng.IntN(3)),
-				Isolate: rng.IntN(30) == 0, Release: rng.IntN(10) == 0, Quorum: []float64{0, 0.3, 0.5, 1, math.NaN()}[rng.IntN(5)],
+				Name: name, Member: member, Era: era,
+				Vote: breaker.State(rng.IntN(5)), Calls: rng.IntN(3),
+				OpenFor: time.Duration(rng.Int64N(int64(20 * time.Second))),
+				Cause:   fmt.Sprint("cause ", rng.IntN(3)),
+				Isolate: rng.IntN(30) == 0, Release: rng.IntN(10) == 0,
+				Quorum: []float64{0, 0.3, 0.5, 1, math.NaN()}[rng.IntN(5)],
 			}
 			var f, g breaker.Fleet
 			f, g, err = w.exchange(r)
@@ -172,7 +175,9 @@ func TestKeysOfANameAreInOneSlot(t *testing.T) {
 				t.Errorf("%q: %v", name, tags)
 			}
 		}
-		if _, err := redisbreaker.New(c).Exchange(bg, []breaker.Report{{Name: "x", Member: "m", Vote: breaker.Open, OpenFor: time.Hour}}); err != nil {
+		_, err := redisbreaker.New(c).Exchange(bg,
+			[]breaker.Report{{Name: "x", Member: "m", Vote: breaker.Open, OpenFor: time.Hour}})
+		if err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range redisbreaker.Keys("x")[:3] {
@@ -255,7 +260,8 @@ func TestNoClientAndNoMemberAreConfigurationErrors(t *testing.T) {
 	if err := s.Done(bg, "x", "m", 1, true); err == nil {
 		t.Error("no error")
 	}
-	if _, err := redisbreaker.New(client(t, free(t))).Exchange(bg, []breaker.Report{{}}); err == nil || !strings.Contains(err.Error(), "Report.Member") {
+	_, err := redisbreaker.New(client(t, free(t))).Exchange(bg, []breaker.Report{{}})
+	if err == nil || !strings.Contains(err.Error(), "Report.Member") {
 		t.Error(err)
 	}
 }

@@ -18,7 +18,8 @@ func TestEveryOrderIsStoredOrRefusedForGood(t *testing.T) {
 	text := out.String()
 	// Order 101 is stored once, by whoever came first, and refused to the others at the first call
 	// that got the lock.
-	if stored, refused := strings.Count(text, " stored, "), strings.Count(text, "exists already"); stored != 6 || refused != 3 {
+	stored, refused := strings.Count(text, " stored, "), strings.Count(text, "exists already")
+	if stored != 6 || refused != 3 {
 		t.Errorf("%d stored, %d refused\n%s", stored, refused, text)
 	}
 	if !strings.Contains(text, "SQLITE_BUSY") || !strings.Contains(text, "waits") {
@@ -78,7 +79,8 @@ func TestThePageIsServedUntilInterrupted(t *testing.T) {
 	if code != 0 || !strings.Contains(out.String(), "as a page: http://127.0.0.1:") {
 		t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
 	}
-	if code := run(t.Context(), []string{"-writers", "1", "-orders", "1", "-http", "nowhere:x"}, &out, &errs); code != 2 {
+	if code := run(t.Context(),
+		[]string{"-writers", "1", "-orders", "1", "-http", "nowhere:x"}, &out, &errs); code != 2 {
 		t.Errorf("exit code %d: %s", code, errs.String())
 	}
 }

@@ -43,7 +43,8 @@ func TestAnInterruptedFleetEndsAtOnce(t *testing.T) {
 	time.AfterFunc(time.Second, cancel)
 	var out, errs bytes.Buffer
 	begin := time.Now()
-	if code := run(ctx, []string{"-for", "1m", "-members", "2"}, &out, &errs); code != exitInterrupted {
+	code := run(ctx, []string{"-for", "1m", "-members", "2"}, &out, &errs)
+	if code != exitInterrupted {
 		t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
 	}
 	if took := time.Since(begin); took > 10*time.Second {
@@ -53,8 +54,10 @@ func TestAnInterruptedFleetEndsAtOnce(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	for _, args := range [][]string{
-		{"-members", "0"}, {"-members", "65"}, {"-callers", "0"}, {"-callers", "x"}, {"-limit", "NaN"}, {"-limit", "-1"},
-		{"-limit", "1e99"}, {"-burst", "0"}, {"-burst", "-3"}, {"-for", "1ms"}, {"-for", "x"}, {"stray"}, {"-nonsense"},
+		{"-members", "0"}, {"-members", "65"}, {"-callers", "0"}, {"-callers", "x"},
+		{"-limit", "NaN"}, {"-limit", "-1"},
+		{"-limit", "1e99"}, {"-burst", "0"}, {"-burst", "-3"}, {"-for", "1ms"},
+		{"-for", "x"}, {"stray"}, {"-nonsense"},
 		{"-redis", "127.0.0.1:1"}, {"-redis", "nonsense"},
 	} {
 		var out, errs bytes.Buffer

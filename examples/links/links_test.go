@@ -54,7 +54,8 @@ func TestWaits(t *testing.T) {
 					t.Fatal(err)
 				}
 				var out, errs bytes.Buffer
-				if code := fetch(t.Context(), cfg, cfg.guard(), urls, wire{}, &out, &errs); code != exitOK {
+				code := fetch(t.Context(), cfg, cfg.guard(), urls, wire{}, &out, &errs)
+				if code != exitOK {
 					t.Errorf("exit code %d: %s", code, errs.String())
 				}
 				lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -63,7 +64,8 @@ func TestWaits(t *testing.T) {
 				}
 				slices.Sort(lines[:len(lines)-1])
 				want := []string{"http://site.test/:200", "http://site.test/about:200",
-					"http://site.test/contact:200", "http://site.test/gone:404", "http://site.test/missing:404"}
+					"http://site.test/contact:200", "http://site.test/gone:404",
+					"http://site.test/missing:404"}
 				if !slices.Equal(lines[:len(lines)-1], want) {
 					t.Errorf("got %q, want %q", lines, want)
 				}
@@ -98,10 +100,14 @@ func TestBadInputGivesOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"-attempts", "0"}, {"-attempts", "x"}, {"-attempts", "-3"}, {"-statuses", "40"}, {"-statuses", "abc"}, {"-initial", "-1s"}, {"-initial", "1m"},
-		{"-factor", "0.5"}, {"-factor", "NaN"}, {"-max", "-1s"}, {"-rate", "-1"}, {"-rate", "NaN"}, {"-rate", "+Inf"}, {"-nonsense"}, {"stray"},
-		{"-base", "://"}, {"-base", "ftp://x"}, {"-base", "http://user:secret@"}, {"-base", "nohost"},
-		{"-links", "/does/not/exist"}, {"-base", "http://x.test", "-links", empty}, {"-base", "http://x.test", "-links", bad}, {"-links", t.TempDir()},
+		{"-attempts", "0"}, {"-attempts", "x"}, {"-attempts", "-3"}, {"-statuses", "40"},
+		{"-statuses", "abc"}, {"-initial", "-1s"}, {"-initial", "1m"},
+		{"-factor", "0.5"}, {"-factor", "NaN"}, {"-max", "-1s"}, {"-rate", "-1"}, {"-rate", "NaN"},
+		{"-rate", "+Inf"}, {"-nonsense"}, {"stray"},
+		{"-base", "://"}, {"-base", "ftp://x"},
+		{"-base", "http://user:secret@"}, {"-base", "nohost"},
+		{"-links", "/does/not/exist"}, {"-base", "http://x.test", "-links", empty},
+		{"-base", "http://x.test", "-links", bad}, {"-links", t.TempDir()},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), args, &out, &errs)

@@ -94,25 +94,31 @@ func parse(args []string, help io.Writer) (config, error) {
 	fs := flag.NewFlagSet("links", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&cfg.base, "base", "", "fetch from this `URL` instead of the embedded server")
-	fs.StringVar(&cfg.file, "links", "", "`FILE` with a link on each line, relative to -base; default: five built-in links")
+	fs.StringVar(&cfg.file, "links", "",
+		"`FILE` with a link on each line, relative to -base; default: five built-in links")
 	fs.IntVar(&cfg.attempts, "attempts", 4, "requests per link in all")
-	fs.Var(&cfg.statuses, "statuses", "`LIST` of statuses to retry, besides 408, 425, 429 and server errors; comma-separated")
-	fs.DurationVar(&cfg.initial, "initial", 200*time.Millisecond, "first wait between two requests for a link")
+	fs.Var(&cfg.statuses, "statuses",
+		"`LIST` of statuses to retry, besides 408, 425, 429 and server errors; comma-separated")
+	fs.DurationVar(&cfg.initial, "initial", 200*time.Millisecond,
+		"first wait between two requests for a link")
 	fs.Float64Var(&cfg.factor, "factor", 2, "each further wait is this many times longer")
 	fs.DurationVar(&cfg.max, "max", 30*time.Second, "longest wait")
 	fs.Float64Var(&cfg.rate, "rate", 0, "requests per second to a host; 0: no limit")
 	fs.BoolVar(&cfg.raise, "raise", false, "count a link whose last status is no success as failed")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(help, "links fetches links at once, retries by status, and prints URL:status as each finishes.\n\n"+
+		fmt.Fprint(help, "links fetches links at once, retries by status, and prints "+
+			"URL:status as each finishes.\n\n"+
 			"  go run ./examples/links [flags]\n\n")
 		fs.SetOutput(help)
 		fs.PrintDefaults()
-		fmt.Fprint(help, "\nExit code: 0 fetched, 1 a link failed, 2 bad flag or file, 130 interrupted.\n")
+		fmt.Fprint(help,
+			"\nExit code: 0 fetched, 1 a link failed, 2 bad flag or file, 130 interrupted.\n")
 		return cfg, err
 	}
 	if err == nil && fs.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q: links are listed in a file, see -links", fs.Arg(0))
+		err = fmt.Errorf("unexpected argument %q: links are listed in a file, see -links",
+			fs.Arg(0))
 	}
 	if err == nil && (!(cfg.rate >= 0) || cfg.rate > 1e9) {
 		err = fmt.Errorf("-rate must be between 0 and 1e9, not %v", cfg.rate)
@@ -146,7 +152,8 @@ func (s *statuses) Set(list string) error {
 // links are the URLs to fetch.
 func (c config) links() ([]string, error) {
 	base, err := url.Parse(c.base)
-	if err != nil || c.base != "" && (base.Host == "" || base.Scheme != "http" && base.Scheme != "https") {
+	if err != nil || c.base != "" &&
+		(base.Host == "" || base.Scheme != "http" && base.Scheme != "https") {
 		return nil, errors.New("-base must be an http or https URL")
 	}
 	lines := builtin
@@ -194,7 +201,9 @@ func (c config) guard() retry.Policy {
 	if c.rate > 0 {
 		limit = rate.Limit(c.rate)
 	}
-	var answers []int // a 4xx that is worth another try is still the answer of a healthy host: not the breaker's business
+	// A 4xx that is worth another try is still the answer of a healthy host: not the breaker's
+	// business.
+	var answers []int
 	for _, code := range c.statuses {
 		if code < http.StatusInternalServerError {
 			answers = append(answers, code)
@@ -206,7 +215,8 @@ func (c config) guard() retry.Policy {
 	}
 	return retry.Chain(
 		policies.Keyed(httpx.Host, func(host string) retry.Policy { return breaker.New(host) }),
-		policies.Exponential(policies.Attempts(c.attempts), policies.Initial(c.initial), policies.Factor(c.factor),
+		policies.Exponential(policies.Attempts(c.attempts), policies.Initial(c.initial),
+			policies.Factor(c.factor),
 			policies.MaxDelay(c.max), policies.WithJitter(policies.NoJitter)),
 		policies.Keyed(httpx.Host, func(string) retry.Policy { return ratelimit.New(limit, 1) }),
 		verdict,
@@ -220,7 +230,8 @@ type result struct {
 	err    error
 }
 
-func fetch(ctx context.Context, cfg config, guard retry.Policy, urls []string, base http.RoundTripper, stdout, stderr io.Writer) int {
+func fetch(ctx context.Context, cfg config, guard retry.Policy, urls []string,
+	base http.RoundTripper, stdout, stderr io.Writer) int {
 	start := time.Now()
 	wire := &counter{base: base}
 	client := httpx.New(httpx.WithPolicy(guard), httpx.WithClient(&http.Client{Transport: wire}),

@@ -45,7 +45,7 @@ func (database) User(context.Context, int) (User, error) { return User{"Ada"}, n
 var store database
 
 func first(ctx context.Context) (retry.Policy, User, error) {
-	guard := retry.Chain( // first is outermost; made once, shared by all goroutines and result types
+	guard := retry.Chain( // first is outermost; made once, shared by goroutines and result types
 		policies.Exponential(policies.Attempts(4)),
 		ratelimit.New(10, 5, ratelimit.MaxWait(time.Second)),
 		breaker.New("catalog"),
@@ -89,7 +89,8 @@ func scrape(ctx context.Context, urls []string) retry.Policy {
 		httpx.Polite("examplebot/1.0"),                  // robots.txt
 		httpx.WithLogger(slog.Default()),
 	)
-	for page := range httpx.FetchAll(ctx, client, slices.Values(urls), httpx.Text, httpx.Workers(32)) {
+	for page := range httpx.FetchAll(ctx, client, slices.Values(urls),
+		httpx.Text, httpx.Workers(32)) {
 		fmt.Println(page.URL, len(page.Value), page.Err)
 	}
 	return guard
@@ -97,7 +98,8 @@ func scrape(ctx context.Context, urls []string) retry.Policy {
 
 func crawl(ctx context.Context, client *httpx.Client) {
 	links := func(p httpx.Result[*html.Node]) []string { return htmlpage.Links(p.Value, p.Final) }
-	for page := range httpx.Crawl(ctx, client, []string{"https://shop.example/"}, htmlpage.Document, links) {
+	for page := range httpx.Crawl(ctx, client, []string{"https://shop.example/"},
+		htmlpage.Document, links) {
 		fmt.Println(page.URL, page.Depth, page.Err)
 	}
 }
@@ -118,7 +120,8 @@ func outcomes(user User, err error) {
 	case err == nil:
 		fmt.Println("have", user)
 	case errors.As(err, &gaveUp) && gaveUp.Attempts > 0:
-		fmt.Printf("%d attempts in %v, the last: %v\n", gaveUp.Attempts, gaveUp.Elapsed, gaveUp.Last)
+		fmt.Printf("%d attempts in %v, the last: %v\n",
+			gaveUp.Attempts, gaveUp.Elapsed, gaveUp.Last)
 	case errors.Is(err, retry.ErrRejected): // a breaker, a limiter, a bulkhead
 		fmt.Println("not even tried:", err)
 	default: // a final answer on the first attempt comes back as it was
@@ -154,7 +157,7 @@ func guardOfDatabase() retry.Policy {
 
 func fleet(rdb *redis.Client) retry.Policy {
 	store := redislimit.New(rdb)
-	limit := ratelimit.New(100, 20, ratelimit.Shared(store, "catalog"))      // 100/s for all processes
+	limit := ratelimit.New(100, 20, ratelimit.Shared(store, "catalog"))      // 100/s for the fleet
 	pacer := ratelimit.NewPacer(ratelimit.Shared(store, "shop.example"))     // learned together
 	circuit := breaker.New("catalog", breaker.Shared(redisbreaker.New(rdb))) // opens by quorum
 	return retry.Chain(limit, pacer, circuit)
@@ -181,7 +184,8 @@ func newGuard(debug *retrydebug.Debug, stop <-chan struct{}) (retry.Policy, erro
 	return debug.Watch("catalog", guard), nil // the page below
 }
 
-func record(ctx context.Context, guard retry.Policy, call func(context.Context) (User, error)) error {
+func record(ctx context.Context, guard retry.Policy,
+	call func(context.Context) (User, error)) error {
 	var rec retry.Record
 	_, err := retry.Do(ctx, retry.Chain(retry.Observe(rec.Add), guard), call)
 	fmt.Println(rec.String())
@@ -229,11 +233,14 @@ func TestReadmeRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := record(t.Context(), guard, func(ctx context.Context) (User, error) { return store.User(ctx, 7) }); err != nil {
+	if err := record(t.Context(), guard,
+		func(ctx context.Context) (User, error) { return store.User(ctx, 7) }); err != nil {
 		t.Error(err)
 	}
 	guarded := forced()
-	_, err = retry.Do(t.Context(), guarded.guard, func(ctx context.Context) (User, error) { return store.User(ctx, 7) })
+	_, err = retry.Do(t.Context(), guarded.guard, func(ctx context.Context) (User, error) {
+		return store.User(ctx, 7)
+	})
 	if !errors.Is(err, breaker.ErrOpen) {
 		t.Error(err)
 	}

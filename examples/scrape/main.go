@@ -94,7 +94,8 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 	err = fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout,
-			"scrape has three scrapers fetch a site that limits and bans, and draws what it saw.\n\n")
+			"scrape has three scrapers fetch a site that limits and bans, "+
+				"and draws what it saw.\n\n")
 		fs.SetOutput(stdout)
 		fs.PrintDefaults()
 		return c, err

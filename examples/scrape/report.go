@@ -44,7 +44,8 @@ func (r result) share(l limit) float64 {
 func table(out io.Writer, results []result, l limit) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w,
-		"\nscraper\tpages\tlost\trequests\tviolations\tbans\tseconds\tof the permitted rate while it ran\t")
+		"\nscraper\tpages\tlost\trequests\tviolations\tbans\tseconds\tof the "+
+			"permitted rate while it ran\t")
 	for _, r := range results {
 		requests, _, violations, bans, _ := r.counts()
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.0f %%\t\n",

@@ -35,13 +35,14 @@ func TestBadUsageIsOneClearLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"must be 10 to 100000":      {"-pages", "1"},
-		"must be one of bucket":     {"-rule", "none"},
-		"-resume needs -out":        {"-resume"},
-		"-base needs one of":        {"-base", "http://127.0.0.1:1/"},
-		"must be an address":        {"-base", "nowhere", "-links", "x"},
-		"need -base":                {"-sitemap", "x"},
-		"would get you banned":      {"-base", "http://127.0.0.1:1/", "-links", "x", "-only", "plain"},
+		"must be 10 to 100000":  {"-pages", "1"},
+		"must be one of bucket": {"-rule", "none"},
+		"-resume needs -out":    {"-resume"},
+		"-base needs one of":    {"-base", "http://127.0.0.1:1/"},
+		"must be an address":    {"-base", "nowhere", "-links", "x"},
+		"need -base":            {"-sitemap", "x"},
+		"would get you banned": {
+			"-base", "http://127.0.0.1:1/", "-links", "x", "-only", "plain"},
 		"must be plain, backoff":    {"-only", "curl"},
 		"must be 1 to 256":          {"-workers", "0"},
 		"-most 0: must be":          {"-most", "0"},
@@ -49,7 +50,8 @@ func TestBadUsageIsOneClearLine(t *testing.T) {
 		"flag provided but not":     {"-fast"},
 		"-resume goes on with them": {"-pages", "10", "-out", dir},
 		"no address in it":          {"-base", "http://127.0.0.1:1/", "-links", empty},
-		"no such file":              {"-base", "http://127.0.0.1:1/", "-links", filepath.Join(dir, "missing")},
+		"no such file": {
+			"-base", "http://127.0.0.1:1/", "-links", filepath.Join(dir, "missing")},
 	} {
 		code, _, stderr := try(t, args...)
 		if code != exitUsage || !strings.Contains(stderr, want) ||
@@ -95,7 +97,8 @@ func TestReprisesPagesAreWholeAndPictured(t *testing.T) {
 	}
 }
 
-// TestResumeFetchesNothingTwice stops a crawl in the middle, leaves what a kill leaves, and goes on.
+// TestResumeFetchesNothingTwice stops a crawl in the middle, leaves what a kill leaves, and goes
+// on.
 func TestResumeFetchesNothingTwice(t *testing.T) {
 	c := config{pages: 40, rule: "bucket", workers: 4, out: t.TempDir(), seed: 1}
 	s, err := openSite(c)
@@ -227,7 +230,8 @@ func TestLintIsSilent(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	defer s.Close()
 	guard := guard(job{progress: newProgress(&bytes.Buffer{}, "reprise", -1)})
-	resp, err := httpx.New(httpx.WithPolicy(guard)).Get(t.Context(), s.URL) // now its host is in use
+	// Now its host is in use.
+	resp, err := httpx.New(httpx.WithPolicy(guard)).Get(t.Context(), s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +254,8 @@ func TestALineOfProgressTellsTheTimeLeft(t *testing.T) {
 	p.expect(300)
 	p.add(50)
 	p.tell()
-	if got := out.String(); !strings.Contains(got, " 150 of 300 pages in  10.0 s, 5.0/s, 30 s left") {
+	got := out.String()
+	if !strings.Contains(got, " 150 of 300 pages in  10.0 s, 5.0/s, 30 s left") {
 		t.Errorf("%q", got)
 	}
 }

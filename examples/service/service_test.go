@@ -159,15 +159,21 @@ func TestABadStartIsOneLineAndExitCode2(t *testing.T) {
 		args []string
 		text string
 	}{
-		"a port in use":      {[]string{"-listen", taken.Addr().String()}, "address already in use"},
-		"a negative limit":   {broken(`"rate": 200`, `"rate": -200`), "payments: ratelimit.New: limit -200: must be"},
-		"no attempts":        {broken(`"attempts": 3`, `"attempts": 0`), "catalog: policies.Exponential: Attempts(0): must be at least 1"},
-		"no workers":         {broken(`"workers": 4`, `"workers": 0`), "receipts: policies.NewBulkhead: "},
-		"a limit upside":     {broken(`"most": 24`, `"most": 2`), "front: policies.NewAdaptive: "},
-		"a broken file":      {broken(`"workers": 4,`, `"workers": 4`), "line 5: invalid character"},
-		"a text for a count": {broken(`"workers": 4`, `"workers": "4"`), "line 4: json: cannot unmarshal string"},
-		"an unknown field":   {broken(`"workers"`, `"wrokers"`), `unknown field "wrokers"`},
-		"no duration":        {broken(`"300ms"`, `"soon"`), `invalid duration "soon"`},
+		"a port in use": {
+			[]string{"-listen", taken.Addr().String()}, "address already in use"},
+		"a negative limit": {
+			broken(`"rate": 200`, `"rate": -200`), "payments: ratelimit.New: limit -200: must be"},
+		"no attempts": {broken(`"attempts": 3`, `"attempts": 0`),
+			"catalog: policies.Exponential: Attempts(0): must be at least 1"},
+		"no workers": {
+			broken(`"workers": 4`, `"workers": 0`), "receipts: policies.NewBulkhead: "},
+		"a limit upside": {broken(`"most": 24`, `"most": 2`), "front: policies.NewAdaptive: "},
+		"a broken file": {
+			broken(`"workers": 4,`, `"workers": 4`), "line 5: invalid character"},
+		"a text for a count": {
+			broken(`"workers": 4`, `"workers": "4"`), "line 4: json: cannot unmarshal string"},
+		"an unknown field": {broken(`"workers"`, `"wrokers"`), `unknown field "wrokers"`},
+		"no duration":      {broken(`"300ms"`, `"soon"`), `invalid duration "soon"`},
 		"more after its end": {broken(`"open": "1s"
   }
 }`, `"open": "1s"
@@ -178,7 +184,8 @@ func TestABadStartIsOneLineAndExitCode2(t *testing.T) {
 		"an unknown flag": {[]string{"-lod"}, "-lod"},
 		"an argument":     {[]string{"load"}, `unexpected argument "load"`},
 		"quick what":      {[]string{"-quick"}, "-quick is for -load"},
-		"a load's config": {append(broken(`"burst": 50`, `"burst": -1`), "-load"), "payments: ratelimit.New: "},
+		"a load's config": {
+			append(broken(`"burst": 50`, `"burst": -1`), "-load"), "payments: ratelimit.New: "},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := command(t.Context(), tc.args, &stdout, &stderr)
@@ -242,7 +249,8 @@ func bothRuns(t *testing.T, plan []phase) (runs []run, problem string) {
 		}
 	}
 	outage := func(s sample) bool { return s.phase == 1 }
-	if guarded, bare := runs[0].figures(visit, outage), runs[1].figures(visit, outage); guarded.good <= bare.good {
+	if guarded, bare := runs[0].figures(visit, outage),
+		runs[1].figures(visit, outage); guarded.good <= bare.good {
 		return runs, fmt.Sprintf("in the outage: guarded %+v, bare %+v", guarded, bare)
 	}
 	return runs, ""

@@ -32,9 +32,15 @@ func TestDecoders_end_with_the_context(t *testing.T) {
 		body string
 		read func(*http.Response) error
 	}{
-		"Text":             {"a", func(r *http.Response) error { _, err := Text(r); return err }},
-		"Document":         {"a", func(r *http.Response) error { _, err := Document(r); return err }},
-		"Document, nested": {deep, func(r *http.Response) error { _, err := Document(r); return err }},
+		"Text": {"a", func(r *http.Response) error { _, err := Text(r); return err }},
+		"Document": {"a", func(r *http.Response) error {
+			_, err := Document(r)
+			return err
+		}},
+		"Document, nested": {deep, func(r *http.Response) error {
+			_, err := Document(r)
+			return err
+		}},
 		"Sitemap": {packed(site), func(r *http.Response) error {
 			_, err := Sitemap(r)
 			return err

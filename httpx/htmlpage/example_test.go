@@ -49,7 +49,8 @@ func ExampleDocument() {
 // A crawl of a site, with the title of each page.
 func ExampleLinks() {
 	server := serve(map[string]string{
-		"/":  "<title>Home</title><a href=a>A</a> <a href=b rel=nofollow>B</a> <a href='https://elsewhere.example/'>C</a>",
+		"/": "<title>Home</title><a href=a>A</a> <a href=b rel=nofollow>B</a> <a " +
+			"href='https://elsewhere.example/'>C</a>",
 		"/a": "<title>Page A</title><a href=/#top>home</a>",
 	})
 	defer server.Close()

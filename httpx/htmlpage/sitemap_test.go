@@ -45,18 +45,39 @@ func TestSitemap(t *testing.T) {
 	for _, c := range []struct{ name, body, pages, maps string }{
 		{name: "pages", body: urlset, pages: "https://h/a?x=1&y=2 https://h/b"},
 		{name: "packed", body: packed(urlset), pages: "https://h/a?x=1&y=2 https://h/b"},
-		{name: "index", body: `<sitemapindex><sitemap><loc>https://h/1.xml.gz</loc></sitemap><sitemap><loc>2.xml</loc><lastmod>junk</lastmod></sitemap></sitemapindex>`,
+		{name: "index", body: `<sitemapindex><sitemap><loc>https://h/1.xml.gz</loc></sitemap>` +
+			`<sitemap><loc>2.xml</loc><lastmod>junk</lastmod></sitemap></sitemapindex>`,
 			maps: "https://h/1.xml.gz https://h/maps/2.xml"},
-		{name: "plain_text", body: "\ufeffhttps://h/a\r\n\r\n  https://h/b  \nnonsense\n", pages: "https://h/a https://h/b"},
-		{name: "plain_text_packed", body: packed("https://h/a\nhttps://h/b"), pages: "https://h/a https://h/b"},
-		{name: "a_prefix", body: `<sm:urlset xmlns:sm="x"><sm:url><sm:loc>/a</sm:loc></sm:url></sm:urlset>`, pages: "https://h/a"},
-		{name: "white_space_before_the_declaration", body: "\n\n" + urlset, pages: "https://h/a?x=1&y=2 https://h/b"},
-		{name: "another_charset", body: encoded(t, charmap.Windows1251, `<?xml version="1.0" encoding="windows-1251"?><urlset><url><loc>/чай</loc></url></urlset>`), pages: "https://h/%D1%87%D0%B0%D0%B9"},
-		{name: "UTF-16", body: encoded(t, utf16, `<?xml version="1.0" encoding="UTF-16"?><urlset><url><loc>/a</loc></url></urlset>`), pages: "https://h/a"},
-		{name: "a_bare_ampersand", body: `<urlset><url><loc>/a?b&c=1</loc></url></urlset>`, pages: "https://h/a?b&c=1"},
-		{name: "ends_that_are_missing", body: `<urlset><url><loc>/a</url><url><loc>/b</loc></url></x></urlset>`, pages: "https://h/b"},
-		{name: "RSS", body: `<rss><channel><link>https://h/</link><item><title>x</title><link>https://h/a</link><pubDate>Thu, 02 Jan 2025 00:00:00 GMT</pubDate></item></channel></rss>`, pages: "https://h/a"},
-		{name: "Atom", body: `<feed><link href="https://h/"/><entry><link rel="self" href="/no"/><link href="/a"/><updated>2025-01-02T00:00:00Z</updated></entry></feed>`, pages: "https://h/a"},
+		{name: "plain_text", body: "\ufeffhttps://h/a\r\n\r\n  https://h/b  \nnonsense\n",
+			pages: "https://h/a https://h/b"},
+		{name: "plain_text_packed", body: packed("https://h/a\nhttps://h/b"),
+			pages: "https://h/a https://h/b"},
+		{name: "a_prefix",
+			body:  `<sm:urlset xmlns:sm="x"><sm:url><sm:loc>/a</sm:loc></sm:url></sm:urlset>`,
+			pages: "https://h/a"},
+		{name: "white_space_before_the_declaration", body: "\n\n" + urlset,
+			pages: "https://h/a?x=1&y=2 https://h/b"},
+		{name: "another_charset",
+			body: encoded(t, charmap.Windows1251,
+				`<?xml version="1.0" encoding="windows-1251"?><urlset><url><loc>/чай</loc></url>`+
+					`</urlset>`), pages: "https://h/%D1%87%D0%B0%D0%B9"},
+		{name: "UTF-16",
+			body: encoded(t, utf16,
+				`<?xml version="1.0" encoding="UTF-16"?><urlset><url><loc>/a</loc></url></urlset>`),
+			pages: "https://h/a"},
+		{name: "a_bare_ampersand", body: `<urlset><url><loc>/a?b&c=1</loc></url></urlset>`,
+			pages: "https://h/a?b&c=1"},
+		{name: "ends_that_are_missing",
+			body:  `<urlset><url><loc>/a</url><url><loc>/b</loc></url></x></urlset>`,
+			pages: "https://h/b"},
+		{name: "RSS",
+			body: `<rss><channel><link>https://h/</link><item><title>x</title>` +
+				`<link>https://h/a</link><pubDate>Thu, 02 Jan 2025 00:00:00 GMT</pubDate></item>` +
+				`</channel></rss>`, pages: "https://h/a"},
+		{name: "Atom",
+			body: `<feed><link href="https://h/"/><entry><link rel="self" href="/no"/>` +
+				`<link href="/a"/><updated>2025-01-02T00:00:00Z</updated></entry></feed>`,
+			pages: "https://h/a"},
 		{name: "no_entries", body: `<urlset/>`},
 		{name: "empty", body: ""},
 	} {
@@ -112,10 +133,12 @@ func TestSitemap_bounds(t *testing.T) {
 		final      bool
 		pages      int
 	}{
-		{"a_bomb", packed("<urlset><url><loc>/a</loc></url>" + strings.Repeat(" ", maxSitemap)), true, 1},
+		{"a_bomb",
+			packed("<urlset><url><loc>/a</loc></url>" + strings.Repeat(" ", maxSitemap)), true, 1},
 		{"a_bomb_of_plain_text", packed("/a" + strings.Repeat("x", maxSitemap)), true, 0},
 		{"nested_without_end", "<urlset>" + strings.Repeat("<a>", 1000), true, 0},
-		{"a_page_that_says_not_found", "<!DOCTYPE html><html><body>Not found</body></html>", true, 0},
+		{"a_page_that_says_not_found",
+			"<!DOCTYPE html><html><body>Not found</body></html>", true, 0},
 		{"text_that_says_not_found", "not found", true, 0},
 		{"cut", "<urlset><url><loc>/a</loc></url><url><loc>/b</lo", false, 1},
 		{"packed_and_cut", packed(urlset)[:120], false, 0},
@@ -127,7 +150,8 @@ func TestSitemap_bounds(t *testing.T) {
 		}
 	}
 	r := response("", "")
-	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("<urlset><url><loc>https://h/a</loc></url>"), errReader{}))
+	r.Body = io.NopCloser(
+		io.MultiReader(strings.NewReader("<urlset><url><loc>https://h/a</loc></url>"), errReader{}))
 	if m, err := Sitemap(r); !errors.Is(err, io.ErrUnexpectedEOF) || len(m.Pages) != 1 {
 		t.Errorf("a body that is cut: %v, %v", m, err)
 	}

@@ -18,7 +18,8 @@ import (
 
 func response(contentType, body string) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK,
-		Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body))}
+		Header: http.Header{"Content-Type": {contentType}},
+		Body:   io.NopCloser(strings.NewReader(body))}
 }
 
 func encoded(t testing.TB, e encoding.Encoding, text string) string {
@@ -42,21 +43,30 @@ func byName(t testing.TB, name string) encoding.Encoding {
 // samples are the first words of encyclopaedia articles on tea, in what their pages were once
 // written.
 var samples = []struct{ charset, text string }{
-	{"windows-1251", "Чай — напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
-	{"koi8-r", "Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
-	{"ibm866", "Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
-	{"iso-8859-5", "Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
-	{"koi8-u", "Чай - напій, який отримують заварюванням листя чайного куща. Її п'ють у всьому світі, зокрема в Україні."},
+	{"windows-1251",
+		"Чай — напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
+	{"koi8-r",
+		"Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
+	{"ibm866",
+		"Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
+	{"iso-8859-5",
+		"Чай - напиток, получаемый варкой, завариванием или настаиванием листа чайного куста."},
+	{"koi8-u", "Чай - напій, який отримують заварюванням листя чайного куща. Її п'ють у всьому " +
+		"світі, зокрема в Україні."},
 	{"shift_jis", "お茶は、チャノキの葉や茎を加工して作られる飲み物である。日本では緑茶がよく飲まれる。"},
 	{"euc-jp", "お茶は、チャノキの葉や茎を加工して作られる飲み物である。日本では緑茶がよく飲まれる。"},
 	{"iso-2022-jp", "お茶は、チャノキの葉や茎を加工して作られる飲み物である。"},
 	{"euc-kr", "차는 차나무의 잎을 따서 만든 음료이다. 한국에서는 녹차를 많이 마신다."},
 	{"gbk", "茶是一种用茶叶泡成的饮料，在中国已经有几千年的历史，人们每天都要喝茶。"},
 	{"big5", "茶是一種用茶葉泡成的飲料，在中國已經有幾千年的歷史，人們每天都要喝茶。"},
-	{"windows-1253", "Το τσάι είναι ένα αρωματικό ρόφημα που παρασκευάζεται από τα φύλλα του φυτού της καμέλιας."},
-	{"windows-1255", "תה הוא משקה חם המוכן מחליטת עלים של צמח התה במים רותחים, והוא נפוץ בכל העולם."},
-	{"windows-1256", "الشاي هو مشروب يحضر من اوراق نبات الشاي بعد تجفيفها ومعالجتها وهو من اكثر المشروبات في العالم."},
-	{"windows-1252", "Le thé est une boisson préparée à base de feuilles séchées. Größe, Äpfel, mañana, coração."},
+	{"windows-1253", "Το τσάι είναι ένα αρωματικό ρόφημα που παρασκευάζεται από τα φύλλα " +
+		"του φυτού της καμέλιας."},
+	{"windows-1255",
+		"תה הוא משקה חם המוכן מחליטת עלים של צמח התה במים רותחים, והוא נפוץ בכל העולם."},
+	{"windows-1256", "الشاي هو مشروب يحضر من اوراق نبات الشاي بعد تجفيفها ومعالجتها وهو من " +
+		"اكثر المشروبات في العالم."},
+	{"windows-1252", "Le thé est une boisson préparée à base de feuilles séchées. Größe, " +
+		"Äpfel, mañana, coração."},
 	{"utf-8", "Чай, お茶, 차, 茶, thé"},
 }
 
@@ -64,15 +74,23 @@ func TestText_finds_the_charset(t *testing.T) {
 	for _, s := range samples {
 		raw := encoded(t, byName(t, s.charset), s.text)
 		for how, r := range map[string]*http.Response{
-			"by_header":        response("text/html; charset="+s.charset, raw),
-			"by_odd_header":    response(`text/html; charset='`+strings.ToUpper(s.charset)+`' ; charset=x`, raw),
-			"by_meta":          response("text/html", "<!DOCTYPE html><head><!-- <meta charset=x> --><script>'<meta charset=utf-8>'</script><META CharSet="+s.charset+"><p>"+raw),
-			"by_http-equiv":    response("", `<meta content="text/html;charset=`+s.charset+`" http-equiv=Content-Type><p>`+raw),
-			"by_meta_far_down": response("text/html", "<head><style>"+strings.Repeat("x", 5000)+"</style><meta charset="+s.charset+">"+raw),
-			"by_XML":           response("application/xhtml+xml", `<?xml version="1.0" encoding="`+s.charset+`"?><p>`+raw),
-			"by_unknown_label": response("text/html; charset=none", "<meta charset=unknown><p>"+raw),
-			"by_its_looks":     response("text/plain", raw),
-			"looks_in_HTML":    response("text/html", "<html><body class='a b'><p>Tea</p><p>"+raw+"</p><a href=/x>1</a></body>"),
+			"by_header": response("text/html; charset="+s.charset, raw),
+			"by_odd_header": response(
+				`text/html; charset='`+strings.ToUpper(s.charset)+`' ; charset=x`, raw),
+			"by_meta": response("text/html",
+				"<!DOCTYPE html><head><!-- <meta charset=x> --><script>'<meta "+
+					"charset=utf-8>'</script><META CharSet="+s.charset+"><p>"+raw),
+			"by_http-equiv": response("",
+				`<meta content="text/html;charset=`+s.charset+`" http-equiv=Content-Type><p>`+raw),
+			"by_meta_far_down": response("text/html", "<head><style>"+strings.Repeat("x", 5000)+
+				"</style><meta charset="+s.charset+">"+raw),
+			"by_XML": response("application/xhtml+xml",
+				`<?xml version="1.0" encoding="`+s.charset+`"?><p>`+raw),
+			"by_unknown_label": response("text/html; charset=none",
+				"<meta charset=unknown><p>"+raw),
+			"by_its_looks": response("text/plain", raw),
+			"looks_in_HTML": response("text/html",
+				"<html><body class='a b'><p>Tea</p><p>"+raw+"</p><a href=/x>1</a></body>"),
 		} {
 			got, err := Text(r)
 			if err != nil || !strings.Contains(got, s.text) {
@@ -93,17 +111,23 @@ func TestText_order_of_what_counts(t *testing.T) {
 		{"UTF-16_big_endian_by_its_mark", "", "\xfe\xff" + encoded(t, be, text), text},
 		{"UTF-16_by_header", "text/html; charset=utf-16le", encoded(t, le, text), text},
 		{"UTF-16_by_its_looks", "text/html", encoded(t, le, "<p>"+text), "<p>" + text},
-		{"the_header_beats_the_page", "text/html; charset=windows-1251", "<meta charset=utf-8>" + cp1251, "<meta charset=utf-8>Чай"},
-		{"a_page_that_can_be_read_is_not_UTF-16", "text/html", "<meta charset=utf-16>" + text, "<meta charset=utf-16>" + text},
-		{"plain_text_declares_nothing", "text/plain", "<meta charset=koi8-r>" + text, "<meta charset=koi8-r>" + text},
-		{"a_declaration_in_the_body_is_text", "text/html", "<body><meta charset=koi8-r>" + text, "<body><meta charset=koi8-r>" + text},
+		{"the_header_beats_the_page", "text/html; charset=windows-1251",
+			"<meta charset=utf-8>" + cp1251, "<meta charset=utf-8>Чай"},
+		{"a_page_that_can_be_read_is_not_UTF-16", "text/html", "<meta charset=utf-16>" + text,
+			"<meta charset=utf-16>" + text},
+		{"plain_text_declares_nothing", "text/plain", "<meta charset=koi8-r>" + text,
+			"<meta charset=koi8-r>" + text},
+		{"a_declaration_in_the_body_is_text", "text/html", "<body><meta charset=koi8-r>" + text,
+			"<body><meta charset=koi8-r>" + text},
 		{"latin1_is_windows-1252", "text/html; charset=iso-8859-1", "\x80", "€"},
 		{"gb2312_is_GBK", "text/html; charset=gb2312", encoded(t, simplifiedchinese.GBK, "镕"), "镕"},
 		{"hz-gb-2312", "text/html; charset=hz-gb-2312", "~{VPND~}", "中文"},
 		{"a_label_that_is_a_danger_to_browsers", "text/html; charset=iso-2022-kr", text, text},
-		{"UTF-8_that_was_cut", "text/html", strings.Repeat(text, 20) + "\xd0", strings.Repeat(text, 20) + "\ufffd"},
+		{"UTF-8_that_was_cut", "text/html", strings.Repeat(text, 20) + "\xd0",
+			strings.Repeat(text, 20) + "\ufffd"},
 		{"wrong_bytes_are_replaced", "text/html; charset=utf-8", "a\xffb", "a\ufffdb"},
-		{"ASCII_with_UTF-8_far_down", "text/html", strings.Repeat("x", 70000) + text, strings.Repeat("x", 70000) + text},
+		{"ASCII_with_UTF-8_far_down", "text/html", strings.Repeat("x", 70000) + text,
+			strings.Repeat("x", 70000) + text},
 		{"empty", "", "", ""},
 	} {
 		got, err := Text(response(c.contentType, c.body))

@@ -42,8 +42,8 @@ func Fast(t testing.TB, bytes int, most time.Duration, f func()) {
 	t.Errorf("%d bytes took %v", bytes, took)
 }
 
-// OneOf fails t if each of so many tries has a problem: one alone proves little of what is drawn, or
-// of what a busy machine delays.
+// OneOf fails t if each of so many tries has a problem: one alone proves little of what is drawn,
+// or of what a busy machine delays.
 func OneOf(t testing.TB, tries int, try func() (problem string)) {
 	t.Helper()
 	problem := ""

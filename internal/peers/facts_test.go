@@ -62,7 +62,8 @@ func prove[S any](t *testing.T, what string, peers []peer[S], facts []fact[S]) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(readme), table(rows)) {
-		t.Errorf("README.md does not have this table of %s (which -run with a part of it cannot compare)", what)
+		t.Errorf("README.md does not have this table of %s (which -run with a part of "+
+			"it cannot compare)", what)
 	}
 }
 

@@ -72,11 +72,12 @@ func TestTableBreakers(t *testing.T) {
 			_, err := do(t.Context(), succeed)
 			return yes(err != nil)
 		}, []string{"yes", "yes", "no"}},
-		{"the only probe was 10 min ago: admits the next, if it", func(t *testing.T, g guard) string {
-			return those("panicked", afterProbe(t, g, func() { panic("boom") }),
-				"ended by Goexit", afterProbe(t, g, runtime.Goexit),
-				"still hangs", afterProbe(t, g, func() { time.Sleep(30 * time.Minute) }))
-		}, []string{"panicked, ended by Goexit, still hangs", "panicked", "nothing"}},
+		{"the only probe was 10 min ago: admits the next, if it",
+			func(t *testing.T, g guard) string {
+				return those("panicked", afterProbe(t, g, func() { panic("boom") }),
+					"ended by Goexit", afterProbe(t, g, runtime.Goexit),
+					"still hangs", afterProbe(t, g, func() { time.Sleep(30 * time.Minute) }))
+			}, []string{"panicked, ended by Goexit, still hangs", "panicked", "nothing"}},
 		{"a refusal tells the failure that opened it", func(t *testing.T, g guard) string {
 			do := g(1, time.Minute)
 			_, _ = do(t.Context(), fail)
@@ -122,9 +123,10 @@ func TestTableLimiters(t *testing.T) {
 		{"its error matches", func(t *testing.T, l limiter) string {
 			return those("deadline", errors.Is(late(t, l), context.DeadlineExceeded))
 		}, []string{"deadline", "nothing", "deadline", "nothing"}},
-		{"1 call a min, 10 waits abandoned, oldest first: the next waits", func(t *testing.T, l limiter) string {
-			return abandoned(t, l, func(i int) int { return i })
-		}, []string{"1m0s", "10m0s", "11m0s", "11m0s"}},
+		{"1 call a min, 10 waits abandoned, oldest first: the next waits",
+			func(t *testing.T, l limiter) string {
+				return abandoned(t, l, func(i int) int { return i })
+			}, []string{"1m0s", "10m0s", "11m0s", "11m0s"}},
 		{"the same, newest first", func(t *testing.T, l limiter) string {
 			return abandoned(t, l, func(i int) int { return 9 - i })
 		}, []string{"1m0s", "1m0s", "11m0s", "11m0s"}},

@@ -30,8 +30,10 @@ func (s *server) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.calls++
 	s.open++
 	return &http.Response{
-		Status: fmt.Sprint(s.statuses[i], " ", http.StatusText(s.statuses[i])), StatusCode: s.statuses[i], Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: s.header.Clone(), Body: &body{Reader: strings.NewReader(kilobyte), of: s}, ContentLength: 1024, Request: req,
+		Status:     fmt.Sprint(s.statuses[i], " ", http.StatusText(s.statuses[i])),
+		StatusCode: s.statuses[i], Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: s.header.Clone(), Body: &body{Reader: strings.NewReader(kilobyte), of: s},
+		ContentLength: 1024, Request: req,
 	}, nil
 }
 

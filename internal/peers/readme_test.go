@@ -24,7 +24,8 @@ func TestReadmeTable(t *testing.T) {
 	}
 	modules := requirements(t)
 	modules[heimdall] = module{heimdallVersion, downloaded(t, heimdall+"@"+heimdallVersion)}
-	links := regexp.MustCompile(`https://pkg\.go\.dev/([^@)]+)@(v[0-9.]+)/?([^#)]*)#([A-Za-z.]+)`).FindAllStringSubmatch(string(text), -1)
+	link := regexp.MustCompile(`https://pkg\.go\.dev/([^@)]+)@(v[0-9.]+)/?([^#)]*)#([A-Za-z.]+)`)
+	links := link.FindAllStringSubmatch(string(text), -1)
 	if len(links) < 30 {
 		t.Errorf("README has %d links to names of others: is the table gone?", len(links))
 	}
@@ -42,7 +43,9 @@ func TestReadmeTable(t *testing.T) {
 			t.Errorf("%s@%s/%s has no %s", module, version, dir, name)
 		}
 	}
-	ours := regexp.MustCompile("(?m)^\\| [^|]+ \\| `(policies|ratelimit|breaker|httpx|retry)\\.([A-Za-z]+)` \\| ").FindAllStringSubmatch(string(text), -1)
+	our := regexp.MustCompile("(?m)^\\| [^|]+ \\| " +
+		"`(policies|ratelimit|breaker|httpx|retry)\\.([A-Za-z]+)` \\| ")
+	ours := our.FindAllStringSubmatch(string(text), -1)
 	if len(ours) < 12 {
 		t.Errorf("README's table has %d names of reprise", len(ours))
 	}
@@ -67,7 +70,8 @@ func TestReadmeLeastGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	head := regexp.MustCompile(`(?m)^\|  \| reprise \|(.*)\|$`).FindStringSubmatch(string(text))
-	row := regexp.MustCompile(`(?m)^\| least Go \| ([0-9.]+) \|(.*)\|$`).FindStringSubmatch(string(text))
+	least := regexp.MustCompile(`(?m)^\| least Go \| ([0-9.]+) \|(.*)\|$`)
+	row := least.FindStringSubmatch(string(text))
 	if head == nil || row == nil {
 		t.Fatal("README has no such table")
 	}

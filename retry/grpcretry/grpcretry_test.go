@@ -87,7 +87,8 @@ func (s *server) UnaryCall(ctx context.Context, r *pb.SimpleRequest) (*pb.Simple
 	return &pb.SimpleResponse{Payload: r.Payload}, err
 }
 
-func (s *server) StreamingOutputCall(r *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+func (s *server) StreamingOutputCall(r *pb.StreamingOutputCallRequest,
+	out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 	if err := s.next(out.Context(), out.SetTrailer); err != nil {
 		return err
 	}
@@ -99,7 +100,8 @@ func (s *server) StreamingOutputCall(r *pb.StreamingOutputCallRequest, out grpc.
 	return nil
 }
 
-func (s *server) StreamingInputCall(in grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+func (s *server) StreamingInputCall(in grpc.ClientStreamingServer[
+	pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
 	n := int32(0)
 	for {
 		_, err := in.Recv()
@@ -114,13 +116,15 @@ func (s *server) StreamingInputCall(in grpc.ClientStreamingServer[pb.StreamingIn
 }
 
 // connect starts s and returns a client of it.
-func connect(t *testing.T, s *server, serve []grpc.ServerOption, dial ...grpc.DialOption) pb.TestServiceClient {
+func connect(t *testing.T, s *server, serve []grpc.ServerOption,
+	dial ...grpc.DialOption) pb.TestServiceClient {
 	t.Helper()
 	return connectTo(t, s, serve, dial...)
 }
 
 // connectTo is connect for any service.
-func connectTo(t *testing.T, s pb.TestServiceServer, serve []grpc.ServerOption, dial ...grpc.DialOption) pb.TestServiceClient {
+func connectTo(t *testing.T, s pb.TestServiceServer, serve []grpc.ServerOption,
+	dial ...grpc.DialOption) pb.TestServiceClient {
 	t.Helper()
 	l := bufconn.Listen(1 << 16)
 	dial = append(dial,
@@ -130,7 +134,8 @@ func connectTo(t *testing.T, s pb.TestServiceServer, serve []grpc.ServerOption, 
 	return start(t, s, l, "passthrough:///bufconn", serve, dial)
 }
 
-func start(t *testing.T, s pb.TestServiceServer, l net.Listener, target string, serve []grpc.ServerOption, dial []grpc.DialOption) pb.TestServiceClient {
+func start(t *testing.T, s pb.TestServiceServer, l net.Listener, target string,
+	serve []grpc.ServerOption, dial []grpc.DialOption) pb.TestServiceClient {
 	t.Helper()
 	srv := grpc.NewServer(serve...)
 	pb.RegisterTestServiceServer(srv, s)
@@ -169,14 +174,19 @@ func TestWhatIsRetried(t *testing.T) {
 		"not found":                   {step{code: codes.NotFound}, true, 1, codes.NotFound, true},
 		"data loss":                   {step{code: codes.DataLoss}, true, 1, codes.DataLoss, false},
 		"aborted, not idempotent":     {step{code: codes.Aborted}, false, 2, codes.OK, false},
-		"exhausted, not idempotent":   {step{code: codes.ResourceExhausted}, false, 2, codes.OK, false},
-		"pushback forbids":            {step{code: fail, pushback: "-1"}, true, 1, fail, false},
-		"pushback is malformed":       {step{code: fail, pushback: "soon"}, true, 1, fail, false},
-		"pushback is far too large":   {step{code: fail, pushback: "99999999999999999999"}, true, 1, fail, false},
-		"pushback is empty":           {step{code: fail, pushback: " "}, true, 1, fail, false},
-		"retry info is negative":      {step{code: fail, info: -time.Hour}, true, 2, codes.OK, false},
-		"pushback forbids, exhausted": {step{code: codes.ResourceExhausted, pushback: "-1"}, true, 1, codes.ResourceExhausted, true},
-		"pushback":                    {step{code: fail, pushback: "1"}, true, 2, codes.OK, false},
+		"exhausted, not idempotent": {
+			step{code: codes.ResourceExhausted}, false, 2, codes.OK, false},
+		"pushback forbids":      {step{code: fail, pushback: "-1"}, true, 1, fail, false},
+		"pushback is malformed": {step{code: fail, pushback: "soon"}, true, 1, fail, false},
+		"pushback is far too large": {
+			step{code: fail, pushback: "99999999999999999999"}, true, 1, fail, false},
+		"pushback is empty": {step{code: fail, pushback: " "}, true, 1, fail, false},
+		"retry info is negative": {
+			step{code: fail, info: -time.Hour}, true, 2, codes.OK, false},
+		"pushback forbids, exhausted": {
+			step{code: codes.ResourceExhausted, pushback: "-1"}, true, 1,
+			codes.ResourceExhausted, true},
+		"pushback": {step{code: fail, pushback: "1"}, true, 2, codes.OK, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &server{steps: []step{tc.first, {}}}
@@ -224,7 +234,8 @@ func TestAttemptsAndPriorityTravel(t *testing.T) {
 		c := connect(t, s, serve,
 			client(policies.Constant(0, policies.Attempts(3)),
 				grpcretry.Idempotent(everyMethod))...)
-		if _, err := c.UnaryCall(retry.WithPriority(t.Context(), retry.Critical), &pb.SimpleRequest{}); err != nil {
+		_, err := c.UnaryCall(retry.WithPriority(t.Context(), retry.Critical), &pb.SimpleRequest{})
+		if err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range []string{"", "1", "2"} {
@@ -303,7 +314,8 @@ func TestABreakerIsNotOpenedByAnswers(t *testing.T) {
 	s := &server{steps: []step{{code: codes.NotFound}}}
 	c := connect(t, s, nil, client(b)...)
 	for range 5 {
-		if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); status.Code(err) != codes.NotFound {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+		if status.Code(err) != codes.NotFound {
 			t.Fatal(err)
 		}
 	}
@@ -465,7 +477,8 @@ func TestHandlersErrorsAreVerdictsOnTheServer(t *testing.T) {
 	s := &server{steps: []step{{code: codes.InvalidArgument}}}
 	c := connect(t, s, []grpc.ServerOption{grpc.ChainUnaryInterceptor(grpcretry.UnaryServer(b))})
 	for range 5 {
-		if _, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{}); status.Code(err) != codes.InvalidArgument {
+		_, err := c.UnaryCall(t.Context(), &pb.SimpleRequest{})
+		if status.Code(err) != codes.InvalidArgument {
 			t.Fatal(err)
 		}
 	}
@@ -511,16 +524,20 @@ func TestOverARealConnection(t *testing.T) {
 
 func TestTheProtoFileSaysWhatMayBeRepeated(t *testing.T) {
 	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("grpcretry_test.proto"), Package: proto.String("grpcretry.test"), Syntax: proto.String("proto3"),
+		Name: proto.String("grpcretry_test.proto"), Package: proto.String("grpcretry.test"),
+		Syntax:      proto.String("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
 		Service:     []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S")}},
 	}
 	for name, level := range map[string]descriptorpb.MethodOptions_IdempotencyLevel{
-		"Get": descriptorpb.MethodOptions_NO_SIDE_EFFECTS, "Put": descriptorpb.MethodOptions_IDEMPOTENT, "Post": descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN,
+		"Get":  descriptorpb.MethodOptions_NO_SIDE_EFFECTS,
+		"Put":  descriptorpb.MethodOptions_IDEMPOTENT,
+		"Post": descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN,
 	} {
 		file.Service[0].Method = append(file.Service[0].Method, &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(name), InputType: proto.String(".grpcretry.test.M"), OutputType: proto.String(".grpcretry.test.M"),
-			Options: &descriptorpb.MethodOptions{IdempotencyLevel: level.Enum()},
+			Name: proto.String(name), InputType: proto.String(".grpcretry.test.M"),
+			OutputType: proto.String(".grpcretry.test.M"),
+			Options:    &descriptorpb.MethodOptions{IdempotencyLevel: level.Enum()},
 		})
 	}
 	fd, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
@@ -535,10 +552,11 @@ func TestTheProtoFileSaysWhatMayBeRepeated(t *testing.T) {
 	for name, want := range map[string]int{"Get": 2, "Put": 2, "Post": 1, "Unknown": 1} {
 		calls := 0
 		intercept := grpcretry.UnaryClient(policies.Constant(0, policies.Attempts(2)))
-		_ = intercept(t.Context(), "/grpcretry.test.S/"+name, nil, nil, nil, func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
-			calls++
-			return status.Error(codes.Unavailable, "x")
-		})
+		_ = intercept(t.Context(), "/grpcretry.test.S/"+name, nil, nil, nil,
+			func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+				calls++
+				return status.Error(codes.Unavailable, "x")
+			})
 		if calls != want {
 			t.Errorf("%s: %d calls, want %d", name, calls, want)
 		}
@@ -654,7 +672,8 @@ type endless struct {
 	running sync.WaitGroup
 }
 
-func (s *endless) StreamingOutputCall(_ *pb.StreamingOutputCallRequest, out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
+func (s *endless) StreamingOutputCall(_ *pb.StreamingOutputCallRequest,
+	out grpc.ServerStreamingServer[pb.StreamingOutputCallResponse]) error {
 	s.running.Add(1)
 	defer s.running.Done()
 	s.calls.Add(1)

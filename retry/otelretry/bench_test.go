@@ -17,7 +17,8 @@ func BenchmarkObserver(b *testing.B) {
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
 	for name, guard := range map[string]retry.Policy{
 		"without": retry.Chain(retry.Observe(func(context.Context, retry.Event) {})),
-		"metrics": retry.Chain(retry.Observe(otelretry.Observer(otelretry.WithMeterProvider(meters)))),
+		"metrics": retry.Chain(
+			retry.Observe(otelretry.Observer(otelretry.WithMeterProvider(meters)))),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

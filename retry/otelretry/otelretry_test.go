@@ -108,10 +108,11 @@ func TestMetricsOfACall(t *testing.T) {
 	_ = retry.Run(t.Context(), guard, func(context.Context) error { return nil })
 	got := c.metrics(t)
 	expect(t, got, map[string]string{
-		"resilience.rejections{resilience.policy.kind=breaker,resilience.policy.name=catalog}":                                                    "2",
-		"resilience.breaker.transitions{resilience.from=closed,resilience.policy.kind=breaker,resilience.policy.name=catalog,resilience.to=open}": "1",
-		"resilience.call.attempts{error.type=_OTHER}":                                                                                             "1, 2 {attempt}",
-		"resilience.call.attempts{error.type=rejected_by_breaker}":                                                                                "2, 0 {attempt}",
+		"resilience.rejections{resilience.policy.kind=breaker,resilience.policy.name=catalog}": "2",
+		"resilience.breaker.transitions{resilience.from=closed,resilience.policy.kind=breaker," +
+			"resilience.policy.name=catalog,resilience.to=open}": "1",
+		"resilience.call.attempts{error.type=_OTHER}":              "1, 2 {attempt}",
+		"resilience.call.attempts{error.type=rejected_by_breaker}": "2, 0 {attempt}",
 	})
 	if d := got["resilience.attempt.duration{error.type=_OTHER}"]; !strings.HasPrefix(d, "2, ") {
 		t.Errorf("attempts: %q", d)
@@ -155,7 +156,9 @@ func TestNamesAreBounded(t *testing.T) {
 func TestSpans(t *testing.T) {
 	for name, innermost := range map[string]func(*collector) retry.Policy{
 		"made by the observer, afterwards": func(*collector) retry.Policy { return nil },
-		"made by Spans, around the call":   func(c *collector) retry.Policy { return otelretry.Spans(c.options()...) },
+		"made by Spans, around the call": func(c *collector) retry.Policy {
+			return otelretry.Spans(c.options()...)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := collect()
@@ -276,9 +279,11 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, c.metrics(t), map[string]string{
-		"resilience.breaker.state{resilience.guard=shop,resilience.policy.name=catalog,resilience.state=isolated}": "1",
-		"resilience.breaker.state{resilience.guard=shop,resilience.policy.name=catalog,resilience.state=closed}":   "0",
-		"resilience.breaker.state{resilience.guard=shop,resilience.state=closed}":                                  "3",
+		"resilience.breaker.state{resilience.guard=shop," +
+			"resilience.policy.name=catalog,resilience.state=isolated}": "1",
+		"resilience.breaker.state{resilience.guard=shop," +
+			"resilience.policy.name=catalog,resilience.state=closed}": "0",
+		"resilience.breaker.state{resilience.guard=shop,resilience.state=closed}": "3",
 	})
 	if err := stop(); err != nil {
 		t.Fatal(err)

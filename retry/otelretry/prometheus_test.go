@@ -91,7 +91,8 @@ func TestTheDashboardUsesTheseNames(t *testing.T) {
 	}
 	text := scrape(t)
 	exported := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^(resilience_[a-z_]+)\{([^}]*)\}`).FindAllStringSubmatch(text, -1) {
+	series := regexp.MustCompile(`(?m)^(resilience_[a-z_]+)\{([^}]*)\}`)
+	for _, m := range series.FindAllStringSubmatch(text, -1) {
 		exported[m[1]] = true
 	}
 	labels := regexp.MustCompile(`(\w+)=`)
@@ -100,9 +101,11 @@ func TestTheDashboardUsesTheseNames(t *testing.T) {
 		known = append(known, m[1])
 	}
 	used := map[string]bool{}
+	metric := regexp.MustCompile(`resilience_[a-z_]+\b\{?`)
+	group := regexp.MustCompile(`by \(([^)]*)\)`)
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
-			for _, name := range regexp.MustCompile(`resilience_[a-z_]+\b\{?`).FindAllString(target.Expr, -1) {
+			for _, name := range metric.FindAllString(target.Expr, -1) {
 				if !strings.HasSuffix(name, "{") {
 					continue // a label
 				}
@@ -112,7 +115,7 @@ func TestTheDashboardUsesTheseNames(t *testing.T) {
 					t.Errorf("panel %q asks for %s, which is not exported", panel.Title, name)
 				}
 			}
-			for _, by := range regexp.MustCompile(`by \(([^)]*)\)`).FindAllStringSubmatch(target.Expr, -1) {
+			for _, by := range group.FindAllStringSubmatch(target.Expr, -1) {
 				for label := range strings.SplitSeq(by[1], ",") {
 					if label = strings.TrimSpace(label); !slices.Contains(known, label) {
 						t.Errorf("panel %q groups by %s, which no metric has", panel.Title, label)
@@ -122,8 +125,10 @@ func TestTheDashboardUsesTheseNames(t *testing.T) {
 		}
 	}
 	for _, must := range []string{
-		"resilience_call_duration_seconds_bucket", "resilience_call_attempts_bucket", "resilience_call_wait_seconds_sum",
-		"resilience_attempt_duration_seconds_bucket", "resilience_rejections_total", "resilience_breaker_transitions_total", "resilience_breaker_state",
+		"resilience_call_duration_seconds_bucket", "resilience_call_attempts_bucket",
+		"resilience_call_wait_seconds_sum",
+		"resilience_attempt_duration_seconds_bucket", "resilience_rejections_total",
+		"resilience_breaker_transitions_total", "resilience_breaker_state",
 	} {
 		if !used[must] {
 			t.Errorf("the dashboard does not show %s (exported: %v)", must, exported)

@@ -34,7 +34,8 @@ func TestInABrowser(t *testing.T) {
 	server := httptest.NewServer(busy(t))
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "page.png")
-	check.OneOf(t, 3, func() (problem string) { // a browser's processes do not always find each other
+	// A browser's processes do not always find each other.
+	check.OneOf(t, 3, func() (problem string) {
 		profile, err := os.MkdirTemp("", "chromium")
 		if err != nil {
 			return err.Error()
@@ -44,7 +45,8 @@ func TestInABrowser(t *testing.T) {
 		defer cancel()
 		cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu",
 			"--disable-quic", "--no-first-run",
-			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
+			"--disable-background-networking", "--disable-component-update", "--disable-sync",
+			"--disable-dev-shm-usage", "--hide-scrollbars",
 			"--user-data-dir="+profile, "--window-size=1120,1163", "--screenshot="+file, server.URL+
 				"/?refresh=0")
 		cmd.WaitDelay = 10 * time.Second // its processes have its output too

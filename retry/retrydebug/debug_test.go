@@ -31,7 +31,8 @@ func (g gauge) Stats() []retry.Stat {
 		{Name: "state", Value: 3, Text: "open"}}
 }
 
-func get(t *testing.T, h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
+func get(t *testing.T, h http.Handler, method, target string,
+	header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
 	for _, h := range header {
@@ -56,7 +57,8 @@ func TestThePageShowsWhatGuardsDo(t *testing.T) {
 		}
 		html := get(t, debug, "GET", "/").Body.String()
 		for _, want := range []string{
-			`<meta http-equiv="refresh" content="2">`, "1 calls, 1 failed", "limiter slots", `rate <b>12.35/s</b>`, `state <b class="open">open</b>`,
+			`<meta http-equiv="refresh" content="2">`, "1 calls, 1 failed", "limiter slots",
+			`rate <b>12.35/s</b>`, `state <b class="open">open</b>`,
 			"3 calls in 2s", "&lt;down&gt;", "must be at least 1", "give up",
 		} {
 			if !strings.Contains(html, want) {
@@ -67,10 +69,12 @@ func TestThePageShowsWhatGuardsDo(t *testing.T) {
 			strings.Index(html, ">broken<") > strings.Index(html, ">catalog<") {
 			t.Error("not escaped, or not sorted")
 		}
-		if html := get(t, debug, "GET", "/?refresh=0").Body.String(); strings.Contains(html, "http-equiv") {
+		html = get(t, debug, "GET", "/?refresh=0").Body.String()
+		if strings.Contains(html, "http-equiv") {
 			t.Error("refresh=0 reloads")
 		}
-		if html := get(t, debug, "GET", "/?refresh=10").Body.String(); !strings.Contains(html, `content="10"`) {
+		html = get(t, debug, "GET", "/?refresh=10").Body.String()
+		if !strings.Contains(html, `content="10"`) {
 			t.Error("refresh=10 is not kept")
 		}
 		for _, w := range []*httptest.ResponseRecorder{get(t, debug, "GET", "/?format=json"),
@@ -147,13 +151,15 @@ func TestAWatchedGuardIsStillItself(t *testing.T) {
 	if g := debug.Page().Guards; len(g) != 1 || g[0].Chain != "b" {
 		t.Errorf("a name is used again: %v", g)
 	}
-	if v, err := retry.Do(t.Context(), again, func(context.Context) (int, error) { return 7, errDown }); v != 7 || err != errDown {
+	v, err := retry.Do(t.Context(), again, func(context.Context) (int, error) { return 7, errDown })
+	if v != 7 || err != errDown {
 		t.Errorf("%d, %v", v, err)
 	}
 	if w := get(t, debug, "POST", "/"); w.Code != 405 || w.Header().Get("Allow") == "" {
 		t.Errorf("POST: %d", w.Code)
 	}
-	if w := get(t, retrydebug.New(), "GET", "/"); !strings.Contains(w.Body.String(), "No guard is watched") {
+	w := get(t, retrydebug.New(), "GET", "/")
+	if !strings.Contains(w.Body.String(), "No guard is watched") {
 		t.Errorf("nothing to show: %s", w.Body)
 	}
 }

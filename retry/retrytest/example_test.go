@@ -74,18 +74,19 @@ func TestHTTPInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		callee := retrytest.NewScript(retrytest.Step[int]{Value: 503},
 			retrytest.Step[int]{Value: 200, Took: time.Second})
-		client := httpx.New(httpx.WithClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			status, err := callee.Call(r.Context())
-			if err != nil {
-				return nil, err
-			}
-			header := http.Header{}
-			if status == 503 {
-				header.Set("Retry-After", "60")
-			}
-			return &http.Response{StatusCode: status, Header: header,
-				Body: io.NopCloser(strings.NewReader("page")), Request: r, ProtoMajor: 1}, nil
-		})}))
+		client := httpx.New(httpx.WithClient(
+			&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				status, err := callee.Call(r.Context())
+				if err != nil {
+					return nil, err
+				}
+				header := http.Header{}
+				if status == 503 {
+					header.Set("Retry-After", "60")
+				}
+				return &http.Response{StatusCode: status, Header: header,
+					Body: io.NopCloser(strings.NewReader("page")), Request: r, ProtoMajor: 1}, nil
+			})}))
 		start := time.Now()
 		resp, err := client.Get(t.Context(), "http://shop.example/")
 		if err != nil || resp.StatusCode != 200 {

@@ -44,10 +44,14 @@ func TestScript(t *testing.T) {
 		calls int
 	}{
 		{"no steps", nil, time.Hour, "", nil, 0, 1},
-		{"fails twice, then a value", []step{{Err: errDown, Times: 2}, {Value: "v", Took: time.Second}}, time.Hour, "v", nil, 3 * time.Second, 3},
-		{"the last step is repeated", []step{{Value: "v", Err: errDown}}, time.Hour, "v", errDown, 2 * time.Second, 3},
+		{"fails twice, then a value",
+			[]step{{Err: errDown, Times: 2}, {Value: "v", Took: time.Second}}, time.Hour,
+			"v", nil, 3 * time.Second, 3},
+		{"the last step is repeated", []step{{Value: "v", Err: errDown}}, time.Hour, "v",
+			errDown, 2 * time.Second, 3},
 		{"takes its time", []step{{Took: time.Minute}}, time.Hour, "", nil, time.Minute, 1},
-		{"ends with its context", []step{{Took: time.Minute}}, time.Second, "", context.DeadlineExceeded, time.Second, 1},
+		{"ends with its context", []step{{Took: time.Minute}}, time.Second, "",
+			context.DeadlineExceeded, time.Second, 1},
 		{"hangs", []step{{Hang: true}}, time.Second, "", context.DeadlineExceeded, time.Second, 1},
 		{"is deaf", []step{{Took: time.Minute, Deaf: true}}, time.Second, "", nil, time.Minute, 1},
 	} {
@@ -100,7 +104,10 @@ func TestRefuse(t *testing.T) {
 	if got := rec.Refusals(); !slices.Equal(got, []string{"retrytest"}) {
 		t.Errorf("%q", got)
 	}
-	if err := retry.Run(t.Context(), retrytest.Fail(errDown, 0), func(context.Context) error { called = true; return nil }); err != errDown || called {
+	if err := retry.Run(t.Context(), retrytest.Fail(errDown, 0), func(context.Context) error {
+		called = true
+		return nil
+	}); err != errDown || called {
 		t.Errorf("Fail: called %v, %v", called, err)
 	}
 }
@@ -151,7 +158,8 @@ func TestReplay(t *testing.T) {
 			start, called := time.Now(), 0
 			rec := retrytest.Observe(t)
 			err := retry.Run(t.Context(),
-				retry.Chain(rec, patient(attempts, 0), retrytest.Replay(&outage)), func(context.Context) error {
+				retry.Chain(rec, patient(attempts, 0), retrytest.Replay(&outage)),
+				func(context.Context) error {
 					called++
 					return nil
 				})

@@ -36,13 +36,16 @@ func TestRetryAfterReadsEveryFormAndNothingElse(t *testing.T) {
 		{"Mon, 02 Mar 2026 12:00:00 GMT", "", 0},
 		{"Mon, 02 Mar 2026 11:00:00 GMT", "", 0},
 		{"Fri, 31 Dec 9999 23:59:59 GMT", "", math.MaxInt64},
-		{"Sunday, 02-Mar-76 12:00:00 GMT", "", time.Date(2076, 3, 2, 12, 0, 0, 0, time.UTC).Sub(noon)},
+		{"Sunday, 02-Mar-76 12:00:00 GMT", "",
+			time.Date(2076, 3, 2, 12, 0, 0, 0, time.UTC).Sub(noon)},
 		{"Sunday, 02-Mar-77 12:00:00 GMT", "", 0}, // 51 years ahead is 1977
 
 		{"Mon, 02 Mar 2026 12:01:00 GMT", "Mon, 02 Mar 2026 12:00:30 GMT", 30 * time.Second},
 		{"Mon, 02 Mar 2026 12:01:00 GMT", "Monday, 02-Mar-26 11:00:00 GMT", 61 * time.Minute},
-		{"Mon, 02 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 12:00:00 GMT", 24*time.Hour + time.Minute},
-		{"Mon, 02 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 11:59:59 GMT", time.Minute}, // over a day off
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 12:00:00 GMT",
+			24*time.Hour + time.Minute},
+		// Over a day off.
+		{"Mon, 02 Mar 2026 12:01:00 GMT", "Sun, 01 Mar 2026 11:59:59 GMT", time.Minute},
 		{"Mon, 02 Mar 2026 12:01:00 GMT", "Wed, 04 Mar 2026 12:00:00 GMT", time.Minute},
 		{"Mon, 02 Mar 2026 12:01:00 GMT", "soon", time.Minute},
 		{"60", "Mon, 02 Mar 2026 11:00:00 GMT", time.Minute}, // seconds need no clock

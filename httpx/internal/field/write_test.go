@@ -14,14 +14,21 @@ func TestQuotasAreWrittenAsTheDraftHasThem(t *testing.T) {
 		quota        retry.Quota
 		policy, left string
 	}{
-		{retry.Quota{Limit: 100, Remaining: 50, Window: time.Minute, Reset: 30 * time.Second}, `"d";q=100;w=60`, `"d";r=50;t=30`},
-		{retry.Quota{Limit: 5, Window: time.Minute, Reset: 29*time.Second + 1}, `"d";q=5;w=60`, `"d";r=0;t=30`},
-		{retry.Quota{Limit: 5, Remaining: 5, Window: time.Minute}, `"d";q=5;w=60`, `"d";r=5`},                                           // full
-		{retry.Quota{Limit: 10, Remaining: 9, Window: 200 * time.Millisecond, Reset: 20 * time.Millisecond}, `"d";q=50;w=1`, `"d";r=9`}, // no such seconds
-		{retry.Quota{Limit: 2, Remaining: 1, Window: 1500 * time.Millisecond, Reset: 700 * time.Millisecond}, `"d";q=2;w=2`, `"d";r=1;t=1`},
+		{retry.Quota{Limit: 100, Remaining: 50, Window: time.Minute, Reset: 30 * time.Second},
+			`"d";q=100;w=60`, `"d";r=50;t=30`},
+		{retry.Quota{Limit: 5, Window: time.Minute, Reset: 29*time.Second + 1},
+			`"d";q=5;w=60`, `"d";r=0;t=30`},
+		// Full.
+		{retry.Quota{Limit: 5, Remaining: 5, Window: time.Minute}, `"d";q=5;w=60`, `"d";r=5`},
+		// No such seconds.
+		{retry.Quota{Limit: 10, Remaining: 9, Window: 200 * time.Millisecond,
+			Reset: 20 * time.Millisecond}, `"d";q=50;w=1`, `"d";r=9`},
+		{retry.Quota{Limit: 2, Remaining: 1, Window: 1500 * time.Millisecond,
+			Reset: 700 * time.Millisecond}, `"d";q=2;w=2`, `"d";r=1;t=1`},
 		{retry.Quota{Limit: 7, Remaining: 3}, `"d";q=7`, `"d";r=3`}, // never restored
 		{retry.Quota{Limit: 3, Window: 3*time.Second - 1}, `"d";q=3;w=3`, `"d";r=0`},
-		{retry.Quota{Limit: math.MaxInt, Remaining: -1, Window: math.MaxInt64, Reset: math.MaxInt64}, `"d";q=999999999999999;w=9223372037`, `"d";r=0;t=9223372037`},
+		{retry.Quota{Limit: math.MaxInt, Remaining: -1, Window: math.MaxInt64,
+			Reset: math.MaxInt64}, `"d";q=999999999999999;w=9223372037`, `"d";r=0;t=9223372037`},
 	} {
 		n := Named{"d", tc.quota}
 		if n.Policy() != tc.policy || n.Left() != tc.left {
@@ -56,13 +63,19 @@ func TestShare(t *testing.T) {
 		n    int
 		want retry.Quota
 	}{
-		{retry.Quota{Limit: 10, Remaining: 7, Window: time.Minute}, 1, retry.Quota{Limit: 10, Remaining: 7, Window: time.Minute}},
-		{retry.Quota{Limit: 10, Remaining: 7, Window: time.Minute, Reset: 6}, 2, retry.Quota{Limit: 5, Remaining: 3, Window: time.Minute, Reset: 6}},
-		{retry.Quota{Limit: 50, Remaining: 49, Window: time.Second}, 8, retry.Quota{Limit: 25, Remaining: 6, Window: 4 * time.Second}},
-		{retry.Quota{Limit: 10, Remaining: 1, Window: 200 * time.Millisecond}, 8, retry.Quota{Limit: 25, Remaining: 0, Window: 4 * time.Second}},
-		{retry.Quota{Limit: 10, Window: time.Second}, 1000, retry.Quota{Limit: 1, Window: 100 * time.Second}},
+		{retry.Quota{Limit: 10, Remaining: 7, Window: time.Minute}, 1,
+			retry.Quota{Limit: 10, Remaining: 7, Window: time.Minute}},
+		{retry.Quota{Limit: 10, Remaining: 7, Window: time.Minute, Reset: 6}, 2,
+			retry.Quota{Limit: 5, Remaining: 3, Window: time.Minute, Reset: 6}},
+		{retry.Quota{Limit: 50, Remaining: 49, Window: time.Second}, 8,
+			retry.Quota{Limit: 25, Remaining: 6, Window: 4 * time.Second}},
+		{retry.Quota{Limit: 10, Remaining: 1, Window: 200 * time.Millisecond}, 8,
+			retry.Quota{Limit: 25, Remaining: 0, Window: 4 * time.Second}},
+		{retry.Quota{Limit: 10, Window: time.Second}, 1000,
+			retry.Quota{Limit: 1, Window: 100 * time.Second}},
 		{retry.Quota{Limit: 10, Remaining: 9}, 4, retry.Quota{Limit: 2, Remaining: 2}},
-		{retry.Quota{Limit: 3, Window: math.MaxInt64}, 3, retry.Quota{Limit: 1, Window: mostWindow * time.Second}},
+		{retry.Quota{Limit: 3, Window: math.MaxInt64}, 3,
+			retry.Quota{Limit: 1, Window: mostWindow * time.Second}},
 	} {
 		if got := Share(tc.q, tc.n); got != tc.want {
 			t.Errorf("%+v among %d: %+v", tc.q, tc.n, got)

@@ -68,17 +68,20 @@ func TestRedactedErrorKeepsItsMeaningAndNoSecret(t *testing.T) {
 		return &url.Error{Op: "Get", URL: "https://user:SECRET@h.example/a?token=SECRET", Err: err}
 	}
 	for name, err := range map[string]error{
-		"plain":          secret(errBoom),
-		"nested":         secret(secret(errBoom)),
-		"wrapped":        fmt.Errorf("loading: %w", secret(errBoom)),
-		"joined":         errors.Join(errors.New("other"), secret(errBoom)),
-		"two verbs":      fmt.Errorf("%w and %w", secret(errBoom), secret(errors.New("x"))),
-		"custom":         &custom{secret(errBoom)},
-		"retry error":    &retry.Error{Reason: retry.ErrExhausted, Attempts: 3, Last: fmt.Errorf("last: %w", secret(errBoom))},
-		"rejection":      &retry.Rejection{Policy: "p", Reason: secret(errBoom), Cause: secret(errors.New("cause"))},
-		"marked":         retry.Permanent(secret(errBoom)),
-		"unmarked":       retry.Unmark(fmt.Errorf("inner: %w", secret(errBoom))),
-		"text and child": fmt.Errorf("at https://u:SECRET@h.example/?k=SECRET: %w", secret(errBoom)),
+		"plain":     secret(errBoom),
+		"nested":    secret(secret(errBoom)),
+		"wrapped":   fmt.Errorf("loading: %w", secret(errBoom)),
+		"joined":    errors.Join(errors.New("other"), secret(errBoom)),
+		"two verbs": fmt.Errorf("%w and %w", secret(errBoom), secret(errors.New("x"))),
+		"custom":    &custom{secret(errBoom)},
+		"retry error": &retry.Error{Reason: retry.ErrExhausted, Attempts: 3,
+			Last: fmt.Errorf("last: %w", secret(errBoom))},
+		"rejection": &retry.Rejection{Policy: "p", Reason: secret(errBoom),
+			Cause: secret(errors.New("cause"))},
+		"marked":   retry.Permanent(secret(errBoom)),
+		"unmarked": retry.Unmark(fmt.Errorf("inner: %w", secret(errBoom))),
+		"text and child": fmt.Errorf("at https://u:SECRET@h.example/?k=SECRET: %w",
+			secret(errBoom)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := err.Error()
@@ -129,7 +132,9 @@ func TestRedactedErrorIsStillOfItsTypes(t *testing.T) {
 	if got := Error(retry.Unmark(marked)); retry.IsPermanent(got) || retry.IsNeutral(got) {
 		t.Error("marks came back from below Unmark")
 	}
-	if r, ok := retry.Rejected(Error(&retry.Rejection{Policy: "p", Reason: inner, RetryAfter: time.Second})); !ok || r.RetryAfter != time.Second {
+	r, ok := retry.Rejected(
+		Error(&retry.Rejection{Policy: "p", Reason: inner, RetryAfter: time.Second}))
+	if !ok || r.RetryAfter != time.Second {
 		t.Error("rejection lost")
 	}
 }
@@ -138,8 +143,11 @@ func TestErrorWithoutSecretsComesBackAsItIs(t *testing.T) {
 	for _, err := range []error{
 		nil, errBoom, &custom{errBoom}, &url.Error{Op: "Get", URL: "https://h.example/a",
 			Err: errBoom},
-		errors.New("GET http://h.example/?k=xxxxx: 503"), errors.New("(see http://h.example/?k=xxxxx), again"), errors.New("at http://h.example/?xxxxx."),
-		errors.New(`malformed MIME header line: "Set-Cookie:xxxxx"`), errors.New(`failed to parse Location header "xxxxx"`),
+		errors.New("GET http://h.example/?k=xxxxx: 503"),
+		errors.New("(see http://h.example/?k=xxxxx), again"),
+		errors.New("at http://h.example/?xxxxx."),
+		errors.New(`malformed MIME header line: "Set-Cookie:xxxxx"`),
+		errors.New(`failed to parse Location header "xxxxx"`),
 	} {
 		if got := Error(err); got != err {
 			t.Errorf("%v became %v", err, got)
@@ -191,13 +199,16 @@ func TestQuotedLocationKeepsNoSecret(t *testing.T) {
 }
 
 func TestQuotedHeaderKeepsNoSecret(t *testing.T) {
-	for text, want := range map[string]string{
-		`broken: malformed MIME header line: "Set-Cookie: k=\"SECRET\"\x01"`:    `broken: malformed MIME header line: "Set-Cookie:xxxxx"`,
-		`malformed MIME header: missing colon: "Set-Cookie k=SECRET"; retrying`: `malformed MIME header: missing colon: "xxxxx"; retrying`,
-		`malformed MIME header initial line: " SECRET"`:                         `malformed MIME header initial line: "xxxxx"`,
+	for _, c := range []struct{ text, want string }{
+		{`broken: malformed MIME header line: "Set-Cookie: k=\"SECRET\"\x01"`,
+			`broken: malformed MIME header line: "Set-Cookie:xxxxx"`},
+		{`malformed MIME header: missing colon: "Set-Cookie k=SECRET"; retrying`,
+			`malformed MIME header: missing colon: "xxxxx"; retrying`},
+		{`malformed MIME header initial line: " SECRET"`,
+			`malformed MIME header initial line: "xxxxx"`},
 	} {
-		if got := Error(errors.New(text)).Error(); got != want {
-			t.Errorf("%s: %s", text, got)
+		if got := Error(errors.New(c.text)).Error(); got != c.want {
+			t.Errorf("%s: %s", c.text, got)
 		}
 	}
 }
@@ -233,7 +244,8 @@ func FuzzRedact(f *testing.F) {
 		if u, err := url.Parse(before + "S3CR3T" + after); err != nil ||
 			strings.Contains(u.Host+u.Path+u.Opaque+u.Scheme, "S3CR3T") {
 			return
-		} else if key, _, _ := strings.Cut(u.RawQuery, "S3CR3T"); strings.LastIndex(key, "&") >= strings.LastIndex(key, "=") && u.User == nil && u.Fragment == "" {
+		} else if key, _, _ := strings.Cut(u.RawQuery, "S3CR3T"); u.User == nil &&
+			u.Fragment == "" && strings.LastIndex(key, "&") >= strings.LastIndex(key, "=") {
 			return // a key
 		}
 		raw := before + "S3CR3T" + after
@@ -256,15 +268,29 @@ func TestLongTextsAreCut(t *testing.T) {
 		err    error
 		server bool
 	}{
-		"location":          {fmt.Errorf("failed to parse Location header %q: %w", ":"+long, errBoom), false},
-		"URL":               {&url.Error{Op: "Get", URL: "http://h.example/" + strings.Repeat("a/", 1<<19), Err: errBoom}, false},
-		"query":             {&url.Error{Op: "Get", URL: "http://h.example/?" + parts, Err: errBoom}, false},
-		"malformed":         {&url.Error{Op: "Get", URL: "http://user:" + long + "@h.example/", Err: errBoom}, false},
-		"nested":            {&url.Error{Op: "Get", URL: "http://h/", Err: fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: "http://h.example/?" + parts, Err: errBoom})}, false},
-		"header":            {fmt.Errorf("malformed MIME header line: %q: %w", "Set-Cookie: "+long, errBoom), true},
-		"URL over the edge": {fmt.Errorf("%s http://user:SECRET%s@h.example/: %w", strings.Repeat("x", Most-30), long, errBoom), true},
-		"many URLs":         {fmt.Errorf("%s: %w", strings.Repeat("http://u:SECRET@h/?k=SECRET ", 50_000), errBoom), true},
-		"status":            {fmt.Errorf("malformed HTTP response %q: %w", strings.Repeat("x", 1<<20), errBoom), true},
+		"location": {
+			fmt.Errorf("failed to parse Location header %q: %w", ":"+long, errBoom), false},
+		"URL": {
+			&url.Error{Op: "Get", URL: "http://h.example/" + strings.Repeat("a/", 1<<19),
+				Err: errBoom}, false},
+		"query": {
+			&url.Error{Op: "Get", URL: "http://h.example/?" + parts, Err: errBoom}, false},
+		"malformed": {
+			&url.Error{Op: "Get", URL: "http://user:" + long + "@h.example/", Err: errBoom}, false},
+		"nested": {
+			&url.Error{Op: "Get", URL: "http://h/", Err: fmt.Errorf("x: %w",
+				&url.Error{Op: "Get", URL: "http://h.example/?" + parts, Err: errBoom})}, false},
+		"header": {
+			fmt.Errorf("malformed MIME header line: %q: %w", "Set-Cookie: "+long, errBoom), true},
+		"URL over the edge": {
+			fmt.Errorf("%s http://user:SECRET%s@h.example/: %w",
+				strings.Repeat("x", Most-30), long, errBoom), true},
+		"many URLs": {
+			fmt.Errorf("%s: %w", strings.Repeat("http://u:SECRET@h/?k=SECRET ", 50_000), errBoom),
+			true},
+		"status": {
+			fmt.Errorf("malformed HTTP response %q: %w",
+				strings.Repeat("x", 1<<20), errBoom), true},
 	} {
 		clean, most := Error, 4*Most
 		if tc.server {

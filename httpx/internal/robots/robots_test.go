@@ -43,27 +43,40 @@ User-Agent: quxbot
 // The examples of RFC 9309, sections 5.1, 5.2, 2.2.1, 2.2.2 and 2.2.3.
 func TestTheExamplesOfTheRFC(t *testing.T) {
 	const (
-		longest  = "User-Agent: foobot\nAllow: /example/page/\nDisallow: /example/page/disallowed.gif\n"
-		merged   = "User-Agent: ExampleBot\nDisallow: /foo\nDisallow: /bar\n\nUser-Agent: ExampleBot\nDisallow: /baz\n"
-		split    = "user-agent: ExampleBot\ndisallow: /foo\ndisallow: /bar\n\nuser-agent: *\ndisallow: /other\n\nuser-agent: ExampleBot\ndisallow: /baz\n"
-		wildcard = "User-agent: *\nDisallow: /this/*/exactly\nDisallow: /end$ # comment\n# whole line\nAllow: /this/x/exactly/not\n"
+		longest = "User-Agent: foobot\nAllow: /example/page/\nDisallow: " +
+			"/example/page/disallowed.gif\n"
+		merged = "User-Agent: ExampleBot\nDisallow: /foo\nDisallow: /bar\n\nUser-Agent: " +
+			"ExampleBot\nDisallow: /baz\n"
+		split = "user-agent: ExampleBot\ndisallow: /foo\ndisallow: /bar\n\nuser-agent: " +
+			"*\ndisallow: /other\n\nuser-agent: ExampleBot\ndisallow: /baz\n"
+		wildcard = "User-agent: *\nDisallow: /this/*/exactly\nDisallow: /end$ # comment\n# whole " +
+			"line\nAllow: /this/x/exactly/not\n"
 		verbatim = "User-agent: *\nDisallow: /path/file-with-a-%2A.html\nDisallow: /path/foo-%24\n"
 	)
 	for _, c := range []struct {
 		text, token string
 		open, shut  []string
 	}{
-		{simpleExample, "anybot", []string{"/", "/publications/", "/x.gif?y", "/gif"}, []string{"/example/", "/example/page.html", "/x.gif", "/a/b.gif"}},
-		{simpleExample, "foobot", []string{"/example/page.html", "/example/allowed.gif", "/robots.txt"}, []string{"/", "/publications/", "/example/"}},
-		{simpleExample, "barbot", []string{"/", "/example/", "/x.gif"}, []string{"/example/page.html"}},
-		{simpleExample, "BazBot", []string{"/", "/example/", "/x.gif"}, []string{"/example/page.html"}},
+		{simpleExample, "anybot", []string{"/", "/publications/", "/x.gif?y", "/gif"},
+			[]string{"/example/", "/example/page.html", "/x.gif", "/a/b.gif"}},
+		{simpleExample, "foobot",
+			[]string{"/example/page.html", "/example/allowed.gif", "/robots.txt"},
+			[]string{"/", "/publications/", "/example/"}},
+		{simpleExample, "barbot", []string{"/", "/example/", "/x.gif"},
+			[]string{"/example/page.html"}},
+		{simpleExample, "BazBot", []string{"/", "/example/", "/x.gif"},
+			[]string{"/example/page.html"}},
 		{simpleExample, "quxbot", []string{"/", "/example/page.html", "/x.gif"}, nil},
-		{longest, "foobot", []string{"/example/page/", "/example/page/disallow.gif", "/"}, []string{"/example/page/disallowed.gif"}},
+		{longest, "foobot", []string{"/example/page/", "/example/page/disallow.gif", "/"},
+			[]string{"/example/page/disallowed.gif"}},
 		{merged, "examplebot", []string{"/"}, []string{"/foo", "/bar", "/baz", "/bazaar"}},
 		{split, "examplebot", []string{"/other"}, []string{"/foo", "/bar", "/baz"}},
 		{split, "another", []string{"/foo", "/baz"}, []string{"/other"}},
-		{wildcard, "x", []string{"/end/", "/this/exactly", "/this/x/exactly/not"}, []string{"/end", "/this/x/exactly", "/this/x/y/exactly/so"}},
-		{verbatim, "x", []string{"/path/file-with-a-.html", "/path/foo-"}, []string{"/path/file-with-a-*.html", "/path/file-with-a-%2a.html", "/path/foo-$", "/path/foo-$/more"}},
+		{wildcard, "x", []string{"/end/", "/this/exactly", "/this/x/exactly/not"},
+			[]string{"/end", "/this/x/exactly", "/this/x/y/exactly/so"}},
+		{verbatim, "x", []string{"/path/file-with-a-.html", "/path/foo-"},
+			[]string{"/path/file-with-a-*.html", "/path/file-with-a-%2a.html",
+				"/path/foo-$", "/path/foo-$/more"}},
 	} {
 		r := parse(c.text, c.token)
 		for _, p := range c.open {
@@ -84,7 +97,8 @@ func TestTheExamplesOfTheRFC(t *testing.T) {
 func TestEncodingsAreCompared(t *testing.T) {
 	for _, same := range [][]string{
 		{"/foo/bar?baz=quz"},
-		{"/foo/bar?baz=https://foo.bar", "/foo/bar?baz=https%3A%2F%2Ffoo.bar", "/foo/bar?baz=https%3a%2f%2ffoo.bar"},
+		{"/foo/bar?baz=https://foo.bar", "/foo/bar?baz=https%3A%2F%2Ffoo.bar",
+			"/foo/bar?baz=https%3a%2f%2ffoo.bar"},
 		{"/foo/bar/ツ", "/foo/bar/%E3%83%84", "/foo/bar/%e3%83%84"},
 		{"/foo/bar/%62%61%7A", "/foo/bar/baz", "/foo/b%61r/b%61z"},
 		{"/a:b", "/a%3Ab"},
@@ -103,7 +117,8 @@ func TestEncodingsAreCompared(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ rule, path string }{
-		{"/a/b", "/a%2Fb"}, {"/a%2Fb", "/a/b"}, {"/a?b", "/a%3Fb"}, {"/X/", "/x/"}, {"/a?b=c", "/a?b%3Dc"}, {"/%", "/%41"},
+		{"/a/b", "/a%2Fb"}, {"/a%2Fb", "/a/b"}, {"/a?b", "/a%3Fb"}, {"/X/", "/x/"},
+		{"/a?b=c", "/a?b%3Dc"}, {"/%", "/%41"},
 	} {
 		if !may(t, parse("User-agent: *\nDisallow: "+c.rule, "x"), c.path) {
 			t.Errorf("Disallow: %s matches %s", c.rule, c.path)
@@ -129,28 +144,40 @@ func TestGroupsAndLines(t *testing.T) {
 		{"white space", " \tUser-agent \t: \tbot \t\n\tDisallow : /\t", "bot", false},
 		{"comments", "# a\nUser-agent: bot#b\nDisallow: / # c\n", "bot", false},
 		{"commented out", "User-agent: bot\n#Disallow: /\n", "bot", true},
-		{"unknown lines", "User-agent: bot\nwhat\nNoindex: /\n: /\n\x00\xff\nDisallow: /", "bot", false},
+		{"unknown lines", "User-agent: bot\nwhat\nNoindex: /\n: /\n\x00\xff\nDisallow: /",
+			"bot", false},
 		{"a version", "User-agent: bot/2.1\nDisallow: /", "bot", false},
 		{"words", "User-agent: bot of all bots\nDisallow: /", "bot", false},
 		{"digits", "User-agent: 360bot\nDisallow: /", "360bot", false},
-		{"part of a name", "User-agent: robot\nDisallow: /\nUser-agent: bot-news\nDisallow: /", "bot", true},
+		{"part of a name", "User-agent: robot\nDisallow: /\nUser-agent: bot-news\nDisallow: /",
+			"bot", true},
 		{"everyone, with words", "User-agent: * everyone\nDisallow: /", "bot", false},
 		{"everyone is not a prefix", "User-agent: *bot\nDisallow: /", "bot", true},
 		{"blank lines in a group", "User-agent: bot\n\n\nDisallow: /", "bot", false},
-		{"blank lines between agents", "User-agent: bot\n\nUser-agent: other\n\nDisallow: /", "bot", false},
+		{"blank lines between agents",
+			"User-agent: bot\n\nUser-agent: other\n\nDisallow: /", "bot", false},
 		{"two agents", "User-agent: bot\nUser-agent: other\nDisallow: /", "bot", false},
-		{"the next group", "User-agent: bot\nAllow: /\nUser-agent: other\nDisallow: /", "bot", true},
-		{"a Sitemap ends no group", "User-agent: bot\nSitemap: https://h/s.xml\nUser-agent: other\nDisallow: /", "bot", false},
-		{"nor does Crawl-delay", "User-agent: bot\nCrawl-delay: 2\nUser-agent: other\nDisallow: /", "bot", false},
-		{"own rules and not everyone's", "User-agent: *\nDisallow: /\nUser-agent: bot\nDisallow: /y", "bot", true},
-		{"an own group without rules", "User-agent: *\nDisallow: /\nUser-agent: bot\n", "bot", true},
-		{"everyone's rules, twice", "User-agent: *\nDisallow: /y\nUser-agent: z\nUser-agent: *\nDisallow: /x", "bot", false},
+		{"the next group", "User-agent: bot\nAllow: /\nUser-agent: other\nDisallow: /",
+			"bot", true},
+		{"a Sitemap ends no group",
+			"User-agent: bot\nSitemap: https://h/s.xml\nUser-agent: other\nDisallow: /",
+			"bot", false},
+		{"nor does Crawl-delay",
+			"User-agent: bot\nCrawl-delay: 2\nUser-agent: other\nDisallow: /", "bot", false},
+		{"own rules and not everyone's",
+			"User-agent: *\nDisallow: /\nUser-agent: bot\nDisallow: /y", "bot", true},
+		{"an own group without rules",
+			"User-agent: *\nDisallow: /\nUser-agent: bot\n", "bot", true},
+		{"everyone's rules, twice",
+			"User-agent: *\nDisallow: /y\nUser-agent: z\nUser-agent: *\nDisallow: /x",
+			"bot", false},
 		{"allow wins a tie", "User-agent: bot\nDisallow: /x\nAllow: /x", "bot", true},
 		{"in any order", "User-agent: bot\nAllow: /x\nDisallow: /x", "bot", true},
 		{"the longer wins", "User-agent: bot\nAllow: /\nDisallow: /x", "bot", false},
 		{"wildcards count as octets", "User-agent: bot\nAllow: /x\nDisallow: /*x", "bot", false},
 		{"no slash matches nothing", "User-agent: bot\nDisallow: x", "bot", true},
-		{"a whole URL matches nothing", "User-agent: bot\nDisallow: https://example.com/", "bot", true},
+		{"a whole URL matches nothing",
+			"User-agent: bot\nDisallow: https://example.com/", "bot", true},
 		{"a bare anchor matches nothing", "User-agent: bot\nDisallow: $", "bot", true},
 		{"an anchor within is a letter", "User-agent: bot\nDisallow: /$x", "bot", true},
 		{"a wildcard before the anchor", "User-agent: bot\nDisallow: /*$", "bot", false},
@@ -178,14 +205,27 @@ func TestTheRuleIsTold(t *testing.T) {
 
 func TestCrawlDelay(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"2": 2 * time.Second, "0.5": 500 * time.Millisecond, " 1.25 # comment": 1250 * time.Millisecond, "0": 0, "": 0, "-1": 0, "2s": 0,
-		"1e3": 0, "NaN": 0, "Inf": 0, "1.2.3": 0, "0x10": 0, ".": 0, "86400": MaxDelay, strings.Repeat("9", 400): MaxDelay,
+		"2":               2 * time.Second,
+		"0.5":             500 * time.Millisecond,
+		" 1.25 # comment": 1250 * time.Millisecond,
+		"0":               0,
+		"":                0,
+		"-1":              0,
+		"2s":              0,
+		"1e3":             0,
+		"NaN":             0,
+		"Inf":             0,
+		"1.2.3":           0,
+		"0x10":            0,
+		".":               0,
+		"86400":           MaxDelay, strings.Repeat("9", 400): MaxDelay,
 	} {
 		if got := parse("User-agent: *\nCrawl-delay: "+value, "x").Delay; got != want {
 			t.Errorf("%.20q: %v, want %v", value, got, want)
 		}
 	}
-	const text = "User-agent: a\nUser-agent: b\nCrawl-delay: 1\nDisallow: /x\nCrawl-delay: 3\nUser-agent: *\nCrawl-delay: 2\nUser-agent: c\nDisallow: /"
+	const text = "User-agent: a\nUser-agent: b\nCrawl-delay: 1\nDisallow: /x\nCrawl-delay: " +
+		"3\nUser-agent: *\nCrawl-delay: 2\nUser-agent: c\nDisallow: /"
 	for token, want := range map[string]time.Duration{"a": 3 * time.Second, "b": 3 * time.Second,
 		"c": 0, "d": 2 * time.Second} {
 		if got := parse(text, token).Delay; got != want {
@@ -202,8 +242,10 @@ func TestOnlySoMuchIsRead(t *testing.T) {
 		allowed bool
 	}{
 		{head + comment(Limit-len(head)-len("Disallow: /x")) + "Disallow: /x", false},
-		{head + comment(Limit-len(head)-len("Disallow: /x")) + "Disallow: /x\nAllow: /x", false}, // what is after it is not
-		{head + comment(Limit-len(head)-len("Disallow: /")) + "Disallow: /y", true},              // the half of a line says nothing
+		// What is after it is not.
+		{head + comment(Limit-len(head)-len("Disallow: /x")) + "Disallow: /x\nAllow: /x", false},
+		// The half of a line says nothing.
+		{head + comment(Limit-len(head)-len("Disallow: /")) + "Disallow: /y", true},
 		{head + "Disallow: /x\nAllow: /x" + strings.Repeat("y", Limit), false},
 		{strings.Repeat("x", 2*Limit), true},
 	} {
@@ -231,7 +273,12 @@ func TestHostilePatternsTakeLinearTime(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	for value, want := range map[string][2]string{
-		"bot": {"bot", ""}, "bot/1.0 (+u)": {"bot", "/1.0 (+u)"}, "": {"", ""}, "(x)": {"", "(x)"}, "a_b-C9.d": {"a_b-C9", ".d"}, "ツ": {"", "ツ"},
+		"bot":          {"bot", ""},
+		"bot/1.0 (+u)": {"bot", "/1.0 (+u)"},
+		"":             {"", ""},
+		"(x)":          {"", "(x)"},
+		"a_b-C9.d":     {"a_b-C9", ".d"},
+		"ツ":            {"", "ツ"},
 	} {
 		if token, rest := Token(value); token != want[0] || rest != want[1] {
 			t.Errorf("%q: %q %q", value, token, rest)
@@ -269,7 +316,9 @@ func slowMatch(pattern, path string) bool {
 // The largest file and the longest URL cost no time.
 func TestAHostileFileIsMatchedInTime(t *testing.T) {
 	for name, line := range map[string]string{"wildcards": "disallow:*ab\n",
-		"many in one": "disallow:" + strings.Repeat("*a", 2000) + "b\n", "anchored": "disallow:*a$\n", "plain": "disallow:/a\n"} {
+		"many in one": "disallow:" + strings.Repeat("*a", 2000) + "b\n",
+		"anchored":    "disallow:*a$\n",
+		"plain":       "disallow:/a\n"} {
 		r := parse("user-agent:*\n"+strings.Repeat(line, Limit/len(line)), "bot")
 		took := time.Hour
 		const most = 2 * time.Second
@@ -287,7 +336,8 @@ func TestAHostileFileIsMatchedInTime(t *testing.T) {
 
 func FuzzMatch(f *testing.F) {
 	for _, s := range [][2]string{
-		{"/fish", "/fish.html"}, {"/fish*", "/fishheads"}, {"/*.php$", "/a.php"}, {"/*.php$", "/a.php?x"}, {"/a*b*c$", "/abbc"}, {"**$", ""},
+		{"/fish", "/fish.html"}, {"/fish*", "/fishheads"}, {"/*.php$", "/a.php"},
+		{"/*.php$", "/a.php?x"}, {"/a*b*c$", "/abbc"}, {"**$", ""},
 		{"/%", "/%25"}, {"/x?a=/%2f", "/x?a=%2F/"}, {"/$", "/"}, {"/%24", "/$"}, {"*a*ab$", "aab"},
 	} {
 		f.Add(s[0], s[1])
@@ -330,7 +380,8 @@ func FuzzParse(f *testing.F) {
 		if again, _ := parse("User-agent: *\n"+line, token).Match(u); again != allowed {
 			t.Errorf("%q alone says %v", line, again)
 		}
-		if again, _ := parse(strings.ReplaceAll(text, "\n", "\r\n"), token).Match(u); len(text) < Limit/2 && again != allowed {
+		again, _ := parse(strings.ReplaceAll(text, "\n", "\r\n"), token).Match(u)
+		if len(text) < Limit/2 && again != allowed {
 			t.Errorf("with CRLF: %v", again)
 		}
 	})

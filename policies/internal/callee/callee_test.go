@@ -111,7 +111,9 @@ func TestAdaptiveRestoresItsLimitForASlowerCallee(t *testing.T) {
 		trial := callee.Trial{Hands: 100, Work: w.Draw, Demand: 2, For: 70 * time.Second,
 			Change: callee.Brownout, Seed: 3}
 		if good := 2 * trial.Try(callee.NewLearned()).Good(62, 65); good < 0.65 {
-			t.Errorf("%s: goodput %.2f of what the callee can do, two seconds after it became slower", w.Name, good)
+			t.Errorf(
+				"%s: goodput %.2f of what the callee can do, two seconds after it became slower",
+				w.Name, good)
 		}
 	}
 }
@@ -161,7 +163,8 @@ func TestAdaptiveShedsTheLowerFirst(t *testing.T) {
 			critical, others := r.Lost(true, 5*time.Second, 40*time.Second),
 				r.Lost(false, 5*time.Second, 40*time.Second)
 			if critical > c.lost || others < 0.9 || r.Good(5, 40) < c.good {
-				t.Errorf("%s, %d hands, %v critical: lost %.4f of them and %.2f of the others, goodput %.2f",
+				t.Errorf("%s, %d hands, %v critical: lost %.4f of them and %.2f of "+
+					"the others, goodput %.2f",
 					w.Name, c.hands, c.share, critical, others, r.Good(5, 40))
 			}
 		}
