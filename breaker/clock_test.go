@@ -17,10 +17,11 @@ import (
 func TestClockThatGoesBackLosesNothing(t *testing.T) {
 	const s = time.Second
 	for name, opts := range map[string][]breaker.Option{
-		"rate":           {breaker.FailureRate(0.5, 1)},
-		"consecutive":    {breaker.ConsecutiveFailures(1)},
-		"slow":           {breaker.ConsecutiveFailures(1), breaker.SlowCall(time.Minute)},
-		"slow in flight": {breaker.FailureRate(0.5, 1), breaker.SlowCall(time.Minute), breaker.SlowInFlight()},
+		"rate":        {breaker.FailureRate(0.5, 1)},
+		"consecutive": {breaker.ConsecutiveFailures(1)},
+		"slow":        {breaker.ConsecutiveFailures(1), breaker.SlowCall(time.Minute)},
+		"slow in flight": {
+			breaker.FailureRate(0.5, 1), breaker.SlowCall(time.Minute), breaker.SlowInFlight()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := breaker.New("x", append(opts, breaker.OpenFor(s), breaker.ProbeLimit(s))...)

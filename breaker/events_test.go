@@ -28,7 +28,9 @@ func TestObserversOfTheCallSeeChangesAndRefusals(t *testing.T) {
 		_ = run(p, succeed)
 		time.Sleep(30 * time.Second)
 		_ = run(p, succeed)
-		if want := []string{"change closed -> open", "reject ", "change open -> half-open", "change half-open -> closed"}; !slices.Equal(seen, want) {
+		want := []string{"change closed -> open", "reject ", "change open -> half-open",
+			"change half-open -> closed"}
+		if !slices.Equal(seen, want) {
 			t.Fatalf("%q", seen)
 		}
 	})

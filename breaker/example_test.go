@@ -38,7 +38,8 @@ func ExampleShared() {
 	}
 	// A member hears of the others while it is in use.
 	until := func(open int) {
-		for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
+		began := time.Now()
+		for ; time.Since(began) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
 			n := 0
 			for _, b := range members {
 				call(b, nil)

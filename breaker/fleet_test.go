@@ -64,7 +64,8 @@ func (w *wire) count() int { w.mu.Lock(); defer w.mu.Unlock(); return w.asked }
 
 func (w *wire) set(f func()) { w.mu.Lock(); defer w.mu.Unlock(); f() }
 
-func (w *wire) Exchange(ctx context.Context, mine []breaker.Report) (all []breaker.Fleet, err error) {
+func (w *wire) Exchange(ctx context.Context,
+	mine []breaker.Report) (all []breaker.Fleet, err error) {
 	err = w.way(ctx, func() (err error) { all, err = w.Store.Exchange(ctx, mine); return err })
 	if err != nil {
 		return nil, err
@@ -77,7 +78,8 @@ func (w *wire) Exchange(ctx context.Context, mine []breaker.Report) (all []break
 	return all, err
 }
 
-func (w *wire) Probe(ctx context.Context, name, member string, era uint64, d time.Duration) (ok bool, err error) {
+func (w *wire) Probe(ctx context.Context, name, member string, era uint64,
+	d time.Duration) (ok bool, err error) {
 	err = w.way(ctx, func() (err error) {
 		ok, err = w.Store.Probe(ctx, name, member, era, d)
 		return err
@@ -235,7 +237,9 @@ func TestFleetOpensByQuorumAndAllKnowWithinThePeriod(t *testing.T) {
 		if n := f.since(quorum); n > 4*50*300/1000 {
 			t.Errorf("%d calls after the quorum, more than four members make in 300 ms", n)
 		}
-		if s := f.members[7].String(); !strings.HasPrefix(s, "breaker catalog(open, next probe in 4.") || !strings.Contains(s, " of 8 members voted") {
+		s := f.members[7].String()
+		if !strings.HasPrefix(s, "breaker catalog(open, next probe in 4.") ||
+			!strings.Contains(s, " of 8 members voted") {
 			t.Error(s)
 		}
 		if r, ok := retry.Rejected(run(f.members[7], succeed)); !ok || r.Cause.Error() != "boom" {
@@ -363,7 +367,8 @@ func TestStoreThatGoesAwayIsToldToTheNextObserverOnce(t *testing.T) {
 				}
 			}
 		}
-		want := strings.Repeat("breaker x: shared -> alone (connection refused)\nbreaker x: alone -> shared (<nil>)\n", 3)
+		want := strings.Repeat("breaker x: shared -> alone (connection refused)\n"+
+			"breaker x: alone -> shared (<nil>)\n", 3)
 		if got := strings.Join(seen, "\n") + "\n"; !strings.HasPrefix(want, got) || len(seen) != 5 {
 			t.Errorf("%s", got)
 		}
@@ -520,11 +525,15 @@ func TestHostileAnswerDoesNotDoWhatTheOptionsDoNotAllow(t *testing.T) {
 		{[]breaker.Fleet{{}}, true},
 		{[]breaker.Fleet{{Name: "other", State: breaker.Open, Left: time.Hour}}, true},
 		{[]breaker.Fleet{{Name: name, State: 9, Era: 1}}, true},
-		{[]breaker.Fleet{{Name: name, State: breaker.Open, Era: math.MaxUint64, Left: time.Hour}}, true},
-		{[]breaker.Fleet{{Name: name, State: breaker.Closed, Era: 7, Members: -1, Votes: math.MinInt}}, true},
-		{[]breaker.Fleet{{Name: name, State: breaker.Open, Era: 3, Left: math.MaxInt64}, {Name: name}}, false},
+		{[]breaker.Fleet{{Name: name, State: breaker.Open, Era: math.MaxUint64, Left: time.Hour}},
+			true},
+		{[]breaker.Fleet{
+			{Name: name, State: breaker.Closed, Era: 7, Members: -1, Votes: math.MinInt}}, true},
+		{[]breaker.Fleet{{Name: name, State: breaker.Open, Era: 3, Left: math.MaxInt64},
+			{Name: name}}, false},
 		{[]breaker.Fleet{{Name: name, State: breaker.Open, Era: 3, Left: math.MinInt64}}, false},
-		{[]breaker.Fleet{{Name: name, State: breaker.HalfOpen, Era: 3, Left: math.MaxInt64, Cause: strings.Repeat("x", 1<<24)}}, false},
+		{[]breaker.Fleet{{Name: name, State: breaker.HalfOpen, Era: 3, Left: math.MaxInt64,
+			Cause: strings.Repeat("x", 1<<24)}}, false},
 	} {
 		in(t, func(t *testing.T) {
 			f := newFleet(t, 1, breaker.ProbeLimit(time.Second))
@@ -658,7 +667,8 @@ func TestSharedOptionsSayWhatTheyMustBe(t *testing.T) {
 		{breaker.Shared(s, nil), "Shared: option 1: must not be nil"},
 		{breaker.Shared(s, breaker.Quorum(0)), "Quorum(0): must be above 0 and at most 1"},
 		{breaker.Shared(s, breaker.Quorum(1.5)), "Quorum(1.5): must be above 0 and at most 1"},
-		{breaker.Shared(s, breaker.Quorum(math.NaN())), "Quorum(NaN): must be above 0 and at most 1"},
+		{breaker.Shared(s, breaker.Quorum(math.NaN())),
+			"Quorum(NaN): must be above 0 and at most 1"},
 		{breaker.Shared(s, breaker.Every(0)), "Every(0s): must be positive"},
 	} {
 		b := breaker.New("x", c.option)
@@ -870,7 +880,8 @@ func TestStoreThatHangsIsAskedByOneGoroutine(t *testing.T) {
 		a, _, w, _ := two()
 		_ = run(a, succeed)
 		time.Sleep(100 * time.Millisecond)
-		if got := stats(a); got != "fleet_members=1 fleet_votes=0 store_questions=1 store_failures=0 store_away=0 " {
+		got := stats(a)
+		if got != "fleet_members=1 fleet_votes=0 store_questions=1 store_failures=0 store_away=0 " {
 			t.Error(got)
 		}
 		w.set(func() { w.hangs, w.asked = true, 0 })

@@ -50,7 +50,9 @@ func TestFromRejectsAsABreakerDoes(t *testing.T) {
 func TestFromCounts(t *testing.T) {
 	cancelled, stop := context.WithCancel(context.Background())
 	leaves := func(context.Context) error { stop(); return errBoom }
-	gives := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	gives := func(err error) func(context.Context) error {
+		return func(context.Context) error { return err }
+	}
 	for _, c := range []struct {
 		name                string
 		ctx                 context.Context
@@ -133,7 +135,8 @@ func TestFromTellsOfItself(t *testing.T) {
 	for _, s := range tells.Stats() {
 		text += fmt.Sprintf(" %s=%g%s", s.Name, s.Value, s.Text)
 	}
-	want := "own breaker own(closed) state=0closed successes=1 failures=1 neutral=0 consecutive_failures=1"
+	want := "own breaker own(closed) state=0closed successes=1 failures=1 " +
+		"neutral=0 consecutive_failures=1"
 	if text != want || cb.Counts().Requests != 2 {
 		t.Error(text)
 	}

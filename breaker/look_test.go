@@ -19,10 +19,14 @@ func TestStringAndRejectionReadWell(t *testing.T) {
 			err  string
 		}{
 			{func() {}, "breaker catalog(closed)", ""},
-			{func() { _ = run(b, fail); time.Sleep(18 * time.Second) }, "breaker catalog(open, next probe in 12s)",
+			{func() {
+				_ = run(b, fail)
+				time.Sleep(18 * time.Second)
+			}, "breaker catalog(open, next probe in 12s)",
 				"breaker catalog: open, next probe in 12s (last failure: boom)"},
 			{func() { time.Sleep(time.Minute) }, "breaker catalog(half-open)", ""},
-			{func() { b.Isolate() }, "breaker catalog(isolated)", "breaker catalog: isolated until it is released"},
+			{func() { b.Isolate() }, "breaker catalog(isolated)",
+				"breaker catalog: isolated until it is released"},
 		} {
 			step.do()
 			for _, verb := range []string{"%v", "%s", "%+v"} {
@@ -78,12 +82,15 @@ func TestStats(t *testing.T) {
 			return text
 		}
 		_, _ = run(b, succeed), run(b, fail)
-		if s := stats(); s != "state=0closed successes=1 failures=1 neutral=0 consecutive_failures=1 " {
+		s := stats()
+		if s != "state=0closed successes=1 failures=1 neutral=0 consecutive_failures=1 " {
 			t.Error(s)
 		}
 		_ = run(b, fail)
 		time.Sleep(10 * time.Second)
-		if s := stats(); s != "state=2open successes=0 failures=0 neutral=0 consecutive_failures=0 next_probe=20s " {
+		s = stats()
+		if s != "state=2open successes=0 failures=0 neutral=0 consecutive_failures=0 "+
+			"next_probe=20s " {
 			t.Error(s)
 		}
 	})

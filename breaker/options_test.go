@@ -22,21 +22,28 @@ func TestBadOptionFailsEveryCallAndSaysWhatItMustBe(t *testing.T) {
 		{breaker.FailureCount(0), "FailureCount(0): must be at least 1"},
 		{breaker.FailureCount(-7), "FailureCount(-7): must be at least 1"},
 		{breaker.FailureRate(0, 1), "FailureRate(0, 1): must have a ratio above 0 and at most 1"},
-		{breaker.FailureRate(1.1, 1), "FailureRate(1.1, 1): must have a ratio above 0 and at most 1"},
-		{breaker.FailureRate(math.NaN(), 1), "FailureRate(NaN, 1): must have a ratio above 0 and at most 1"},
+		{breaker.FailureRate(1.1, 1),
+			"FailureRate(1.1, 1): must have a ratio above 0 and at most 1"},
+		{breaker.FailureRate(math.NaN(), 1),
+			"FailureRate(NaN, 1): must have a ratio above 0 and at most 1"},
 		{breaker.FailureRate(0.5, 0), "FailureRate(0.5, 0): must have a minimum of at least 1"},
 		{breaker.Window(0, 1), "Window(0s, 1): must be of a positive duration"},
 		{breaker.Window(-1, 1), "Window(-1ns, 1): must be of a positive duration"},
 		{breaker.Window(time.Second, 0), "Window(1s, 0): must have at least 1 bucket"},
 		{breaker.Window(1, 2), "Window(1ns, 2): must have at most 1 buckets"},
-		{breaker.Window(time.Hour, 1<<17), "Window(1h0m0s, 131072): must have at most 65536 buckets"},
+		{breaker.Window(time.Hour, 1<<17),
+			"Window(1h0m0s, 131072): must have at most 65536 buckets"},
 		{breaker.OpenFor(0), "OpenFor(0s): must be positive"},
 		{breaker.OpenFor(-time.Second), "OpenFor(-1s): must be positive"},
-		{breaker.OpenGrowth(0.9, time.Hour), "OpenGrowth(0.9, 1h0m0s): must have a finite factor of at least 1"},
-		{breaker.OpenGrowth(math.NaN(), time.Hour), "OpenGrowth(NaN, 1h0m0s): must have a finite factor of at least 1"},
-		{breaker.OpenGrowth(math.Inf(1), time.Hour), "OpenGrowth(+Inf, 1h0m0s): must have a finite factor of at least 1"},
+		{breaker.OpenGrowth(0.9, time.Hour),
+			"OpenGrowth(0.9, 1h0m0s): must have a finite factor of at least 1"},
+		{breaker.OpenGrowth(math.NaN(), time.Hour),
+			"OpenGrowth(NaN, 1h0m0s): must have a finite factor of at least 1"},
+		{breaker.OpenGrowth(math.Inf(1), time.Hour),
+			"OpenGrowth(+Inf, 1h0m0s): must have a finite factor of at least 1"},
 		{breaker.OpenGrowth(2, -1), "OpenGrowth(2, -1ns): must have a positive max"},
-		{breaker.OpenGrowth(2, time.Second), "OpenGrowth(2, 1s): must have a max of at least the open time of 30s"},
+		{breaker.OpenGrowth(2, time.Second),
+			"OpenGrowth(2, 1s): must have a max of at least the open time of 30s"},
 		{breaker.Probes(0), "Probes(0): must be at least 1"},
 		{breaker.Probes(-1), "Probes(-1): must be at least 1"},
 		{breaker.Probes(2_000_000), "Probes(2000000): must be at most 1000000"},
@@ -60,7 +67,8 @@ func TestBadOptionFailsEveryCallAndSaysWhatItMustBe(t *testing.T) {
 	}
 	err := breaker.New("x", breaker.Window(time.Second, 10), breaker.OpenFor(-1)).Validate()
 	if err == nil ||
-		err.Error() != "breaker.New: OpenFor(-1ns): must be positive; Window(1s, 10): must stand beside FailureRate or FailureCount" {
+		err.Error() != "breaker.New: OpenFor(-1ns): must be positive; Window(1s, 10): must stand "+
+			"beside FailureRate or FailureCount" {
 		t.Error(err)
 	}
 }
@@ -84,8 +92,9 @@ func TestBreakerThatNewHasNotMadeIsAConfigurationError(t *testing.T) {
 		if done, err := b.Allow(t.Context()); done != nil || !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: Allow: %v", name, err)
 		}
-		if err := b.Restore(breaker.Snapshot{State: breaker.Closed, Since: time.Now()}); !errors.Is(err, retry.ErrConfig) {
-			t.Errorf("%s: Restore: %v", name, err)
+		restored := b.Restore(breaker.Snapshot{State: breaker.Closed, Since: time.Now()})
+		if !errors.Is(restored, retry.ErrConfig) {
+			t.Errorf("%s: Restore: %v", name, restored)
 		}
 		useAll(b)
 		if b.State() != 0 || b.Idle() || b.Counts() != (breaker.Counts{}) {

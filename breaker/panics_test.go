@@ -166,7 +166,8 @@ func TestOpenBreakerKeepsTheTextOfABulkyFailure(t *testing.T) {
 	b := breaker.New("x", breaker.ConsecutiveFailures(1),
 		breaker.OnChange(func(c breaker.Change) { told = c.Cause }))
 	boom := &bulkyError{}
-	if err := run(b, func(context.Context) error { return boom }); err != error(boom) || told != error(boom) {
+	err := run(b, func(context.Context) error { return boom })
+	if err != error(boom) || told != error(boom) {
 		t.Fatal("the caller and the listener get it as it is")
 	}
 	r, _ := retry.Rejected(run(b, succeed))

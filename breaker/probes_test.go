@@ -17,7 +17,8 @@ import (
 // probed makes a breaker that is half-open now. Its open time is 1 s, its probe limit 5 s.
 func probed(opts ...breaker.Option) *breaker.Breaker {
 	b := breaker.New("x", append([]breaker.Option{
-		breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second), breaker.ProbeLimit(5 * time.Second),
+		breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second),
+		breaker.ProbeLimit(5 * time.Second),
 	}, opts...)...)
 	_ = run(b, fail)
 	time.Sleep(time.Second)

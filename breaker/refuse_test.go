@@ -83,11 +83,15 @@ func TestRefuseBehindALoop(t *testing.T) {
 	}{
 		{"a loop with short waits", []retry.Policy{policies.Exponential()}, 0, 0},
 		{"a loop whose own wait is as long", []retry.Policy{waits}, openFor, 1},
-		{"a loop of one attempt", []retry.Policy{policies.Constant(time.Hour, policies.Attempts(1))}, 0, 0},
-		{"a loop with patience", []retry.Policy{policies.Exponential(policies.Patience(time.Minute))}, openFor, 1},
-		{"a loop with a schedule of cenkalti's", []retry.Policy{policies.Backoff(fresh(time.Hour))}, openFor, 1},
+		{"a loop of one attempt",
+			[]retry.Policy{policies.Constant(time.Hour, policies.Attempts(1))}, 0, 0},
+		{"a loop with patience",
+			[]retry.Policy{policies.Exponential(policies.Patience(time.Minute))}, openFor, 1},
+		{"a loop with a schedule of cenkalti's",
+			[]retry.Policy{policies.Backoff(fresh(time.Hour))}, openFor, 1},
 		{"two loops, the outer waits", []retry.Policy{waits, policies.Exponential()}, openFor, 1},
-		{"two loops, neither waits", []retry.Policy{policies.Exponential(), policies.Constant(0)}, 0, 0},
+		{"two loops, neither waits",
+			[]retry.Policy{policies.Exponential(), policies.Constant(0)}, 0, 0},
 	} {
 		for _, observed := range []bool{false, true} {
 			t.Run(fmt.Sprint(tc.name, ", observed ", observed), func(t *testing.T) {

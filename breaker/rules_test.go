@@ -51,7 +51,9 @@ func TestWhatCounts(t *testing.T) {
 	}
 	slow := breaker.SlowCall(500 * time.Millisecond)
 	wait := func(ctx context.Context) error { <-ctx.Done(); return errors.New("transport: gone") }
-	ret := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	ret := func(err error) func(context.Context) error {
+		return func(context.Context) error { return err }
+	}
 	for _, c := range []struct {
 		name             string
 		ctx              func(context.Context) (context.Context, context.CancelFunc)
@@ -66,26 +68,41 @@ func TestWhatCounts(t *testing.T) {
 		{"final answer", nil, ret(retry.Neutral(retry.Permanent(errBoom))), nil, 1, 0, 0},
 		{"hidden mark", nil, ret(retry.Unmark(retry.Neutral(errBoom))), nil, 0, 1, 0},
 		{"rejection inside", nil, ret(&retry.Rejection{Reason: errBoom}), nil, 0, 0, 1},
-		{"bare rejection inside", nil, ret(fmt.Errorf("quota: %w", retry.ErrRejected)), nil, 0, 0, 1},
-		{"loop refused its first attempt", nil, ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}}), nil, 0, 0, 1},
-		{"loop refused a further attempt", nil, ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}, Attempts: 1, Last: errBoom}), nil, 0, 1, 0},
-		{"loop refused a further attempt after a neutral failure", nil, ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}, Attempts: 1, Last: retry.Neutral(errBoom)}), nil, 0, 0, 1},
-		{"hidden rejection", nil, ret(retry.Unmark(&retry.Rejection{Reason: errBoom})), nil, 0, 1, 0},
+		{"bare rejection inside", nil,
+			ret(fmt.Errorf("quota: %w", retry.ErrRejected)), nil, 0, 0, 1},
+		{"loop refused its first attempt", nil,
+			ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}}), nil, 0, 0, 1},
+		{"loop refused a further attempt", nil,
+			ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}, Attempts: 1,
+				Last: errBoom}), nil, 0, 1, 0},
+		{"loop refused a further attempt after a neutral failure", nil,
+			ret(&retry.Error{Reason: &retry.Rejection{Reason: errBoom}, Attempts: 1,
+				Last: retry.Neutral(errBoom)}), nil, 0, 0, 1},
+		{"hidden rejection", nil,
+			ret(retry.Unmark(&retry.Rejection{Reason: errBoom})), nil, 0, 1, 0},
 		{"configuration", nil, ret(retry.ConfigErrorf("x", "bad")), nil, 0, 0, 0},
-		{"slow configuration", nil, takes(s, retry.ConfigErrorf("x", "bad")), []breaker.Option{slow}, 0, 0, 0},
+		{"slow configuration", nil, takes(s, retry.ConfigErrorf("x", "bad")),
+			[]breaker.Option{slow}, 0, 0, 0},
 		{"context error of its own", nil, ret(context.Canceled), nil, 0, 1, 0},
 		{"inner timeout", nil, ret(context.DeadlineExceeded), nil, 0, 1, 0},
 		{"caller cancels", cancelled, wait, nil, 0, 0, 1},
 		{"caller cancels and it succeeds", cancelled, takes(2*s, nil), nil, 1, 0, 0},
 		{"caller's deadline", withDeadline, wait, nil, 0, 1, 0},
-		{"caller's deadline ignored", withDeadline, wait, []breaker.Option{breaker.IgnoreDeadline()}, 0, 0, 1},
-		{"caller's deadline with a cause ignored", withCause, wait, []breaker.Option{breaker.IgnoreDeadline()}, 0, 0, 1},
-		{"cancellation called a final answer", cancelled, func(ctx context.Context) error { return retry.Permanent(retry.Neutral(wait(ctx))) }, nil, 0, 0, 1},
+		{"caller's deadline ignored", withDeadline, wait,
+			[]breaker.Option{breaker.IgnoreDeadline()}, 0, 0, 1},
+		{"caller's deadline with a cause ignored", withCause, wait,
+			[]breaker.Option{breaker.IgnoreDeadline()}, 0, 0, 1},
+		{"cancellation called a final answer", cancelled, func(ctx context.Context) error {
+			return retry.Permanent(retry.Neutral(wait(ctx)))
+		}, nil, 0, 0, 1},
 		{"slow success", nil, takes(s, nil), []breaker.Option{slow}, 0, 1, 0},
-		{"exactly the limit", nil, takes(500*time.Millisecond, nil), []breaker.Option{slow}, 1, 0, 0},
+		{"exactly the limit", nil, takes(500*time.Millisecond, nil),
+			[]breaker.Option{slow}, 1, 0, 0},
 		{"slow and cancelled", cancelled, wait, []breaker.Option{slow}, 0, 1, 0},
-		{"slow and refused", nil, takes(s, &retry.Rejection{Reason: errBoom}), []breaker.Option{slow}, 0, 0, 1},
-		{"slow and neutral", nil, takes(s, retry.Neutral(errBoom)), []breaker.Option{slow}, 0, 1, 0},
+		{"slow and refused", nil, takes(s, &retry.Rejection{Reason: errBoom}),
+			[]breaker.Option{slow}, 0, 0, 1},
+		{"slow and neutral", nil, takes(s, retry.Neutral(errBoom)),
+			[]breaker.Option{slow}, 0, 1, 0},
 		{"goexit", nil, func(context.Context) error { runtime.Goexit(); return nil }, nil, 0, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -283,26 +300,38 @@ func TestNumbersOfAnySize(t *testing.T) {
 	one := breaker.ConsecutiveFailures(1)
 	trip := func(b *breaker.Breaker) { _ = run(b, fail) }
 	openHalf := func(b *breaker.Breaker) { trip(b); time.Sleep(30 * time.Second) }
-	probe := func(b *breaker.Breaker) { openHalf(b); go func() { _ = run(b, takes(time.Hour, nil)) }() }
+	probe := func(b *breaker.Breaker) {
+		openHalf(b)
+		go func() { _ = run(b, takes(time.Hour, nil)) }()
+	}
 	for name, c := range map[string]struct {
 		opts []breaker.Option
 		do   func(b *breaker.Breaker)
 		want breaker.State
 	}{
-		"OpenFor":    {[]breaker.Option{one, breaker.OpenFor(forever)}, trip, breaker.Open},
-		"OpenGrowth": {[]breaker.Option{one, breaker.OpenGrowth(1e18, forever)}, func(b *breaker.Breaker) { openHalf(b); trip(b) }, breaker.Open},
+		"OpenFor": {[]breaker.Option{one, breaker.OpenFor(forever)}, trip, breaker.Open},
+		"OpenGrowth": {[]breaker.Option{one, breaker.OpenGrowth(1e18, forever)},
+			func(b *breaker.Breaker) { openHalf(b); trip(b) }, breaker.Open},
 		"ProbeLimit": {[]breaker.Option{one, breaker.ProbeLimit(forever)}, probe, breaker.HalfOpen},
-		"Window":     {[]breaker.Option{breaker.FailureRate(1, 2), breaker.Window(forever, 10)}, trip, breaker.Closed},
-		"Ramp":       {[]breaker.Option{one, breaker.Ramp(forever)}, func(b *breaker.Breaker) { openHalf(b); _ = run(b, succeed) }, breaker.Closed},
-		"restored on its ramp": {[]breaker.Option{one, breaker.Ramp(forever)}, func(b *breaker.Breaker) {
-			_ = b.Restore(breaker.Snapshot{State: breaker.Closed, Since: time.Now(), Cause: "boom"})
+		"Window": {[]breaker.Option{breaker.FailureRate(1, 2), breaker.Window(forever, 10)},
+			trip, breaker.Closed},
+		"Ramp": {[]breaker.Option{one, breaker.Ramp(forever)}, func(b *breaker.Breaker) {
+			openHalf(b)
+			_ = run(b, succeed)
 		}, breaker.Closed},
+		"restored on its ramp": {
+			[]breaker.Option{one, breaker.Ramp(forever)}, func(b *breaker.Breaker) {
+				_ = b.Restore(
+					breaker.Snapshot{State: breaker.Closed, Since: time.Now(), Cause: "boom"})
+			}, breaker.Closed},
 		"restored": {[]breaker.Option{one, breaker.OpenFor(forever)}, func(b *breaker.Breaker) {
 			_ = b.Restore(breaker.Snapshot{State: breaker.Open, Since: time.Now(),
 				OpenFor: forever})
 		}, breaker.Open},
-		"ConsecutiveFailures": {[]breaker.Option{breaker.ConsecutiveFailures(math.MaxInt)}, trip, breaker.Closed},
-		"FailureRate":         {[]breaker.Option{breaker.FailureRate(0.5, math.MaxInt)}, trip, breaker.Closed},
+		"ConsecutiveFailures": {
+			[]breaker.Option{breaker.ConsecutiveFailures(math.MaxInt)}, trip, breaker.Closed},
+		"FailureRate": {
+			[]breaker.Option{breaker.FailureRate(0.5, math.MaxInt)}, trip, breaker.Closed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
@@ -377,11 +406,12 @@ func TestListenersMayCallTheBreakerAndSeeTheOrder(t *testing.T) {
 
 func TestPanickingListenerLosesNoPermit(t *testing.T) {
 	in(t, func(t *testing.T) {
-		b := breaker.New("x", breaker.ConsecutiveFailures(1), breaker.OnChange(func(c breaker.Change) {
-			if c.To == breaker.HalfOpen {
-				panic("listener")
-			}
-		}))
+		b := breaker.New("x", breaker.ConsecutiveFailures(1),
+			breaker.OnChange(func(c breaker.Change) {
+				if c.To == breaker.HalfOpen {
+					panic("listener")
+				}
+			}))
 		_ = run(b, fail)
 		time.Sleep(30 * time.Second)
 		func() {
@@ -487,11 +517,12 @@ func TestRampDoesNotFlapWhereAPlainBreakerDoes(t *testing.T) {
 // flaps counts how often a breaker opens again in a minute after the outage.
 func flaps(t *testing.T, opts ...breaker.Option) (n int) {
 	in(t, func(t *testing.T) {
-		b := breaker.New("x", append(opts, breaker.OpenFor(5*time.Second), breaker.OnChange(func(c breaker.Change) {
-			if c.To == breaker.Open {
-				n++
-			}
-		}))...)
+		b := breaker.New("x",
+			append(opts, breaker.OpenFor(5*time.Second), breaker.OnChange(func(c breaker.Change) {
+				if c.To == breaker.Open {
+					n++
+				}
+			}))...)
 		downUntil := time.Now().Add(3 * time.Second)
 		for range 60 {
 			served := 0 // in this second

@@ -75,21 +75,26 @@ func TestStore(t *testing.T) {
 		step{looks(), "half-open 1 0s 0/0 boom"})
 	for name, script := range map[string][]step{
 		"opened by half of the members": {
-			{calls("a", 0), "closed 0 0s 0/1"}, {calls("b", 0), "closed 0 0s 0/2"}, {calls("c", 0), "closed 0 0s 0/3"},
+			{calls("a", 0), "closed 0 0s 0/1"}, {calls("b", 0), "closed 0 0s 0/2"},
+			{calls("c", 0), "closed 0 0s 0/3"},
 			{calls("d", 0), "closed 0 0s 0/4"}, {calls("e", 0), "closed 0 0s 0/5"},
-			{votes("a", 0), "closed 0 0s 1/5"}, {votes("b", 0), "closed 0 0s 2/5"}, {votes("b", 0), "closed 0 0s 2/5"},
+			{votes("a", 0), "closed 0 0s 1/5"}, {votes("b", 0), "closed 0 0s 2/5"},
+			{votes("b", 0), "closed 0 0s 2/5"},
 			{calls("a", 0), "closed 0 0s 1/5"}, // it is well again
 			{votes("a", 0), "closed 0 0s 2/5"}, {votes("c", 0), "open 1 10s 3/5 boom"},
 		},
 		"members that do not call are not counted": {
-			{looks(), "closed 0 0s 0/0"}, {calls("a", 0), "closed 0 0s 0/1"}, {pass(10 * time.Second), ""}, {calls("b", 0), "closed 0 0s 0/1"},
+			{looks(), "closed 0 0s 0/0"}, {calls("a", 0), "closed 0 0s 0/1"},
+			{pass(10 * time.Second), ""}, {calls("b", 0), "closed 0 0s 0/1"},
 		},
 		"a vote lives for one open time, however often it is told": {
-			{votes("a", 0), "closed 0 0s 1/1"}, {pass(6 * time.Second), ""}, {votes("a", 0), "closed 0 0s 1/1"},
+			{votes("a", 0), "closed 0 0s 1/1"}, {pass(6 * time.Second), ""},
+			{votes("a", 0), "closed 0 0s 1/1"},
 			{pass(5 * time.Second), ""}, {votes("b", 0), "closed 0 0s 1/2"},
 		},
 		"votes of another era do not count": {
-			{votes("a", 0), "closed 0 0s 1/1"}, {votes("b", 7), "closed 7 0s 1/2"}, {votes("a", 3), "closed 7 0s 1/2"},
+			{votes("a", 0), "closed 0 0s 1/1"}, {votes("b", 7), "closed 7 0s 1/2"},
+			{votes("a", 3), "closed 7 0s 1/2"},
 		},
 		"an era that was forgotten is closed": append(opened[:len(opened):len(opened)],
 			step{calls("a", 4), "closed 4 0s 0/2"}),
@@ -110,7 +115,8 @@ func TestStore(t *testing.T) {
 				"false <nil>"},
 			step{probes("b", 1, 0), "false <nil>"}, step{probes("a", 1, time.Second),
 				"true <nil>"}),
-		"a healthy probe closes, and the votes are gone": append(halfOpen[:len(halfOpen):len(halfOpen)],
+		"a healthy probe closes, and the votes are gone": append(
+			halfOpen[:len(halfOpen):len(halfOpen)],
 			step{probes("a", 1, time.Second), "true <nil>"}, step{votes("c", 1),
 				"open 1 10s 1/1 boom"},
 			step{done("a", 0, true), "<nil>"}, step{looks(), "open 1 10s 1/1 boom"},
@@ -118,7 +124,8 @@ func TestStore(t *testing.T) {
 				"closed 2 0s 1/2"},
 			step{probes("b", 2, time.Second), "false <nil>"}, step{done("a", 1, false), "<nil>"},
 			step{looks(), "closed 2 0s 1/2"}),
-		"a probe that fails opens for as long as before": append(halfOpen[:len(halfOpen):len(halfOpen)],
+		"a probe that fails opens for as long as before": append(
+			halfOpen[:len(halfOpen):len(halfOpen)],
 			step{probes("a", 1, time.Hour), "true <nil>"}, step{pass(time.Second), ""},
 			step{done("a", 1, false), "<nil>"},
 			step{looks(), "open 2 10s 0/0 boom"}, step{pass(10 * time.Second), ""},
@@ -136,9 +143,12 @@ func TestStore(t *testing.T) {
 			step{pass(24 * time.Hour), ""}, step{looks(), "closed 0 0s 0/0"}),
 		"figures without sense": {
 			{report(breaker.Report{}), `breaker.Store: Report.Member(""): must not be empty`},
-			{report(breaker.Report{Member: "a", Era: math.MaxUint64, Vote: 9, OpenFor: -1, Calls: -1, Quorum: math.NaN()}), "closed 0 0s 0/0"},
-			{report(breaker.Report{Member: "a", Vote: breaker.Open, OpenFor: math.MaxInt64, Quorum: -1}), "closed 0 0s 1/1"},
-			{report(breaker.Report{Member: "b", Vote: breaker.Open, OpenFor: math.MaxInt64, Quorum: math.Inf(1)}), "open 1 24h0m0s 2/2"},
+			{report(breaker.Report{Member: "a", Era: math.MaxUint64, Vote: 9, OpenFor: -1,
+				Calls: -1, Quorum: math.NaN()}), "closed 0 0s 0/0"},
+			{report(breaker.Report{Member: "a", Vote: breaker.Open, OpenFor: math.MaxInt64,
+				Quorum: -1}), "closed 0 0s 1/1"},
+			{report(breaker.Report{Member: "b", Vote: breaker.Open, OpenFor: math.MaxInt64,
+				Quorum: math.Inf(1)}), "open 1 24h0m0s 2/2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,7 +160,8 @@ func TestStore(t *testing.T) {
 			}
 		})
 	}
-	if _, err := breaker.NewStore().Exchange(bg, []breaker.Report{{}}); !errors.Is(err, retry.ErrConfig) {
+	_, err := breaker.NewStore().Exchange(bg, []breaker.Report{{}})
+	if !errors.Is(err, retry.ErrConfig) {
 		t.Error(err)
 	}
 }

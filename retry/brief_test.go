@@ -23,13 +23,14 @@ func TestBriefKeepsTheTextOfWhatIsLarge(t *testing.T) {
 		text  string
 		whole bool
 	}{
-		"small":             {small, "x: boom", true},
-		"nil":               {nil, "", true},
-		"bulky":             {page, "503", false},
-		"bulky, wrapped":    {fmt.Errorf("get: %w", retry.Neutral(page)), "get: 503", false},
-		"bulky, joined":     {errors.Join(errBoom, page), "boom\n503", false},
-		"bulky, unmarked":   {retry.Unmark(page), "503", false},
-		"cause of another":  {&retry.Rejection{Policy: "p", Reason: errBoom, Cause: page}, "p: boom (last failure: 503)", false},
+		"small":           {small, "x: boom", true},
+		"nil":             {nil, "", true},
+		"bulky":           {page, "503", false},
+		"bulky, wrapped":  {fmt.Errorf("get: %w", retry.Neutral(page)), "get: 503", false},
+		"bulky, joined":   {errors.Join(errBoom, page), "boom\n503", false},
+		"bulky, unmarked": {retry.Unmark(page), "503", false},
+		"cause of another": {&retry.Rejection{Policy: "p", Reason: errBoom, Cause: page},
+			"p: boom (last failure: 503)", false},
 		"a loop's last one": {&retry.Error{Reason: retry.ErrExhausted, Last: page}, "", false},
 		"long":              {long, "", false},
 	} {

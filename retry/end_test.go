@@ -26,7 +26,9 @@ func TestAFailureAtTheEndOfItsContextIsBoth(t *testing.T) {
 		"no cause":      {errBoom, context.Canceled},
 	} {
 		for _, run := range []func(context.Context, func(context.Context) error) error{
-			func(ctx context.Context, f func(context.Context) error) error { return retry.Run(ctx, pass, f) },
+			func(ctx context.Context, f func(context.Context) error) error {
+				return retry.Run(ctx, pass, f)
+			},
 			func(ctx context.Context, f func(context.Context) error) error {
 				_, err := retry.Do(ctx, retry.Policy(pass), func(ctx context.Context) (int, error) {
 					return 0, f(ctx)
@@ -45,7 +47,8 @@ func TestAFailureAtTheEndOfItsContextIsBoth(t *testing.T) {
 			}
 		}
 	}
-	if err := retry.Run(t.Context(), pass, func(context.Context) error { return errBoom }); err != errBoom {
+	err := retry.Run(t.Context(), pass, func(context.Context) error { return errBoom })
+	if err != errBoom {
 		t.Errorf("a context that lives: %v", err)
 	}
 }

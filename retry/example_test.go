@@ -15,12 +15,13 @@ func ExampleDo() {
 		}
 		return next.Try(ctx, 2)
 	})
-	greeting, err := retry.Do(context.Background(), twice, func(ctx context.Context) (string, error) {
-		if retry.Attempt(ctx) == 1 {
-			return "", errors.New("not yet")
-		}
-		return "hello", nil
-	})
+	greeting, err := retry.Do(context.Background(), twice,
+		func(ctx context.Context) (string, error) {
+			if retry.Attempt(ctx) == 1 {
+				return "", errors.New("not yet")
+			}
+			return "hello", nil
+		})
 	fmt.Println(greeting, err)
 	// Output: hello <nil>
 }
@@ -34,10 +35,11 @@ func ExampleChain() {
 			return next.Do(ctx)
 		})
 	}
-	_ = retry.Run(context.Background(), retry.Chain(say("first"), say("second")), func(context.Context) error {
-		fmt.Println("the call")
-		return nil
-	})
+	_ = retry.Run(context.Background(), retry.Chain(say("first"), say("second")),
+		func(context.Context) error {
+			fmt.Println("the call")
+			return nil
+		})
 	// Output:
 	// into first
 	// into second

@@ -26,7 +26,8 @@ func TestAttemptCountsHedgesAndAttempts(t *testing.T) {
 		"in a loop":                  {again(3), []int{1, 2, 3, 4, 5, 6, 7, 8, 9}},
 		"in a loop, observed around": {retry.Chain(observed, again(2)), []int{1, 2, 3, 4, 5, 6}},
 		"in a loop, observed inside": {retry.Chain(again(2), observed), []int{1, 2, 3, 4, 5, 6}},
-		"in the inner of two loops":  {retry.Chain(again(2), again(2)), []int{1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}},
+		"in the inner of two loops": {
+			retry.Chain(again(2), again(2)), []int{1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}},
 	} {
 		var got []int
 		err := retry.Run(t.Context(), tc.chain, func(ctx context.Context) error {
@@ -45,10 +46,11 @@ func TestAnOuterLoopDoesNotCountTheHedgesOfAnInnerOne(t *testing.T) {
 		outer = append(outer, retry.Attempt(ctx))
 		return next.Do(ctx)
 	})
-	_ = retry.Run(t.Context(), retry.Chain(again(2), see, again(2)), func(ctx context.Context) error {
-		hedge(ctx, func(context.Context) {})
-		return nil
-	})
+	_ = retry.Run(t.Context(), retry.Chain(again(2), see, again(2)),
+		func(ctx context.Context) error {
+			hedge(ctx, func(context.Context) {})
+			return nil
+		})
 	if !slices.Equal(outer, []int{1, 2}) {
 		t.Errorf("%v", outer)
 	}

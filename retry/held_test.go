@@ -123,8 +123,10 @@ func TestHeld(t *testing.T) {
 			})
 		}
 		for name, p := range map[string]retry.Policy{
-			"entered": holds(func(h *retry.Held, ctx context.Context) any { return h.Enter(ctx, b) }),
-			"stays":   holds(func(h *retry.Held, ctx context.Context) any { return h.Stay(ctx, b) }),
+			"entered": holds(func(h *retry.Held, ctx context.Context) any {
+				return h.Enter(ctx, b)
+			}),
+			"stays": holds(func(h *retry.Held, ctx context.Context) any { return h.Stay(ctx, b) }),
 		} {
 			_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
 				in(ctx, a, func(ctx context.Context) {
@@ -166,16 +168,17 @@ func TestHeld(t *testing.T) {
 		})
 	})
 	t.Run("out of order", func(t *testing.T) {
-		_ = retry.Run(t.Context(), retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
-			var first, second retry.Held
-			first.Enter(ctx, a)
-			second.Enter(ctx, b)
-			first.Leave()
-			want(t, ctx, a, false, false)
-			want(t, ctx, b, true, true)
-			second.Leave()
-			want(t, ctx, b, false, false)
-			return nil
-		}), func(context.Context) error { return nil })
+		_ = retry.Run(t.Context(),
+			retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				var first, second retry.Held
+				first.Enter(ctx, a)
+				second.Enter(ctx, b)
+				first.Leave()
+				want(t, ctx, a, false, false)
+				want(t, ctx, b, true, true)
+				second.Leave()
+				want(t, ctx, b, false, false)
+				return nil
+			}), func(context.Context) error { return nil })
 	})
 }

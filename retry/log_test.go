@@ -35,23 +35,50 @@ func TestLogLevels(t *testing.T) {
 		event retry.Event
 		want  string
 	}{
-		"a call":                          {t.Context(), retry.Event{Kind: retry.KindCall, Err: errBoom}, "DEBUG"},
-		"a wait":                          {t.Context(), retry.Event{Kind: retry.KindWait, Wait: time.Second}, "DEBUG"},
-		"an admission":                    {t.Context(), retry.Event{Kind: retry.KindAdmit, Policy: "limiter"}, "DEBUG"},
-		"a retry":                         {t.Context(), retry.Event{Kind: retry.KindRetry, Err: errBoom}, "INFO"},
-		"giving up":                       {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: &retry.Error{Reason: retry.ErrExhausted, Last: retry.Neutral(errBoom)}}, "WARN"},
-		"giving up on a final failure":    {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: retry.Permanent(errBoom)}, "WARN"},
-		"a healthy callee's final answer": {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: final}, "DEBUG"},
-		"the same on a later attempt":     {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: &retry.Error{Reason: retry.ErrPermanent, Last: final}}, "DEBUG"},
-		"a rejection":                     {t.Context(), retry.Event{Kind: retry.KindReject, Policy: "breaker catalog", Err: refused}, "WARN"},
-		"a final rejection":               {t.Context(), retry.Event{Kind: retry.KindReject, Err: retry.Permanent(retry.Neutral(refused))}, "WARN"},
-		"giving up on a refused call":     {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: refused}, "DEBUG"},
-		"giving up on a refused retry":    {t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: &retry.Error{Reason: refused, Last: errBoom, Attempts: 2}}, "WARN"},
-		"a breaker's change":              {t.Context(), retry.Event{Kind: retry.KindChange, Policy: "breaker catalog", From: "closed", To: "open"}, "WARN"},
-		"a breaker's, after cancellation": {cancelled, retry.Event{Kind: retry.KindChange, Policy: "breaker catalog"}, "WARN"},
-		"a pacer's step":                  {t.Context(), retry.Event{Kind: retry.KindChange, Policy: "pacer", From: "10/s", To: "11/s"}, "DEBUG"},
-		"a rejection, after cancellation": {cancelled, retry.Event{Kind: retry.KindReject, Err: refused}, "DEBUG"},
-		"giving up, after cancellation":   {cancelled, retry.Event{Kind: retry.KindGiveUp, Err: errBoom}, "DEBUG"},
+		"a call": {
+			t.Context(), retry.Event{Kind: retry.KindCall, Err: errBoom}, "DEBUG"},
+		"a wait": {
+			t.Context(), retry.Event{Kind: retry.KindWait, Wait: time.Second}, "DEBUG"},
+		"an admission": {
+			t.Context(), retry.Event{Kind: retry.KindAdmit, Policy: "limiter"}, "DEBUG"},
+		"a retry": {
+			t.Context(), retry.Event{Kind: retry.KindRetry, Err: errBoom}, "INFO"},
+		"giving up": {
+			t.Context(),
+			retry.Event{Kind: retry.KindGiveUp,
+				Err: &retry.Error{Reason: retry.ErrExhausted, Last: retry.Neutral(errBoom)}},
+			"WARN"},
+		"giving up on a final failure": {
+			t.Context(),
+			retry.Event{Kind: retry.KindGiveUp, Err: retry.Permanent(errBoom)}, "WARN"},
+		"a healthy callee's final answer": {
+			t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: final}, "DEBUG"},
+		"the same on a later attempt": {
+			t.Context(), retry.Event{Kind: retry.KindGiveUp,
+				Err: &retry.Error{Reason: retry.ErrPermanent, Last: final}}, "DEBUG"},
+		"a rejection": {
+			t.Context(), retry.Event{Kind: retry.KindReject,
+				Policy: "breaker catalog", Err: refused}, "WARN"},
+		"a final rejection": {
+			t.Context(), retry.Event{Kind: retry.KindReject,
+				Err: retry.Permanent(retry.Neutral(refused))}, "WARN"},
+		"giving up on a refused call": {
+			t.Context(), retry.Event{Kind: retry.KindGiveUp, Err: refused}, "DEBUG"},
+		"giving up on a refused retry": {
+			t.Context(), retry.Event{Kind: retry.KindGiveUp,
+				Err: &retry.Error{Reason: refused, Last: errBoom, Attempts: 2}}, "WARN"},
+		"a breaker's change": {
+			t.Context(), retry.Event{Kind: retry.KindChange, Policy: "breaker catalog",
+				From: "closed", To: "open"}, "WARN"},
+		"a breaker's, after cancellation": {
+			cancelled, retry.Event{Kind: retry.KindChange, Policy: "breaker catalog"}, "WARN"},
+		"a pacer's step": {
+			t.Context(), retry.Event{Kind: retry.KindChange, Policy: "pacer",
+				From: "10/s", To: "11/s"}, "DEBUG"},
+		"a rejection, after cancellation": {
+			cancelled, retry.Event{Kind: retry.KindReject, Err: refused}, "DEBUG"},
+		"giving up, after cancellation": {
+			cancelled, retry.Event{Kind: retry.KindGiveUp, Err: errBoom}, "DEBUG"},
 	} {
 		var buf bytes.Buffer
 		l := slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -72,14 +99,21 @@ func TestLogKeysAreStable(t *testing.T) {
 	var buf bytes.Buffer
 	l := slog.New(slog.NewJSONHandler(&buf, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	retry.LogTo(l)(t.Context(), retry.Event{
-		Kind: retry.KindChange, Policy: "breaker catalog", Attempt: 2, Depth: 2, Wait: time.Second, Took: 2 * time.Second,
+		Kind: retry.KindChange, Policy: "breaker catalog", Attempt: 2, Depth: 2,
+		Wait: time.Second, Took: 2 * time.Second,
 		Err: errBoom, From: "closed", To: "open",
 	})
 	got := lines(t, &buf)[0]
 	delete(got, "time")
 	want := map[string]any{
-		"level": "WARN", "msg": "change", "policy": "breaker catalog", "attempt": 2., "depth": 2., "wait": 1e9, "took": 2e9,
-		"from": "closed", "to": "open", "error": "boom",
+		"level":   "WARN",
+		"msg":     "change",
+		"policy":  "breaker catalog",
+		"attempt": 2.,
+		"depth":   2.,
+		"wait":    1e9,
+		"took":    2e9,
+		"from":    "closed", "to": "open", "error": "boom",
 	}
 	if len(got) != len(want) {
 		t.Errorf("%v", got)
@@ -99,7 +133,8 @@ func TestLogToKeepsAHandlersRules(t *testing.T) {
 	// the zero event does no harm
 	retry.LogTo(slog.New(h.WithGroup("ignored")))(t.Context(), retry.Event{})
 	buf.Reset()
-	if err := slogtest.TestHandler(h, func() []map[string]any { return lines(t, &buf) }); err != nil {
+	err := slogtest.TestHandler(h, func() []map[string]any { return lines(t, &buf) })
+	if err != nil {
 		t.Error(err)
 	}
 	buf.Reset()

@@ -20,9 +20,10 @@ import (
 func everyPolicy() retry.Policy {
 	always := policies.Enabled(func(context.Context) bool { return true })
 	named := policies.Named("catalog")
-	keys := policies.Keyed(func(ctx context.Context) int { return retry.Attempt(ctx) % 3 }, func(n int) retry.Policy {
-		return breaker.New(fmt.Sprint("key ", n), breaker.OpenFor(time.Millisecond))
-	}, named)
+	keys := policies.Keyed(func(ctx context.Context) int { return retry.Attempt(ctx) % 3 },
+		func(n int) retry.Policy {
+			return breaker.New(fmt.Sprint("key ", n), breaker.OpenFor(time.Millisecond))
+		}, named)
 	return retry.Chain(
 		policies.Timeout(time.Minute),
 		policies.Exponential(policies.Initial(0),

@@ -31,16 +31,25 @@ func TestMarks(t *testing.T) {
 		{"after, time unknown", retry.After(errBoom, 0), false, false, 0, true},
 		{"negative is absent", retry.After(errBoom, -s), false, false, 0, false},
 		{"wrapped", fmt.Errorf("user 7: %w", retry.Permanent(errBoom)), true, false, 0, false},
-		{"joined", errors.Join(errBoom, retry.Neutral(errBoom), retry.Permanent(errBoom)), true, true, 0, false},
-		{"largest hint", errors.Join(retry.After(errBoom, s), retry.After(retry.After(errBoom, 2*s), s)), false, false, 2 * s, true},
+		{"joined", errors.Join(errBoom, retry.Neutral(errBoom), retry.Permanent(errBoom)),
+			true, true, 0, false},
+		{"largest hint", errors.Join(retry.After(errBoom, s),
+			retry.After(retry.After(errBoom, 2*s), s)), false, false, 2 * s, true},
 		{"rejection, not its cause", rejection, false, false, 3 * s, true},
 		{"bare rejection", fmt.Errorf("quota: %w", retry.ErrRejected), false, false, 0, true},
-		{"told by an inner loop", &retry.Error{Reason: retry.ErrPermanent, Last: errBoom}, true, false, 0, false},
-		{"marks of the last failure", &retry.Error{Reason: retry.ErrExhausted, Last: retry.After(errBoom, s)}, false, false, s, true},
-		{"unmarked", retry.Unmark(retry.Neutral(retry.Permanent(retry.After(errBoom, s)))), false, false, 0, false},
+		{"told by an inner loop",
+			&retry.Error{Reason: retry.ErrPermanent, Last: errBoom}, true, false, 0, false},
+		{"marks of the last failure",
+			&retry.Error{Reason: retry.ErrExhausted, Last: retry.After(errBoom, s)},
+			false, false, s, true},
+		{"unmarked", retry.Unmark(retry.Neutral(retry.Permanent(retry.After(errBoom, s)))),
+			false, false, 0, false},
 		{"unmarked rejection", retry.Unmark(rejection), false, false, 0, false},
-		{"marked anew", retry.Permanent(retry.Unmark(retry.Neutral(errBoom))), true, false, 0, false},
-		{"beside an unmarked one", errors.Join(retry.Unmark(retry.Permanent(errBoom)), retry.Neutral(errBoom)), false, true, 0, false},
+		{"marked anew", retry.Permanent(retry.Unmark(retry.Neutral(errBoom))),
+			true, false, 0, false},
+		{"beside an unmarked one",
+			errors.Join(retry.Unmark(retry.Permanent(errBoom)), retry.Neutral(errBoom)),
+			false, true, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := retry.IsPermanent(tc.err); got != tc.permanent {
@@ -68,7 +77,8 @@ func TestRejectionTellsTheTimeOfTheMarksAroundIt(t *testing.T) {
 		{retry.After(bare, time.Second), time.Second, true},
 		{retry.After(fmt.Errorf("x: %w", full), time.Second), time.Second, true},
 		{errors.Join(retry.After(errBoom, time.Second), full), 0, true},
-		{retry.After(&retry.Rejection{Reason: errBoom, RetryAfter: time.Minute}, time.Second), time.Minute, true},
+		{retry.After(&retry.Rejection{Reason: errBoom, RetryAfter: time.Minute}, time.Second),
+			time.Minute, true},
 		{&retry.Error{Reason: bare, Last: retry.After(errBoom, time.Second)}, 0, true},
 		{&retry.Rejection{Reason: bare, RetryAfter: time.Minute}, time.Minute, true},
 		{retry.Unmark(bare), 0, false},
@@ -92,7 +102,10 @@ func TestMarksOfNilAreNil(t *testing.T) {
 func TestMarksAreNotSeen(t *testing.T) {
 	cause := &fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}
 	for name, err := range map[string]error{
-		"permanent": retry.Permanent(cause), "neutral": retry.Neutral(cause), "after": retry.After(cause, 1), "unmarked": retry.Unmark(retry.Permanent(cause)),
+		"permanent": retry.Permanent(cause),
+		"neutral":   retry.Neutral(cause),
+		"after":     retry.After(cause, 1),
+		"unmarked":  retry.Unmark(retry.Permanent(cause)),
 	} {
 		var path *fs.PathError
 		if err.Error() != cause.Error() || !errors.Is(err, fs.ErrNotExist) ||
@@ -122,17 +135,27 @@ func TestErrorTexts(t *testing.T) {
 	const ms = time.Millisecond
 	rejection := &retry.Rejection{Policy: "breaker catalog", Reason: errors.New("circuit open"),
 		RetryAfter: 2*time.Second + 3*ms, Cause: errBoom}
-	for want, err := range map[string]error{
-		"retries exhausted after 4 attempts in 1.43s: boom":                                                         &retry.Error{Reason: retry.ErrExhausted, Attempts: 4, Elapsed: 1430 * ms, Last: errBoom},
-		"context deadline exceeded after 1 attempt in 20ms, the next wait of 1h0m0s does not fit: boom":             &retry.Error{Reason: context.DeadlineExceeded, Attempts: 1, Elapsed: 20 * ms, Wait: time.Hour, Last: errBoom},
-		"retries exhausted after 1 attempt in 20ms, the next wait of 10m0s does not fit MaxElapsed: boom":           &retry.Error{Reason: retry.ErrExhausted, Attempts: 1, Elapsed: 20 * ms, Wait: 10 * time.Minute, Last: errBoom},
-		"breaker catalog: circuit open, retry after 2.003s (last failure: boom)":                                    rejection,
-		"breaker catalog: circuit open, retry after 2.003s (last failure: boom) after 2 attempts in 300ms: timeout": &retry.Error{Reason: rejection, Attempts: 2, Elapsed: 300 * ms, Last: errors.New("timeout")},
-		"limiter: full": &retry.Rejection{Policy: "limiter", Reason: errors.New("full")},
-		"retries exhausted after 0 attempts in 0s": &retry.Error{Reason: retry.ErrExhausted},
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&retry.Error{Reason: retry.ErrExhausted, Attempts: 4, Elapsed: 1430 * ms, Last: errBoom},
+			"retries exhausted after 4 attempts in 1.43s: boom"},
+		{&retry.Error{Reason: context.DeadlineExceeded, Attempts: 1, Elapsed: 20 * ms,
+			Wait: time.Hour, Last: errBoom}, "context deadline exceeded after 1 attempt in 20ms, " +
+			"the next wait of 1h0m0s does not fit: boom"},
+		{&retry.Error{Reason: retry.ErrExhausted, Attempts: 1, Elapsed: 20 * ms,
+			Wait: 10 * time.Minute, Last: errBoom}, "retries exhausted after 1 attempt in 20ms, " +
+			"the next wait of 10m0s does not fit MaxElapsed: boom"},
+		{rejection, "breaker catalog: circuit open, retry after 2.003s (last failure: boom)"},
+		{&retry.Error{Reason: rejection, Attempts: 2, Elapsed: 300 * ms,
+			Last: errors.New("timeout")}, "breaker catalog: circuit open, retry after 2.003s " +
+			"(last failure: boom) after 2 attempts in 300ms: timeout"},
+		{&retry.Rejection{Policy: "limiter", Reason: errors.New("full")}, "limiter: full"},
+		{&retry.Error{Reason: retry.ErrExhausted}, "retries exhausted after 0 attempts in 0s"},
 	} {
-		if got := err.Error(); got != want {
-			t.Errorf("got  %q\nwant %q", got, want)
+		if got := c.err.Error(); got != c.want {
+			t.Errorf("got  %q\nwant %q", got, c.want)
 		}
 	}
 }

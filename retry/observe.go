@@ -201,7 +201,8 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 	return err
 }
 
-// tellDone tells every one that the policies inside an Observe are done, also if one of them panics.
+// tellDone tells every one that the policies inside an Observe are done, also if one of them
+// panics.
 func tellDone(
 	observers []listener, ctx context.Context, st *state, begun, end time.Duration, calls int64,
 	err error,
@@ -249,8 +250,8 @@ func (w *watched) Value(key any) any {
 	return w.scope.Value(key)
 }
 
-// open puts w below ctx, of which outer is the innermost scope or nil. lead is the Observes that the
-// policy begins with, or nil.
+// open puts w below ctx, of which outer is the innermost scope or nil. lead is the Observes that
+// the policy begins with, or nil.
 func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
 	w.Context = ctx
 	if outer != nil {

@@ -21,10 +21,9 @@ func usual() []retry.Policy {
 }
 
 // BenchmarkObserve is what an observer that only counts adds to a call that succeeds at once:
-// through a loop, and through the usual chain, whose limiter tells what is left; and one that counts
-// calls alone. Calls with and
-// without it take turns, and "ns-more" is the median of the differences: it does not depend on what
-// else the machine does.
+// through a loop, and through the usual chain, whose limiter tells what is left; and one that
+// counts calls alone. Calls with and without it take turns, and "ns-more" is the median of the
+// differences: it does not depend on what else the machine does.
 //
 //	go test -run '^$' -bench Observe -benchmem ./retry
 func BenchmarkObserve(b *testing.B) {

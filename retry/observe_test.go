@@ -26,16 +26,31 @@ func TestObserversStandAnywhere(t *testing.T) {
 		chain func(a, b retry.Policy) retry.Policy
 		want  string
 	}{
-		"both in front":    {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, b, pass) }, "b call, a call, b done 1, a done 1"},
-		"nothing else":     {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, b) }, "b call, a call, b done 1, a done 1"},
-		"one further in":   {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, pass, b) }, "b call, a call, b done 1, a done 1"},
-		"both further in":  {func(a, b retry.Policy) retry.Policy { return retry.Chain(pass, a, b) }, "b call, a call, b done 1, a done 1"},
-		"the same twice":   {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, pass, a) }, "a call, a call, a done 1, a done 1"},
-		"the same in row":  {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, a) }, "a call, a call, a done 1, a done 1"},
-		"alone":            {func(a, b retry.Policy) retry.Policy { return a }, "a call, a done 1"},
-		"inside a loop":    {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, again(2), b) }, "b call, a call, b done 1, b call, a call, b done 1, a done 2"},
-		"a chain in a row": {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, retry.Chain(b, pass)) }, "b call, a call, b done 1, a done 1"},
-		"wrapped":          {func(a, b retry.Policy) retry.Policy { return Guard{retry.Chain(a, pass, b)} }, "b call, a call, b done 1, a done 1"},
+		"both in front": {
+			func(a, b retry.Policy) retry.Policy { return retry.Chain(a, b, pass) },
+			"b call, a call, b done 1, a done 1"},
+		"nothing else": {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, b) },
+			"b call, a call, b done 1, a done 1"},
+		"one further in": {
+			func(a, b retry.Policy) retry.Policy { return retry.Chain(a, pass, b) },
+			"b call, a call, b done 1, a done 1"},
+		"both further in": {
+			func(a, b retry.Policy) retry.Policy { return retry.Chain(pass, a, b) },
+			"b call, a call, b done 1, a done 1"},
+		"the same twice": {
+			func(a, b retry.Policy) retry.Policy { return retry.Chain(a, pass, a) },
+			"a call, a call, a done 1, a done 1"},
+		"the same in row": {func(a, b retry.Policy) retry.Policy { return retry.Chain(a, a) },
+			"a call, a call, a done 1, a done 1"},
+		"alone": {func(a, b retry.Policy) retry.Policy { return a }, "a call, a done 1"},
+		"inside a loop": {
+			func(a, b retry.Policy) retry.Policy { return retry.Chain(a, again(2), b) },
+			"b call, a call, b done 1, b call, a call, b done 1, a done 2"},
+		"a chain in a row": {
+			func(a, b retry.Policy) retry.Policy { return retry.Chain(a, retry.Chain(b, pass)) },
+			"b call, a call, b done 1, a done 1"},
+		"wrapped": {func(a, b retry.Policy) retry.Policy { return Guard{retry.Chain(a, pass, b)} },
+			"b call, a call, b done 1, a done 1"},
 	} {
 		var told []string
 		tell := func(name string) retry.Policy {
@@ -83,15 +98,22 @@ func TestAnObserverHearsOnlyWhatItWants(t *testing.T) {
 		p    retry.Policy
 		want string
 	}{
-		"alone":                   {rejects, ""},
-		"what it wants":           {retry.Chain(rejects, refuse), "rejects reject"},
-		"two kinds":               {retry.Chain(only("a", retry.KindReject, retry.KindCall), refuse), "a reject, a call"},
-		"the end has the calls":   {retry.Chain(done, refuse), "done done 1"},
-		"beside one of all kinds": {retry.Chain(rejects, all, refuse), "all reject, rejects reject, all call, all done 1"},
-		"inside one of all kinds": {retry.Chain(all, pass, rejects, refuse), "rejects reject, all reject, all call, all done 1"},
-		"around one of all kinds": {retry.Chain(rejects, pass, all, refuse), "all reject, rejects reject, all call, all done 1"},
-		"inside the end":          {retry.Chain(done, pass, rejects), "done done 1"},
-		"inside a loop":           {retry.Chain(done, again(2), rejects, refuse), "rejects reject, rejects reject, done done 2"},
+		"alone":         {rejects, ""},
+		"what it wants": {retry.Chain(rejects, refuse), "rejects reject"},
+		"two kinds": {
+			retry.Chain(only("a", retry.KindReject, retry.KindCall), refuse), "a reject, a call"},
+		"the end has the calls": {retry.Chain(done, refuse), "done done 1"},
+		"beside one of all kinds": {
+			retry.Chain(rejects, all, refuse), "all reject, rejects reject, all call, all done 1"},
+		"inside one of all kinds": {
+			retry.Chain(all, pass, rejects, refuse),
+			"rejects reject, all reject, all call, all done 1"},
+		"around one of all kinds": {
+			retry.Chain(rejects, pass, all, refuse),
+			"all reject, rejects reject, all call, all done 1"},
+		"inside the end": {retry.Chain(done, pass, rejects), "done done 1"},
+		"inside a loop": {retry.Chain(done, again(2), rejects, refuse),
+			"rejects reject, rejects reject, done done 2"},
 	} {
 		for range 2 {
 			told = nil
@@ -101,7 +123,8 @@ func TestAnObserverHearsOnlyWhatItWants(t *testing.T) {
 			}
 		}
 	}
-	if err := retry.Validate(retry.ObserveOnly(nil, retry.KindCall)); !errors.Is(err, retry.ErrConfig) {
+	nobody := retry.ObserveOnly(nil, retry.KindCall)
+	if err := retry.Validate(nobody); !errors.Is(err, retry.ErrConfig) {
 		t.Errorf("no observer: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -136,33 +159,49 @@ func TestAnObserverIsToldOfAllTheTime(t *testing.T) {
 		fails int           // attempts of half a second
 		want  time.Duration // from the beginning to the end
 	}{
-		"nothing else":                {nil, 0, time.Second / 2},
-		"policies of the module":      {usual(), 0, time.Second / 2},
-		"a retry":                     {[]retry.Policy{policies.Constant(time.Minute), breaker.New("b")}, 1, 61 * time.Second},
-		"failures only":               {[]retry.Policy{policies.Constant(time.Minute), breaker.New("b")}, 3, 121*time.Second + time.Second/2},
-		"more attempts than are kept": {[]retry.Policy{policies.Constant(time.Second, policies.Attempts(20))}, 15, 23 * time.Second},
-		"a policy that lingers":       {[]retry.Policy{late, policies.Constant(0)}, 0, 3 * time.Second / 2},
-		"one inside a loop":           {[]retry.Policy{policies.Constant(0), late}, 1, 3 * time.Second},
-		"a type with a breaker in it": {[]retry.Policy{policies.Constant(0), lingering{breaker.New("b")}}, 0, 3 * time.Second / 2},
+		"nothing else":           {nil, 0, time.Second / 2},
+		"policies of the module": {usual(), 0, time.Second / 2},
+		"a retry": {
+			[]retry.Policy{policies.Constant(time.Minute), breaker.New("b")}, 1, 61 * time.Second},
+		"failures only": {
+			[]retry.Policy{policies.Constant(time.Minute), breaker.New("b")},
+			3, 121*time.Second + time.Second/2},
+		"more attempts than are kept": {
+			[]retry.Policy{policies.Constant(time.Second, policies.Attempts(20))},
+			15, 23 * time.Second},
+		"a policy that lingers": {
+			[]retry.Policy{late, policies.Constant(0)}, 0, 3 * time.Second / 2},
+		"one inside a loop": {
+			[]retry.Policy{policies.Constant(0), late}, 1, 3 * time.Second},
+		"a type with a breaker in it": {
+			[]retry.Policy{policies.Constant(0), lingering{breaker.New("b")}},
+			0, 3 * time.Second / 2},
 		"a listener": {[]retry.Policy{
 			policies.Constant(2 * time.Second),
-			breaker.New("b", breaker.ConsecutiveFailures(1), breaker.OpenFor(time.Second), slowListener),
+			breaker.New("b", breaker.ConsecutiveFailures(1),
+				breaker.OpenFor(time.Second), slowListener),
 		}, 1, 6 * time.Second}, // it opens, half-opens and closes
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var done retry.Event
 				last := func(_ context.Context, e retry.Event) { done = e }
-				for _, observe := range []retry.Policy{retry.Observe(last), retry.ObserveOnly(last, retry.KindDone)} {
+				for _, observe := range []retry.Policy{
+					retry.Observe(last), retry.ObserveOnly(last, retry.KindDone),
+				} {
 					began, made := time.Now(), 0
-					_ = retry.Run(t.Context(), retry.Chain(append([]retry.Policy{observe}, tc.chain...)...), func(context.Context) error {
-						time.Sleep(time.Second / 2)
-						if made++; made <= tc.fails {
-							return errBoom
-						}
-						return nil
-					})
-					if all := time.Since(began); all != tc.want || done.Kind != retry.KindDone || done.Took != all || !done.Time.Equal(time.Now()) {
+					_ = retry.Run(t.Context(),
+						retry.Chain(append([]retry.Policy{observe}, tc.chain...)...),
+						func(context.Context) error {
+							time.Sleep(time.Second / 2)
+							if made++; made <= tc.fails {
+								return errBoom
+							}
+							return nil
+						})
+					all := time.Since(began)
+					if all != tc.want || done.Kind != retry.KindDone || done.Took != all ||
+						!done.Time.Equal(time.Now()) {
 						t.Errorf("%v of %v told, want %v", done.Took, all, tc.want)
 					}
 				}
@@ -272,17 +311,20 @@ func TestEventsTellTheTime(t *testing.T) {
 func TestEventsMayBeToldInParallel(t *testing.T) {
 	var told atomic.Int64
 	count := retry.Observe(func(context.Context, retry.Event) { told.Add(1) })
-	err := retry.Run(t.Context(), retry.Chain(count, policies.Constant(0)), func(ctx context.Context) error {
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() {
-				retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: "test"})
-				_ = retry.Run(ctx, policies.Constant(0), func(context.Context) error { return nil })
-			})
-		}
-		all.Wait()
-		return nil
-	})
+	err := retry.Run(t.Context(), retry.Chain(count, policies.Constant(0)),
+		func(ctx context.Context) error {
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					retry.Emit(ctx, retry.Event{Kind: retry.KindChange, Policy: "test"})
+					_ = retry.Run(ctx, policies.Constant(0), func(context.Context) error {
+						return nil
+					})
+				})
+			}
+			all.Wait()
+			return nil
+		})
 	if want := int64(4 + 4 + 1 + 1); err != nil || told.Load() != want {
 		t.Errorf("%d events, want %d; %v", told.Load(), want, err)
 	}

@@ -32,12 +32,14 @@ func TestPageOf(t *testing.T) {
 		if got := retry.PageOf(c.ctx); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
-		within := retry.Run(c.ctx, retry.Chain(retry.Observe(func(context.Context, retry.Event) {})), func(ctx context.Context) error {
-			if got := retry.PageOf(ctx); got != c.want {
-				t.Errorf("%s, inside a chain: %d, want %d", name, got, c.want)
-			}
-			return nil
-		})
+		within := retry.Run(c.ctx,
+			retry.Chain(retry.Observe(func(context.Context, retry.Event) {})),
+			func(ctx context.Context) error {
+				if got := retry.PageOf(ctx); got != c.want {
+					t.Errorf("%s, inside a chain: %d, want %d", name, got, c.want)
+				}
+				return nil
+			})
 		if within != nil {
 			t.Error(within)
 		}
@@ -64,10 +66,11 @@ func TestAnsweredReachesEveryHearerAround(t *testing.T) {
 			return next.Do(hearer{ctx, times})
 		})
 	}
-	err := retry.Run(t.Context(), retry.Chain(hears(&outer), hears(&inner)), func(ctx context.Context) error {
-		retry.Answered(ctx)
-		return nil
-	})
+	err := retry.Run(t.Context(), retry.Chain(hears(&outer), hears(&inner)),
+		func(ctx context.Context) error {
+			retry.Answered(ctx)
+			return nil
+		})
 	if err != nil || outer != 1 || inner != 1 {
 		t.Errorf("outer %d, inner %d, %v", outer, inner, err)
 	}

@@ -54,8 +54,10 @@ func TestFirstPolicyIsOutermost(t *testing.T) {
 		{"nested right", retry.Chain(a, retry.Chain(b, c)), "a b c f /c /b /a"},
 		{"repeating inside", retry.Chain(a, again(2), b), "a b f /b b f /b /a"},
 		{"repeating outside", retry.Chain(again(2), a), "a f /a a f /a"},
-		{"chain run by a policy", retry.Chain(a, dynamic{retry.Chain(b, a)}, c), "a b a c f /c /a /b /a"},
-		{"chain run by the last policy", retry.Chain(a, dynamic{retry.Chain(b, c)}), "a b c f /c /b /a"},
+		{"chain run by a policy",
+			retry.Chain(a, dynamic{retry.Chain(b, a)}, c), "a b a c f /c /a /b /a"},
+		{"chain run by the last policy",
+			retry.Chain(a, dynamic{retry.Chain(b, c)}), "a b c f /c /b /a"},
 		{"identity run by a policy", retry.Chain(dynamic{retry.Chain()}, a), "a f /a"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -117,7 +119,8 @@ func TestLastValueComesBackInEveryMode(t *testing.T) {
 
 func TestOneChainServesManyTypesAtOnce(t *testing.T) {
 	chain := retry.Chain(again(2),
-		retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) }), again(3))
+		retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) }),
+		again(3))
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
@@ -152,17 +155,21 @@ func TestAttemptAndDepth(t *testing.T) {
 	}{
 		{"no loop", note, []string{"1/0"}},
 		{"loop", retry.Chain(note, again(2), note), []string{"1/0", "1/1", "2/1"}},
-		{"more attempts than share their scope", retry.Chain(again(10), note), []string{"1/1", "2/1", "3/1", "4/1", "5/1", "6/1", "7/1", "8/1", "9/1", "10/1"}},
+		{"more attempts than share their scope", retry.Chain(again(10), note),
+			[]string{"1/1", "2/1", "3/1", "4/1", "5/1", "6/1", "7/1", "8/1", "9/1", "10/1"}},
 		{"after a loop", retry.Chain(again(1), note), []string{"1/1"}},
-		{"loop in a loop", retry.Chain(again(2), note, again(2), note), []string{"1/1", "1/2", "2/2", "2/1", "1/2", "2/2"}},
+		{"loop in a loop", retry.Chain(again(2), note, again(2), note),
+			[]string{"1/1", "1/2", "2/2", "2/1", "1/2", "2/2"}},
 		{"a derived context", retry.Chain(again(2), derive{}, note), []string{"1/1", "2/1"}},
 		{"a context of its own", retry.Chain(forget{}, again(2), note), []string{"1/1", "2/1"}},
-		{"observed", retry.Chain(retry.Observe(func(context.Context, retry.Event) {}), again(2), note), []string{"1/1", "2/1"}},
+		{"observed", retry.Chain(retry.Observe(func(context.Context, retry.Event) {}), again(2),
+			note), []string{"1/1", "2/1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			seen = nil
 			_, _ = retry.Do(t.Context(), tc.chain, func(ctx context.Context) (int, error) {
-				if a, d := retry.Attempt(ctx), retry.Depth(ctx); fmt.Sprintf("%d/%d", a, d) != seen[len(seen)-1] {
+				a, d := retry.Attempt(ctx), retry.Depth(ctx)
+				if fmt.Sprintf("%d/%d", a, d) != seen[len(seen)-1] {
 					t.Errorf("the call saw %d/%d, the policy %s", a, d, seen[len(seen)-1])
 				}
 				// A call within the call is inside the same loops, and a loop of its own counts
@@ -213,17 +220,18 @@ func TestSecondLoopAfterTheFirstIsNotNested(t *testing.T) {
 	for name, outer := range map[string]retry.Policy{"return": twice, "panic": panicky} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
-			_ = retry.Run(t.Context(), retry.Chain(outer, again(1)), func(ctx context.Context) error {
-				calls++
-				if d := retry.Depth(ctx); d != 1 {
-					t.Errorf("call %d: depth %d", calls, d)
-				}
-				retry.Report(ctx, retry.Quota{Limit: 1})
-				if name == "panic" && calls == 1 {
-					panic("once")
-				}
-				return nil
-			})
+			_ = retry.Run(t.Context(), retry.Chain(outer, again(1)),
+				func(ctx context.Context) error {
+					calls++
+					if d := retry.Depth(ctx); d != 1 {
+						t.Errorf("call %d: depth %d", calls, d)
+					}
+					retry.Report(ctx, retry.Quota{Limit: 1})
+					if name == "panic" && calls == 1 {
+						panic("once")
+					}
+					return nil
+				})
 			if calls != 2 {
 				t.Errorf("%d calls", calls)
 			}
@@ -264,7 +272,8 @@ func TestCostOfSuccess(t *testing.T) {
 		{"empty", retry.Chain(), 0},
 		{"three policies", retry.Chain(again(1), pass, pass), 1},
 	} {
-		if got := testing.AllocsPerRun(100, func() { _, _ = retry.Do(ctx, tc.chain, call) }); got != tc.want {
+		got := testing.AllocsPerRun(100, func() { _, _ = retry.Do(ctx, tc.chain, call) })
+		if got != tc.want {
 			t.Errorf("%s: %v allocations, want %v", tc.name, got, tc.want)
 		}
 	}

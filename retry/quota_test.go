@@ -35,24 +35,27 @@ func TestReportsReachEveryPolicyOfTheirDo(t *testing.T) {
 				retry.Report(ctx, retry.Quota{Limit: 10, Remaining: 3, Reset: 20 * time.Second})
 			}
 			time.Sleep(time.Second)
-			return retry.Run(ctx, hears{got: &inner, since: time.Hour}, func(ctx context.Context) error {
-				derived, cancel := context.WithTimeout(ctx, time.Minute)
-				defer cancel()
-				if retry.Attempt(ctx) == 2 {
-					retry.Report(derived,
-						retry.Quota{Limit: 10, Remaining: 2, Reset: 5 * time.Second})
-					time.Sleep(time.Second)
-				}
-				return nil
-			})
+			return retry.Run(ctx, hears{got: &inner, since: time.Hour},
+				func(ctx context.Context) error {
+					derived, cancel := context.WithTimeout(ctx, time.Minute)
+					defer cancel()
+					if retry.Attempt(ctx) == 2 {
+						retry.Report(derived,
+							retry.Quota{Limit: 10, Remaining: 2, Reset: 5 * time.Second})
+						time.Sleep(time.Second)
+					}
+					return nil
+				})
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		none := retry.Quota{Limit: -1}
 		for i, tc := range []struct{ got, want []retry.Quota }{
-			{inner, []retry.Quota{none, {Limit: 10, Remaining: 2, Reset: 4 * time.Second}}},   // an inner Do does not hear what was said before it
-			{middle, []retry.Quota{{Limit: 10, Remaining: 3, Reset: 19 * time.Second}, none}}, // what an inner Do heard stays there
+			// An inner Do does not hear what was said before it.
+			{inner, []retry.Quota{none, {Limit: 10, Remaining: 2, Reset: 4 * time.Second}}},
+			// What an inner Do heard stays there.
+			{middle, []retry.Quota{{Limit: 10, Remaining: 3, Reset: 19 * time.Second}, none}},
 			{outer, []retry.Quota{{Limit: 10, Remaining: 3, Reset: 17 * time.Second}}},
 		} {
 			if len(tc.got) != len(tc.want) {
@@ -76,13 +79,14 @@ func TestOldAndEmptyReportsAreNotHeard(t *testing.T) {
 			time.Sleep(time.Second)
 			return next.Do(ctx)
 		})
-		_ = retry.Run(t.Context(), retry.Chain(twice, hears{got: &got}), func(ctx context.Context) error {
-			if calls++; calls == 1 {
-				retry.Report(ctx, retry.Quota{Limit: 5})
-			}
-			retry.Report(ctx, retry.Quota{})
-			return nil
-		})
+		_ = retry.Run(t.Context(), retry.Chain(twice, hears{got: &got}),
+			func(ctx context.Context) error {
+				if calls++; calls == 1 {
+					retry.Report(ctx, retry.Quota{Limit: 5})
+				}
+				retry.Report(ctx, retry.Quota{})
+				return nil
+			})
 		if len(got) != 2 || got[0].Limit != 5 || got[1].Limit != -1 {
 			t.Errorf("heard %v", got)
 		}
@@ -126,9 +130,12 @@ func TestWhichReportHolds(t *testing.T) {
 		call   func(context.Context)
 		want   retry.Quota
 	}{
-		"the one that binds":          {nil, report(loose, tight, loose), tight},
-		"nothing left binds most":     {nil, report(tight, spent, loose), spent},
-		"of two attempts the newer":   {again(2), func(ctx context.Context) { report([]retry.Quota{tight, loose}[retry.Attempt(ctx)-1])(ctx) }, loose},
+		"the one that binds":      {nil, report(loose, tight, loose), tight},
+		"nothing left binds most": {nil, report(tight, spent, loose), spent},
+		"of two attempts the newer": {
+			again(2), func(ctx context.Context) {
+				report([]retry.Quota{tight, loose}[retry.Attempt(ctx)-1])(ctx)
+			}, loose},
 		"another Do's stays its own":  {nil, in(again(1), report(tight)), silent},
 		"so does an empty chain's":    {nil, in(retry.Chain(), report(tight)), silent},
 		"without a chain it is ours":  {nil, in(nil, report(tight)), tight},

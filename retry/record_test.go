@@ -33,7 +33,8 @@ func patient(n int, wait time.Duration) retry.Policy {
 				retry.Emit(ctx,
 					retry.Event{Kind: retry.KindRetry, Policy: "patient", Attempt: i + 1,
 						Wait: wait, Err: err})
-				if slept := retry.Sleep(ctx, retry.Event{Policy: "patient", Wait: wait}); slept != nil {
+				slept := retry.Sleep(ctx, retry.Event{Policy: "patient", Wait: wait})
+				if slept != nil {
 					return slept
 				}
 			}
@@ -51,10 +52,12 @@ func TestRecordTellsTheStory(t *testing.T) {
 			time.Sleep(11 * time.Millisecond)
 			return next.Do(ctx)
 		})
-		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), patient(2, time.Second), slow), func(context.Context) error {
-			time.Sleep(30 * time.Millisecond)
-			return errBoom
-		})
+		_ = retry.Run(t.Context(),
+			retry.Chain(retry.Observe(rec.Add), patient(2, time.Second), slow),
+			func(context.Context) error {
+				time.Sleep(30 * time.Millisecond)
+				return errBoom
+			})
 		want := strings.TrimPrefix(`
 2 calls in 1.085s, 3ms of it between these lines
         0s       11ms  elsewhere
@@ -85,13 +88,16 @@ func TestSharesAddUpToTheWallTime(t *testing.T) {
 				return next.Do(ctx)
 			})
 			start := time.Now()
-			_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), strange, patient(1+rnd.IntN(4), 7*time.Millisecond), strange), func(ctx context.Context) error {
-				pause()
-				_ = retry.Run(ctx, patient(rnd.IntN(3), 3*time.Millisecond),
-					func(context.Context) error { pause(); return errBoom })
-				pause()
-				return errBoom
-			})
+			_ = retry.Run(t.Context(),
+				retry.Chain(retry.Observe(rec.Add), strange,
+					patient(1+rnd.IntN(4), 7*time.Millisecond), strange),
+				func(ctx context.Context) error {
+					pause()
+					_ = retry.Run(ctx, patient(rnd.IntN(3), 3*time.Millisecond),
+						func(context.Context) error { pause(); return errBoom })
+					pause()
+					return errBoom
+				})
 			wall := time.Since(start)
 			var total time.Duration
 			told := toldBy(t, &rec)
@@ -145,9 +151,10 @@ func TestARecordOfManyEventsIsBounded(t *testing.T) {
 	const calls = 100_000
 	synctest.Test(t, func(t *testing.T) {
 		var rec retry.Record
-		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), patient(calls, time.Second)), func(context.Context) error {
-			return fmt.Errorf("call: %w", &response{make([]byte, 1)})
-		})
+		_ = retry.Run(t.Context(), retry.Chain(retry.Observe(rec.Add), patient(calls, time.Second)),
+			func(context.Context) error {
+				return fmt.Errorf("call: %w", &response{make([]byte, 1)})
+			})
 		events := rec.Events()
 		got := toldBy(t, &rec)
 		if len(events) != 256 || got.Calls != calls || got.LeftOut != 3*calls-256 {
@@ -192,17 +199,21 @@ func TestEveryObserverAroundIsTold(t *testing.T) {
 }
 
 func TestObserversHearOfAPanicAndOfGoexit(t *testing.T) {
-	for name, exit := range map[string]func(){"panic": func() { panic("ouch") }, "goexit": runtime.Goexit} {
+	for name, exit := range map[string]func(){
+		"panic":  func() { panic("ouch") },
+		"goexit": runtime.Goexit,
+	} {
 		var kinds []retry.Kind
 		finished := make(chan any)
 		go func() {
 			defer func() { finished <- recover() }()
-			_ = retry.Run(context.Background(), retry.Observe(func(_ context.Context, e retry.Event) {
-				if e.Err == nil {
-					t.Errorf("%s: %v without an error", name, e.Kind)
-				}
-				kinds = append(kinds, e.Kind)
-			}), func(context.Context) error { exit(); return nil })
+			_ = retry.Run(context.Background(),
+				retry.Observe(func(_ context.Context, e retry.Event) {
+					if e.Err == nil {
+						t.Errorf("%s: %v without an error", name, e.Kind)
+					}
+					kinds = append(kinds, e.Kind)
+				}), func(context.Context) error { exit(); return nil })
 		}()
 		if got := <-finished; (got == "ouch") != (name == "panic") {
 			t.Errorf("%s: recovered %v", name, got)
@@ -215,18 +226,21 @@ func TestObserversHearOfAPanicAndOfGoexit(t *testing.T) {
 
 func TestLogTo(t *testing.T) {
 	var buf bytes.Buffer
-	l := slog.New(slog.NewTextHandler(&buf, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	timeless := func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
-	}}))
+	}
+	l := slog.New(slog.NewTextHandler(&buf,
+		&slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: timeless}))
 	synctest.Test(t, func(t *testing.T) {
 		_ = retry.Run(t.Context(),
 			retry.Chain(retry.Observe(retry.LogTo(l)),
 				patient(2, time.Second)), func(context.Context) error { return errBoom })
 	})
-	want := "level=INFO msg=retry policy=patient attempt=1 wait=1s error=boom\nlevel=WARN msg=\"give up\" policy=patient attempt=2 error=boom\n"
+	want := "level=INFO msg=retry policy=patient attempt=1 wait=1s error=boom\n" +
+		"level=WARN msg=\"give up\" policy=patient attempt=2 error=boom\n"
 	if buf.String() != want {
 		t.Errorf("got\n%swant\n%s", buf.String(), want)
 	}

@@ -53,12 +53,16 @@ func TestSpent(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"nothing":               {nil, false},
-		"a failure":             {errBoom, false},
-		"all attempts":          {&retry.Error{Reason: retry.ErrExhausted, Attempts: 3, Last: errBoom}, true},
-		"wrapped":               {fmt.Errorf("loading: %w", &retry.Error{Reason: retry.ErrExhausted, Attempts: 2}), true},
-		"no attempt repeated":   {&retry.Error{Reason: retry.ErrExhausted, Attempts: 1, Last: errBoom}, false},
-		"a final answer":        {&retry.Error{Reason: retry.ErrPermanent, Attempts: 2, Last: errBoom}, false},
+		"nothing":   {nil, false},
+		"a failure": {errBoom, false},
+		"all attempts": {
+			&retry.Error{Reason: retry.ErrExhausted, Attempts: 3, Last: errBoom}, true},
+		"wrapped": {
+			fmt.Errorf("loading: %w", &retry.Error{Reason: retry.ErrExhausted, Attempts: 2}), true},
+		"no attempt repeated": {
+			&retry.Error{Reason: retry.ErrExhausted, Attempts: 1, Last: errBoom}, false},
+		"a final answer": {
+			&retry.Error{Reason: retry.ErrPermanent, Attempts: 2, Last: errBoom}, false},
 		"the callee's own loop": {retry.Permanent(spentSaid(true)), true},
 		"the callee has none":   {retry.Permanent(spentSaid(false)), false},
 	} {

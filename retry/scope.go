@@ -142,8 +142,8 @@ func (s *scope) change(edit func(*state)) {
 	}
 }
 
-// open tells s, the scope of a Do, of the innermost scope around it. What is around that is around s
-// too, but not a report that was made before s was opened.
+// open tells s, the scope of a Do, of the innermost scope around it. What is around that is around
+// s too, but not a report that was made before s was opened.
 func (s *scope) open(outer *scope) {
 	s.held.Store(&furtherOut)
 	around := outer.load()

@@ -48,12 +48,16 @@ func TestTimelines(t *testing.T) {
 		call  func(context.Context) error
 		limit time.Duration // of the caller; 0: none
 	}{
-		"success":       {func() retry.Policy { return exponential(3) }, call(20*ms, nil), 0},
-		"third_attempt": {func() retry.Policy { return exponential(3) }, call(20*ms, errBoom, errBoom, nil), 0},
-		"exhausted":     {func() retry.Policy { return exponential(3) }, call(20*ms, errBoom), 0},
-		"final_answer":  {func() retry.Policy { return exponential(3) }, call(20*ms, errBoom, retry.Permanent(retry.Neutral(errors.New("no rows")))), 0},
-		"retry_after":   {func() retry.Policy { return exponential(3) }, call(20*ms, retry.After(errors.New("429"), 2*time.Second), nil), 0},
-		"does_not_fit":  {func() retry.Policy { return exponential(5) }, call(20*ms, errBoom), 500 * ms},
+		"success": {func() retry.Policy { return exponential(3) }, call(20*ms, nil), 0},
+		"third_attempt": {
+			func() retry.Policy { return exponential(3) }, call(20*ms, errBoom, errBoom, nil), 0},
+		"exhausted": {func() retry.Policy { return exponential(3) }, call(20*ms, errBoom), 0},
+		"final_answer": {func() retry.Policy { return exponential(3) },
+			call(20*ms, errBoom, retry.Permanent(retry.Neutral(errors.New("no rows")))), 0},
+		"retry_after": {func() retry.Policy { return exponential(3) },
+			call(20*ms, retry.After(errors.New("429"), 2*time.Second), nil), 0},
+		"does_not_fit": {
+			func() retry.Policy { return exponential(5) }, call(20*ms, errBoom), 500 * ms},
 		"breaker_opens": {func() retry.Policy {
 			return retry.Chain(exponential(5),
 				breaker.New("catalog", breaker.ConsecutiveFailures(2)))
@@ -61,30 +65,38 @@ func TestTimelines(t *testing.T) {
 		"waits_for_limit": {func() retry.Policy {
 			return retry.Chain(exponential(3), ratelimit.New(2, 1, ratelimit.Named("catalog")))
 		}, call(20*ms, errBoom, nil), 0},
-		"attempt_timeouts": {func() retry.Policy { return retry.Chain(exponential(2), policies.Timeout(50*ms)) }, call(time.Second, nil), 0},
+		"attempt_timeouts": {
+			func() retry.Policy { return retry.Chain(exponential(2), policies.Timeout(50*ms)) },
+			call(time.Second, nil), 0},
 		"nested_loops": {func() retry.Policy {
 			return retry.Chain(exponential(2), policies.Constant(10*ms, policies.Attempts(2)))
 		}, call(20*ms, errBoom), 0},
-		"hedged": {func() retry.Policy { return retry.Chain() }, func() func(context.Context) error {
-			slow, fast := call(time.Second, nil), call(30*ms, nil)
-			hedge := policies.Hedge(retry.Wrap(policies.Timeout(time.Minute), func(ctx context.Context) (int, error) {
-				if retry.Attempt(ctx) == 1 {
-					return 0, slow(ctx)
+		"hedged": {
+			func() retry.Policy { return retry.Chain() }, func() func(context.Context) error {
+				slow, fast := call(time.Second, nil), call(30*ms, nil)
+				hedge := policies.Hedge(
+					retry.Wrap(policies.Timeout(time.Minute),
+						func(ctx context.Context) (int, error) {
+							if retry.Attempt(ctx) == 1 {
+								return 0, slow(ctx)
+							}
+							return 1, fast(ctx)
+						}), 50*ms, 2, nil)
+				return func(ctx context.Context) error {
+					_, err := hedge(ctx)
+					time.Sleep(10 * ms) // else this call ends beside the loser's, in any order
+					return err
 				}
-				return 1, fast(ctx)
-			}), 50*ms, 2, nil)
-			return func(ctx context.Context) error {
-				_, err := hedge(ctx)
-				time.Sleep(10 * ms) // else this call ends beside the loser's, in any order
-				return err
-			}
-		}(), 0},
-		"a_call_with_a_loop_inside": {func() retry.Policy { return exponential(2) }, func(ctx context.Context) error {
-			time.Sleep(5 * ms)
-			return retry.Run(ctx, policies.Constant(10*ms, policies.Attempts(2)),
-				call(20*ms, errBoom))
-		}, 0},
-		"many_attempts": {func() retry.Policy { return policies.Constant(time.Second, policies.Attempts(1000)) }, call(20*ms, errBoom), 0},
+			}(), 0},
+		"a_call_with_a_loop_inside": {
+			func() retry.Policy { return exponential(2) }, func(ctx context.Context) error {
+				time.Sleep(5 * ms)
+				return retry.Run(ctx, policies.Constant(10*ms, policies.Attempts(2)),
+					call(20*ms, errBoom))
+			}, 0},
+		"many_attempts": {
+			func() retry.Policy { return policies.Constant(time.Second, policies.Attempts(1000)) },
+			call(20*ms, errBoom), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got string

@@ -21,23 +21,44 @@ func TestVerdictOf(t *testing.T) {
 		err  error
 		want retry.Verdict
 	}{
-		"nil":                    {nil, retry.Verdict{}},
-		"plain":                  {errBoom, retry.Verdict{}},
-		"permanent, wrapped":     {fmt.Errorf("x: %w", retry.Permanent(errBoom)), retry.Verdict{Permanent: true}},
-		"both marks":             {retry.Permanent(retry.Neutral(errBoom)), retry.Verdict{Permanent: true, Neutral: true}},
-		"a mark in a join":       {errors.Join(errBoom, retry.Neutral(errBoom)), retry.Verdict{Neutral: true}},
-		"behind Unmark":          {retry.Unmark(retry.Permanent(refused)), retry.Verdict{}},
-		"a hint":                 {wait(errBoom, 3), retry.Verdict{Refused: true, After: 3 * time.Second, Hinted: true, Hint: 3 * time.Second}},
-		"the largest of hints":   {errors.Join(wait(errBoom, 3), wait(errBoom, 5)), retry.Verdict{Refused: true, After: 5 * time.Second, Hinted: true, Hint: 5 * time.Second}},
+		"nil":   {nil, retry.Verdict{}},
+		"plain": {errBoom, retry.Verdict{}},
+		"permanent, wrapped": {
+			fmt.Errorf("x: %w", retry.Permanent(errBoom)), retry.Verdict{Permanent: true}},
+		"both marks": {
+			retry.Permanent(retry.Neutral(errBoom)), retry.Verdict{Permanent: true, Neutral: true}},
+		"a mark in a join": {
+			errors.Join(errBoom, retry.Neutral(errBoom)), retry.Verdict{Neutral: true}},
+		"behind Unmark": {retry.Unmark(retry.Permanent(refused)), retry.Verdict{}},
+		"a hint": {
+			wait(errBoom, 3), retry.Verdict{Refused: true, After: 3 * time.Second,
+				Hinted: true, Hint: 3 * time.Second}},
+		"the largest of hints": {
+			errors.Join(wait(errBoom, 3), wait(errBoom, 5)),
+			retry.Verdict{Refused: true, After: 5 * time.Second,
+				Hinted: true, Hint: 5 * time.Second}},
 		"a hint of unknown time": {wait(errBoom, 0), retry.Verdict{Refused: true, Hinted: true}},
-		"a rejection":            {refused, retry.Verdict{Refused: true, After: time.Second, Rejection: refused, Unreached: true}},
-		"a hint beside one":      {errors.Join(refused, wait(errBoom, 9)), retry.Verdict{Refused: true, After: 9 * time.Second, Rejection: refused, Hinted: true, Hint: 9 * time.Second}},
-		"after calls of a loop":  {loop(2, refused, errBoom), retry.Verdict{Refused: true, After: time.Second, Rejection: refused}},
-		"a loop without calls":   {loop(0, refused, nil), retry.Verdict{Refused: true, After: time.Second, Rejection: refused, Unreached: true}},
-		"a loop's hint":          {loop(1, retry.ErrExhausted, wait(errBoom, 2)), retry.Verdict{Refused: true, After: 2 * time.Second, Hinted: true, Hint: 2 * time.Second}},
-		"a later permanent":      {loop(2, retry.ErrPermanent, errBoom), retry.Verdict{Permanent: true}},
-		"configuration":          {fmt.Errorf("x: %w", retry.ConfigErrorf("p", "bad")), retry.Verdict{Config: true, Unreached: true}},
-		"bare ErrConfig":         {retry.ErrConfig, retry.Verdict{Config: true, Unreached: true}},
+		"a rejection": {
+			refused, retry.Verdict{Refused: true, After: time.Second,
+				Rejection: refused, Unreached: true}},
+		"a hint beside one": {
+			errors.Join(refused, wait(errBoom, 9)),
+			retry.Verdict{Refused: true, After: 9 * time.Second, Rejection: refused,
+				Hinted: true, Hint: 9 * time.Second}},
+		"after calls of a loop": {
+			loop(2, refused, errBoom),
+			retry.Verdict{Refused: true, After: time.Second, Rejection: refused}},
+		"a loop without calls": {
+			loop(0, refused, nil), retry.Verdict{Refused: true, After: time.Second,
+				Rejection: refused, Unreached: true}},
+		"a loop's hint": {
+			loop(1, retry.ErrExhausted, wait(errBoom, 2)),
+			retry.Verdict{Refused: true, After: 2 * time.Second,
+				Hinted: true, Hint: 2 * time.Second}},
+		"a later permanent": {loop(2, retry.ErrPermanent, errBoom), retry.Verdict{Permanent: true}},
+		"configuration": {fmt.Errorf("x: %w", retry.ConfigErrorf("p", "bad")),
+			retry.Verdict{Config: true, Unreached: true}},
+		"bare ErrConfig": {retry.ErrConfig, retry.Verdict{Config: true, Unreached: true}},
 	} {
 		if got := retry.VerdictOf(tc.err); got != tc.want {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, tc.want)
@@ -89,7 +110,9 @@ func TestTree(t *testing.T) {
 // nothing, as any other nil pointer is.
 func TestNilPointersOfOurErrorTypesSayNothing(t *testing.T) {
 	for _, err := range []error{(*retry.Error)(nil), (*retry.Rejection)(nil)} {
-		for _, tree := range []error{err, fmt.Errorf("w: %w", err), errors.Join(errBoom, err), retry.Neutral(err)} {
+		for _, tree := range []error{
+			err, fmt.Errorf("w: %w", err), errors.Join(errBoom, err), retry.Neutral(err),
+		} {
 			if v := retry.VerdictOf(tree); v.Permanent || v.Refused || v.Rejection != nil {
 				t.Errorf("%v: %+v", tree, v)
 			}

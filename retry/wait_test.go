@@ -40,7 +40,8 @@ func TestSleep(t *testing.T) {
 				if tc.cancel > 0 {
 					time.AfterFunc(tc.cancel, func() { cancel(errBoom) })
 				}
-				if fits := retry.Fits(ctx, tc.wait); fits == errors.Is(errors.Join(tc.is...), context.DeadlineExceeded) {
+				fits := retry.Fits(ctx, tc.wait)
+				if fits == errors.Is(errors.Join(tc.is...), context.DeadlineExceeded) {
 					t.Errorf("Fits = %v", fits)
 				}
 				start := time.Now()
@@ -76,7 +77,8 @@ func TestSleepThatDoesNotFitNamesThePolicy(t *testing.T) {
 func TestSleepAfterTheEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := retry.Sleep(ctx, retry.Event{Policy: "test", Wait: 0}); !errors.Is(err, context.Canceled) {
+	err := retry.Sleep(ctx, retry.Event{Policy: "test", Wait: 0})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -59,14 +59,18 @@ func TestWalk(t *testing.T) {
 		p    retry.Policy
 		want []string
 	}{
-		"nothing":           {nil, nil},
-		"empty chain":       {retry.Chain(), nil},
-		"one":               {a, []string{"limiter a"}},
-		"a chain":           {retry.Chain(a, retry.Chain(b, a)), []string{"limiter a", "breaker b", "limiter a 2"}},
-		"a container":       {retry.Chain(a, group{b, nil, retry.Chain(a, b)}), []string{"limiter a", "group", "group/0", "group/2/limiter a", "group/2/breaker b"}},
-		"an embedded field": {Guard{retry.Chain(a, b)}, []string{"Guard", "Guard/limiter a", "Guard/breaker b"}},
-		"a wrapper":         {&Guard{wrapped{a}}, []string{"Guard", "Guard/wrapped", "Guard/wrapped/limiter a"}},
-		"an empty wrapper":  {&Guard{}, []string{"Guard"}},
+		"nothing":     {nil, nil},
+		"empty chain": {retry.Chain(), nil},
+		"one":         {a, []string{"limiter a"}},
+		"a chain": {
+			retry.Chain(a, retry.Chain(b, a)), []string{"limiter a", "breaker b", "limiter a 2"}},
+		"a container": {retry.Chain(a, group{b, nil, retry.Chain(a, b)}),
+			[]string{"limiter a", "group", "group/0", "group/2/limiter a", "group/2/breaker b"}},
+		"an embedded field": {
+			Guard{retry.Chain(a, b)}, []string{"Guard", "Guard/limiter a", "Guard/breaker b"}},
+		"a wrapper": {
+			&Guard{wrapped{a}}, []string{"Guard", "Guard/wrapped", "Guard/wrapped/limiter a"}},
+		"an empty wrapper": {&Guard{}, []string{"Guard"}},
 	} {
 		var got []string
 		left := retry.Walk(tc.p, func(path string, p retry.Policy) bool {
@@ -107,7 +111,9 @@ func TestValidateAndIdleLookThroughWrappers(t *testing.T) {
 	for name, p := range map[string]retry.Policy{
 		"embedded": Guard{bad}, "by pointer": &Guard{bad}, "twice": outer{Guard{bad}},
 		"twice by pointer": &outer{Guard{bad}}, "through a pointer": middle{&Guard{bad}},
-		"by a wider interface": wider{retry.Chain(bad, bad).(Named)}, "by Unwrap": wrapped{bad}, "in a chain": retry.Chain(Guard{retry.Chain(part{}, bad)}, part{}),
+		"by a wider interface": wider{retry.Chain(bad, bad).(Named)},
+		"by Unwrap":            wrapped{bad},
+		"in a chain":           retry.Chain(Guard{retry.Chain(part{}, bad)}, part{}),
 	} {
 		if err := retry.Validate(p); !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: %v", name, err)
@@ -173,11 +179,12 @@ func TestDescribe(t *testing.T) {
 		return next.Do(ctx)
 	})
 	for want, p := range map[string]retry.Policy{
-		"no policy":                  nil,
-		"empty chain":                retry.Chain(),
-		"a -> PolicyFunc -> observe": retry.Chain(part{name: "a"}, pass, retry.Observe(func(context.Context, retry.Event) {})),
-		"Guard(a -> b)":              &Guard{retry.Chain(part{name: "a"}, part{name: "b"})},
-		"gate":                       retry.Gate(func(context.Context) (func(error), error) { return nil, nil }),
+		"no policy":   nil,
+		"empty chain": retry.Chain(),
+		"a -> PolicyFunc -> observe": retry.Chain(part{name: "a"}, pass,
+			retry.Observe(func(context.Context, retry.Event) {})),
+		"Guard(a -> b)": &Guard{retry.Chain(part{name: "a"}, part{name: "b"})},
+		"gate":          retry.Gate(func(context.Context) (func(error), error) { return nil, nil }),
 	} {
 		if got := retry.Describe(p); got != want {
 			t.Errorf("%q, want %q", got, want)
