@@ -61,12 +61,18 @@ func TestAdaptiveOptions(t *testing.T) {
 		want string
 		opts []policies.Option
 	}{
-		{"policies.NewAdaptive: StartLimit(0): must be at least 1", []policies.Option{policies.StartLimit(0)}},
-		{"policies.NewAdaptive: StartLimit(2000): must be within Between(1, 1000)", []policies.Option{policies.StartLimit(2000)}},
-		{"policies.NewAdaptive: Between(5, 4): must be at least 1 and not above the second", []policies.Option{policies.Between(5, 4)}},
-		{"policies.NewAdaptive: QueueOf(-1): must not be negative", []policies.Option{policies.QueueOf(-1)}},
-		{"policies.NewAdaptive: MaxWait(-1s): must not be negative", []policies.Option{policies.MaxWait(-time.Second)}},
-		{"policies.NewAdaptive: Attempts(3): does not apply here", []policies.Option{policies.Attempts(3)}},
+		{"policies.NewAdaptive: StartLimit(0): must be at least 1",
+			[]policies.Option{policies.StartLimit(0)}},
+		{"policies.NewAdaptive: StartLimit(2000): must be within Between(1, 1000)",
+			[]policies.Option{policies.StartLimit(2000)}},
+		{"policies.NewAdaptive: Between(5, 4): must be at least 1 and not above the second",
+			[]policies.Option{policies.Between(5, 4)}},
+		{"policies.NewAdaptive: QueueOf(-1): must not be negative",
+			[]policies.Option{policies.QueueOf(-1)}},
+		{"policies.NewAdaptive: MaxWait(-1s): must not be negative",
+			[]policies.Option{policies.MaxWait(-time.Second)}},
+		{"policies.NewAdaptive: Attempts(3): does not apply here",
+			[]policies.Option{policies.Attempts(3)}},
 		{"policies.NewAdaptive: K(2): does not apply here", []policies.Option{policies.K(2)}},
 	} {
 		a := policies.NewAdaptive(c.opts...)
@@ -134,7 +140,7 @@ func TestAdaptiveAtItsLimit(t *testing.T) {
 }
 
 func TestAdaptiveQueue(t *testing.T) {
-	bubble(t, "the higher first, in order of arrival, and a full queue sheds the lowest", func(t *testing.T) {
+	bubble(t, "higher first, then earlier; a full queue sheds the lowest", func(t *testing.T) {
 		a := policies.NewAdaptive(policies.StartLimit(1), policies.Between(1, 1),
 			policies.QueueOf(4))
 		h := newHold(a)
@@ -168,7 +174,10 @@ func TestAdaptiveQueue(t *testing.T) {
 		wantIs(t, err, policies.ErrFull, retry.ErrRejected)
 		wantNot(t, err, context.DeadlineExceeded)
 		h.end()
-		if err := retry.Run(t.Context(), a, func(context.Context) error { time.Sleep(time.Second); return nil }); err != nil {
+		if err := retry.Run(t.Context(), a, func(context.Context) error {
+			time.Sleep(time.Second)
+			return nil
+		}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -206,7 +215,7 @@ func TestAdaptiveQueue(t *testing.T) {
 			t.Error(a)
 		}
 	})
-	bubble(t, "a wait that the context ends is a rejection that Is what ended it", func(t *testing.T) {
+	bubble(t, "a wait that the context ends is a rejection, and Is that end", func(t *testing.T) {
 		a := policies.NewAdaptive(policies.StartLimit(1), policies.QueueOf(1))
 		h := newHold(a)
 		h.start(t.Context(), 0, retry.Normal)
@@ -256,14 +265,17 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 				lost[retry.Critical], lost[retry.Sheddable])
 		}
 	})
-	bubble(t, "as many slots as the higher have needed lately, also if there are no more", func(t *testing.T) {
+	bubble(t, "as many slots as the higher needed lately, even if that is all", func(t *testing.T) {
 		a := policies.NewAdaptive(policies.Between(20, 20))
 		var all sync.WaitGroup
 		var lost, shed atomic.Int64
 		call := func(p retry.Priority, failed *atomic.Int64) {
 			all.Go(func() {
 				ctx := retry.WithPriority(t.Context(), p)
-				if retry.Run(ctx, a, func(context.Context) error { time.Sleep(50 * ms); return nil }) != nil {
+				if retry.Run(ctx, a, func(context.Context) error {
+					time.Sleep(50 * ms)
+					return nil
+				}) != nil {
 					failed.Add(1)
 				}
 			})
@@ -333,7 +345,8 @@ func TestAdaptivePriorityWithoutAQueue(t *testing.T) {
 }
 
 // drive makes calls one after the other, n at once, and returns the limit that is learned.
-func drive(t *testing.T, a *policies.Adaptive, n int, d time.Duration, call func(context.Context) error) int {
+func drive(t *testing.T, a *policies.Adaptive, n int, d time.Duration,
+	call func(context.Context) error) int {
 	var all sync.WaitGroup
 	end := time.Now().Add(d)
 	for range n {
@@ -365,7 +378,8 @@ func TestAdaptiveOutcomes(t *testing.T) {
 	}{
 		{"as fast with more calls", rises, takes(20*ms, nil)},
 		{"throttle mark", falls, takes(20*ms, retry.After(errBoom, time.Second))},
-		{"throttle mark on a neutral error", falls, takes(20*ms, retry.Neutral(retry.After(errBoom, 0)))},
+		{"throttle mark on a neutral error", falls,
+			takes(20*ms, retry.Neutral(retry.After(errBoom, 0)))},
 		{"a third throttled", falls, func(ctx context.Context) error {
 			if rand.IntN(3) == 0 {
 				return takes(20*ms, retry.After(errBoom, 0))(ctx)
@@ -382,7 +396,8 @@ func TestAdaptiveOutcomes(t *testing.T) {
 		{"a timeout of this package, bare", falls, takes(20*ms, policies.ErrTimeout)},
 		{"timeouts of the network", falls, takes(20*ms, os.ErrDeadlineExceeded)},
 		{"neutral", steady, takes(time.Second, retry.Neutral(errBoom))},
-		{"rejected further in", steady, takes(time.Second, &retry.Rejection{Policy: "breaker", Reason: errBoom})},
+		{"rejected further in", steady,
+			takes(time.Second, &retry.Rejection{Policy: "breaker", Reason: errBoom})},
 		{"misconfigured further in", steady, takes(time.Second, retry.ConfigErrorf("x", "y"))},
 		{"failing fast", steady, takes(ms, errBoom)},
 		{"slower with more calls", falls, func(ctx context.Context) error {
@@ -432,7 +447,9 @@ func TestAdaptiveOutcomes(t *testing.T) {
 		}
 	})
 	bubble(t, "throttled from the first call, one at a time", func(t *testing.T) {
-		if got := drive(t, policies.NewAdaptive(), 1, 10*time.Second, takes(20*ms, retry.After(errBoom, 0))); got >= 20 {
+		got := drive(t, policies.NewAdaptive(), 1, 10*time.Second,
+			takes(20*ms, retry.After(errBoom, 0)))
+		if got >= 20 {
 			t.Errorf("limit %d", got)
 		}
 	})
@@ -445,7 +462,8 @@ func TestAdaptiveOutcomes(t *testing.T) {
 		}
 	})
 	bubble(t, "a limit that is not reached stays", func(t *testing.T) {
-		if got := drive(t, policies.NewAdaptive(), 9, 10*time.Second, takes(20*ms, nil)); got != 20 {
+		got := drive(t, policies.NewAdaptive(), 9, 10*time.Second, takes(20*ms, nil))
+		if got != 20 {
 			t.Errorf("limit %d", got)
 		}
 	})
@@ -610,12 +628,13 @@ func TestAdaptiveGivesSlotsBack(t *testing.T) {
 					go func() { // Goexit ends this one only
 						defer close(done)
 						defer func() { _ = recover() }()
-						_ = retry.Run(retry.WithPriority(ctx, priority), a, func(ctx context.Context) error {
-							if nested {
-								_ = retry.Run(ctx, a, succeed)
-							}
-							return way(ctx)
-						})
+						_ = retry.Run(retry.WithPriority(ctx, priority), a,
+							func(ctx context.Context) error {
+								if nested {
+									_ = retry.Run(ctx, a, succeed)
+								}
+								return way(ctx)
+							})
 					}()
 					<-done
 				})
@@ -636,7 +655,7 @@ func TestAdaptiveNested(t *testing.T) {
 		"without a queue": {policies.StartLimit(1), policies.Between(1, 1)},
 		"with a queue":    {policies.StartLimit(1), policies.Between(1, 1), policies.QueueOf(10)},
 	} {
-		bubble(t, name+" one shares its caller's slot, others are refused at once", func(t *testing.T) {
+		bubble(t, name+" one shares its caller's slot, others are refused", func(t *testing.T) {
 			a := policies.NewAdaptive(opts...)
 			err := retry.Run(t.Context(), a, func(ctx context.Context) error {
 				var wait sync.WaitGroup
@@ -785,7 +804,7 @@ func TestAdaptiveTellsOfItsLimit(t *testing.T) {
 }
 
 func TestAdaptiveTellsOfNoChangeBelowATenth(t *testing.T) {
-	bubble(t, "near to where the callee throttles the limit moves by a fiftieth", func(t *testing.T) {
+	bubble(t, "near where the callee throttles the limit moves by a fiftieth", func(t *testing.T) {
 		a := policies.NewAdaptive()
 		var mu sync.Mutex
 		var busy atomic.Int64
@@ -805,7 +824,8 @@ func TestAdaptiveTellsOfNoChangeBelowATenth(t *testing.T) {
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
-				for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(ms) {
+				end := time.Now().Add(20 * time.Second)
+				for ; time.Now().Before(end); time.Sleep(ms) {
 					_ = retry.Run(t.Context(), watched, func(context.Context) error {
 						defer busy.Add(-1)
 						if busy.Add(1) > 40 {
@@ -833,7 +853,11 @@ func TestAdaptiveWhenTheClockJumps(t *testing.T) {
 			time.Sleep(20 * ms)
 			return nil
 		})
-		if got := drive(t, a, 30, 3*time.Second, func(context.Context) error { time.Sleep(20 * ms); return nil }); got <= 20 {
+		got := drive(t, a, 30, 3*time.Second, func(context.Context) error {
+			time.Sleep(20 * ms)
+			return nil
+		})
+		if got <= 20 {
 			t.Errorf("limit %d", got)
 		}
 	})

@@ -49,7 +49,8 @@ func TestCostBudget(t *testing.T) {
 		s    *script
 		want int
 	}{
-		{outcomes(errBoom, nil), 2}, {outcomes(errBoom, nil), 2}, {outcomes(errBoom, nil), 2}, // each comes back
+		// Each comes back.
+		{outcomes(errBoom, nil), 2}, {outcomes(errBoom, nil), 2}, {outcomes(errBoom, nil), 2},
 		{outcomes(errBoom), 3}, {outcomes(errBoom), 1}, // 1 left
 		{outcomes(nil), 1}, {outcomes(nil), 1}, {outcomes(nil), 1}, {outcomes(errBoom), 1}, // 4
 		{outcomes(nil), 1}, {outcomes(errBoom, nil), 2}, // 5
@@ -79,7 +80,8 @@ func TestCostBudgetTakesLessForAThrottledRetry(t *testing.T) {
 		{"a transient failure", nil, errBoom, 35},
 		{"a throttled one", nil, retry.After(errBoom, 0), 100},
 		{"as said", []policies.Option{policies.ThrottledCost(50)}, retry.After(errBoom, 0), 10},
-		{"as said, a transient failure", []policies.Option{policies.ThrottledCost(50)}, errBoom, 35},
+		{"as said, a transient failure",
+			[]policies.Option{policies.ThrottledCost(50)}, errBoom, 35},
 	} {
 		p := policies.Constant(0, policies.Unlimited(),
 			policies.WithBudget(policies.NewCostBudget(500, 14, 1, c.opts...)))

@@ -65,7 +65,9 @@ func TestBulkhead(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 100 {
 			ctx := within(t, time.Duration(i%7+1)*ms) // just when slots are handed over
-			all.Go(func() { _ = retry.Run(ctx, b, func(context.Context) error { time.Sleep(ms); return nil }) })
+			all.Go(func() {
+				_ = retry.Run(ctx, b, func(context.Context) error { time.Sleep(ms); return nil })
+			})
 		}
 		all.Wait()
 		if running, waiting := b.Running(), b.Waiting(); running+waiting != 0 {
@@ -129,7 +131,7 @@ func TestBulkheadQueue(t *testing.T) {
 		}
 		e.want("first", "h1", "h2", "n1", "n2", "l1", "l2")
 	})
-	bubble(t, "in a full queue the higher takes the place of the lowest that came last", func(t *testing.T) {
+	bubble(t, "in a full queue the higher replaces the lowest that came last", func(t *testing.T) {
 		b := policies.NewBulkhead(1, 4)
 		h := newHold(b)
 		for i, p := range []retry.Priority{0, retry.Sheddable, 50, retry.Sheddable, 0} {
@@ -331,7 +333,7 @@ func TestBulkheadNesting(t *testing.T) {
 			t.Error(b)
 		}
 	})
-	bubble(t, "one that goes on when the call around it is over keeps the slot", func(t *testing.T) {
+	bubble(t, "one that outlives the call around it keeps the slot", func(t *testing.T) {
 		b := policies.NewBulkhead(1, 0)
 		var left context.Context
 		go func() {
@@ -355,7 +357,7 @@ func TestBulkheadNesting(t *testing.T) {
 			t.Errorf("%v, %v", err, b)
 		}
 	})
-	bubble(t, "the context of a call that is over shares no slot of later calls", func(t *testing.T) {
+	bubble(t, "the context of a finished call shares no slot of later calls", func(t *testing.T) {
 		b := policies.NewBulkhead(1, 0)
 		var left context.Context
 		keep := func(ctx context.Context) error { left = ctx; return nil }

@@ -26,12 +26,14 @@ func TestNestedLoops(t *testing.T) {
 		ps   []retry.Policy
 	}{
 		{"as written", 27, []retry.Policy{three(), three(), three()}},
-		{"outermost only", 3, []retry.Policy{three(), three(policies.OutermostOnly()), three(policies.OutermostOnly())}},
+		{"outermost only", 3, []retry.Policy{three(), three(policies.OutermostOnly()),
+			three(policies.OutermostOnly())}},
 		{"outermost only, alone", 3, []retry.Policy{three(policies.OutermostOnly())}},
 		{"at most 5", 5, []retry.Policy{three(policies.MaxCalls(5)), three(), three()}},
 		{"at most 1", 1, []retry.Policy{three(policies.MaxCalls(1)), three(), three()}},
 		{"inner cap", 6, []retry.Policy{three(), three(policies.MaxCalls(2)), three()}},
-		{"both caps", 5, []retry.Policy{three(policies.MaxCalls(5)), three(policies.MaxCalls(2)), three()}},
+		{"both caps", 5,
+			[]retry.Policy{three(policies.MaxCalls(5)), three(policies.MaxCalls(2)), three()}},
 		{"cap not reached", 27, []retry.Policy{three(policies.MaxCalls(100)), three(), three()}},
 	} {
 		n, err := calls(c.ps...)
@@ -87,12 +89,13 @@ func TestMaxCallsOverConcurrentRefusals(t *testing.T) {
 	outer := policies.Constant(0, policies.MaxCalls(most), policies.Unlimited())
 	for range 50 {
 		var leaf, asked atomic.Int64
-		inner := retry.Chain(policies.Constant(0), retry.Gate(func(context.Context) (func(error), error) {
-			if asked.Add(1)%2 == 0 {
-				return nil, &retry.Rejection{Policy: "every other", Reason: errOpen}
-			}
-			return nil, nil
-		}))
+		inner := retry.Chain(policies.Constant(0),
+			retry.Gate(func(context.Context) (func(error), error) {
+				if asked.Add(1)%2 == 0 {
+					return nil, &retry.Rejection{Policy: "every other", Reason: errOpen}
+				}
+				return nil, nil
+			}))
 		_ = retry.Run(t.Context(), outer, func(ctx context.Context) error {
 			_ = together(10, func() error {
 				return retry.Run(ctx, inner, func(context.Context) error {

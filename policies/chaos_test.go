@@ -22,14 +22,22 @@ func TestChaosOptions(t *testing.T) {
 		want string
 		opts []policies.Option
 	}{
-		{"policies.Chaos: without Enabled: say when it may act", []policies.Option{policies.Fault(0.1, errBoom)}},
+		{"policies.Chaos: without Enabled: say when it may act",
+			[]policies.Option{policies.Fault(0.1, errBoom)}},
 		{"policies.Chaos: without Fault, Latency or Hang: must have one", []policies.Option{on}},
-		{"policies.Chaos: Fault(1.5, boom): must have a share from 0 to 1 and an error", []policies.Option{on, policies.Fault(1.5, errBoom)}},
-		{"policies.Chaos: Fault(0.5, <nil>): must have a share from 0 to 1 and an error", []policies.Option{on, policies.Fault(0.5, nil)}},
-		{"policies.Chaos: Hang(NaN): must be a share from 0 to 1", []policies.Option{on, policies.Hang(math.NaN())}},
-		{"policies.Chaos: Latency(0.5, -1s): must have a share from 0 to 1 and a time that is not negative", []policies.Option{on, policies.Latency(0.5, -time.Second)}},
-		{"policies.Chaos: Enabled(nil): must not be nil", []policies.Option{policies.Enabled(nil), policies.Hang(0)}},
-		{"policies.Chaos: Attempts(3): does not apply here", []policies.Option{on, policies.Hang(0), policies.Attempts(3)}},
+		{"policies.Chaos: Fault(1.5, boom): must have a share from 0 to 1 and an error",
+			[]policies.Option{on, policies.Fault(1.5, errBoom)}},
+		{"policies.Chaos: Fault(0.5, <nil>): must have a share from 0 to 1 and an error",
+			[]policies.Option{on, policies.Fault(0.5, nil)}},
+		{"policies.Chaos: Hang(NaN): must be a share from 0 to 1",
+			[]policies.Option{on, policies.Hang(math.NaN())}},
+		{"policies.Chaos: Latency(0.5, -1s): must have a share from 0 to 1 " +
+			"and a time that is not negative",
+			[]policies.Option{on, policies.Latency(0.5, -time.Second)}},
+		{"policies.Chaos: Enabled(nil): must not be nil",
+			[]policies.Option{policies.Enabled(nil), policies.Hang(0)}},
+		{"policies.Chaos: Attempts(3): does not apply here",
+			[]policies.Option{on, policies.Hang(0), policies.Attempts(3)}},
 	} {
 		p := policies.Chaos(1, c.opts...)
 		if err := retry.Validate(p); err == nil || err.Error() != c.want {
@@ -93,10 +101,12 @@ func TestChaos(t *testing.T) {
 		if n := count(struck(t, p, 1000)); n != 0 {
 			t.Errorf("%d", n)
 		}
-		err := retry.Run(t.Context(), policies.Chaos(1, policies.Enabled(enabled), policies.Fault(1, errBoom)), func(context.Context) error {
-			t.Error("called")
-			return nil
-		})
+		err := retry.Run(t.Context(),
+			policies.Chaos(1, policies.Enabled(enabled), policies.Fault(1, errBoom)),
+			func(context.Context) error {
+				t.Error("called")
+				return nil
+			})
 		if err != errBoom {
 			t.Error(err)
 		}
@@ -135,7 +145,7 @@ func TestChaos(t *testing.T) {
 			t.Errorf("after %v, %d calls", took, len(s.at))
 		}
 	})
-	bubble(t, "a hang ends with the context, and one that cannot end is an error", func(t *testing.T) {
+	bubble(t, "a hang ends with the context; one that cannot end is an error", func(t *testing.T) {
 		p := policies.Chaos(1, policies.Enabled(enabled), policies.Hang(1))
 		start := time.Now()
 		wantIs(t, retry.Run(within(t, time.Minute), p, succeed), context.DeadlineExceeded)
@@ -180,7 +190,10 @@ func TestChaos(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		p := policies.Chaos(1,
-			policies.Enabled(func(context.Context) bool { t.Error("asked"); return true }), policies.Fault(1, errBoom))
+			policies.Enabled(func(context.Context) bool {
+				t.Error("asked")
+				return true
+			}), policies.Fault(1, errBoom))
 		wantIs(t, p.Do(ctx, retry.Next{}), context.Canceled)
 		if !p.(interface{ Idle() bool }).Idle() {
 			t.Error("a container would keep it for ever")

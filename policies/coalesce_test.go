@@ -44,13 +44,25 @@ func TestCoalesce(t *testing.T) {
 		ended int32
 		want  []int // values; -1: its own deadline
 	}{
-		{"one call for all who ask at once", callers{keys: []string{"a", "a", "a"}}, 1, 0, []int{1, 1, 1}},
-		{"who comes while it runs", callers{keys: []string{"a", "a"}, delay: []time.Duration{0, 999 * ms}}, 1, 0, []int{1, 1}},
-		{"who comes later asks anew", callers{keys: []string{"a", "a"}, delay: []time.Duration{0, 1001 * ms}}, 2, 0, []int{1, 2}},
-		{"no caller's deadline is the call's", callers{keys: []string{"a", "a"}, within: []time.Duration{100 * ms, 0}}, 1, 0, []int{-1, 1}},
-		{"each keeps its own", callers{keys: []string{"a", "a"}, within: []time.Duration{0, 100 * ms}}, 1, 0, []int{1, -1}},
-		{"the last to leave ends it", callers{keys: []string{"a", "a"}, within: []time.Duration{100 * ms, 200 * ms}}, 1, 1, []int{-1, -1}},
-		{"after that the next asks anew", callers{keys: []string{"a", "a"}, within: []time.Duration{100 * ms, 0}, delay: []time.Duration{0, 200 * ms}}, 2, 1, []int{-1, 2}},
+		{"one call for all who ask at once",
+			callers{keys: []string{"a", "a", "a"}}, 1, 0, []int{1, 1, 1}},
+		{"who comes while it runs",
+			callers{keys: []string{"a", "a"}, delay: []time.Duration{0, 999 * ms}}, 1, 0,
+			[]int{1, 1}},
+		{"who comes later asks anew",
+			callers{keys: []string{"a", "a"}, delay: []time.Duration{0, 1001 * ms}}, 2, 0,
+			[]int{1, 2}},
+		{"no caller's deadline is the call's",
+			callers{keys: []string{"a", "a"}, within: []time.Duration{100 * ms, 0}}, 1, 0,
+			[]int{-1, 1}},
+		{"each keeps its own", callers{keys: []string{"a", "a"},
+			within: []time.Duration{0, 100 * ms}}, 1, 0, []int{1, -1}},
+		{"the last to leave ends it",
+			callers{keys: []string{"a", "a"}, within: []time.Duration{100 * ms, 200 * ms}}, 1, 1,
+			[]int{-1, -1}},
+		{"after that the next asks anew",
+			callers{keys: []string{"a", "a"}, within: []time.Duration{100 * ms, 0},
+				delay: []time.Duration{0, 200 * ms}}, 2, 1, []int{-1, 2}},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
 			s := &source{takes: time.Second}
@@ -101,14 +113,16 @@ func TestCoalesce(t *testing.T) {
 		}
 	})
 	bubble(t, "it has the values of the first", func(t *testing.T) {
-		asked := policies.Coalesce(func(context.Context) int { return 0 }, func(ctx context.Context) (string, error) {
-			time.Sleep(ms)
-			return keyIn(ctx), ctx.Err()
-		})
+		asked := policies.Coalesce(func(context.Context) int { return 0 },
+			func(ctx context.Context) (string, error) {
+				time.Sleep(ms)
+				return keyIn(ctx), ctx.Err()
+			})
 		var all sync.WaitGroup
 		for _, name := range []string{"first", "second"} {
 			all.Go(func() {
-				if got, err := asked(context.WithValue(t.Context(), keyOf{}, name)); got != "first" || err != nil {
+				got, err := asked(context.WithValue(t.Context(), keyOf{}, name))
+				if got != "first" || err != nil {
 					t.Errorf("%s got %q, %v", name, got, err)
 				}
 			})
@@ -116,7 +130,10 @@ func TestCoalesce(t *testing.T) {
 		}
 		all.Wait()
 	})
-	for name, end := range map[string]func(){"a panic reaches all": func() { panic("bang") }, "Goexit reaches all": runtime.Goexit} {
+	for name, end := range map[string]func(){
+		"a panic reaches all": func() { panic("bang") },
+		"Goexit reaches all":  runtime.Goexit,
+	} {
 		bubble(t, name, func(t *testing.T) {
 			asked := policies.Coalesce(keyIn, func(context.Context) (int, error) {
 				time.Sleep(ms)
@@ -225,7 +242,8 @@ func TestCoalescesThatAskEachOtherDoNotWait(t *testing.T) {
 			}
 			wg.Wait()
 			if n := int(made.Load()); n != c.ring+1 {
-				t.Errorf("%d calls were made, want one of each and one that is shared with nobody", n)
+				t.Errorf("%d calls were made, want one of each and one that is shared with nobody",
+					n)
 			}
 		})
 	}

@@ -27,7 +27,7 @@ func TestDetach(t *testing.T) {
 			}
 		}
 	})
-	bubble(t, "returns in time from a callee that knows no context, and that is a failure", func(t *testing.T) {
+	bubble(t, "returns in time though the callee ignores ctx: a failure", func(t *testing.T) {
 		var discarded []int
 		detached := policies.Detach(deaf(time.Minute, 7, nil), func(v int) {
 			discarded = append(discarded, v)
@@ -95,21 +95,29 @@ func TestDetach(t *testing.T) {
 			t.Errorf("recovered %v", v)
 		}
 		if v, returned := abruptly(func() {
-			_, _ = policies.Detach(func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, nil)(t.Context())
+			_, _ = policies.Detach(func(context.Context) (int, error) {
+				runtime.Goexit()
+				return 0, nil
+			}, nil)(t.Context())
 		}); v != nil || returned {
 			t.Errorf("recovered %v, returned %v", v, returned)
 		}
 	})
 	for want, f := range map[string]func(context.Context) (int, error){
-		"policies.Detach: nil function":                       policies.Detach[int](nil, nil),
-		"policies.Detach: MaxDetached(0): must be at least 1": policies.Detach(deaf(0, 0, nil), nil, policies.MaxDetached(0)),
-		"policies.Detach: Attempts(2): does not apply here":   policies.Detach(deaf(0, 0, nil), nil, policies.Attempts(2)),
-		"policies.Hedge: max 0: must be at least 1":           policies.Hedge(deaf(0, 0, nil), 0, 0, nil),
-		"policies.Hedge: MaxDetached(2): does not apply here": policies.Hedge(deaf(0, 0, nil), 0, 1, nil, policies.MaxDetached(2)),
-		"policies.Hedge: after -1ns: must not be negative":    policies.Hedge(deaf(0, 0, nil), -1, 1, nil),
-		"policies.Coalesce: nil function":                     policies.Coalesce[string](nil, deaf(0, 0, nil)),
-		"policies.Failover: no calls: must be at least 1":     policies.Failover[int](),
-		"policies.Failover: call 2: must not be nil":          policies.Failover(deaf(0, 0, nil), nil),
+		"policies.Detach: nil function": policies.Detach[int](nil, nil),
+		"policies.Detach: MaxDetached(0): must be at least 1": policies.Detach(deaf(0, 0, nil),
+			nil, policies.MaxDetached(0)),
+		"policies.Detach: Attempts(2): does not apply here": policies.Detach(deaf(0, 0, nil),
+			nil, policies.Attempts(2)),
+		"policies.Hedge: max 0: must be at least 1": policies.Hedge(deaf(0, 0, nil), 0, 0, nil),
+		"policies.Hedge: MaxDetached(2): does not apply here": policies.Hedge(deaf(0, 0, nil),
+			0, 1, nil, policies.MaxDetached(2)),
+		"policies.Hedge: after -1ns: must not be negative": policies.Hedge(deaf(0, 0, nil),
+			-1, 1, nil),
+		"policies.Coalesce: nil function": policies.Coalesce[string](nil,
+			deaf(0, 0, nil)),
+		"policies.Failover: no calls: must be at least 1": policies.Failover[int](),
+		"policies.Failover: call 2: must not be nil":      policies.Failover(deaf(0, 0, nil), nil),
 	} {
 		if _, err := f(t.Context()); err == nil || err.Error() != want ||
 			!errors.Is(err, retry.ErrConfig) {

@@ -22,11 +22,13 @@ func TestFailover(t *testing.T) {
 		{"the first answers", []error{nil, nil}, 1, nil},
 		{"the next at once if one fails", []error{errBoom, nil, nil}, 2, nil},
 		{"the next at once if one is refused", []error{refuse(time.Hour), nil}, 2, nil},
-		{"a refusal that is final is still a refusal", []error{retry.Permanent(refuse(0)), nil}, 2, nil},
+		{"a refusal that is final is still a refusal",
+			[]error{retry.Permanent(refuse(0)), nil}, 2, nil},
 		{"a final answer is an answer", []error{errBoom, final, nil}, 2, []error{errBoom, noRows}},
 		{"a final answer of the first, as it is", []error{final, nil}, 1, []error{noRows}},
 		{"what must not be repeated", []error{retry.Permanent(errBoom), nil}, 1, []error{errBoom}},
-		{"a configuration error", []error{retry.ConfigErrorf("x", "bad"), nil}, 1, []error{retry.ErrConfig}},
+		{"a configuration error", []error{retry.ConfigErrorf("x", "bad"), nil}, 1,
+			[]error{retry.ErrConfig}},
 		{"all fail", []error{errBoom, noRows}, 2, []error{errBoom, noRows}},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
@@ -64,9 +66,14 @@ func TestFailoverSpeaksForOne(t *testing.T) {
 	}{
 		{"a refusal, then a failure", []error{refuse(time.Hour), errBoom}, retry.Verdict{}},
 		{"a failure, then a refusal", []error{errBoom, refuse(time.Hour)}, retry.Verdict{}},
-		{"the last failure's marks", []error{retry.After(errBoom, time.Hour), retry.Neutral(errBoom)}, retry.Verdict{Neutral: true}},
-		{"the refusal that ends first", []error{refuse(time.Hour), refuse(time.Minute), refuse(time.Hour)}, retry.Verdict{Refused: true, After: time.Minute, Unreached: true}},
-		{"a known time before an unknown one", []error{refuse(0), refuse(time.Minute), refuse(0)}, retry.Verdict{Refused: true, After: time.Minute, Unreached: true}},
+		{"the last failure's marks",
+			[]error{retry.After(errBoom, time.Hour), retry.Neutral(errBoom)},
+			retry.Verdict{Neutral: true}},
+		{"the refusal that ends first",
+			[]error{refuse(time.Hour), refuse(time.Minute), refuse(time.Hour)},
+			retry.Verdict{Refused: true, After: time.Minute, Unreached: true}},
+		{"a known time before an unknown one", []error{refuse(0), refuse(time.Minute), refuse(0)},
+			retry.Verdict{Refused: true, After: time.Minute, Unreached: true}},
 	} {
 		var calls []func(context.Context) (int, error)
 		for _, err := range c.errs {

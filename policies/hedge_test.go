@@ -94,7 +94,10 @@ func TestHedge(t *testing.T) {
 		returned := false
 		var all sync.WaitGroup
 		all.Go(func() {
-			_, _ = policies.Hedge(func(context.Context) (int, error) { runtime.Goexit(); return 0, nil }, ms, 2, nil)(t.Context())
+			_, _ = policies.Hedge(func(context.Context) (int, error) {
+				runtime.Goexit()
+				return 0, nil
+			}, ms, 2, nil)(t.Context())
 			returned = true
 		})
 		all.Wait()
@@ -116,7 +119,8 @@ func TestHedge(t *testing.T) {
 		call, _, _ := slow(time.Second, 0)
 		_, _ = retry.Do(t.Context(), retry.Chain(retry.Observe(rec.Add)),
 			policies.Hedge(call, 50*ms, 2, nil))
-		if got, want := rec.String(), "hedge: retry: no answer in 50ms: one more call beside"; !strings.Contains(got, want) {
+		got, want := rec.String(), "hedge: retry: no answer in 50ms: one more call beside"
+		if !strings.Contains(got, want) {
 			t.Errorf("got\n%s\nwithout %q", got, want)
 		}
 	})
@@ -142,7 +146,10 @@ func TestHedge(t *testing.T) {
 		}
 	})
 	bubble(t, "the caller's end is told", func(t *testing.T) {
-		_, err := policies.Hedge(func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, errBoom }, ms, 2, nil)(within(t, 5*ms))
+		_, err := policies.Hedge(func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			return 0, errBoom
+		}, ms, 2, nil)(within(t, 5*ms))
 		wantIs(t, err, errBoom, context.DeadlineExceeded)
 	})
 	_, err := policies.Hedge[int](nil, -1, 0, nil, policies.Attempts(2))(t.Context())

@@ -105,7 +105,8 @@ func (k *Keys[K]) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	err := k.keys.Run(ctx, k.key(ctx), next)
-	retry.Shield(ctx) // the limiters outside serve all keys: what one callee reports is not for them
+	// The limiters outside serve all keys: what one callee reports is not for them.
+	retry.Shield(ctx)
 	return err
 }
 

@@ -36,7 +36,8 @@ func TestKeyed(t *testing.T) {
 		keys := policies.Keyed(keyIn, create)
 		for range 3 {
 			for _, k := range []string{"a", "b"} {
-				if err := retry.Run(context.WithValue(t.Context(), keyOf{}, k), keys, succeed); err != nil {
+				err := retry.Run(context.WithValue(t.Context(), keyOf{}, k), keys, succeed)
+				if err != nil {
 					t.Error(err)
 				}
 				_ = retry.Run(t.Context(), keys.For(k), succeed)
@@ -453,13 +454,14 @@ func TestKeyedWithoutAKeyFunction(t *testing.T) {
 		t.Errorf("For: %v", err)
 	}
 	for want, p := range map[string]retry.Policy{
-		"policies.Keyed: nil key function: use For":      keys,
-		"policies.Keyed: nil create function":            policies.Keyed[string](keyIn, nil),
-		"policies.Keyed: nil option":                     policies.Keyed(keyIn, create, nil),
-		"policies.Keys: made without Keyed":              &policies.Keys[string]{},
-		"policies.Keys: made without Keyed ":             (*policies.Keys[string])(nil),
-		"policies.Keys: made without Keyed  ":            new(policies.Keys[string]).For("a"),
-		"policies.Keyed: MaxKeys(0): must be at least 1": policies.Keyed(keyIn, create, policies.MaxKeys(0)),
+		"policies.Keyed: nil key function: use For": keys,
+		"policies.Keyed: nil create function":       policies.Keyed[string](keyIn, nil),
+		"policies.Keyed: nil option":                policies.Keyed(keyIn, create, nil),
+		"policies.Keys: made without Keyed":         &policies.Keys[string]{},
+		"policies.Keys: made without Keyed ":        (*policies.Keys[string])(nil),
+		"policies.Keys: made without Keyed  ":       new(policies.Keys[string]).For("a"),
+		"policies.Keyed: MaxKeys(0): must be at least 1": policies.Keyed(keyIn, create,
+			policies.MaxKeys(0)),
 	} {
 		err := retry.Run(t.Context(), retry.Chain(p, policies.Classify()), succeed)
 		wantIs(t, err, retry.ErrConfig)
@@ -476,7 +478,8 @@ func TestKeyedWithoutAKeyFunction(t *testing.T) {
 func TestKeyedSearchesAgainWhenTheClockWentBack(t *testing.T) {
 	idle := false
 	keys := policies.Keyed(nil,
-		func(k int) retry.Policy { return &asked{idle: func() bool { return idle && k == 0 }} }, policies.MaxKeys(2000))
+		func(k int) retry.Policy { return &asked{idle: func() bool { return idle && k == 0 }} },
+		policies.MaxKeys(2000))
 	for i := range 2001 { // the last one finds no room
 		_ = retry.Run(t.Context(), keys.For(i), succeed)
 	}
@@ -495,7 +498,8 @@ func TestKeyedFindsTheRoomThatManyIdleKeysMake(t *testing.T) {
 		time.Sleep(time.Second)
 		idle := false
 		keys := policies.Keyed(nil,
-			func(int) retry.Policy { return &asked{idle: func() bool { return idle }} }, policies.MaxKeys(2000))
+			func(int) retry.Policy { return &asked{idle: func() bool { return idle }} },
+			policies.MaxKeys(2000))
 		for i := range 2000 {
 			_ = retry.Run(t.Context(), keys.For(i), succeed)
 		}
@@ -634,7 +638,10 @@ func TestKeyedShowsItsKeys(t *testing.T) {
 }
 
 func TestZeroKeysAnswer(t *testing.T) {
-	for _, k := range []*policies.Keys[string]{nil, {}, policies.Keyed[string](nil, nil), policies.Keyed(keyIn, func(string) retry.Policy { return nil }, policies.MaxKeys(0))} {
+	for _, k := range []*policies.Keys[string]{
+		nil, {}, policies.Keyed[string](nil, nil),
+		policies.Keyed(keyIn, func(string) retry.Policy { return nil }, policies.MaxKeys(0)),
+	} {
 		if _, ok := k.Get("a"); ok || k.Len() != 0 || k.Name() != "" || !k.Idle() ||
 			k.String() != "keyed(misconfigured)" ||
 			k.For("a").(fmt.Stringer).String() != "keyed(misconfigured)" {
@@ -666,10 +673,11 @@ func TestReportStaysWithItsKey(t *testing.T) {
 	keys := policies.Keyed(func(context.Context) string { return "a" },
 		func(string) retry.Policy { return hears(&inside) })
 	for name, p := range map[string]retry.Policy{"by the context": keys, "by hand": keys.For("b")} {
-		err := retry.Run(t.Context(), retry.Chain(hears(&outside), p), func(ctx context.Context) error {
-			retry.Report(ctx, retry.Quota{Limit: 10, Reset: time.Minute})
-			return nil
-		})
+		err := retry.Run(t.Context(), retry.Chain(hears(&outside), p),
+			func(ctx context.Context) error {
+				retry.Report(ctx, retry.Quota{Limit: 10, Reset: time.Minute})
+				return nil
+			})
 		if err != nil || outside || !inside {
 			t.Errorf("%s: outside %v, inside %v: %v", name, outside, inside, err)
 		}

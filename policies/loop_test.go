@@ -71,7 +71,7 @@ func TestLoopEndsWithItsContext(t *testing.T) {
 		}
 	})
 	for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
-		bubble(t, "during a later attempt that returns nothing but "+end.Error(), func(t *testing.T) {
+		bubble(t, "during a later attempt that returns just "+end.Error(), func(t *testing.T) {
 			ctx, cancel := context.WithCancel(within(t, time.Second))
 			defer cancel()
 			calls := 0
@@ -111,16 +111,29 @@ func TestLoopOutcomes(t *testing.T) {
 	}{
 		{"success", policies.Constant(0), outcomes(nil), 1, nil, nil},
 		{"later success", policies.Constant(0), outcomes(errBoom, nil), 2, nil, nil},
-		{"exhausted", policies.Constant(0), outcomes(errBoom), 3, nil, []error{retry.ErrExhausted, errBoom}},
-		{"one attempt", policies.Constant(time.Hour, policies.Attempts(1)), outcomes(errBoom), 1, nil, []error{retry.ErrExhausted, errBoom}},
+		{"exhausted", policies.Constant(0), outcomes(errBoom), 3, nil,
+			[]error{retry.ErrExhausted, errBoom}},
+		{"one attempt", policies.Constant(time.Hour, policies.Attempts(1)), outcomes(errBoom),
+			1, nil, []error{retry.ErrExhausted, errBoom}},
 		{"permanent at once", policies.Constant(0), outcomes(final), 1, final, nil},
-		{"permanent later", policies.Constant(0), outcomes(errBoom, final), 2, nil, []error{retry.ErrPermanent, errBoom}},
-		{"permanent beats the predicate", policies.Constant(0, policies.Unlimited(), policies.RetryIf(func(error) bool { return true })), outcomes(final), 1, final, nil},
-		{"denied at once", policies.Constant(0, policies.RetryIf(func(error) bool { return false })), outcomes(errBoom), 1, errBoom, nil},
-		{"cenkalti's permanent", policies.Constant(0), outcomes(errBoom, fmt.Errorf("x: %w", backoff.Permanent(errBoom))), 2, nil, []error{retry.ErrPermanent, errBoom}},
-		{"unmarked", policies.Constant(0), outcomes(retry.Unmark(final)), 3, nil, []error{retry.ErrExhausted, errBoom}},
-		{"configuration", policies.Constant(0), outcomes(retry.ConfigErrorf("x", "bad")), 1, nil, []error{retry.ErrConfig}},
-		{"bare refusal", policies.Constant(0), outcomes(retry.ErrRejected), 1, retry.ErrRejected, nil},
+		{"permanent later", policies.Constant(0), outcomes(errBoom, final), 2, nil,
+			[]error{retry.ErrPermanent, errBoom}},
+		{"permanent beats the predicate",
+			policies.Constant(0, policies.Unlimited(),
+				policies.RetryIf(func(error) bool { return true })),
+			outcomes(final), 1, final, nil},
+		{"denied at once",
+			policies.Constant(0, policies.RetryIf(func(error) bool { return false })),
+			outcomes(errBoom), 1, errBoom, nil},
+		{"cenkalti's permanent", policies.Constant(0),
+			outcomes(errBoom, fmt.Errorf("x: %w", backoff.Permanent(errBoom))), 2, nil,
+			[]error{retry.ErrPermanent, errBoom}},
+		{"unmarked", policies.Constant(0), outcomes(retry.Unmark(final)), 3, nil,
+			[]error{retry.ErrExhausted, errBoom}},
+		{"configuration", policies.Constant(0), outcomes(retry.ConfigErrorf("x", "bad")), 1, nil,
+			[]error{retry.ErrConfig}},
+		{"bare refusal", policies.Constant(0), outcomes(retry.ErrRejected),
+			1, retry.ErrRejected, nil},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
 			v, err := retry.Do(t.Context(), c.p, c.s.call)
@@ -143,9 +156,10 @@ func TestLoopTellsOfRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		tell := func(who string) policies.Option {
-			return policies.OnRetry(func(_ context.Context, attempt int, wait time.Duration, err error) {
-				told = append(told, fmt.Sprint(who, attempt, wait, err))
-			})
+			return policies.OnRetry(
+				func(_ context.Context, attempt int, wait time.Duration, err error) {
+					told = append(told, fmt.Sprint(who, attempt, wait, err))
+				})
 		}
 		_ = outcomes(errBoom).run(within(t, time.Second),
 			policies.Delays([]time.Duration{ms, time.Minute}, tell("a"), tell("b")))
@@ -240,7 +254,10 @@ func TestLoopHeedsHints(t *testing.T) {
 		if e := wantError(t, err); e.Wait != 6*time.Minute {
 			t.Errorf("wait %v", e.Wait)
 		}
-		if got, want := err.Error(), "constant: gave up after 1 attempt: the callee asked for 6m0s, above HintCap (5m0s): boom"; got != want {
+		got, want := err.Error(),
+			"constant: gave up after 1 attempt: the callee asked for 6m0s, "+
+				"above HintCap (5m0s): boom"
+		if got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		s.wantAt(t, 0)
@@ -264,22 +281,37 @@ func TestLoopFailsFastOnRejections(t *testing.T) {
 		at       []int
 		attempts int // told by the error; 0: it is the rejection as it was
 	}{
-		{"longer than the first wait", policies.Exponential(plain), []error{refuse(101 * ms)}, []int{0}, 0},
-		{"as long as the first wait", policies.Exponential(plain), []error{refuse(100 * ms), nil}, []int{0, 100}, 0},
-		{"as long as the second wait", policies.Exponential(plain), []error{errBoom, refuse(200 * ms), nil}, []int{0, 100, 300}, 0},
-		{"longer than the second wait", policies.Exponential(plain), []error{errBoom, refuse(201 * ms)}, []int{0, 100}, 1},
-		{"before jitter", policies.Exponential(policies.WithJitter(policies.Full)), []error{refuse(100 * ms), nil}, []int{0, 100}, 0},
-		{"the schedule is not advanced", policies.Exponential(plain, policies.Attempts(4)), []error{errBoom, refuse(10 * ms), errBoom, errBoom, nil}, []int{0, 100, 110, 310, 710}, 0},
-		{"no attempt is used", policies.Constant(ms, policies.Attempts(2)), []error{refuse(ms), errBoom, refuse(ms), refuse(ms), nil}, []int{0, 1, 2, 3, 4}, 0},
-		{"as often as attempts in a row", policies.Constant(ms), []error{refuse(ms)}, []int{0, 1, 2, 3}, 0},
-		{"a single attempt waits for none", policies.Constant(ms, policies.Attempts(1)), []error{refuse(ms)}, []int{0}, 0},
+		{"longer than the first wait", policies.Exponential(plain),
+			[]error{refuse(101 * ms)}, []int{0}, 0},
+		{"as long as the first wait", policies.Exponential(plain),
+			[]error{refuse(100 * ms), nil}, []int{0, 100}, 0},
+		{"as long as the second wait", policies.Exponential(plain),
+			[]error{errBoom, refuse(200 * ms), nil}, []int{0, 100, 300}, 0},
+		{"longer than the second wait", policies.Exponential(plain),
+			[]error{errBoom, refuse(201 * ms)}, []int{0, 100}, 1},
+		{"before jitter", policies.Exponential(policies.WithJitter(policies.Full)),
+			[]error{refuse(100 * ms), nil}, []int{0, 100}, 0},
+		{"the schedule is not advanced", policies.Exponential(plain, policies.Attempts(4)),
+			[]error{errBoom, refuse(10 * ms), errBoom, errBoom, nil},
+			[]int{0, 100, 110, 310, 710}, 0},
+		{"no attempt is used", policies.Constant(ms, policies.Attempts(2)),
+			[]error{refuse(ms), errBoom, refuse(ms), refuse(ms), nil}, []int{0, 1, 2, 3, 4}, 0},
+		{"as often as attempts in a row", policies.Constant(ms),
+			[]error{refuse(ms)}, []int{0, 1, 2, 3}, 0},
+		{"a single attempt waits for none", policies.Constant(ms, policies.Attempts(1)),
+			[]error{refuse(ms)}, []int{0}, 0},
 		{"unknown time", policies.Constant(ms), []error{refuse(0)}, []int{0}, 0},
 		{"negative time", policies.Constant(ms), []error{refuse(-ms)}, []int{0}, 0},
 		{"unknown time later", policies.Constant(ms), []error{errBoom, refuse(0)}, []int{0, 1}, 1},
-		{"beyond MaxElapsed", policies.Constant(ms, policies.MaxElapsed(ms/2)), []error{refuse(ms)}, []int{0}, 0},
-		{"the schedule has stopped", policies.Backoff(func() backoff.BackOff { return &backoff.StopBackOff{} }), []error{refuse(ms)}, []int{0}, 0},
-		{"HintCap is for hints", policies.Constant(time.Second, policies.HintCap(ms)), []error{refuse(time.Second), nil}, []int{0, 1000}, 0},
-		{"a permanent one", policies.Constant(ms), []error{retry.Permanent(refuse(ms))}, []int{0}, 0},
+		{"beyond MaxElapsed", policies.Constant(ms, policies.MaxElapsed(ms/2)),
+			[]error{refuse(ms)}, []int{0}, 0},
+		{"the schedule has stopped",
+			policies.Backoff(func() backoff.BackOff { return &backoff.StopBackOff{} }),
+			[]error{refuse(ms)}, []int{0}, 0},
+		{"HintCap is for hints", policies.Constant(time.Second, policies.HintCap(ms)),
+			[]error{refuse(time.Second), nil}, []int{0, 1000}, 0},
+		{"a permanent one", policies.Constant(ms),
+			[]error{retry.Permanent(refuse(ms))}, []int{0}, 0},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
 			s := outcomes(c.outcomes...)
@@ -311,18 +343,37 @@ func TestLoopWithPatience(t *testing.T) {
 		outcomes []error
 		at       []int // seconds
 	}{
-		{"fits", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(10 * time.Second), nil}, []int{0, 10}},
-		{"does not fit", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(11 * time.Second)}, []int{0}},
-		{"for refusals in a row", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(4 * time.Second)}, []int{0, 4, 8}},
-		{"more of them than attempts", policies.Constant(0, policies.Attempts(1), policies.Patience(10*time.Second)), []error{refuse(2 * time.Second)}, []int{0, 2, 4, 6, 8, 10}},
-		{"anew after a failure", policies.Constant(0, policies.Patience(10*time.Second)), []error{refuse(8 * time.Second), errBoom, refuse(8 * time.Second), nil}, []int{0, 8, 8, 16}},
-		{"unknown time by the schedule", policies.Exponential(plain, policies.Initial(time.Second), policies.Patience(10*time.Second)), []error{refuse(0)}, []int{0, 1, 3, 7}},
-		{"unknown time leaves the schedule of failures alone", policies.Exponential(plain, policies.Initial(time.Second), policies.Patience(time.Minute)), []error{refuse(0), refuse(0), errBoom, nil}, []int{0, 1, 3, 4}},
-		{"unknown time and no waits", policies.Constant(0, policies.Patience(time.Hour)), []error{refuse(0)}, []int{0}},
-		{"short times are asked for less and less", policies.Exponential(plain, policies.Initial(time.Second), policies.Attempts(2), policies.Patience(10*time.Second)), []error{refuse(1)}, []int{0, 0, 0, 1, 3, 7}},
-		{"none", policies.Constant(time.Second, policies.Patience(0)), []error{refuse(1)}, []int{0}},
-		{"bounded by MaxElapsed", policies.Constant(0, policies.Patience(time.Minute), policies.MaxElapsed(5*time.Second)), []error{refuse(4 * time.Second)}, []int{0, 4}},
-		{"above HintCap", policies.Constant(0, policies.Patience(time.Hour), policies.HintCap(time.Second)), []error{refuse(time.Hour), nil}, []int{0, 3600}},
+		{"fits", policies.Constant(0, policies.Patience(10*time.Second)),
+			[]error{refuse(10 * time.Second), nil}, []int{0, 10}},
+		{"does not fit", policies.Constant(0, policies.Patience(10*time.Second)),
+			[]error{refuse(11 * time.Second)}, []int{0}},
+		{"for refusals in a row", policies.Constant(0, policies.Patience(10*time.Second)),
+			[]error{refuse(4 * time.Second)}, []int{0, 4, 8}},
+		{"more of them than attempts",
+			policies.Constant(0, policies.Attempts(1), policies.Patience(10*time.Second)),
+			[]error{refuse(2 * time.Second)}, []int{0, 2, 4, 6, 8, 10}},
+		{"anew after a failure", policies.Constant(0, policies.Patience(10*time.Second)),
+			[]error{refuse(8 * time.Second), errBoom, refuse(8 * time.Second), nil},
+			[]int{0, 8, 8, 16}},
+		{"unknown time by the schedule",
+			policies.Exponential(plain, policies.Initial(time.Second),
+				policies.Patience(10*time.Second)), []error{refuse(0)}, []int{0, 1, 3, 7}},
+		{"unknown time leaves the schedule of failures alone",
+			policies.Exponential(plain, policies.Initial(time.Second),
+				policies.Patience(time.Minute)),
+			[]error{refuse(0), refuse(0), errBoom, nil}, []int{0, 1, 3, 4}},
+		{"unknown time and no waits", policies.Constant(0, policies.Patience(time.Hour)),
+			[]error{refuse(0)}, []int{0}},
+		{"short times are asked for less and less",
+			policies.Exponential(plain, policies.Initial(time.Second), policies.Attempts(2),
+				policies.Patience(10*time.Second)), []error{refuse(1)}, []int{0, 0, 0, 1, 3, 7}},
+		{"none", policies.Constant(time.Second, policies.Patience(0)),
+			[]error{refuse(1)}, []int{0}},
+		{"bounded by MaxElapsed",
+			policies.Constant(0, policies.Patience(time.Minute),
+				policies.MaxElapsed(5*time.Second)), []error{refuse(4 * time.Second)}, []int{0, 4}},
+		{"above HintCap", policies.Constant(0, policies.Patience(time.Hour),
+			policies.HintCap(time.Second)), []error{refuse(time.Hour), nil}, []int{0, 3600}},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
 			s := outcomes(c.outcomes...)
@@ -354,14 +405,19 @@ func TestLoopWaitsForRejections(t *testing.T) {
 		refusal error
 		at      int
 	}{
-		"a time beside a hint that an inner loop waited for": {&retry.Error{Reason: refuse(time.Second), Last: retry.After(errBoom, time.Minute)}, 1000},
-		"a time beside a longer hint":                        {errors.Join(refuse(time.Second), retry.After(errBoom, time.Minute)), 60_000},
-		"a refusal marked with its time":                     {retry.After(refuse(0), time.Second), 1000},
-		"a bare refusal marked with its time":                {retry.After(fmt.Errorf("quota: %w", retry.ErrRejected), time.Second), 1000},
+		"a time beside a hint that an inner loop waited for": {
+			&retry.Error{Reason: refuse(time.Second), Last: retry.After(errBoom, time.Minute)},
+			1000},
+		"a time beside a longer hint": {
+			errors.Join(refuse(time.Second), retry.After(errBoom, time.Minute)), 60_000},
+		"a refusal marked with its time": {retry.After(refuse(0), time.Second), 1000},
+		"a bare refusal marked with its time": {
+			retry.After(fmt.Errorf("quota: %w", retry.ErrRejected), time.Second), 1000},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			s := outcomes(c.refusal, nil)
-			if err := s.run(t.Context(), policies.Constant(0, policies.Patience(time.Minute))); err != nil {
+			err := s.run(t.Context(), policies.Constant(0, policies.Patience(time.Minute)))
+			if err != nil {
 				t.Error(err)
 			}
 			s.wantAt(t, 0, c.at)
@@ -394,7 +450,10 @@ func TestLoopDeclines(t *testing.T) {
 	}
 	bubble(t, "the inner loop's no is not the outer's", func(t *testing.T) {
 		s := outcomes(expired, busy, nil)
-		if err := s.run(t.Context(), retry.Chain(policies.Exponential(is(busy)), policies.Constant(0, policies.Attempts(2), is(expired)))); err != nil || len(s.at) != 3 {
+		err := s.run(t.Context(),
+			retry.Chain(policies.Exponential(is(busy)),
+				policies.Constant(0, policies.Attempts(2), is(expired))))
+		if err != nil || len(s.at) != 3 {
 			t.Errorf("%d calls: %v", len(s.at), err)
 		}
 	})
@@ -423,14 +482,17 @@ func TestLoopKnowsCommandsThatCannotRun(t *testing.T) {
 		p    retry.Policy
 		want int
 	}{
-		"not in the path":      {run("no-such-command-anywhere"), policies.Constant(0), 1},
-		"no such file":         {run("/no/such/command"), policies.Constant(0), 1},
-		"a directory":          {run("/"), policies.Constant(0), 1},
-		"may not be run":       {run(unexecutable), policies.Constant(0), 1},
-		"bare":                 {fmt.Errorf("x: %w", exec.ErrNotFound), policies.Constant(0), 1},
-		"asked for":            {exec.ErrNotFound, policies.Constant(0, policies.RetryIf(func(error) bool { return true })), 3},
-		"behind Unmark":        {retry.Unmark(exec.ErrNotFound), policies.Constant(0), 3},
-		"a file of the callee": {&fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, policies.Constant(0), 3},
+		"not in the path": {run("no-such-command-anywhere"), policies.Constant(0), 1},
+		"no such file":    {run("/no/such/command"), policies.Constant(0), 1},
+		"a directory":     {run("/"), policies.Constant(0), 1},
+		"may not be run":  {run(unexecutable), policies.Constant(0), 1},
+		"bare":            {fmt.Errorf("x: %w", exec.ErrNotFound), policies.Constant(0), 1},
+		"asked for": {
+			exec.ErrNotFound,
+			policies.Constant(0, policies.RetryIf(func(error) bool { return true })), 3},
+		"behind Unmark": {retry.Unmark(exec.ErrNotFound), policies.Constant(0), 3},
+		"a file of the callee": {
+			&fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, policies.Constant(0), 3},
 	} {
 		s := outcomes(c.err)
 		if _ = s.run(t.Context(), c.p); len(s.at) != c.want {
@@ -447,11 +509,17 @@ func TestLoopResetAfter(t *testing.T) {
 		at       []int           // seconds
 		attempts []int           // their numbers
 	}{
-		{"a long attempt is the first of a new row", nil, []time.Duration{0, 0, time.Minute, 0, 0}, []int{0, 1, 3, 64, 66}, []int{1, 2, 3, 2, 3}},
-		{"of exactly the time", nil, []time.Duration{0, 10 * time.Second, 0, 0}, []int{0, 1, 12, 14}, []int{1, 2, 2, 3}},
-		{"a little less", nil, []time.Duration{0, 10*time.Second - 1, 0}, []int{0, 1, 13}, []int{1, 2, 3}},
-		{"for ever", nil, []time.Duration{time.Minute, time.Minute, time.Minute, time.Minute, 0, 0}, []int{0, 61, 122, 183, 244, 246}, []int{1, 2, 2, 2, 2, 3}},
-		{"MaxElapsed counts anew", []policies.Option{policies.MaxElapsed(time.Minute)}, []time.Duration{time.Hour, time.Hour, 0, 0}, []int{0, 3601, 7202, 7204}, []int{1, 2, 2, 3}},
+		{"a long attempt is the first of a new row", nil, []time.Duration{0, 0, time.Minute, 0, 0},
+			[]int{0, 1, 3, 64, 66}, []int{1, 2, 3, 2, 3}},
+		{"of exactly the time", nil, []time.Duration{0, 10 * time.Second, 0, 0},
+			[]int{0, 1, 12, 14}, []int{1, 2, 2, 3}},
+		{"a little less", nil, []time.Duration{0, 10*time.Second - 1, 0},
+			[]int{0, 1, 13}, []int{1, 2, 3}},
+		{"for ever", nil, []time.Duration{time.Minute, time.Minute, time.Minute, time.Minute, 0, 0},
+			[]int{0, 61, 122, 183, 244, 246}, []int{1, 2, 2, 2, 2, 3}},
+		{"MaxElapsed counts anew", []policies.Option{policies.MaxElapsed(time.Minute)},
+			[]time.Duration{time.Hour, time.Hour, 0, 0},
+			[]int{0, 3601, 7202, 7204}, []int{1, 2, 2, 3}},
 	} {
 		bubble(t, c.name, func(t *testing.T) {
 			p := policies.Exponential(append(c.opts, policies.Initial(time.Second),
@@ -488,7 +556,8 @@ func TestLoopStopOn(t *testing.T) {
 				t.Errorf("waited %v", d)
 			}
 		}
-		if s := outcomes(nil); s.run(t.Context(), policies.Constant(ms, policies.StopOn(done))) != nil {
+		s := outcomes(nil)
+		if s.run(t.Context(), policies.Constant(ms, policies.StopOn(done))) != nil {
 			t.Error("the attempt that was made has succeeded")
 		}
 	})
@@ -513,14 +582,15 @@ func TestLoopStopOn(t *testing.T) {
 			done := make(chan struct{})
 			time.AfterFunc(ms, func() { close(done) })
 			calls := 0
-			v, err := retry.Do(t.Context(), policies.Constant(0, policies.StopOn(done)), func(ctx context.Context) (int, error) {
-				calls++
-				time.Sleep(time.Second)
-				if ctx.Err() != nil {
-					t.Error("the attempt was cut off")
-				}
-				return 7, outcome
-			})
+			v, err := retry.Do(t.Context(), policies.Constant(0, policies.StopOn(done)),
+				func(ctx context.Context) (int, error) {
+					calls++
+					time.Sleep(time.Second)
+					if ctx.Err() != nil {
+						t.Error("the attempt was cut off")
+					}
+					return 7, outcome
+				})
 			if calls != 1 || v != 7 || (err == nil) != (outcome == nil) {
 				t.Errorf("%d calls, %d, %v", calls, v, err)
 			}
@@ -534,17 +604,24 @@ func TestLoopStopOn(t *testing.T) {
 func TestLoopTellsItself(t *testing.T) {
 	budget := policies.NewTokenBudget(10, 0.1, policies.Named("catalog"))
 	for want, p := range map[string]retry.Policy{
-		"exponential(4 attempts, 100ms x2, up to 30s, ±50 %)":                     policies.Exponential(policies.Attempts(4)),
-		"exponential(unlimited, 1s x1.5, up to 1m0s, full jitter, within 1h0m0s)": policies.Exponential(policies.Unlimited(), policies.Initial(time.Second), policies.Factor(1.5), policies.MaxDelay(time.Minute), policies.WithJitter(policies.Full), policies.MaxElapsed(time.Hour)),
-		"constant(1 attempt, 5ms)":                                                policies.Constant(5*ms, policies.Attempts(1)),
-		"fibonacci(3 attempts, 100ms x1, 2, 3, 5, up to 30s, ±50 %)":              policies.Fibonacci(),
-		"random(3 attempts, 1ms to 5ms)":                                          policies.Random(ms, 5*ms),
-		"delays(3 attempts, 1ms 5ms)":                                             policies.Delays([]time.Duration{ms, 5 * ms}),
-		"backoff(3 attempts, patience 1s)":                                        policies.Backoff(func() backoff.BackOff { return &backoff.ZeroBackOff{} }, policies.Patience(time.Second)),
-		"constant(3 attempts, 0s, budget catalog(10 of 10 tokens left))":          policies.Constant(0, policies.WithBudget(budget)),
-		"constant(misconfigured)":                                                 policies.Constant(-1),
-		"timeout(2s)":                                                             policies.Timeout(2 * time.Second),
-		"classify(1 rule)":                                                        policies.Classify(policies.On(policies.ServerErrors)),
+		"exponential(4 attempts, 100ms x2, up to 30s, ±50 %)": policies.Exponential(
+			policies.Attempts(4)),
+		"exponential(unlimited, 1s x1.5, up to 1m0s, full jitter, within 1h0m0s)": policies.
+			Exponential(policies.Unlimited(), policies.Initial(time.Second), policies.Factor(1.5),
+				policies.MaxDelay(time.Minute), policies.WithJitter(policies.Full),
+				policies.MaxElapsed(time.Hour)),
+		"constant(1 attempt, 5ms)":                                   policies.Constant(5*ms, policies.Attempts(1)),
+		"fibonacci(3 attempts, 100ms x1, 2, 3, 5, up to 30s, ±50 %)": policies.Fibonacci(),
+		"random(3 attempts, 1ms to 5ms)":                             policies.Random(ms, 5*ms),
+		"delays(3 attempts, 1ms 5ms)":                                policies.Delays([]time.Duration{ms, 5 * ms}),
+		"backoff(3 attempts, patience 1s)": policies.Backoff(
+			func() backoff.BackOff { return &backoff.ZeroBackOff{} },
+			policies.Patience(time.Second)),
+		"constant(3 attempts, 0s, budget catalog(10 of 10 tokens left))": policies.Constant(0,
+			policies.WithBudget(budget)),
+		"constant(misconfigured)": policies.Constant(-1),
+		"timeout(2s)":             policies.Timeout(2 * time.Second),
+		"classify(1 rule)":        policies.Classify(policies.On(policies.ServerErrors)),
 	} {
 		if got := retry.Describe(p); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -600,16 +677,17 @@ func TestUnlimitedLoopStaysFlat(t *testing.T) {
 		return int64(m.HeapAlloc)
 	}
 	n, grown := 0, int64(0)
-	err := retry.Run(t.Context(), policies.Constant(0, policies.Unlimited()), func(context.Context) error {
-		switch n++; n {
-		case first:
-			grown = -alive()
-		case last:
-			grown += alive()
-			return nil
-		}
-		return errBoom
-	})
+	err := retry.Run(t.Context(), policies.Constant(0, policies.Unlimited()),
+		func(context.Context) error {
+			switch n++; n {
+			case first:
+				grown = -alive()
+			case last:
+				grown += alive()
+				return nil
+			}
+			return errBoom
+		})
 	if err != nil || n != last || grown > 4*(last-first) { // less than a pointer for each attempt
 		t.Errorf("%v after %d calls; the heap grew by %d bytes", err, n, grown)
 	}
@@ -619,9 +697,12 @@ func TestAllocations(t *testing.T) {
 	ctx := context.Background()
 	base := testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, &plain{}, succeed) })
 	for name, p := range map[string]retry.Policy{
-		"loop": policies.Exponential(policies.WithBudget(policies.NewTokenBudget(10, 0.1))), "ratio": policies.Constant(0, policies.WithBudget(policies.NewRatioBudget(0.1, 1))),
-		"classify": policies.Classify(policies.On(policies.ServerErrors)), "bulkhead": policies.NewBulkhead(1, 0),
-		"keyed": policies.Keyed(func(context.Context) string { return "a" }, func(string) retry.Policy { return &plain{} }),
+		"loop":     policies.Exponential(policies.WithBudget(policies.NewTokenBudget(10, 0.1))),
+		"ratio":    policies.Constant(0, policies.WithBudget(policies.NewRatioBudget(0.1, 1))),
+		"classify": policies.Classify(policies.On(policies.ServerErrors)),
+		"bulkhead": policies.NewBulkhead(1, 0),
+		"keyed": policies.Keyed(func(context.Context) string { return "a" },
+			func(string) retry.Policy { return &plain{} }),
 	} {
 		if n := testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, p, succeed) }); n > base {
 			t.Errorf("%s: %v allocations on success", name, n-base)
@@ -629,8 +710,8 @@ func TestAllocations(t *testing.T) {
 	}
 	few, many := policies.Exponential(policies.Initial(0), policies.Attempts(2)),
 		policies.Exponential(policies.Initial(0), policies.Attempts(102))
-	n := testing.AllocsPerRun(100,
-		func() { _ = retry.Run(ctx, many, fail) }) - testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, few, fail) })
+	n := testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, many, fail) }) -
+		testing.AllocsPerRun(100, func() { _ = retry.Run(ctx, few, fail) })
 	if n/100 > 3 {
 		t.Errorf("%v allocations per retry", n/100)
 	}

@@ -49,8 +49,8 @@ func (b *Bulkhead) mark(ctx context.Context, p *place) {
 // recycle keeps p, which no call has any more, for the next one. b.mu must be held.
 func (b *Bulkhead) recycle(p *place) { p.unused, b.unused = b.unused, p }
 
-// share lets p use the slots of the call around it, and takes what p needs beyond them. b.mu must be
-// held, and those must be free.
+// share lets p use the slots of the call around it, and takes what p needs beyond them. b.mu must
+// be held, and those must be free.
 func (b *Bulkhead) share(p, around *place) {
 	if more := p.size - around.size; more > 0 {
 		b.take(p, more)

@@ -24,15 +24,19 @@ func TestSchedules(t *testing.T) {
 		p    retry.Policy
 		at   []int
 	}{
-		{"exponential", policies.Exponential(policies.Initial(ms), policies.MaxDelay(10*ms), none, six), []int{0, 1, 3, 7, 15, 25, 35}},
+		{"exponential", policies.Exponential(policies.Initial(ms), policies.MaxDelay(10*ms),
+			none, six), []int{0, 1, 3, 7, 15, 25, 35}},
 		{"default", policies.Exponential(none), []int{0, 100, 300}},
 		{"factor 3", policies.Exponential(none, policies.Factor(3)), []int{0, 100, 400}},
-		{"fibonacci", policies.Fibonacci(policies.Initial(ms), none, six), []int{0, 1, 3, 6, 11, 19, 32}},
+		{"fibonacci", policies.Fibonacci(policies.Initial(ms), none, six),
+			[]int{0, 1, 3, 6, 11, 19, 32}},
 		{"constant", policies.Constant(5 * ms), []int{0, 5, 10}},
 		{"constant capped", policies.Constant(5*ms, policies.MaxDelay(2*ms)), []int{0, 2, 4}},
 		{"delays", policies.Delays([]time.Duration{ms, 5 * ms}), []int{0, 1, 6}},
-		{"delays, fewer", policies.Delays([]time.Duration{ms, 5 * ms}, policies.Attempts(2)), []int{0, 1}},
-		{"delays, more", policies.Delays([]time.Duration{ms, 5 * ms}, policies.Attempts(5)), []int{0, 1, 6, 11, 16}},
+		{"delays, fewer", policies.Delays([]time.Duration{ms, 5 * ms}, policies.Attempts(2)),
+			[]int{0, 1}},
+		{"delays, more", policies.Delays([]time.Duration{ms, 5 * ms}, policies.Attempts(5)),
+			[]int{0, 1, 6, 11, 16}},
 		{"random", policies.Random(ms, ms), []int{0, 1, 2}},
 		{"cenkalti stops", policies.Backoff(cenkalti, policies.Unlimited()), []int{0, 1, 2}},
 	} {
@@ -106,17 +110,41 @@ func TestNoJitterExceedsTheCap(t *testing.T) {
 func TestBadOptionsAreToldBeforeAnyCall(t *testing.T) {
 	E, C := policies.Exponential, policies.Constant
 	for name, p := range map[string]retry.Policy{
-		"Attempts(0)": E(policies.Attempts(0)), "Attempts(-1)": E(policies.Attempts(-1)), "factor 0.5": E(policies.Factor(0.5)),
-		"factor NaN": E(policies.Factor(math.NaN())), "factor Inf": E(policies.Factor(math.Inf(1))), "Initial": E(policies.Initial(-1)),
-		"above": E(policies.Initial(time.Minute), policies.MaxDelay(time.Second)), "MaxDelay": E(policies.MaxDelay(0)),
-		"MaxElapsed": E(policies.MaxElapsed(0)), "HintCap": E(policies.HintCap(-1)), "jitter": E(policies.WithJitter(0)), "RetryIf": E(policies.RetryIf(nil)),
-		"OnRetry": E(policies.OnRetry(nil)), "budget": E(policies.WithBudget(nil)), "bad budget": E(policies.WithBudget(policies.NewTokenBudget(0, 1))),
-		"NaN budget": E(policies.WithBudget(policies.NewRatioBudget(math.NaN(), 1))), "cost budget": E(policies.WithBudget(policies.NewCostBudget(1, 5, 1))),
-		"option": E(nil), "MaxCalls": E(policies.MaxCalls(0)), "constant": C(-1), "useless": C(1, policies.Factor(2)), "random": policies.Random(2, 1),
-		"random negative": policies.Random(-1, 1), "delays": policies.Delays(nil), "delay": policies.Delays([]time.Duration{-1}), "backoff": policies.Backoff(nil),
-		"nil backoff": policies.Backoff(func() backoff.BackOff { return nil }), "timeout": policies.Timeout(0), "bulkhead": policies.NewBulkhead(0, 0),
-		"rule": policies.Classify(policies.Rule{}), "statuses": policies.Classify(policies.On(policies.Status())), "status": policies.Classify(policies.On(policies.Status(-1))), "match": policies.Classify(policies.On(policies.Func(nil))),
-		"error": policies.Classify(policies.On(policies.Is(nil))), "keyed": policies.Keyed[string](nil, nil),
+		"Attempts(0)":     E(policies.Attempts(0)),
+		"Attempts(-1)":    E(policies.Attempts(-1)),
+		"factor 0.5":      E(policies.Factor(0.5)),
+		"factor NaN":      E(policies.Factor(math.NaN())),
+		"factor Inf":      E(policies.Factor(math.Inf(1))),
+		"Initial":         E(policies.Initial(-1)),
+		"above":           E(policies.Initial(time.Minute), policies.MaxDelay(time.Second)),
+		"MaxDelay":        E(policies.MaxDelay(0)),
+		"MaxElapsed":      E(policies.MaxElapsed(0)),
+		"HintCap":         E(policies.HintCap(-1)),
+		"jitter":          E(policies.WithJitter(0)),
+		"RetryIf":         E(policies.RetryIf(nil)),
+		"OnRetry":         E(policies.OnRetry(nil)),
+		"budget":          E(policies.WithBudget(nil)),
+		"bad budget":      E(policies.WithBudget(policies.NewTokenBudget(0, 1))),
+		"NaN budget":      E(policies.WithBudget(policies.NewRatioBudget(math.NaN(), 1))),
+		"cost budget":     E(policies.WithBudget(policies.NewCostBudget(1, 5, 1))),
+		"option":          E(nil),
+		"MaxCalls":        E(policies.MaxCalls(0)),
+		"constant":        C(-1),
+		"useless":         C(1, policies.Factor(2)),
+		"random":          policies.Random(2, 1),
+		"random negative": policies.Random(-1, 1),
+		"delays":          policies.Delays(nil),
+		"delay":           policies.Delays([]time.Duration{-1}),
+		"backoff":         policies.Backoff(nil),
+		"nil backoff":     policies.Backoff(func() backoff.BackOff { return nil }),
+		"timeout":         policies.Timeout(0),
+		"bulkhead":        policies.NewBulkhead(0, 0),
+		"rule":            policies.Classify(policies.Rule{}),
+		"statuses":        policies.Classify(policies.On(policies.Status())),
+		"status":          policies.Classify(policies.On(policies.Status(-1))),
+		"match":           policies.Classify(policies.On(policies.Func(nil))),
+		"error":           policies.Classify(policies.On(policies.Is(nil))),
+		"keyed":           policies.Keyed[string](nil, nil),
 	} {
 		s := outcomes(nil)
 		err := s.run(t.Context(), p)
@@ -147,8 +175,11 @@ func FuzzSchedules(f *testing.F) {
 		}
 		for name, p := range map[string]retry.Policy{
 			"exponential": policies.Exponential(append(growing, policies.Factor(factor))...),
-			"fibonacci":   policies.Fibonacci(growing...), "constant": policies.Constant(d, opts...), "random": policies.Random(0, d, opts...),
-			"delays": policies.Delays([]time.Duration{d, 0, d}, opts...), "backoff": policies.Backoff(raw, opts...),
+			"fibonacci":   policies.Fibonacci(growing...),
+			"constant":    policies.Constant(d, opts...),
+			"random":      policies.Random(0, d, opts...),
+			"delays":      policies.Delays([]time.Duration{d, 0, d}, opts...),
+			"backoff":     policies.Backoff(raw, opts...),
 		} {
 			next := policies.Waits(p)
 			if next == nil {
@@ -171,7 +202,8 @@ func FuzzSchedules(f *testing.F) {
 func TestSchedulesSaturate(t *testing.T) {
 	for _, p := range []retry.Policy{
 		policies.Exponential(policies.Initial(1), policies.Factor(1.5),
-			policies.MaxDelay(math.MaxInt64), policies.WithJitter(policies.NoJitter), policies.Unlimited()),
+			policies.MaxDelay(math.MaxInt64),
+			policies.WithJitter(policies.NoJitter), policies.Unlimited()),
 		policies.Fibonacci(policies.Initial(1), policies.MaxDelay(math.MaxInt64),
 			policies.WithJitter(policies.NoJitter), policies.Unlimited()),
 	} {

@@ -22,18 +22,28 @@ func TestEveryPolicyIsSharedByCallsOfAnyType(t *testing.T) {
 	at := policies.Initial(0)
 	cenkalti := func() backoff.BackOff { return &backoff.ZeroBackOff{} }
 	for name, p := range map[string]retry.Policy{
-		"exponential": policies.Exponential(at), "constant": policies.Constant(0), "fibonacci": policies.Fibonacci(at),
-		"random": policies.Random(0, 1), "delays": policies.Delays([]time.Duration{0, 0}), "backoff": policies.Backoff(cenkalti),
-		"token budget":   policies.Constant(0, policies.WithBudget(policies.NewTokenBudget(1_000_000, 1))),
-		"ratio budget":   policies.Constant(0, policies.WithBudget(policies.NewRatioBudget(2, 1000))),
-		"cost budget":    policies.Constant(0, policies.WithBudget(policies.NewCostBudget(1_000_000, 1, 1))),
+		"exponential": policies.Exponential(at),
+		"constant":    policies.Constant(0),
+		"fibonacci":   policies.Fibonacci(at),
+		"random":      policies.Random(0, 1),
+		"delays":      policies.Delays([]time.Duration{0, 0}),
+		"backoff":     policies.Backoff(cenkalti),
+		"token budget": policies.Constant(0,
+			policies.WithBudget(policies.NewTokenBudget(1_000_000, 1))),
+		"ratio budget": policies.Constant(0,
+			policies.WithBudget(policies.NewRatioBudget(2, 1000))),
+		"cost budget": policies.Constant(0,
+			policies.WithBudget(policies.NewCostBudget(1_000_000, 1, 1))),
 		"max calls":      policies.Constant(0, policies.MaxCalls(3)),
 		"outermost only": policies.Constant(0, policies.OutermostOnly()),
 		"classify":       inLoop(policies.Classify(policies.On(policies.Is(errBoom)))),
 		"timeout":        inLoop(policies.Timeout(time.Hour)),
 		"bulkhead":       inLoop(policies.NewBulkhead(2, 100)),
-		"keyed":          inLoop(policies.Keyed(keyIn, func(string) retry.Policy { return policies.NewBulkhead(3, 100) })),
-		"key":            inLoop(policies.Keyed(keyIn, func(string) retry.Policy { return &plain{} }).For("a")),
+		"keyed": inLoop(policies.Keyed(keyIn, func(string) retry.Policy {
+			return policies.NewBulkhead(3, 100)
+		})),
+		"key": inLoop(
+			policies.Keyed(keyIn, func(string) retry.Policy { return &plain{} }).For("a")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var all sync.WaitGroup
@@ -81,8 +91,12 @@ func TestTypedWrappersAreShared(t *testing.T) {
 	fallback := policies.Fallback(func(context.Context) (string, error) { return "", errBoom },
 		func(ctx context.Context, _ error) (string, error) { return keyIn(ctx), nil })
 	wrapped := map[string]func(context.Context) (string, error){
-		"hedge": hedge, "fallback": fallback, "detach": policies.Detach(echo, nil), "coalesce": policies.Coalesce(keyIn, echo),
-		"failover": policies.Failover(func(context.Context) (string, error) { return "", errBoom }, echo),
+		"hedge":    hedge,
+		"fallback": fallback,
+		"detach":   policies.Detach(echo, nil),
+		"coalesce": policies.Coalesce(keyIn, echo),
+		"failover": policies.Failover(
+			func(context.Context) (string, error) { return "", errBoom }, echo),
 	}
 	var all sync.WaitGroup
 	for g := range 100 {
@@ -115,15 +129,18 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 		}
 	}
 	keyed := func(k string, p func() retry.Policy) func(func()) policy {
-		return func(func()) policy { return policies.Keyed(keyIn, func(string) retry.Policy { return p() }) }
+		return func(func()) policy {
+			return policies.Keyed(keyIn, func(string) retry.Policy { return p() })
+		}
 	}
 	for name, c := range map[string]struct {
 		fresh    func(listener func()) policy
 		listener bool // the end may also come between two attempts, where it holds a token
 	}{
-		"bulkhead":       {func(func()) policy { return policies.NewBulkhead(1, 0) }, false},
-		"keyed":          {keyed("a", func() retry.Policy { return &plain{idle: true} }), false},
-		"keyed bulkhead": {keyed("a", func() retry.Policy { return policies.NewBulkhead(1, 0) }), false},
+		"bulkhead": {func(func()) policy { return policies.NewBulkhead(1, 0) }, false},
+		"keyed":    {keyed("a", func() retry.Policy { return &plain{idle: true} }), false},
+		"keyed bulkhead": {
+			keyed("a", func() retry.Policy { return policies.NewBulkhead(1, 0) }), false},
 		"bulkheads": {func(func()) policy {
 			return retry.Chain(policies.NewBulkhead(1, 0), policies.NewBulkhead(1, 0)).(policy)
 		}, false},
@@ -135,7 +152,10 @@ func TestEveryPolicySettlesItsBooks(t *testing.T) {
 				loop(policies.NewCostBudget(5, 5, 1))(f)).(policy)
 		}, true},
 	} {
-		for how, end := range map[string]func(){"panic": func() { panic(errBoom) }, "Goexit": runtime.Goexit} {
+		for how, end := range map[string]func(){
+			"panic":  func() { panic(errBoom) },
+			"Goexit": runtime.Goexit,
+		} {
 			p := c.fresh(end)
 			settled := func(where string, call func(context.Context) error) {
 				busy := false
@@ -180,12 +200,16 @@ func abruptly(f func()) (recovered any, returned bool) {
 // A key is in use for as long as its call runs, however that ends: not before is it dropped for
 // another.
 func TestKeyIsFreeAfterAnAbruptEnd(t *testing.T) {
-	for how, end := range map[string]func(){"panic": func() { panic(1) }, "Goexit": runtime.Goexit} {
+	for how, end := range map[string]func(){
+		"panic":  func() { panic(1) },
+		"Goexit": runtime.Goexit,
+	} {
 		keys := policies.Keyed(keyIn, func(string) retry.Policy { return &plain{idle: true} },
 			policies.MaxKeys(1))
 		_, _ = abruptly(func() {
 			_ = retry.Run(t.Context(), keys.For("a"), func(context.Context) error {
-				if err := retry.Run(t.Context(), keys.For("b"), succeed); !errors.Is(err, policies.ErrKeys) {
+				err := retry.Run(t.Context(), keys.For("b"), succeed)
+				if !errors.Is(err, policies.ErrKeys) {
 					t.Errorf("%s: %v while a was in use", how, err)
 				}
 				end()

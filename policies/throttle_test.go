@@ -64,14 +64,18 @@ func TestThrottleOutcomes(t *testing.T) {
 	}{
 		{"success", all, succeed, nil},
 		{"failure", trickle, ends(errBoom), nil},
-		{"throttle mark on a neutral error", trickle, ends(retry.Neutral(retry.After(errBoom, 0))), nil},
+		{"throttle mark on a neutral error", trickle,
+			ends(retry.Neutral(retry.After(errBoom, 0))), nil},
 		{"neutral", all, ends(retry.Neutral(errBoom)), nil},
 		{"final answer", all, ends(retry.Permanent(retry.Neutral(errBoom))), nil},
 		{"permanent failure", trickle, ends(retry.Permanent(errBoom)), nil},
-		{"rejected further in", all, ends(&retry.Rejection{Policy: "breaker", Reason: errBoom}), nil},
+		{"rejected further in", all,
+			ends(&retry.Rejection{Policy: "breaker", Reason: errBoom}), nil},
 		{"timeout", trickle, ends(context.DeadlineExceeded), nil},
-		{"Refused says no", all, ends(errBoom), []policies.Option{policies.Refused(func(error) bool { return false })}},
-		{"Refused says yes", trickle, ends(retry.Neutral(errBoom)), []policies.Option{policies.Refused(func(error) bool { return true })}},
+		{"Refused says no", all, ends(errBoom),
+			[]policies.Option{policies.Refused(func(error) bool { return false })}},
+		{"Refused says yes", trickle, ends(retry.Neutral(errBoom)),
+			[]policies.Option{policies.Refused(func(error) bool { return true })}},
 		{"panic", trickle, func(context.Context) error { panic("boom") }, nil},
 		{"Goexit", trickle, func(context.Context) error { runtime.Goexit(); return nil }, nil},
 	} {
@@ -205,7 +209,7 @@ func TestThrottleRejects(t *testing.T) {
 			t.Error("not idle with an empty window")
 		}
 	})
-	bubble(t, "nothing in an outage of a sixth of the window, after a good one", func(t *testing.T) {
+	bubble(t, "nothing in an outage of a sixth of a window, after a good one", func(t *testing.T) {
 		p := policies.NewThrottle(policies.Over(6 * time.Second))
 		pass(t, p, 5000, succeed)
 		if made := pass(t, p, 900, ends(errBoom)); made != 900 {
@@ -236,12 +240,13 @@ func TestThrottleRejects(t *testing.T) {
 			if i%2 == 0 {
 				priority = retry.Sheddable
 			}
-			_ = retry.Run(retry.WithPriority(t.Context(), priority), p, func(context.Context) error {
-				if i >= 10_000 && priority == retry.Sheddable {
-					made++
-				}
-				return errBoom
-			})
+			_ = retry.Run(retry.WithPriority(t.Context(), priority), p,
+				func(context.Context) error {
+					if i >= 10_000 && priority == retry.Sheddable {
+						made++
+					}
+					return errBoom
+				})
 			time.Sleep(ms)
 		}
 		if made < 100 { // 250 are one in twenty
@@ -260,15 +265,16 @@ func TestThrottleRejects(t *testing.T) {
 			if i%10 == 0 {
 				priority = retry.Critical
 			}
-			_ = retry.Run(retry.WithPriority(t.Context(), priority), p, func(context.Context) error {
-				if i >= 30_000 {
-					made[priority]++
-				}
-				if left--; left < 0 {
-					return errBoom
-				}
-				return nil
-			})
+			_ = retry.Run(retry.WithPriority(t.Context(), priority), p,
+				func(context.Context) error {
+					if i >= 30_000 {
+						made[priority]++
+					}
+					if left--; left < 0 {
+						return errBoom
+					}
+					return nil
+				})
 			time.Sleep(ms)
 		}
 		if made[retry.Critical] < 2950 || made[retry.Sheddable] > 15_000 {
