@@ -101,6 +101,7 @@ type observe struct {
 
 // newObserve makes an observe around the policies inside.
 func newObserve(observers []listener, inside ...Policy) *observe {
+	notice()
 	p := &observe{observers: observers, prompt: !slices.ContainsFunc(inside, lingers)}
 	p.watch = watch{by: p}
 	for _, o := range observers {

@@ -124,7 +124,15 @@ func Do[T any](ctx context.Context, p Policy, call func(context.Context) (T, err
 	case call == nil:
 		var zero T
 		return zero, errNilCall
-	case p == nil || p == Policy(identity) && scopeOf(ctx) == nil:
+	case p == nil:
+		return call(ctx)
+	case p == Policy(unnoticed.Load()):
+		value, err := call(ctx)
+		if unnoticed.Load() == noticed {
+			Shield(ctx)
+		}
+		return value, err
+	case p == Policy(identity) && scopeOf(ctx) == nil:
 		return call(ctx)
 	}
 	w, err := enter(ctx, p)
@@ -185,7 +193,15 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 	switch {
 	case call == nil:
 		return errNilCall
-	case p == nil || p == Policy(identity) && scopeOf(ctx) == nil:
+	case p == nil:
+		return call(ctx)
+	case p == Policy(unnoticed.Load()):
+		err := call(ctx)
+		if unnoticed.Load() == noticed {
+			Shield(ctx)
+		}
+		return err
+	case p == Policy(identity) && scopeOf(ctx) == nil:
 		return call(ctx)
 	}
 	w, err := enter(ctx, p)

@@ -39,6 +39,7 @@ func Report(ctx context.Context, q Quota) {
 	if by == nil || q == (Quota{}) {
 		return
 	}
+	notice()
 	at := time.Now()
 	for s := range scopesOfDo(ctx) {
 		s.change(func(st *state) {

@@ -114,6 +114,14 @@ func TestWhichReportHolds(t *testing.T) {
 			_ = retry.Run(ctx, p, func(ctx context.Context) error { call(ctx); return nil })
 		}
 	}
+	valued := func(call func(context.Context)) func(context.Context) {
+		return func(ctx context.Context) {
+			_, _ = retry.Do(ctx, retry.Chain(), func(ctx context.Context) (int, error) {
+				call(ctx)
+				return 1, nil
+			})
+		}
+	}
 	shield := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		err := next.Do(ctx)
 		retry.Shield(ctx)
@@ -138,6 +146,7 @@ func TestWhichReportHolds(t *testing.T) {
 			}, loose},
 		"another Do's stays its own":  {nil, in(again(1), report(tight)), silent},
 		"so does an empty chain's":    {nil, in(retry.Chain(), report(tight)), silent},
+		"and with a value":            {nil, valued(report(tight)), silent},
 		"without a chain it is ours":  {nil, in(nil, report(tight)), tight},
 		"a container shields":         {shield, report(tight), silent},
 		"and what came before it too": {retry.Chain(again(1), shield), report(tight), silent},
@@ -151,13 +160,18 @@ func TestWhichReportHolds(t *testing.T) {
 			}
 		}, spent},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			var got []retry.Quota
-			err := retry.Run(t.Context(), retry.Chain(hears{got: &got}, tc.inside),
-				func(ctx context.Context) error { tc.call(ctx); return nil })
-			if err != nil || len(got) != 1 || got[0] != tc.want {
-				t.Errorf("%s: heard %v, want %v", name, got, tc.want)
+		for _, first := range []bool{false, true} {
+			if first {
+				retry.NothingNoticed()
 			}
-		})
+			synctest.Test(t, func(t *testing.T) {
+				var got []retry.Quota
+				err := retry.Run(t.Context(), retry.Chain(hears{got: &got}, tc.inside),
+					func(ctx context.Context) error { tc.call(ctx); return nil })
+				if err != nil || len(got) != 1 || got[0] != tc.want {
+					t.Errorf("%s, the first report %v: heard %v, want %v", name, first, got, tc.want)
+				}
+			})
+		}
 	}
 }
