@@ -29,11 +29,6 @@ type Budget struct {
 	err error
 }
 
-func (b *Budget) refuses(option string) bool {
-	t, ok := b.ledger.(*tokens)
-	return option == "ThrottledCost" && !(ok && t.cost > 0)
-}
-
 // ledger is how a budget keeps its books. first tells the first attempt of a call from its retries.
 type ledger interface {
 	succeeded(first bool, paid int64) // paid for that retry
@@ -119,11 +114,11 @@ func NewTokenBudget(max int, ratio float64, opts ...Option) *Budget {
 	return newBudget("NewTokenBudget", m, t, opts)
 }
 
-// NewCostBudget is the retry quota of the AWS SDKs. A retry costs retryCost of capacity, or
-// [ThrottledCost] if the failure asked for patience ([retry.After]); that comes back if the retry
-// succeeds or is rejected further in. One that fails or panics has been made, and is spent. A call
-// that succeeds at the first attempt adds gain. All are at least 1, and retryCost not above
-// capacity.
+// NewCostBudget is the retry quota of the AWS SDKs. A retry costs retryCost of capacity, or 5/14 of
+// that if the failure asked for patience ([retry.After]): a callee that answers is likelier to
+// accept a retry than one that timed out. The cost comes back if the retry succeeds or is rejected
+// further in. One that fails or panics has been made, and is spent. A call that succeeds at the
+// first attempt adds gain. All are at least 1, and retryCost not above capacity.
 //
 // The SDKs count (500, 5, 1) in their older versions. Since 2026 ("Retry behavior", AWS SDKs and
 // Tools Reference Guide) they count (500, 14, 1) and 5 for a throttled retry, so that an outage
@@ -138,22 +133,9 @@ func NewCostBudget(capacity, retryCost, gain int, opts ...Option) *Budget {
 	t := &tokens{
 		unit: 1, max: int64(capacity), gain: int64(min(gain, capacity)), cost: int64(retryCost),
 	}
-	t.throttled = t.cost/14*5 + (t.cost%14*5+13)/14 // 5/14 of it, rounded up
+	t.throttled = t.cost/14*5 + (t.cost%14*5+13)/14 // rounded up
 	t.level.Store(t.max)
-	b := newBudget("NewCostBudget", m, t, opts)
-	if b.err == nil && t.throttled > t.max {
-		b.err = retry.ConfigErrorf("policies.NewCostBudget",
-			"ThrottledCost(%d): must not be above capacity, %d", t.throttled, t.max)
-	}
-	return b
-}
-
-// ThrottledCost is what a retry takes from a [NewCostBudget] if the callee asked for patience
-// ([retry.After]): a callee that answers is likelier to accept a retry than one that timed out. The
-// default is 5/14 of the cost of others, as in the AWS SDKs.
-func ThrottledCost(n int) Option {
-	set := func(b *Budget) { b.ledger.(*tokens).throttled = int64(n) }
-	return option("ThrottledCost", n, n >= 1, "be at least 1", set)
+	return newBudget("NewCostBudget", m, t, opts)
 }
 
 // tokens is a bucket of them, counted in fractions of a unit: gRPC's and the AWS SDKs' budget.
