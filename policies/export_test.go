@@ -9,9 +9,6 @@ import (
 // Sweep forgets what has not been used since the last sweep, as the timer does.
 func Sweep[K comparable](k *Keys[K]) { k.keys.Sweep() }
 
-// WhenFound has f called whenever a key is found, before it is used. Call it before there are keys.
-func WhenFound(k *Keys[int], f func()) { k.keys.WhenFound(f) }
-
 // Spread draws a wait for d, the first one of its schedule, after previous.
 func Spread(j Jitter, d, previous, limit time.Duration) time.Duration {
 	return j.spread(d, d, previous, limit)

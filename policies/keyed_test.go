@@ -288,34 +288,6 @@ func TestKeyedMovesKeysInUse(t *testing.T) {
 	}
 }
 
-// A key may move just when it has been found.
-func TestKeyedMovesAKeyThatWasFound(t *testing.T) {
-	for name, at := range map[string]int{"to leave the first call": 1, "to enter the second": 2,
-		"to leave the second": 3} {
-		t.Run(name, func(t *testing.T) {
-			keys := policies.Keyed(func(context.Context) int { return 0 },
-				func(int) retry.Policy { return &plain{idle: true} })
-			found := 0
-			policies.WhenFound(keys, func() {
-				if found++; found != at {
-					return
-				}
-				for i := range 3000 {
-					_ = keys.For(i+1).Do(t.Context(), retry.Next{})
-				}
-			})
-			for range 2 {
-				if err := retry.Run(t.Context(), keys.For(0), succeed); err != nil {
-					t.Error(err)
-				}
-			}
-			if keys.Len() != 3001 || !keys.Idle() {
-				t.Errorf("%d keys, idle %v", keys.Len(), keys.Idle())
-			}
-		})
-	}
-}
-
 // However calls, sweeps and new keys meet, no two policies of one key have calls at the same time.
 func TestKeyedNeverHasTwoPoliciesOfAKey(t *testing.T) {
 	const names = 300

@@ -29,9 +29,6 @@ type Map[K comparable] interface {
 	Sweep()
 	Len() int
 	Idle() bool
-	// WhenFound calls f whenever a key is found, before it is used: for tests. Call it before there
-	// are keys.
-	WhenFound(f func())
 }
 
 // New makes a map of at most limit keys. create makes the policy of a key; if many calls with a new
@@ -88,11 +85,6 @@ func (k *store[K, S]) ready(limit int, full func(context.Context, error) error) 
 	k.max, k.full, k.seed = int64(limit), full, maphash.MakeSeed()
 	return k
 }
-
-// epoch makes reading the clock cheap, because time.Since reads only the monotonic clock.
-var epoch = time.Now()
-
-func now() time.Duration { return time.Since(epoch) }
 
 // shard returns the shard of key, and the key's hash within it.
 func (k *store[K, S]) shard(key K) (*shard[K, S], uint32) {
@@ -261,7 +253,7 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.reserve() { // another caller has made room
 		return true, nil
 	}
-	pause, since := time.Duration(k.max)*time.Microsecond, now()-k.searched
+	pause, since := time.Duration(k.max)*time.Microsecond, retry.Next{}.Clock()-k.searched
 	// since is negative if the last search was in another synctest bubble
 	inVain := k.searched != 0 && since >= 0 && since < pause
 	if k.max > 1000 && inVain {
@@ -273,7 +265,7 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.sweep((*place[S]).forgetIdle); k.reserve() {
 		return true, nil
 	}
-	k.searched = now()
+	k.searched = retry.Next{}.Clock()
 	return false, nil
 }
 
@@ -377,15 +369,4 @@ func (k *store[K, S]) tick() {
 			k.tick()
 		}
 	})
-}
-
-func (k *store[K, S]) WhenFound(f func()) {
-	same := k.same
-	k.same = func(kept *S, key K) bool {
-		found := same(kept, key)
-		if found {
-			f()
-		}
-		return found
-	}
 }
