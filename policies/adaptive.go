@@ -283,7 +283,7 @@ func (a *Adaptive) enter(ctx context.Context) (*seat, error) {
 		return &seat{unshare: unshare}, nil
 	} else if inside {
 		return nil, a.reject(ctx,
-			"several calls at once within a call: make them one after the other", nil)
+			"several calls at once within a call: make them one after the other")
 	}
 	return a.queued(ctx, priority)
 }
@@ -330,11 +330,11 @@ func (a *Adaptive) serve(now time.Duration) {
 // queued waits for a slot, if there is room to wait.
 func (a *Adaptive) queued(ctx context.Context, priority int) (*seat, error) {
 	if a.queue == 0 || a.maxWait == 0 {
-		return nil, a.reject(ctx, "", nil)
+		return nil, a.reject(ctx, "")
 	}
 	w := a.line(retry.Priority(priority))
 	if w == nil {
-		return nil, a.reject(ctx, "and the queue is full", nil)
+		return nil, a.reject(ctx, "and the queue is full")
 	}
 	admitted := false
 	defer func() { // also after a panic of an observer, or of ctx
@@ -350,11 +350,12 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (*seat, error) {
 	})
 	switch {
 	case ended != nil:
-		return nil, a.rejection("no slot in time", ended)
+		late := &atLimit{a.Limit(), "no slot in time", ended}
+		return nil, &retry.Rejection{Policy: a.who(), Reason: late}
 	case !a.settled(w):
-		return nil, a.reject(ctx, fmt.Sprintf("no slot within MaxWait (%v)", a.maxWait), nil)
+		return nil, a.reject(ctx, fmt.Sprintf("no slot within MaxWait (%v)", a.maxWait))
 	case w.rejected != nil:
-		return nil, a.reject(ctx, w.rejected.Error(), nil)
+		return nil, a.reject(ctx, w.rejected.Error())
 	}
 	admitted = true
 	return w.has, nil
@@ -434,15 +435,8 @@ func (a *Adaptive) giveBack(p *seat, o load.Outcome) {
 	a.serve(now)
 }
 
-// reject is the error of a call that did not wait.
-func (a *Adaptive) reject(ctx context.Context, why string, end error) error {
-	err := a.rejection(why, end)
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: a.who(), Err: err})
-	return err
-}
-
-func (a *Adaptive) rejection(why string, end error) error {
-	return &retry.Rejection{Policy: a.who(), Reason: &atLimit{a.Limit(), why, end}}
+func (a *Adaptive) reject(ctx context.Context, why string) error {
+	return reject(ctx, a.who(), &atLimit{a.Limit(), why, nil})
 }
 
 // atLimit is the reason of a rejection by an Adaptive.

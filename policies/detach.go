@@ -31,9 +31,7 @@ func Detach[T any](
 	var behind atomic.Int64
 	return guarded(m.in("Detach"), func(ctx context.Context) (value T, err error) {
 		if behind.Load() >= d.most {
-			full := &retry.Rejection{Policy: d.who(), Reason: ErrFull}
-			retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: full.Policy, Err: full})
-			return value, full
+			return value, reject(ctx, d.who(), ErrFull)
 		}
 		return detached(ctx, call, discard, &behind)
 	})

@@ -66,12 +66,11 @@ func Keyed[K comparable](
 }
 
 func (k *Keys[K]) full(ctx context.Context, ended error) error {
-	r := &retry.Rejection{Policy: k.who(), Reason: ErrKeys}
+	reason := ErrKeys
 	if ended != nil {
-		r.Reason = fmt.Errorf("%w, no idle one was found in time: %w", ErrKeys, ended)
+		reason = fmt.Errorf("%w, no idle one was found in time: %w", ErrKeys, ended)
 	}
-	retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: r.Policy, Err: r})
-	return r
+	return reject(ctx, k.who(), reason)
 }
 
 // Validate reports bad options, and a missing key function: without one, put only what [Keys.For]

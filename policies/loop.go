@@ -248,9 +248,7 @@ func (r *run) pay() error {
 	r.credited = r.meter != nil
 	paid, ok := r.budget.spend(r.verdict.Refused)
 	if !ok {
-		spent := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
-		retry.Emit(r.ctx, retry.Event{Kind: retry.KindReject, Policy: spent.Policy, Err: spent})
-		return r.giveUp(spent, 0)
+		return r.giveUp(reject(r.ctx, r.budget.who(), ErrBudget), 0)
 	}
 	r.paid = paid
 	return nil

@@ -159,9 +159,7 @@ func (t *Throttle) Do(ctx context.Context, next retry.Next) error {
 		return err
 	}
 	if t.reject(int(retry.PriorityOf(ctx))) {
-		err := &retry.Rejection{Policy: t.who(), Reason: ErrThrottled}
-		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: err.Policy, Err: err})
-		return err
+		return reject(ctx, t.who(), ErrThrottled)
 	}
 	v := notAccepted // after a panic or Goexit
 	defer func() { t.count(v) }()
