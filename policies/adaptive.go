@@ -342,12 +342,7 @@ func (a *Adaptive) queued(ctx context.Context, priority int) (*seat, error) {
 			a.abandon(w)
 		}
 	}()
-	began := now()
-	w.wait(ctx, a.maxWait)
-	ended := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{
-		Kind: retry.KindWait, Policy: a.who(), Took: now() - began, Err: ended,
-	})
+	ended := await(ctx, retry.Event{Policy: a.who()}, w.turn, a.maxWait)
 	switch {
 	case ended != nil:
 		late := &atLimit{a.Limit(), "no slot in time", ended}

@@ -310,12 +310,8 @@ func (b *Bulkhead) tooMany(n, slots int) error {
 
 // wait waits for w's turn and says how the wait ended. The caller gives back what was taken.
 func (b *Bulkhead) wait(ctx context.Context, w *waiter[*place]) error {
-	began := now()
-	w.wait(ctx, b.maxWait)
-	ended := retry.Ended(ctx)
-	waited := retry.Event{Kind: retry.KindWait, Policy: b.who(), Took: now() - began, Err: ended}
-	retry.Emit(ctx, waited)
-	err := b.outcome(w, ended)
+	ended := await(ctx, retry.Event{Policy: b.who()}, w.turn, b.maxWait)
+	err := b.outcome(w, ended) // under the lock: the turn may have come in the same moment
 	if err != nil && ended == nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 	}

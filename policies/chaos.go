@@ -71,7 +71,13 @@ func Fault(p float64, err error) Option {
 func Latency(p float64, d time.Duration) Option {
 	const must = "have a share from 0 to 1 and a time that is not negative"
 	return option("Latency", rate{p, d}, isRate(p) && d >= 0, must, func(c *chaos) {
-		c.add(p, "latency "+d.String(), func(ctx context.Context) error { return delay(ctx, d) })
+		c.add(p, "latency "+d.String(), func(ctx context.Context) error {
+			if d == 0 {
+				return nil
+			}
+			// Not retry.Sleep: a slow callee does not know that the wait cannot fit.
+			return await(ctx, retry.Event{Policy: "chaos", Wait: d}, nil, d)
+		})
 	})
 }
 
@@ -88,38 +94,13 @@ func Enabled(f func(context.Context) bool) Option {
 	return option("Enabled", f, f != nil, "not be nil", func(c *chaos) { c.enabled = f })
 }
 
-// delay is not retry.Sleep: a slow callee does not know that the wait cannot fit.
-func delay(ctx context.Context, d time.Duration) error {
-	if d == 0 {
-		return nil
-	}
-	began := now()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	err := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{
-		Kind: retry.KindWait, Policy: "chaos", Wait: d, Took: now() - began, Err: err,
-	})
-	return err
-}
-
 var errEndless = errors.New("chaos: Hang needs a context that can end")
 
 func hang(ctx context.Context) error {
 	if ctx.Done() == nil {
 		return errEndless
 	}
-	began := now()
-	<-ctx.Done()
-	err := retry.Ended(ctx)
-	retry.Emit(ctx, retry.Event{
-		Kind: retry.KindWait, Policy: "chaos", Took: now() - began, Err: err,
-	})
-	return err
+	return await(ctx, retry.Event{Policy: "chaos"}, nil, 0)
 }
 
 func (c *chaos) Do(ctx context.Context, next retry.Next) error {

@@ -2,9 +2,7 @@ package policies
 
 import (
 	"container/heap"
-	"context"
 	"errors"
-	"time"
 
 	"github.com/reprise-go/reprise/retry"
 )
@@ -27,22 +25,6 @@ type waiter[T any] struct {
 }
 
 var errDisplaced = errors.New("a call of higher priority took its place in the queue")
-
-// wait returns when it is w's turn or ctx has ended, or after patience if that is positive. Which
-// of them it was must be asked under the lock.
-func (w *waiter[T]) wait(ctx context.Context, patience time.Duration) {
-	var late <-chan time.Time
-	if patience > 0 {
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-w.turn:
-	case <-ctx.Done():
-	case <-late:
-	}
-}
 
 // before reports whether a waiter goes before a call of that priority that comes now.
 func (l *line[T]) before(p retry.Priority) bool {
