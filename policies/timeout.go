@@ -81,7 +81,7 @@ func spared(ctx context.Context, err error) bool {
 		return gaveUp.Wait >= left && errors.Is(gaveUp.Reason, context.DeadlineExceeded)
 	}
 	refused, ok := retry.Rejected(err)
-	return ok && refused.RetryAfter >= left && errors.Is(err, context.DeadlineExceeded)
+	return ok && refused.RetryAfter >= left && errors.Is(refused, context.DeadlineExceeded)
 }
 
 // timeoutError is the cause of the context's end. A pointer, so that it is known from that of any

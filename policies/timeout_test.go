@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -47,6 +48,14 @@ func TestTimeout(t *testing.T) {
 		}
 		err = retry.Run(within(t, ms),
 			retry.Chain(policies.Timeout(time.Second), policies.Constant(time.Hour)), fail)
+		wantNot(t, err, policies.ErrTimeout)
+	})
+	bubble(t, "a refusal beside another's deadline is not a timeout", func(t *testing.T) {
+		driver := fmt.Errorf("driver: %w", context.DeadlineExceeded)
+		err := retry.Run(t.Context(), policies.Timeout(time.Second), func(context.Context) error {
+			return errors.Join(refuse(time.Minute), driver)
+		})
+		wantIs(t, err, errOpen, driver)
 		wantNot(t, err, policies.ErrTimeout)
 	})
 	bubble(t, "of an attempt is retried", func(t *testing.T) {

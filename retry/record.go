@@ -18,7 +18,8 @@ import (
 //
 // It keeps the first 128 and the last 128 events and counts those between, so a call that retries a
 // million times takes no more memory than one with 256 events. Of an error that holds more than its
-// text it keeps what [Brief] keeps. It is safe for concurrent use; use one Record for one call.
+// text it keeps what [Brief] keeps. It is safe for concurrent use; use one Record for one call. A
+// nil *Record keeps nothing.
 type Record struct {
 	mu      sync.Mutex
 	first   []Event
@@ -32,6 +33,9 @@ const recorded = 128 // first events, and as many last ones
 
 // Add is an [Observer].
 func (r *Record) Add(_ context.Context, e Event) {
+	if r == nil {
+		return
+	}
 	e.Err = Brief(e.Err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,16 +56,7 @@ func (r *Record) Add(_ context.Context, e Event) {
 
 // Events returns what was recorded, in the order it ended. If events were left out, they are
 // missing after the first 128.
-func (r *Record) Events() []Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.events()
-}
-
-// events requires that r.mu is held.
-func (r *Record) events() []Event {
-	return slices.Concat(r.first, r.last[r.oldest:], r.last[:r.oldest])
-}
+func (r *Record) Events() []Event { return r.read().events }
 
 // flight is a Record at one moment.
 type flight struct {
@@ -72,8 +67,14 @@ type flight struct {
 }
 
 func (r *Record) read() flight {
+	if r == nil {
+		return flight{}
+	}
 	r.mu.Lock()
-	f := flight{events: r.events(), calls: r.calls, leftOut: r.leftOut}
+	f := flight{
+		events: slices.Concat(r.first, r.last[r.oldest:], r.last[:r.oldest]),
+		calls:  r.calls, leftOut: r.leftOut,
+	}
 	r.mu.Unlock()
 	f.spans, f.zero = timeline(f.events)
 	return f

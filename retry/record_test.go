@@ -71,8 +71,14 @@ func TestRecordTellsTheStory(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	})
-	if got := new(retry.Record).String(); got != "nothing recorded" {
-		t.Errorf("empty: %q", got)
+	for _, rec := range []*retry.Record{nil, new(retry.Record)} {
+		if got := rec.String(); got != "nothing recorded" || len(rec.Events()) > 0 {
+			t.Errorf("empty: %q", got)
+		}
+		if _, err := rec.MarshalJSON(); err != nil {
+			t.Error(err)
+		}
+		rec.Add(t.Context(), retry.Event{Kind: retry.KindCall})
 	}
 }
 
