@@ -22,14 +22,15 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 	if fresh != nil {
 		m.check(fresh() != nil, "the function returned nil: must be a schedule")
 	}
-	l := &loop{config: exact}
-	l.fresh = func() backoff.BackOff {
-		b := fresh()
-		if b == nil { // this time
-			b = &backoff.StopBackOff{}
+	l := &loop{config: exact, foreign: true}
+	l.step = func(p progress) (time.Duration, progress) {
+		if p.own == nil {
+			if p.own = fresh(); p.own == nil { // this time
+				p.own = &backoff.StopBackOff{}
+			}
+			p.own.Reset() // as backoff.Retry does: a literal ExponentialBackOff is not ready before
 		}
-		b.Reset() // as backoff.Retry does: a literal ExponentialBackOff is not ready before
-		return b
+		return p.own.NextBackOff(), p
 	}
 	return l.configured("Backoff", m, opts)
 }
@@ -38,8 +39,7 @@ func Backoff(fresh func() backoff.BackOff, opts ...Option) retry.Policy {
 // waits begins at the first use.
 type waits struct {
 	schedule        progress
-	own             backoff.BackOff // of Backoff
-	peeked          bool            // ahead and more are what the schedule said, not taken yet
+	peeked          bool // ahead and more are what the schedule said, not taken yet
 	more            bool
 	ahead           time.Duration
 	drawn           bool // once, so that first is
@@ -50,24 +50,13 @@ type waits struct {
 func (w *waits) peek(l *loop) (time.Duration, bool) {
 	if !w.peeked {
 		w.peeked = true
-		w.step(l)
+		w.ahead, w.schedule = l.step(w.schedule)
 		w.more = w.ahead != backoff.Stop
 		if w.ahead < 0 || w.ahead > l.maxDelay { // cenkalti's jitter exceeds its cap, and overflows
 			w.ahead = l.maxDelay
 		}
 	}
 	return w.ahead, w.more
-}
-
-func (w *waits) step(l *loop) {
-	if l.fresh == nil {
-		w.ahead, w.schedule = l.step(w.schedule)
-		return
-	}
-	if w.own == nil {
-		w.own = l.fresh()
-	}
-	w.ahead = w.own.NextBackOff()
 }
 
 // next is false when the schedule stops.

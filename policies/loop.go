@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/reprise-go/reprise/retry"
 )
 
@@ -18,8 +16,8 @@ type loop struct {
 	text func() string // the schedule, for String
 	err  error
 
-	step  func(progress) (time.Duration, progress) // the schedule
-	fresh func() backoff.BackOff                   // or one of cenkalti's, for each row of attempts
+	step    func(progress) (time.Duration, progress) // the schedule
+	foreign bool                                     // it is the caller's: see Backoff
 }
 
 // Validate reports bad options.

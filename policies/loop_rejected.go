@@ -81,5 +81,5 @@ func (l *loop) usual(wait time.Duration, next *waits) bool {
 func (l *loop) PassesOn(refusal error) bool {
 	r, ok := refusal.(*retry.Rejection)
 	var first waits
-	return ok && l.patience < 0 && l.fresh == nil && !l.usual(r.RetryAfter, &first)
+	return ok && l.patience < 0 && !l.foreign && !l.usual(r.RetryAfter, &first)
 }

@@ -34,10 +34,10 @@ func Exponential(opts ...Option) retry.Policy {
 	l := &loop{config: growing}
 	l.step = func(p progress) (time.Duration, progress) {
 		d := l.initial
-		if p.n > 0 {
+		if p.last > 0 {
 			d = l.grown(p.last)
 		}
-		return d, progress{n: 1, last: d}
+		return d, progress{last: d}
 	}
 	l.text = func() string { return fmt.Sprintf("%v x%v", l.initial, l.factor) }
 	return l.configured("Exponential", nil, opts)
@@ -49,14 +49,11 @@ func Fibonacci(opts ...Option) retry.Policy {
 	l := &loop{config: growing}
 	l.useless = []string{"Factor"}
 	l.step = func(p progress) (time.Duration, progress) {
-		if p.n == 0 {
-			return l.initial, progress{n: 1, before: l.initial, last: l.initial}
+		if p.last == 0 {
+			return l.initial, progress{before: l.initial, last: l.initial}
 		}
-		sum := unbounded
-		if p.last <= unbounded-p.before {
-			sum = p.before + p.last
-		}
-		return sum, progress{n: 1, before: p.last, last: sum}
+		sum := p.last + min(p.before, unbounded-p.last)
+		return sum, progress{before: p.last, last: sum}
 	}
 	l.text = func() string { return fmt.Sprintf("%v x1, 2, 3, 5", l.initial) }
 	return l.configured("Fibonacci", nil, opts)
@@ -141,10 +138,12 @@ func (l *loop) configured(constructor string, m mistakes, opts []Option) *loop {
 }
 
 // progress is where one row of waits stands, as far as the kind of schedule needs it. It is small
-// and handed through the schedule by value: so a call keeps it on its stack.
+// and handed through the schedule by value: so a call keeps it on its stack. The zero progress
+// begins a row.
 type progress struct {
-	n            int           // Delays: which comes next; the others: 0 before the first
-	before, last time.Duration // the waits before
+	n            int             // Delays: which comes next
+	before, last time.Duration   // Exponential, Fibonacci: the waits before; 0: none
+	own          backoff.BackOff // Backoff: the schedule of this row
 }
 
 // grown is the wait that follows on one in cenkalti's exponential schedule, made to move: that cuts

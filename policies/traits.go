@@ -16,18 +16,19 @@ func (l *loop) Traits() retry.Traits {
 	if l.err != nil {
 		return t
 	}
-	var w waits
+	var at progress
+	var wait time.Duration
 	more := max(1, l.attempts-1)
 	for range min(more, looked) {
-		w.step(l)
-		if w.ahead < 0 || l.attempts == 1 {
+		wait, at = l.step(at)
+		if wait < 0 || l.attempts == 1 {
 			return t
 		}
-		t.Delays += min(w.ahead, unbounded-t.Delays)
+		t.Delays += min(wait, unbounded-t.Delays)
 	}
-	if rest := int64(max(0, more-looked)); w.ahead > 0 { // no schedule grows for longer
-		fits := int64((unbounded - t.Delays) / w.ahead)
-		t.Delays += time.Duration(min(rest, fits) * int64(w.ahead))
+	if rest := int64(max(0, more-looked)); wait > 0 { // no schedule grows for longer
+		fits := int64((unbounded - t.Delays) / wait)
+		t.Delays += time.Duration(min(rest, fits) * int64(wait))
 	}
 	return t
 }
