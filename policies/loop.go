@@ -165,7 +165,7 @@ func (r *run) number() int { return r.made - r.row.before }
 // decide says what follows on err: a wait, or the error that ends the call.
 func (r *run) decide(err error) (wait time.Duration, over error) {
 	if r.verdict.Config {
-		return 0, r.asItIs(err, r.made == 0)
+		return 0, r.end(r.made == 0, err, err)
 	}
 	if r.verdict.Rejection != nil {
 		return r.rejected(err)
@@ -175,20 +175,17 @@ func (r *run) decide(err error) (wait time.Duration, over error) {
 	if ended != nil && errors.Is(err, r.ctx.Err()) && err.Error() == ended.Error() {
 		// Nothing but the end of ctx: not a failure of the callee. It is counted, because the error
 		// of a call that heeds its context looks the same.
-		if r.made == 0 {
-			return 0, err
-		}
 		r.made++
-		return 0, r.giveUp(ended, 0)
+		return 0, r.end(r.made == 1, err, ended)
 	}
 	r.count(err)
 	switch {
 	case r.verdict.Permanent || isFinal(err, r.retryIf == nil):
-		return 0, r.end(err, retry.ErrPermanent)
+		return 0, r.end(r.made == 1, err, retry.ErrPermanent)
 	case ended != nil:
 		return 0, r.giveUp(ended, 0)
 	case r.retryIf != nil && !r.retryIf(err):
-		return 0, r.end(err, retry.ErrDeclined)
+		return 0, r.end(r.made == 1, err, retry.ErrDeclined)
 	}
 	return r.again()
 }
@@ -321,22 +318,13 @@ func (r *run) event(e retry.Event) retry.Event {
 	return e
 }
 
-// end ends the call with a failure that is not worth repeating; the first attempt's comes back as
-// it was.
-func (r *run) end(err, reason error) error {
-	if r.made == 1 {
-		return err
-	}
-	return r.giveUp(reason, 0)
-}
-
-// asItIs ends the call with err, which is not a failure of the callee. If it is not the first
-// outcome, what the callee failed with before comes along.
-func (r *run) asItIs(err error, first bool) error {
+// end ends the call with err as it is if that is the first outcome. If it is not, the reason is
+// told, and what the callee failed with last.
+func (r *run) end(first bool, err, reason error) error {
 	if first {
 		return err
 	}
-	return r.giveUp(err, 0)
+	return r.giveUp(reason, 0)
 }
 
 func (r *run) giveUp(reason error, wait time.Duration) error {

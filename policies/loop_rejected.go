@@ -32,12 +32,13 @@ func (r *run) rejected(err error) (wait time.Duration, over error) {
 		wait = v.After
 	}
 	if ended := retry.Ended(r.ctx); ended != nil {
-		return 0, r.asItIs(both(err, ended), first)
+		err = both(err, ended)
+		return 0, r.end(first, err, err)
 	}
 	wait, worth := r.patient(wait)
 	switch {
 	case v.Permanent || !worth || r.tooLate(wait) || r.attempts > 0 && r.number() >= r.attempts:
-		return 0, r.asItIs(err, first)
+		return 0, r.end(first, err, err)
 	case !retry.Fits(r.ctx, wait):
 		return 0, r.giveUp(both(err, context.DeadlineExceeded), wait)
 	}
