@@ -264,7 +264,9 @@ func (b *Breaker) book(
 	ctx context.Context, p permit, o outcome, err error, now time.Duration, timed bool,
 ) {
 	if p.era == nil {
-		b.shadowed.report(o)
+		if o == success { // and not counted: without Shadow the call would not have been made
+			b.shadowed.wrong.Add(1)
+		}
 		return
 	}
 	if b.era.Load() != p.era {

@@ -39,11 +39,16 @@ type config struct {
 // mistakes is what is wrong with options, or with a snapshot.
 type mistakes []string
 
-// check notes a mistake unless ok: the option as it was written, and what it must do.
-func (m *mistakes) check(ok bool, must, option string, args ...any) {
-	if !ok {
-		*m = append(*m, fmt.Sprintf(option, args...)+": must "+must)
+// check notes a mistake unless ok: the option with its values, and what it must do.
+func (m *mistakes) check(ok bool, must, option string, values ...any) {
+	if ok {
+		return
 	}
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = fmt.Sprint(v)
+	}
+	*m = append(*m, fmt.Sprintf("%s(%s): must %s", option, strings.Join(texts, ", "), must))
 }
 
 // in is the configuration error of that function, nil without a mistake.
@@ -70,9 +75,11 @@ func (c *config) windowed() bool { return c.ratio > 0 || c.failures > 0 }
 func configure(opts []Option) (config, error) {
 	c := config{openFor: defaultOpenFor, probes: 1}
 	for i, o := range opts {
-		if c.check(o != nil, "not be nil", "option %d", i+1); o != nil {
-			o(&c)
+		if o == nil {
+			c.mistakes = append(c.mistakes, fmt.Sprintf("option %d: must not be nil", i+1))
+			continue
 		}
+		o(&c)
 	}
 	if c.consecutive == 0 && !c.windowed() {
 		c.consecutive = defaultFailures
@@ -82,15 +89,15 @@ func configure(opts []Option) (config, error) {
 	}
 	if c.growth > 0 && c.openMax > 0 {
 		longEnough := fmt.Sprintf("have a max of at least the open time of %v", c.openFor)
-		c.check(c.openMax >= c.openFor, longEnough, openGrowth, c.growth, c.openMax)
+		c.check(c.openMax >= c.openFor, longEnough, "OpenGrowth", c.growth, c.openMax)
 	}
 	if c.window == 0 {
 		c.window, c.buckets = defaultWindow, defaultBuckets
 	} else {
 		const must = "stand beside FailureRate or FailureCount"
-		c.check(c.windowed(), must, window, c.window, c.buckets)
+		c.check(c.windowed(), must, "Window", c.window, c.buckets)
 	}
-	c.check(!c.inFlight || c.slow != 0, "stand beside SlowCall", "SlowInFlight()")
+	c.check(!c.inFlight || c.slow != 0, "stand beside SlowCall", "SlowInFlight")
 	if err := c.in("New"); err != nil {
 		// Nothing may depend on what is wrong.
 		return config{openFor: defaultOpenFor, probes: 1}, err
@@ -98,19 +105,12 @@ func configure(opts []Option) (config, error) {
 	return c, nil
 }
 
-// How options of two values are written.
-const (
-	failureRate = "FailureRate(%v, %d)"
-	window      = "Window(%v, %d)"
-	openGrowth  = "OpenGrowth(%v, %v)"
-)
-
 func (c *config) positive(option string, d time.Duration) {
-	c.check(d > 0, "be positive", "%s(%v)", option, d)
+	c.check(d > 0, "be positive", option, d)
 }
 
 func (c *config) atLeastOne(option string, n int) {
-	c.check(n >= 1, "be at least 1", "%s(%d)", option, n)
+	c.check(n >= 1, "be at least 1", option, n)
 }
 
 // ConsecutiveFailures opens the breaker after n failures without a success between them, however
@@ -129,8 +129,8 @@ func ConsecutiveFailures(n int) Option {
 func FailureRate(ratio float64, minimum int) Option {
 	return func(c *config) {
 		ok := ratio > 0 && ratio <= 1
-		c.check(ok, "have a ratio above 0 and at most 1", failureRate, ratio, minimum)
-		c.check(minimum >= 1, "have a minimum of at least 1", failureRate, ratio, minimum)
+		c.check(ok, "have a ratio above 0 and at most 1", "FailureRate", ratio, minimum)
+		c.check(minimum >= 1, "have a minimum of at least 1", "FailureRate", ratio, minimum)
 		c.ratio, c.minimum = ratio, minimum
 	}
 }
@@ -149,10 +149,10 @@ func FailureCount(n int) Option {
 func Window(d time.Duration, buckets int) Option {
 	return func(c *config) {
 		most := max(1, min(int64(d), maxBuckets))
-		c.check(d > 0, "be of a positive duration", window, d, buckets)
-		c.check(buckets >= 1, "have at least 1 bucket", window, d, buckets)
+		c.check(d > 0, "be of a positive duration", "Window", d, buckets)
+		c.check(buckets >= 1, "have at least 1 bucket", "Window", d, buckets)
 		few := fmt.Sprintf("have at most %d buckets", most)
-		c.check(d <= 0 || int64(buckets) <= most, few, window, d, buckets)
+		c.check(d <= 0 || int64(buckets) <= most, few, "Window", d, buckets)
 		c.window, c.buckets = d, buckets
 	}
 }
@@ -169,8 +169,8 @@ func OpenFor(d time.Duration) Option {
 func OpenGrowth(factor float64, max time.Duration) Option {
 	return func(c *config) {
 		ok := factor >= 1 && !math.IsInf(factor, 0)
-		c.check(ok, "have a finite factor of at least 1", openGrowth, factor, max)
-		c.check(max > 0, "have a positive max", openGrowth, factor, max)
+		c.check(ok, "have a finite factor of at least 1", "OpenGrowth", factor, max)
+		c.check(max > 0, "have a positive max", "OpenGrowth", factor, max)
 		c.growth, c.openMax = factor, max
 	}
 }
@@ -185,7 +185,7 @@ func Probes(n int) Option {
 	return func(c *config) {
 		c.probes = n
 		c.atLeastOne("Probes", n)
-		c.check(n <= maxProbes, fmt.Sprintf("be at most %d", maxProbes), "Probes(%d)", n)
+		c.check(n <= maxProbes, fmt.Sprintf("be at most %d", maxProbes), "Probes", n)
 	}
 }
 
@@ -234,7 +234,7 @@ func Shadow() Option { return func(c *config) { c.shadow = true } }
 // caused the change. Elsewhere this is OnStateChange.
 func OnChange(f func(Change)) Option {
 	return func(c *config) {
-		c.check(f != nil, "be a function", "OnChange(nil)")
+		c.check(f != nil, "be a function", "OnChange", "nil")
 		c.listeners = append(c.listeners, f)
 	}
 }

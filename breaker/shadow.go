@@ -19,11 +19,3 @@ func (b *Breaker) ShadowCounts() ShadowCounts {
 	wrong := b.shadowed.wrong.Load() // first, so that it never exceeds the other
 	return ShadowCounts{Refused: b.shadowed.refused.Load(), Wrong: wrong}
 }
-
-// report notes the outcome of a call that would have been refused. It does not count for the state,
-// because without Shadow the call would not have been made.
-func (s *shadowed) report(o outcome) {
-	if o == success {
-		s.wrong.Add(1)
-	}
-}

@@ -3,6 +3,7 @@ package breaker
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,7 @@ import (
 // its own options allow. A breaker with [Shadow] follows the fleet and does not vote.
 func Shared(s Store, opts ...SharedOption) Option {
 	return func(c *config) {
-		if c.check(s != nil, "be a store", "Shared(nil)"); s == nil {
+		if c.check(s != nil, "be a store", "Shared", "nil"); s == nil {
 			return
 		}
 		if !reflect.ValueOf(s).Comparable() {
@@ -39,9 +40,12 @@ func Shared(s Store, opts ...SharedOption) Option {
 		}
 		m := &member{store: s, id: rand.Text(), quorum: defaultQuorum, every: defaultEvery}
 		for i, o := range opts {
-			if c.check(o != nil, "not be nil", "Shared: option %d", i+1); o != nil {
-				o(m, c)
+			if o == nil {
+				c.mistakes = append(c.mistakes,
+					fmt.Sprintf("Shared: option %d: must not be nil", i+1))
+				continue
 			}
+			o(m, c)
 		}
 		m.attention.Store(true)
 		c.member = m
@@ -56,7 +60,7 @@ type SharedOption func(*member, *config)
 // vote, at least 2. The default is 0.5.
 func Quorum(q float64) SharedOption {
 	return func(m *member, c *config) {
-		c.check(q > 0 && q <= 1, "be above 0 and at most 1", "Quorum(%v)", q)
+		c.check(q > 0 && q <= 1, "be above 0 and at most 1", "Quorum", q)
 		m.quorum = q
 	}
 }

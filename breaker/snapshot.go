@@ -92,11 +92,11 @@ func (b *Breaker) restoreOpen(s Snapshot, age time.Duration, cause error) {
 func checkSnapshot(s Snapshot) error {
 	var m mistakes
 	known := s.State >= Closed && s.State <= Isolated
-	m.check(known, "be closed, half-open, open or isolated", "State(%v)", uint8(s.State))
-	m.check(!s.Since.IsZero(), "be a time", "Since(%v)", s.Since)
+	m.check(known, "be closed, half-open, open or isolated", "State", uint8(s.State))
+	m.check(!s.Since.IsZero(), "be a time", "Since", s.Since)
 	opened := s.State == Open || s.State == HalfOpen
-	m.check(s.OpenFor > 0 || s.OpenFor == 0 && !opened, "be positive", "OpenFor(%v)", s.OpenFor)
+	m.check(s.OpenFor > 0 || s.OpenFor == 0 && !opened, "be positive", "OpenFor", s.OpenFor)
 	ok := s.ConsecutiveFailures >= 0
-	m.check(ok, "not be negative", "ConsecutiveFailures(%v)", s.ConsecutiveFailures)
+	m.check(ok, "not be negative", "ConsecutiveFailures", s.ConsecutiveFailures)
 	return m.in("Restore")
 }
