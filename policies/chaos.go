@@ -30,11 +30,11 @@ func Chaos(seed uint64, opts ...Option) retry.Policy {
 }
 
 type chaos struct {
+	stateless
 	seed    uint64
 	harms   []harm
 	enabled func(context.Context) bool
-	err     error
-	calls   atomic.Uint64
+	calls   atomic.Uint64 // decides nothing worth keeping
 }
 
 // harm is one thing that befalls a call, with probability p.
@@ -124,13 +124,8 @@ func (c *chaos) Do(ctx context.Context, next retry.Next) error {
 	return next.Do(ctx)
 }
 
-func (c *chaos) Validate() error { return c.err }
-
 // Traits is for retry.Lint, which warns of every Chaos.
 func (c *chaos) Traits() retry.Traits { return retry.Traits{Chaos: true} }
-
-// Idle is true: the number of calls decides nothing worth keeping.
-func (c *chaos) Idle() bool { return true }
 
 // String is one line: chaos(fault 5 %, latency 200ms 10 %).
 func (c *chaos) String() string {

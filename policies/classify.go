@@ -61,6 +61,7 @@ func Classify(rules ...Rule) retry.Policy {
 }
 
 type classifier struct {
+	stateless
 	rules    []Rule
 	rest     Rule // of Else
 	statusOf []func(error) (int, bool)
@@ -69,7 +70,6 @@ type classifier struct {
 	statuses bool // any rule has a status matcher
 	reads    bool // any rule depends on what is in the tree
 	given    int
-	err      error
 }
 
 func (c *classifier) add(r Rule) {
@@ -81,9 +81,6 @@ func (c *classifier) add(r Rule) {
 		c.onOther = c.onOther || r.verdict == on && !m.ofStatus
 	}
 }
-
-func (c *classifier) Validate() error { return c.err }
-func (c *classifier) Idle() bool      { return true }
 
 // Prompt is true: see retry.Policy.
 func (c *classifier) Prompt(retry.Policy) bool { return true }

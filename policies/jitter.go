@@ -59,10 +59,8 @@ func (j *Jitter) UnmarshalText(text []byte) error {
 
 // MarshalText is the name; an error for what is not a jitter of this package.
 func (j Jitter) MarshalText() ([]byte, error) {
-	if err := new(Jitter).UnmarshalText([]byte(j.String())); err != nil {
-		return nil, err
-	}
-	return []byte(j.String()), nil
+	name := []byte(j.String())
+	return name, new(Jitter).UnmarshalText(name)
 }
 
 // spread draws a wait for d, which is at most limit. first is the first wait of the schedule and

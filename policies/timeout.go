@@ -36,14 +36,12 @@ func Timeout(d time.Duration) retry.Policy {
 }
 
 type timeout struct {
+	stateless
 	d     time.Duration
 	cause *timeoutError
-	err   error
 }
 
-func (t *timeout) Validate() error { return t.err }
-func (t *timeout) Idle() bool      { return true }
-func (t *timeout) String() string  { return fmt.Sprintf("timeout(%v)", t.d) }
+func (t *timeout) String() string { return fmt.Sprintf("timeout(%v)", t.d) }
 
 func (t *timeout) Do(ctx context.Context, next retry.Next) error {
 	if t.err != nil {
