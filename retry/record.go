@@ -64,6 +64,7 @@ type flight struct {
 	calls, leftOut int
 	spans          []span
 	zero           time.Time
+	total          time.Duration
 }
 
 func (r *Record) read() flight {
@@ -76,7 +77,7 @@ func (r *Record) read() flight {
 		calls:  r.calls, leftOut: r.leftOut,
 	}
 	r.mu.Unlock()
-	f.spans, f.zero = timeline(f.events)
+	f.spans, f.zero, f.total = timeline(f.events)
 	return f
 }
 

@@ -19,10 +19,10 @@ type span struct {
 func (e Event) begin() time.Time { return e.Time.Add(-e.Took) }
 
 // timeline sorts calls and waits by when they began, with spans for the time between them. zero is
-// when the first event began. The shares add up to the time from zero to the last event.
-func timeline(events []Event) (spans []span, zero time.Time) {
+// when the first event began. The shares add up to total, the time from zero to the last event.
+func timeline(events []Event) (spans []span, zero time.Time, total time.Duration) {
 	if len(events) == 0 {
-		return nil, zero
+		return nil, zero, 0
 	}
 	zero, end := events[0].begin(), events[0].Time
 	var timed []Event
@@ -61,15 +61,9 @@ func timeline(events []Event) (spans []span, zero time.Time) {
 		done = max(done, stop)
 		spans = append(spans, s)
 	}
-	gap(end.Sub(zero))
-	return spans, zero
-}
-
-func (f flight) total() (total time.Duration) {
-	for _, s := range f.spans {
-		total += s.share
-	}
-	return total
+	total = end.Sub(zero)
+	gap(total)
+	return spans, zero, total
 }
 
 // line is a line of the text.
@@ -83,8 +77,7 @@ func (f flight) text() string {
 	if len(f.events) == 0 {
 		return "nothing recorded"
 	}
-	total := f.total()
-	lines, rest := f.spanLines(total)
+	lines, rest := f.spanLines()
 	for i, e := range f.events {
 		if i == recorded && f.leftOut > 0 {
 			left := fmt.Sprintf("%10s  (%d %s left out)", "", f.leftOut, plural(f.leftOut, "event"))
@@ -101,7 +94,7 @@ func (f flight) text() string {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.turn, b.turn))
 	})
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d %s in %v", f.calls, plural(f.calls, "call"), round(total))
+	fmt.Fprintf(&b, "%d %s in %v", f.calls, plural(f.calls, "call"), round(f.total))
 	if rest > 0 {
 		fmt.Fprintf(&b, ", %v of it between these lines", round(rest))
 	}
@@ -124,9 +117,9 @@ func (f flight) around(e Event) (n int) {
 
 // spanLines are the lines of calls and waits. Time that belongs to no policy and is too short for a
 // line is summed up in rest.
-func (f flight) spanLines(total time.Duration) (lines []line, rest time.Duration) {
+func (f flight) spanLines() (lines []line, rest time.Duration) {
 	for _, s := range f.spans {
-		if s.Kind == 0 && s.share < total/100 {
+		if s.Kind == 0 && s.share < f.total/100 {
 			rest += s.share
 			continue
 		}
@@ -215,7 +208,7 @@ func (e Event) json(at time.Duration) jsonEvent {
 
 func (f flight) json() jsonFlight {
 	j := jsonFlight{
-		Calls: f.calls, Took: f.total().Seconds(), LeftOut: f.leftOut,
+		Calls: f.calls, Took: f.total.Seconds(), LeftOut: f.leftOut,
 		Spans: []jsonSpan{}, Events: []jsonEvent{},
 	}
 	for _, s := range f.spans {
