@@ -603,28 +603,30 @@ func TestLoopStopOn(t *testing.T) {
 
 func TestLoopTellsItself(t *testing.T) {
 	budget := policies.NewTokenBudget(10, 0.1, policies.Named("catalog"))
-	for want, p := range map[string]retry.Policy{
-		"exponential(4 attempts, 100ms x2, up to 30s, ±50 %)": policies.Exponential(
-			policies.Attempts(4)),
-		"exponential(unlimited, 1s x1.5, up to 1m0s, full jitter, within 1h0m0s)": policies.
-			Exponential(policies.Unlimited(), policies.Initial(time.Second), policies.Factor(1.5),
-				policies.MaxDelay(time.Minute), policies.WithJitter(policies.Full),
-				policies.MaxElapsed(time.Hour)),
-		"constant(1 attempt, 5ms)":                                   policies.Constant(5*ms, policies.Attempts(1)),
-		"fibonacci(3 attempts, 100ms x1, 2, 3, 5, up to 30s, ±50 %)": policies.Fibonacci(),
-		"random(3 attempts, 1ms to 5ms)":                             policies.Random(ms, 5*ms),
-		"delays(3 attempts, 1ms 5ms)":                                policies.Delays([]time.Duration{ms, 5 * ms}),
-		"backoff(3 attempts, patience 1s)": policies.Backoff(
-			func() backoff.BackOff { return &backoff.ZeroBackOff{} },
-			policies.Patience(time.Second)),
-		"constant(3 attempts, 0s, budget catalog(10 of 10 tokens left))": policies.Constant(0,
-			policies.WithBudget(budget)),
-		"constant(misconfigured)": policies.Constant(-1),
-		"timeout(2s)":             policies.Timeout(2 * time.Second),
-		"classify(1 rule)":        policies.Classify(policies.On(policies.ServerErrors)),
+	for _, c := range []struct {
+		p    retry.Policy
+		want string
+	}{
+		{policies.Exponential(policies.Attempts(4)),
+			"exponential(4 attempts, 100ms x2, up to 30s, ±50 %)"},
+		{policies.Exponential(policies.Unlimited(), policies.Initial(time.Second),
+			policies.Factor(1.5), policies.MaxDelay(time.Minute),
+			policies.WithJitter(policies.Full), policies.MaxElapsed(time.Hour)),
+			"exponential(unlimited, 1s x1.5, up to 1m0s, full jitter, within 1h0m0s)"},
+		{policies.Constant(5*ms, policies.Attempts(1)), "constant(1 attempt, 5ms)"},
+		{policies.Fibonacci(), "fibonacci(3 attempts, 100ms x1, 2, 3, 5, up to 30s, ±50 %)"},
+		{policies.Random(ms, 5*ms), "random(3 attempts, 1ms to 5ms)"},
+		{policies.Delays([]time.Duration{ms, 5 * ms}), "delays(3 attempts, 1ms 5ms)"},
+		{policies.Backoff(func() backoff.BackOff { return &backoff.ZeroBackOff{} },
+			policies.Patience(time.Second)), "backoff(3 attempts, patience 1s)"},
+		{policies.Constant(0, policies.WithBudget(budget)),
+			"constant(3 attempts, 0s, budget catalog(10 of 10 tokens left))"},
+		{policies.Constant(-1), "constant(misconfigured)"},
+		{policies.Timeout(2 * time.Second), "timeout(2s)"},
+		{policies.Classify(policies.On(policies.ServerErrors)), "classify(1 rule)"},
 	} {
-		if got := retry.Describe(p); got != want {
-			t.Errorf("got  %s\nwant %s", got, want)
+		if got := retry.Describe(c.p); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
 		}
 	}
 }

@@ -33,7 +33,8 @@ func TestOptionMistakesNameTheOptionItsValueAndWhatItMustBe(t *testing.T) {
 			policies.MaxDelay(0)),
 		`policies.Exponential: Named("x"): does not apply here`: E(policies.Named("x")),
 		"policies.Constant: d -1ns: must not be negative; " +
-			"Initial(1s): does not apply here": policies.Constant(-1, policies.Initial(time.Second)),
+			"Initial(1s): does not apply here": policies.Constant(-1,
+			policies.Initial(time.Second)),
 		"policies.Fibonacci: Factor(2): does not apply here": policies.Fibonacci(
 			policies.Factor(2)),
 		"policies.Keyed: MaxKeys(0): must be at least 1":   keyed(policies.MaxKeys(0)),
