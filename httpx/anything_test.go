@@ -132,10 +132,11 @@ func TestWhateverHappens(t *testing.T) {
 	}
 	for seed := range seeds {
 		d := &dice{r: rand.New(rand.NewPCG(uint64(seed), 1))}
-		spotless(t, func(_ int, w http.ResponseWriter, r *http.Request) { anything(d, w, r) }, func(b *bubble) {
+		answer := func(_ int, w http.ResponseWriter, r *http.Request) { anything(d, w, r) }
+		spotless(t, answer, func(b *bubble) {
 			loops := []retry.Policy{policies.Constant(0),
-				policies.Exponential(policies.Attempts(4)), policies.Constant(0,
-					policies.HintCap(time.Hour*100)), retry.Chain()}
+				policies.Exponential(policies.Attempts(4)),
+				policies.Constant(0, policies.HintCap(time.Hour*100)), retry.Chain()}
 			for n := range 20 {
 				b.try(d, loops[d.roll(len(loops))], fmt.Sprintf("seed %d, call %d", seed, n))
 			}

@@ -76,10 +76,11 @@ func TestAPolicyHearsWhenTheAnswerBegins(t *testing.T) {
 			time.Sleep(time.Second)
 			return answer(r, 200, io.NopCloser(strings.NewReader("x"))), nil
 		}), httpx.WithPolicy(listen))
-		_, err := httpx.Fetch(t.Context(), client, "http://h/", func(r *http.Response) (string, error) {
-			time.Sleep(time.Minute)
-			return httpx.Text(r)
-		})
+		_, err := httpx.Fetch(t.Context(), client, "http://h/",
+			func(r *http.Response) (string, error) {
+				time.Sleep(time.Minute)
+				return httpx.Text(r)
+			})
 		if err != nil || !slices.Equal(heard, []time.Duration{time.Second}) {
 			t.Errorf("%v, %v", heard, err)
 		}

@@ -174,7 +174,8 @@ func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
 						}}
 						client := scraper(s, ratelimit.MaxRate(20)).With(c.opts...)
 						one, lost := crawl(t, client, pages)
-						if took[i] += one; every > 0 && lost != pages/every || every == 0 && lost > 0 {
+						took[i] += one
+						if every > 0 && lost != pages/every || every == 0 && lost > 0 {
 							t.Errorf("%s: %d lost of %d", c.name, lost, pages)
 						}
 					})

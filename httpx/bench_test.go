@@ -43,7 +43,8 @@ func BenchmarkUnavailableThenOK(b *testing.B) {
 		b.Run(w.name, func(b *testing.B) {
 			sideBySide(b,
 				[]way{{"by hand", w.byHand(w.client)},
-					{"httpx", w.byHTTPX(httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0))}})
+					{"httpx",
+						w.byHTTPX(httpx.WithPolicy(policies.Constant(0)), httpx.AttemptLimit(0))}})
 		})
 	}
 }

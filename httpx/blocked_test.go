@@ -22,13 +22,17 @@ func TestBlockedKnowsTheFieldsAndNothingElse(t *testing.T) {
 		{"Vercel deny", 403, http.Header{"X-Vercel-Mitigated": {"deny"}}, true},
 		{"DataDome", 403, http.Header{"X-Datadome": {"protected"}}, true},
 		{"DataDome, JSON", 403, http.Header{"X-Dd-B": {"1"}}, true},
-		{"a page of a site that DataDome protects", 200, http.Header{"X-Datadome": {"protected"}}, false},
+		{"a page of a site that DataDome protects", 200,
+			http.Header{"X-Datadome": {"protected"}}, false},
 		{"a dead link there", 404, http.Header{"X-Datadome": {"protected"}}, false},
-		{"a page behind Cloudflare", 200, http.Header{"Cf-Ray": {"x"}, "Server": {"cloudflare"}}, false},
-		{"another value", 403, http.Header{"Cf-Mitigated": {"no"}, "X-Amzn-Waf-Action": {"count"}}, false},
+		{"a page behind Cloudflare", 200,
+			http.Header{"Cf-Ray": {"x"}, "Server": {"cloudflare"}}, false},
+		{"another value", 403,
+			http.Header{"Cf-Mitigated": {"no"}, "X-Amzn-Waf-Action": {"count"}}, false},
 		{"a site's own 403", 403, http.Header{}, false},
 	} {
-		if got := httpx.Blocked(&http.Response{StatusCode: c.code, Header: c.header}); got != c.blocked {
+		got := httpx.Blocked(&http.Response{StatusCode: c.code, Header: c.header})
+		if got != c.blocked {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

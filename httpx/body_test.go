@@ -39,7 +39,9 @@ func TestARejectedBodyIsReadAheadUpTo64KiB(t *testing.T) {
 	} {
 		want := bytes.Repeat([]byte("x"), c.size)
 		var sent []*closer
-		open := func() bool { return slices.ContainsFunc(sent, func(c *closer) bool { return !c.closed.Load() }) }
+		open := func() bool {
+			return slices.ContainsFunc(sent, func(c *closer) bool { return !c.closed.Load() })
+		}
 		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
 			if open() {
 				t.Errorf("%+v: the body before is open", c)

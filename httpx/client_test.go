@@ -30,9 +30,10 @@ type server struct {
 func newServer(t *testing.T, h func(n int, w http.ResponseWriter, r *http.Request)) *server {
 	t.Helper()
 	s := &server{}
-	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h(int(s.hits.Add(1)), w, r)
-	}))
+	s.Server = httptest.NewUnstartedServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h(int(s.hits.Add(1)), w, r)
+		}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
@@ -243,7 +244,8 @@ func TestTheResponseOfALoopThatHasNoTimeLeft(t *testing.T) {
 		{"2", policies.Constant(3*s, policies.MaxElapsed(s)), true},
 		{"20", policies.Constant(3*s, policies.MaxElapsed(s)), true},
 		{"20", policies.Exponential(policies.MaxElapsed(s)), true},
-		{"20", retry.Chain(policies.Constant(0, policies.Attempts(1)), policies.Constant(0, policies.MaxElapsed(s))), true},
+		{"20", retry.Chain(policies.Constant(0, policies.Attempts(1)),
+			policies.Constant(0, policies.MaxElapsed(s))), true},
 		{"301", policies.Constant(3*s, policies.MaxElapsed(s)), false},
 		{"301", policies.Constant(3 * s), false},
 		{"301", policies.Constant(3*s, policies.Attempts(1)), true},
@@ -281,18 +283,34 @@ func TestAPolicysVerdictIsNotTheResponse(t *testing.T) {
 		{"unmarked", after(retry.Unmark), true},
 		{"marked, a loop's", retry.Chain(after(retry.Neutral), loop), true},
 		{"a loop's, twice", retry.Chain(loop, loop), true},
-		{"permanent, of a loop", after(func(err error) error { return &retry.Error{Reason: retry.ErrPermanent, Last: err} }), true},
-		{"declined", policies.Constant(0, policies.RetryIf(func(error) bool { return false })), true},
-		{"declined later", after(func(err error) error { return &retry.Error{Reason: retry.ErrDeclined, Last: retry.Neutral(err)} }), true},
-		{"stopped", after(func(err error) error { return &retry.Error{Reason: retry.ErrStopped, Last: err} }), true},
+		{"permanent, of a loop",
+			after(func(err error) error {
+				return &retry.Error{Reason: retry.ErrPermanent, Last: err}
+			}), true},
+		{"declined",
+			policies.Constant(0, policies.RetryIf(func(error) bool { return false })), true},
+		{"declined later",
+			after(func(err error) error {
+				return &retry.Error{Reason: retry.ErrDeclined, Last: retry.Neutral(err)}
+			}), true},
+		{"stopped",
+			after(func(err error) error {
+				return &retry.Error{Reason: retry.ErrStopped, Last: err}
+			}), true},
 		{"with other words", after(func(err error) error {
 			return &retry.Error{Reason: fmt.Errorf("mine: %w", retry.ErrExhausted), Last: err}
 		}), false},
 		{"joined", after(func(err error) error { return errors.Join(errBang, err) }), false},
 		{"wrapped", after(func(err error) error { return fmt.Errorf("mine: %w", err) }), false},
-		{"wrapped, a loop's", retry.Chain(after(func(err error) error { return fmt.Errorf("mine: %w", err) }), loop), false},
-		{"wrapped within a loop", retry.Chain(loop, after(func(err error) error { return fmt.Errorf("mine: %w", err) })), false},
-		{"another reason", after(func(err error) error { return &retry.Error{Reason: errBang, Last: err} }), false},
+		{"wrapped, a loop's",
+			retry.Chain(after(func(err error) error { return fmt.Errorf("mine: %w", err) }), loop),
+			false},
+		{"wrapped within a loop",
+			retry.Chain(loop, after(func(err error) error { return fmt.Errorf("mine: %w", err) })),
+			false},
+		{"another reason",
+			after(func(err error) error { return &retry.Error{Reason: errBang, Last: err} }),
+			false},
 	} {
 		for _, once := range []bool{false, true} { // a body that can be sent once adds to the error
 			var body io.Reader

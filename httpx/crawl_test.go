@@ -74,45 +74,76 @@ func TestCrawl(t *testing.T) {
 		away  int    // requests that the other server got
 	}{
 		{name: "each_page_once", seeds: "http://HOST/",
-			pages: map[string]string{"/": "a /b /", "/a": "b / /c", "/b": "a", "/c": ""}, asked: "/ /a /b /c"},
+			pages: map[string]string{"/": "a /b /", "/a": "b / /c", "/b": "a", "/c": ""},
+			asked: "/ /a /b /c"},
 		{name: "one_page_in_many_spellings_is_asked_for_once", seeds: "http://HOST",
-			pages: map[string]string{"/": "/a#x /a#y http://HOST/a HTTP://HOST/%61 /x/../a ./a /%7ea /~a /b?q=%c3%a9 /b?q=é //HOST/a",
+			pages: map[string]string{
+				"/": "/a#x /a#y http://HOST/a HTTP://HOST/%61 /x/../a ./a /%7ea /~a " +
+					"/b?q=%c3%a9 /b?q=é //HOST/a",
 				"/a": "", "/~a": "", "/b?q=%C3%A9": ""}, asked: "/ /a /b?q=%C3%A9 /~a"},
-		{name: "seeds_in_two_spellings", seeds: "http://HOST/a http://HOST/%61#top", pages: map[string]string{"/a": ""}, asked: "/a"},
+		{name: "seeds_in_two_spellings", seeds: "http://HOST/a http://HOST/%61#top",
+			pages: map[string]string{"/a": ""}, asked: "/a"},
 		{name: "reserved_characters_keep_their_escapes", seeds: "http://HOST/",
-			pages: map[string]string{"/": "/a%2fb /a/b", "/a%2Fb": "", "/a/b": ""}, asked: "/ /a%2Fb /a/b"},
+			pages: map[string]string{"/": "/a%2fb /a/b", "/a%2Fb": "", "/a/b": ""},
+			asked: "/ /a%2Fb /a/b"},
 		{name: "links_that_are_no_pages_are_skipped", seeds: "http://HOST/",
-			pages: map[string]string{"/": "mailto:a@b javascript:x() data:text/html," + strings.Repeat("x", 4000) + " ftp://HOST/x http:// http://[::1 :// #top a:b", "/a": ""}, asked: "/"},
+			pages: map[string]string{
+				"/": "mailto:a@b javascript:x() data:text/html," + strings.Repeat("x", 4000) +
+					" ftp://HOST/x http:// http://[::1 :// #top a:b", "/a": ""}, asked: "/"},
 		{name: "a_stray_percent_sign_is_a_character", seeds: "http://HOST/",
 			pages: map[string]string{"/": "/100%", "/100%25": ""}, asked: "/ /100%25"},
-		{name: "another_host_is_left_alone", seeds: "http://HOST/", pages: map[string]string{"/": "http://OTHER/ //OTHER/x /a", "/a": ""}, asked: "/ /a"},
-		{name: "a_redirect_to_another_host_is_not_followed", seeds: "http://HOST/", pages: map[string]string{"/": "/out", "/out": "-> http://OTHER/"}, asked: "/ /out"},
-		{name: "a_seed_may_have_moved", seeds: "http://HOST/moved", opts: nil, pages: map[string]string{"/moved": "-> http://OTHER/"}, asked: "/moved", away: 2},
+		{name: "another_host_is_left_alone", seeds: "http://HOST/",
+			pages: map[string]string{"/": "http://OTHER/ //OTHER/x /a", "/a": ""}, asked: "/ /a"},
+		{name: "a_redirect_to_another_host_is_not_followed", seeds: "http://HOST/",
+			pages: map[string]string{"/": "/out", "/out": "-> http://OTHER/"}, asked: "/ /out"},
+		{name: "a_seed_may_have_moved", seeds: "http://HOST/moved", opts: nil,
+			pages: map[string]string{"/moved": "-> http://OTHER/"}, asked: "/moved", away: 2},
 		{name: "Follow_allows_more", seeds: "http://HOST/",
-			opts:  []Option{Follow(func(_, to *url.URL) bool { return to.Path == "/" })},
-			pages: map[string]string{"/": "http://OTHER/ http://OTHER/no /out", "/out": "-> http://OTHER/no"}, asked: "/ /out", away: 1},
-		{name: "seeds_of_both_hosts", seeds: "http://HOST/ http://OTHER/", pages: map[string]string{"/": "http://OTHER/more"}, asked: "/", away: 2},
-		{name: "any_number_of_pages_is_one", seeds: "http://HOST/", opts: []Option{MaxPages(math.MaxInt)},
+			opts: []Option{Follow(func(_, to *url.URL) bool { return to.Path == "/" })},
+			pages: map[string]string{
+				"/":    "http://OTHER/ http://OTHER/no /out",
+				"/out": "-> http://OTHER/no"}, asked: "/ /out", away: 1},
+		{name: "seeds_of_both_hosts", seeds: "http://HOST/ http://OTHER/",
+			pages: map[string]string{"/": "http://OTHER/more"}, asked: "/", away: 2},
+		{name: "any_number_of_pages_is_one", seeds: "http://HOST/",
+			opts:  []Option{MaxPages(math.MaxInt)},
 			pages: map[string]string{"/": "/a", "/a": ""}, asked: "/ /a"},
-		{name: "dead_links_end_nothing", seeds: "http://HOST/", pages: map[string]string{"/": "/dead /a", "/dead": "!404", "/a": "/b", "/b": ""}, asked: "/ /a /b /dead"},
-		{name: "links_of_a_failed_page_are_not_followed", seeds: "http://HOST/", pages: map[string]string{"/": "!404"}, asked: "/"},
+		{name: "dead_links_end_nothing", seeds: "http://HOST/", pages: map[string]string{
+			"/": "/dead /a", "/dead": "!404", "/a": "/b", "/b": ""}, asked: "/ /a /b /dead"},
+		{name: "links_of_a_failed_page_are_not_followed", seeds: "http://HOST/",
+			pages: map[string]string{"/": "!404"}, asked: "/"},
 		{name: "relative_to_the_final_URL", seeds: "http://HOST/old/",
-			pages: map[string]string{"/old/": "-> /new/dir/", "/new/dir/": "page", "/new/dir/page": ""}, asked: "/new/dir/ /new/dir/page /old/"},
-		{name: "a_page_that_came_by_a_redirect_is_not_asked_for_again", seeds: "http://HOST/old", opts: []Option{Workers(1)},
-			pages: map[string]string{"/old": "-> /new", "/new": "/new /a", "/a": "/new"}, asked: "/a /new /old"},
-		{name: "a_redirect_to_a_page_that_waits_is_that_page", seeds: "http://HOST/", opts: []Option{Workers(1)},
-			pages: map[string]string{"/": "/old /new", "/old": "-> /new", "/new": ""}, asked: "/ /new /old"},
+			pages: map[string]string{
+				"/old/":         "-> /new/dir/",
+				"/new/dir/":     "page",
+				"/new/dir/page": ""}, asked: "/new/dir/ /new/dir/page /old/"},
+		{name: "a_page_that_came_by_a_redirect_is_not_asked_for_again", seeds: "http://HOST/old",
+			opts:  []Option{Workers(1)},
+			pages: map[string]string{"/old": "-> /new", "/new": "/new /a", "/a": "/new"},
+			asked: "/a /new /old"},
+		{name: "a_redirect_to_a_page_that_waits_is_that_page", seeds: "http://HOST/",
+			opts:  []Option{Workers(1)},
+			pages: map[string]string{"/": "/old /new", "/old": "-> /new", "/new": ""},
+			asked: "/ /new /old"},
 		{name: "MaxPages", seeds: "http://HOST/", opts: []Option{MaxPages(2), Workers(1)},
-			pages: map[string]string{"/": "/a /b /c", "/a": "/d /b"}, asked: "/ /a", told: "left out 3 beyond MaxPages(2)"},
+			pages: map[string]string{"/": "/a /b /c", "/a": "/d /b"}, asked: "/ /a",
+			told: "left out 3 beyond MaxPages(2)"},
 		{name: "the_frontier_is_bounded", seeds: "http://HOST/", opts: []Option{MaxPages(1)},
-			pages: map[string]string{"/": numbered(25)}, asked: "/", told: "left out 25 beyond MaxPages(1)"},
-		{name: "more_seeds_than_pages", seeds: "http://HOST/a http://HOST/b http://HOST/c", opts: []Option{MaxPages(1)},
+			pages: map[string]string{"/": numbered(25)}, asked: "/",
+			told: "left out 25 beyond MaxPages(1)"},
+		{name: "more_seeds_than_pages", seeds: "http://HOST/a http://HOST/b http://HOST/c",
+			opts:  []Option{MaxPages(1)},
 			pages: map[string]string{"/a": ""}, asked: "/a", told: "left out 2 beyond MaxPages(1)"},
 		{name: "MaxDepth", seeds: "http://HOST/0", opts: []Option{MaxDepth(2)},
-			pages: map[string]string{"/0": "/1", "/1": "/2", "/2": "/3 /0", "/3": ""}, asked: "/0 /1 /2", told: "left out 1 beyond MaxDepth(2)"},
-		{name: "MaxDepth_of_0_asks_for_the_seeds", seeds: "http://HOST/0", opts: []Option{MaxDepth(0)},
-			pages: map[string]string{"/0": "/1"}, asked: "/0", told: "left out 1 beyond MaxDepth(0)"},
-		{name: "long_links", seeds: "http://HOST/", pages: map[string]string{"/": long + " http://HOST" + long + " /a", "/a": ""}, asked: "/ /a", told: "left out 2 longer than 2048 bytes"},
+			pages: map[string]string{"/0": "/1", "/1": "/2", "/2": "/3 /0", "/3": ""},
+			asked: "/0 /1 /2", told: "left out 1 beyond MaxDepth(2)"},
+		{name: "MaxDepth_of_0_asks_for_the_seeds", seeds: "http://HOST/0",
+			opts:  []Option{MaxDepth(0)},
+			pages: map[string]string{"/0": "/1"}, asked: "/0",
+			told: "left out 1 beyond MaxDepth(0)"},
+		{name: "long_links", seeds: "http://HOST/",
+			pages: map[string]string{"/": long + " http://HOST" + long + " /a", "/a": ""},
+			asked: "/ /a", told: "left out 2 longer than 2048 bytes"},
 		{name: "no_seeds"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -254,9 +285,15 @@ func TestCrawl_panics_reach_the_loop(t *testing.T) {
 		links  func(Result[string]) []string
 		follow func(from, to *url.URL) bool
 	}{
-		"decode": {decode: func(*http.Response) (string, error) { boom(); return "", nil }, links: fieldsOf},
-		"links":  {decode: Text, links: func(Result[string]) []string { boom(); return nil }},
-		"Follow": {decode: Text, links: fieldsOf, follow: func(_, _ *url.URL) bool { boom(); return false }},
+		"decode": {decode: func(*http.Response) (string, error) {
+			boom()
+			return "", nil
+		}, links: fieldsOf},
+		"links": {decode: Text, links: func(Result[string]) []string { boom(); return nil }},
+		"Follow": {decode: Text, links: fieldsOf, follow: func(_, _ *url.URL) bool {
+			boom()
+			return false
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -282,10 +319,12 @@ func TestCrawl_mistakes_are_one_result(t *testing.T) {
 		opt   Option
 		text  string
 	}{
-		"client":   {links: fieldsOf, opt: Workers(1), text: "nil client"},
-		"links":    {c: New(), opt: Workers(1), text: "nil links"},
-		"pages":    {c: New(), links: fieldsOf, opt: MaxPages(0), text: "MaxPages(0): must be at least 1"},
-		"depth":    {c: New(), links: fieldsOf, opt: MaxDepth(-1), text: "MaxDepth(-1): must not be negative"},
+		"client": {links: fieldsOf, opt: Workers(1), text: "nil client"},
+		"links":  {c: New(), opt: Workers(1), text: "nil links"},
+		"pages": {
+			c: New(), links: fieldsOf, opt: MaxPages(0), text: "MaxPages(0): must be at least 1"},
+		"depth": {c: New(), links: fieldsOf, opt: MaxDepth(-1),
+			text: "MaxDepth(-1): must not be negative"},
 		"follow":   {c: New(), links: fieldsOf, opt: Follow(nil), text: "Follow"},
 		"bad seed": {c: once(), links: fieldsOf, opt: Workers(1)},
 	} {

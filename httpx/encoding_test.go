@@ -43,7 +43,8 @@ func (c *closeCounter) Close() error { c.closed++; return nil }
 func encoded(body []byte, encodings ...string) (*http.Response, *closeCounter) {
 	c := &closeCounter{Reader: bytes.NewReader(body)}
 	return &http.Response{StatusCode: 200,
-		Header: http.Header{"Content-Encoding": encodings, "Content-Length": {"1"}}, ContentLength: 1, Body: c}, c
+		Header:        http.Header{"Content-Encoding": encodings, "Content-Length": {"1"}},
+		ContentLength: 1, Body: c}, c
 }
 
 func TestBodyIsDecoded(t *testing.T) {

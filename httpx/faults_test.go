@@ -89,7 +89,8 @@ func (d *dialler) settled(t *testing.T, tr *http.Transport) {
 	t.Helper()
 	tr.CloseIdleConnections()
 	stacks := ""
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	end := time.Now().Add(30 * time.Second)
+	for ; time.Now().Before(end); time.Sleep(time.Millisecond) {
 		buf := make([]byte, 4<<20)
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		if d.closed.Load() == d.made.Load() && !strings.Contains(stacks, "persistConn") &&
@@ -150,7 +151,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 		{"half closed in the headers", fault{do: halfCloses("HTTP/1.1 200 OK\r\nContent-")}, 1, ""},
 		{"reset in the headers", fault{do: resets("HTTP/1.1 200 OK\r\nContent-")}, 1, ""},
 		{"no HTTP", fault{do: write("220 mail.example ESMTP\r\n")}, 1, ""},
-		{"two lengths", fault{do: write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nwhole!")}, 1, ""},
+		{"two lengths", fault{do: write("HTTP/1.1 200 OK\r\n" +
+			"Content-Length: 5\r\nContent-Length: 6\r\n\r\nwhole!")}, 1, ""},
 		{"length too long", fault{do: write(fixed + "who")}, 1, ""},
 		{"length too long, half closed", fault{do: halfCloses(fixed + "who")}, 1, ""},
 		{"length too long, reset", fault{do: resets(fixed + "who")}, 1, ""},
@@ -161,7 +163,9 @@ func TestFaultsOnTheWire(t *testing.T) {
 		{"reset between chunks", fault{do: resets(chunked + "3\r\nwho\r\n")}, 1, ""},
 		{"bad chunk", fault{do: write(chunked + "five\r\nwhole\r\n0\r\n\r\n")}, 1, ""},
 		{"chunk longer than it says", fault{do: write(chunked + "3\r\nwhole\r\n0\r\n\r\n")}, 1, ""},
-		{"length too short", fault{do: write("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwhole")}, 1, "who"}, // nobody can tell
+		// Nobody can tell.
+		{"length too short", fault{do: write("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nwhole")},
+			1, "who"},
 		{"body until the end", fault{do: write("HTTP/1.1 200 OK\r\n\r\nwhole")}, 1, "whole"},
 		{"slow", fault{do: func(c *net.TCPConn) {
 			for _, b := range ok {
@@ -169,7 +173,8 @@ func TestFaultsOnTheWire(t *testing.T) {
 				_, _ = io.WriteString(c, string(b))
 			}
 		}}, 1, "whole"},
-		{"an early hint, then nothing", fault{do: write("HTTP/1.1 103 Early Hints\r\n\r\n")}, 1, ""},
+		{"an early hint, then nothing",
+			fault{do: write("HTTP/1.1 103 Early Hints\r\n\r\n")}, 1, ""},
 	} {
 		var d dialler
 		tr := &http.Transport{DialContext: d.dial}
@@ -282,10 +287,18 @@ func TestOnePercentIsLost(t *testing.T) {
 		repeated bool // or an error is a possible outcome
 		do       func() (string, error)
 	}{
-		{"Fetch", true, func() (string, error) { return httpx.Fetch(t.Context(), c, s.URL, httpx.Text) }},
-		{"Resume", true, func() (string, error) { return httpx.Fetch(t.Context(), c, s.URL, httpx.Text, httpx.Resume()) }},
-		{"PUT", false, func() (string, error) { return whole(c.Put(t.Context(), s.URL, strings.NewReader(body))) }},
-		{"POST", false, func() (string, error) { return whole(c.Post(t.Context(), s.URL, strings.NewReader(body))) }},
+		{"Fetch", true, func() (string, error) {
+			return httpx.Fetch(t.Context(), c, s.URL, httpx.Text)
+		}},
+		{"Resume", true, func() (string, error) {
+			return httpx.Fetch(t.Context(), c, s.URL, httpx.Text, httpx.Resume())
+		}},
+		{"PUT", false, func() (string, error) {
+			return whole(c.Put(t.Context(), s.URL, strings.NewReader(body)))
+		}},
+		{"POST", false, func() (string, error) {
+			return whole(c.Post(t.Context(), s.URL, strings.NewReader(body)))
+		}},
 		{"POST with a key", false, func() (string, error) {
 			return whole(c.Post(t.Context(), s.URL, strings.NewReader(body),
 				httpx.AutoIdempotencyKey()))

@@ -357,13 +357,17 @@ func TestFetchReadsACodingThatTheUserBrings(t *testing.T) {
 		return bytes.NewReader(b), err
 	}
 	c := quick(t)
-	if _, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); !errors.Is(err, httpx.ErrEncoding) || s.hits.Load() != 1 {
+	_, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text)
+	if !errors.Is(err, httpx.ErrEncoding) || s.hits.Load() != 1 {
 		t.Errorf("without a decoder: %v after %d", err, s.hits.Load())
 	}
-	if v, err := httpx.Fetch(t.Context(), c.With(httpx.Decompress("br", rot)), s.URL, httpx.Text); v != "hello" || err != nil {
+	decoding := c.With(httpx.Decompress("br", rot))
+	v, err := httpx.Fetch(t.Context(), decoding, s.URL, httpx.Text)
+	if v != "hello" || err != nil {
 		t.Errorf("with one: %q, %v", v, err)
 	}
-	if _, err := httpx.Fetch(t.Context(), c, s.URL, httpx.Text); !errors.Is(err, httpx.ErrEncoding) {
+	_, err = httpx.Fetch(t.Context(), c, s.URL, httpx.Text)
+	if !errors.Is(err, httpx.ErrEncoding) {
 		t.Errorf("the first client has changed: %v", err)
 	}
 	for _, bad := range []httpx.Option{httpx.Decompress("", rot), httpx.Decompress("br", nil)} {

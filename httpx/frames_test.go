@@ -90,7 +90,8 @@ func (f *frames) next() func(uint32) [][]byte {
 
 func (f *frames) serve(c net.Conn) {
 	defer c.Close()
-	if _, err := io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))); err != nil {
+	_, err := io.CopyN(io.Discard, c, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+	if err != nil {
 		return
 	}
 	out, written := make(chan []byte, 100), make(chan struct{})
@@ -155,17 +156,22 @@ func TestHTTP2Frames(t *testing.T) {
 	}{
 		{"no error", 0, script(ok200), 1, 1, 1, 1, true},
 		{"one refused stream", 0, script(reset(refusedStream), ok200), 1, 2, 1, 2, true},
-		{"refused until net/http gives up", 0, append(slicesRepeat(reset(refusedStream), 8), ok200), 2, 9, 2, 9, true},
+		{"refused until net/http gives up", 0,
+			append(slicesRepeat(reset(refusedStream), 8), ok200), 2, 9, 2, 9, true},
 		{"refused for ever", 0, script(reset(refusedStream)), 3, 24, 3, 24, false},
-		{"protocol error", 0, script(reset(protocolError), ok200), 1, 2, 1, 2, true}, // net/http takes it for a refusal
+		// net/http takes it for a refusal.
+		{"protocol error", 0, script(reset(protocolError), ok200), 1, 2, 1, 2, true},
 		{"cancelled once", 0, script(reset(cancelled), ok200), 2, 2, 1, 1, false},
 		{"internal error for ever", 0, script(reset(internalError)), 3, 3, 1, 1, false},
 		{"calm down", 0, script(reset(enhanceYourCalm), ok200), 2, 2, 1, 1, false},
 		{"cut under way", 0, script(cut, ok200), 2, 2, 1, 1, false},
 		{"connection lost", 0, script(hangUp, ok200), 2, 2, 1, 1, false},
 		{"not seen before leaving", 0, script(goAway(1, noError), ok200), 1, 2, 1, 2, true},
-		{"not seen, later stream", 1, script(ok200, goAway(1, enhanceYourCalm), ok200), 1, 2, 1, 2, true},
-		{"not seen, and an error for the first", 0, script(goAway(1, enhanceYourCalm), ok200), 2, 2, 1, 1, false}, // see http2StreamError in verdict.go
+		{"not seen, later stream", 1,
+			script(ok200, goAway(1, enhanceYourCalm), ok200), 1, 2, 1, 2, true},
+		// See http2StreamError in verdict.go.
+		{"not seen, and an error for the first", 0,
+			script(goAway(1, enhanceYourCalm), ok200), 2, 2, 1, 1, false},
 		{"seen before leaving", 0, script(goAway(0, noError), ok200), 2, 2, 1, 1, false},
 		{"seen, and answered", 0, script(goAway(0, noError, ok200), ok200), 1, 1, 1, 1, true},
 	} {

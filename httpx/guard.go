@@ -186,7 +186,8 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.Context = ctx
 		}
 	}
-	err := retry.Run(a, h.policy, a.handle) // it begins with an Observe, which looks at the end of a
+	// It begins with an Observe, which looks at the end of a.
+	err := retry.Run(a, h.policy, a.handle)
 	if a.answer.begun() || err == nil && a.stage.Load() >= handling {
 		return
 	}

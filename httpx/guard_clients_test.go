@@ -17,13 +17,18 @@ func TestClientsSeen(t *testing.T) {
 		left     float64
 	}{
 		"the whole burst, and then its part of what comes in": {
-			{0, "a", true, 1, 9}, {0, "b", true, 2, 9}, {0, "a", true, 2, 8}, {12 * time.Second, "a", true, 2, 8},
+			{0, "a", true, 1, 9}, {0, "b", true, 2, 9}, {0, "a", true, 2, 8},
+			{12 * time.Second, "a", true, 2, 8},
 			{24 * time.Second, "b", false, 2, 10}, {24 * time.Second, "a", false, 2, 9},
 		},
-		"a refusal takes nothing": {{0, "a", false, 1, 10}, {0, "a", false, 1, 10}, {0, "a", true, 1, 9}},
-		"gone after a window":     {{0, "a", true, 1, 9}, {time.Minute, "b", true, 2, 9}, {time.Minute + time.Millisecond, "b", false, 1, 9}},
+		"a refusal takes nothing": {
+			{0, "a", false, 1, 10}, {0, "a", false, 1, 10}, {0, "a", true, 1, 9}},
+		"gone after a window": {
+			{0, "a", true, 1, 9}, {time.Minute, "b", true, 2, 9},
+			{time.Minute + time.Millisecond, "b", false, 1, 9}},
 		"older than what was seen already counts as now": {
-			{time.Minute, "a", true, 1, 9}, {2 * time.Minute, "b", true, 2, 9}, {time.Minute, "a", true, 2, 9}, {3 * time.Minute, "a", true, 2, 9},
+			{time.Minute, "a", true, 1, 9}, {2 * time.Minute, "b", true, 2, 9},
+			{time.Minute, "a", true, 2, 9}, {3 * time.Minute, "a", true, 2, 9},
 		},
 	} {
 		var c clients

@@ -55,11 +55,12 @@ func ExamplePropagate() {
 
 	c := httpx.New(httpx.Propagate("127.0.0.1", "*.internal"),
 		httpx.Header("Authorization", "Bearer ours"))
-	front := httptest.NewServer(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, err := httpx.Fetch(retry.WithPriority(r.Context(), retry.Critical), c, behind.URL,
-			httpx.Text)
-		_, _ = fmt.Fprint(w, text, err)
-	}), 5*time.Second, "too late"))
+	front := httptest.NewServer(
+		http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			text, err := httpx.Fetch(retry.WithPriority(r.Context(), retry.Critical), c, behind.URL,
+				httpx.Text)
+			_, _ = fmt.Fprint(w, text, err)
+		}), 5*time.Second, "too late"))
 	defer front.Close()
 
 	text, err := httpx.Fetch(context.Background(), httpx.New(), front.URL, httpx.Text)

@@ -120,11 +120,17 @@ func TestGuardAndPacersSettleAtTheLimit(t *testing.T) {
 // critical requests a second and 500 sheddable ones come to a handler that bears 100.
 func TestGuardShedsTheSheddable(t *testing.T) {
 	for name, p := range map[string]func() retry.Policy{
-		"a bulkhead with a queue":     func() retry.Policy { return policies.NewBulkhead(10, 20) },
-		"an adaptive limit":           func() retry.Policy { return policies.NewAdaptive() },
-		"an adaptive limit's queue":   func() retry.Policy { return policies.NewAdaptive(policies.Between(1, 10), policies.QueueOf(20)) },
-		"an adaptive limit's MaxWait": func() retry.Policy { return policies.NewAdaptive(policies.MaxWait(500 * time.Millisecond)) },
-		"a limiter":                   func() retry.Policy { return ratelimit.New(100, 10, ratelimit.MaxWait(200*time.Millisecond)) },
+		"a bulkhead with a queue": func() retry.Policy { return policies.NewBulkhead(10, 20) },
+		"an adaptive limit":       func() retry.Policy { return policies.NewAdaptive() },
+		"an adaptive limit's queue": func() retry.Policy {
+			return policies.NewAdaptive(policies.Between(1, 10), policies.QueueOf(20))
+		},
+		"an adaptive limit's MaxWait": func() retry.Policy {
+			return policies.NewAdaptive(policies.MaxWait(500 * time.Millisecond))
+		},
+		"a limiter": func() retry.Policy {
+			return ratelimit.New(100, 10, ratelimit.MaxWait(200*time.Millisecond))
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			critical, sheddable := overload(t, p())
@@ -144,11 +150,12 @@ type fate struct{ served, lost int }
 // hands behind a guard.
 func overload(t *testing.T, p retry.Policy) (critical, sheddable fate) {
 	hands := make(chan struct{}, 10)
-	n := services{"a": httpx.Guard(p, everybody)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		hands <- struct{}{}
-		time.Sleep(100 * time.Millisecond)
-		<-hands
-	}))}
+	n := services{
+		"a": httpx.Guard(p, everybody)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			hands <- struct{}{}
+			time.Sleep(100 * time.Millisecond)
+			<-hands
+		}))}
 	c := over(n, httpx.WithPolicy(retry.Chain()), httpx.Propagate("a"))
 	var mu sync.Mutex
 	var all sync.WaitGroup

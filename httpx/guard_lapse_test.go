@@ -55,7 +55,8 @@ func TestLapseIsAContextWithADeadline(t *testing.T) {
 				s(want, func() { cancelB(errGone) }, endWant)
 				synctest.Wait()
 				if got.Err() != want.Err() || context.Cause(got) != context.Cause(want) {
-					t.Errorf("%s, step %d: %v (%v), want %v (%v)", name, i, got.Err(), context.Cause(got), want.Err(), context.Cause(want))
+					t.Errorf("%s, step %d: %v (%v), want %v (%v)",
+						name, i, got.Err(), context.Cause(got), want.Err(), context.Cause(want))
 				}
 			}
 			d, ok := got.Deadline()

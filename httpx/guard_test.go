@@ -71,17 +71,29 @@ func TestGuardAnswersARejectionByItsKind(t *testing.T) {
 		code   int
 		after  string
 	}{
-		"a limit":            {refusing(&retry.Rejection{Policy: "limiter x", Reason: ratelimit.ErrLimited, RetryAfter: 1200 * time.Millisecond, Quota: retry.Quota{Limit: 1}}), 429, "2"},
-		"a limit, by marks":  {refusing(fmt.Errorf("wrapped: %w", &retry.Rejection{Quota: retry.Quota{Limit: 1}, RetryAfter: time.Minute})), 429, "60"},
-		"a limit's reset":    {refusing(&retry.Rejection{Quota: retry.Quota{Limit: 1, Reset: 3 * time.Second}}), 429, "3"},
-		"no limit":           {refusing(&retry.Rejection{Policy: "limiter x", Reason: ratelimit.ErrLimited, RetryAfter: time.Millisecond}), 503, "1"},
-		"a breaker":          {isolated, 503, "1"},
-		"an open breaker":    {refusing(&retry.Rejection{Reason: breaker.ErrOpen, RetryAfter: 30 * time.Second}), 503, "30"},
-		"a full bulkhead":    {refusing(&retry.Rejection{Reason: policies.ErrFull}), 503, "1"},
-		"a plain error":      {refusing(errors.New("not today")), 503, ""},
-		"nothing, uncalled":  {refusing(nil), 503, ""},
-		"a broken chain":     {policies.Timeout(-1), 500, ""},
-		"broken on the way":  {refusing(fmt.Errorf("wrapped: %w", retry.ConfigErrorf("x", "must not be"))), 500, ""},
+		"a limit": {
+			refusing(&retry.Rejection{Policy: "limiter x", Reason: ratelimit.ErrLimited,
+				RetryAfter: 1200 * time.Millisecond, Quota: retry.Quota{Limit: 1}}), 429, "2"},
+		"a limit, by marks": {
+			refusing(fmt.Errorf("wrapped: %w",
+				&retry.Rejection{Quota: retry.Quota{Limit: 1}, RetryAfter: time.Minute})),
+			429, "60"},
+		"a limit's reset": {
+			refusing(&retry.Rejection{Quota: retry.Quota{Limit: 1, Reset: 3 * time.Second}}),
+			429, "3"},
+		"no limit": {
+			refusing(&retry.Rejection{Policy: "limiter x", Reason: ratelimit.ErrLimited,
+				RetryAfter: time.Millisecond}), 503, "1"},
+		"a breaker": {isolated, 503, "1"},
+		"an open breaker": {
+			refusing(&retry.Rejection{Reason: breaker.ErrOpen, RetryAfter: 30 * time.Second}),
+			503, "30"},
+		"a full bulkhead":   {refusing(&retry.Rejection{Reason: policies.ErrFull}), 503, "1"},
+		"a plain error":     {refusing(errors.New("not today")), 503, ""},
+		"nothing, uncalled": {refusing(nil), 503, ""},
+		"a broken chain":    {policies.Timeout(-1), 500, ""},
+		"broken on the way": {
+			refusing(fmt.Errorf("wrapped: %w", retry.ConfigErrorf("x", "must not be"))), 500, ""},
 		"a limiter that has": {ratelimit.New(rate.Every(time.Minute), 0), 0, ""},
 	} {
 		s := &served{}
@@ -146,11 +158,13 @@ func TestGuardTellsEachClientItsPart(t *testing.T) {
 			{0, "[2001:db8:1:2::1]:1", `"shared";q=10;w=180`, `"shared";r=2;t=6`},
 			{0, "[2001:db8:1:2:ffff::1]:1", `"shared";q=10;w=180`, `"shared";r=1;t=6`},
 			{0, "[::ffff:192.0.2.1]:1", `"shared";q=10;w=180`, `"shared";r=1;t=6`},
-			{61 * time.Second, "192.0.2.1:1", `"shared";q=10;w=60`, `"shared";r=9;t=6`}, // the others have gone
+			// The others have gone.
+			{61 * time.Second, "192.0.2.1:1", `"shared";q=10;w=60`, `"shared";r=9;t=6`},
 		} {
 			time.Sleep(tc.wait)
 			resp := request(h, tc.from, "X-Forwarded-For", fmt.Sprint("10.0.0.", i))
-			if policy, left := resp.Header.Get("RateLimit-Policy"), resp.Header.Get("RateLimit"); policy != tc.policy || left != tc.left {
+			policy, left := resp.Header.Get("RateLimit-Policy"), resp.Header.Get("RateLimit")
+			if policy != tc.policy || left != tc.left {
 				t.Errorf("%d: %s %s", i, policy, left)
 			}
 		}
@@ -221,8 +235,11 @@ func TestGuardKnowsWhoseALimiterIs(t *testing.T) {
 		policy retry.Policy
 		want   string // told to the second client
 	}{
-		"the chain's, behind a client's own":  {retry.Chain(keyed(httpx.ClientKey), perMinute("all")), `"each";q=10;w=60 "all";q=5;w=60`},
-		"of another key than the client's":    {keyed(func(context.Context) string { return "all" }), `"each";q=5;w=60`},
+		"the chain's, behind a client's own": {
+			retry.Chain(keyed(httpx.ClientKey), perMinute("all")),
+			`"each";q=10;w=60 "all";q=5;w=60`},
+		"of another key than the client's": {
+			keyed(func(context.Context) string { return "all" }), `"each";q=5;w=60`},
 		"a client's own, in use before guard": {used, `"each";q=10;w=60`},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -344,26 +361,34 @@ func TestGuardBelievesOnlyWhomItTrusts(t *testing.T) {
 		deadline, attempt, priority string
 		want                        seen
 	}{
-		"a stranger":        {nil, "1000", "2", "100", nothing},
-		"one that is not":   {[]httpx.GuardOption{httpx.GuardTrust(func(r *http.Request) bool { return r.Header.Get("Token") != "" })}, "1000", "2", "100", nothing},
-		"a friend":          {[]httpx.GuardOption{everybody}, "1000", "2", "100", seen{time.Second, 2, 1, 100}},
-		"says nothing":      {[]httpx.GuardOption{everybody}, "", "", "", nothing},
-		"talks nonsense":    {[]httpx.GuardOption{everybody}, "-1", "0", "high", nothing},
-		"talks more":        {[]httpx.GuardOption{everybody}, "1e3", "99999999999", " ", nothing},
-		"waits for ever":    {[]httpx.GuardOption{everybody}, "2000000000", "1", "-100", seen{time.Hour, 1, 1, -100}},
-		"waits for longer":  {[]httpx.GuardOption{everybody}, "99999999999999999999", "", "99999999999", seen{time.Hour, 1, 0, 0}},
+		"a stranger": {nil, "1000", "2", "100", nothing},
+		"one that is not": {
+			[]httpx.GuardOption{
+				httpx.GuardTrust(func(r *http.Request) bool {
+					return r.Header.Get("Token") != ""
+				})}, "1000", "2", "100", nothing},
+		"a friend": {
+			[]httpx.GuardOption{everybody}, "1000", "2", "100", seen{time.Second, 2, 1, 100}},
+		"says nothing":   {[]httpx.GuardOption{everybody}, "", "", "", nothing},
+		"talks nonsense": {[]httpx.GuardOption{everybody}, "-1", "0", "high", nothing},
+		"talks more":     {[]httpx.GuardOption{everybody}, "1e3", "99999999999", " ", nothing},
+		"waits for ever": {
+			[]httpx.GuardOption{everybody}, "2000000000", "1", "-100", seen{time.Hour, 1, 1, -100}},
+		"waits for longer": {[]httpx.GuardOption{everybody}, "99999999999999999999", "",
+			"99999999999", seen{time.Hour, 1, 0, 0}},
 		"says it in a list": {[]httpx.GuardOption{everybody}, "1000, 2000", "1,2", "", nothing},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var got seen
-			h := httpx.Guard(nil, tc.opts...)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				ctx := r.Context()
-				if deadline, ok := ctx.Deadline(); ok {
-					got.left = time.Until(deadline)
-				}
-				got.attempt, got.depth, got.priority = retry.Attempt(ctx), retry.Depth(ctx),
-					retry.PriorityOf(ctx)
-			}))
+			h := httpx.Guard(nil, tc.opts...)(
+				http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					ctx := r.Context()
+					if deadline, ok := ctx.Deadline(); ok {
+						got.left = time.Until(deadline)
+					}
+					got.attempt, got.depth, got.priority = retry.Attempt(ctx), retry.Depth(ctx),
+						retry.PriorityOf(ctx)
+				}))
 			request(h, "", "Reprise-Deadline-Ms", tc.deadline, "Reprise-Attempt", tc.attempt,
 				"Reprise-Priority", tc.priority)
 			if got != tc.want {
@@ -379,13 +404,20 @@ func TestGuardThatIsMisconfiguredSaysSo(t *testing.T) {
 		guard func(http.Handler) http.Handler
 		text  string
 	}{
-		"a loop":           {httpx.Guard(loop), "httpx.Guard: exponential"},
-		"a loop inside":    {httpx.Guard(retry.Chain(breaker.New("b"), retry.Chain(loop))), "must not run the handler twice"},
-		"a bad policy":     {httpx.Guard(retry.Chain(policies.Timeout(-1))), "must be positive"},
-		"no key":           {httpx.Guard(nil, httpx.GuardKey(nil)), "httpx.Guard: GuardKey(nil): must not be nil"},
-		"no trust":         {httpx.Guard(nil, httpx.GuardTrust(nil)), "httpx.Guard: GuardTrust(nil): must not be nil"},
-		"no option":        {httpx.Guard(nil, nil), "httpx.Guard: GuardOption(nil): must not be nil"},
-		"a custom repeats": {httpx.Guard(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { _ = next.Do(ctx); return next.Do(ctx) })), ""},
+		"a loop": {httpx.Guard(loop), "httpx.Guard: exponential"},
+		"a loop inside": {httpx.Guard(retry.Chain(breaker.New("b"), retry.Chain(loop))),
+			"must not run the handler twice"},
+		"a bad policy": {httpx.Guard(retry.Chain(policies.Timeout(-1))), "must be positive"},
+		"no key": {
+			httpx.Guard(nil, httpx.GuardKey(nil)), "httpx.Guard: GuardKey(nil): must not be nil"},
+		"no trust": {httpx.Guard(nil, httpx.GuardTrust(nil)),
+			"httpx.Guard: GuardTrust(nil): must not be nil"},
+		"no option": {httpx.Guard(nil, nil), "httpx.Guard: GuardOption(nil): must not be nil"},
+		"a custom repeats": {
+			httpx.Guard(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				_ = next.Do(ctx)
+				return next.Do(ctx)
+			})), ""},
 	} {
 		s := &served{}
 		h := tc.guard(s)
@@ -403,7 +435,8 @@ func TestGuardThatIsMisconfiguredSaysSo(t *testing.T) {
 			t.Errorf("%s: %d %s (%v), %d calls", name, resp.StatusCode, body, err, s.calls.Load())
 		}
 	}
-	if err := httpx.Guard(nil)(nil).(interface{ Validate() error }).Validate(); !errors.Is(err, retry.ErrConfig) {
+	err := httpx.Guard(nil)(nil).(interface{ Validate() error }).Validate()
+	if !errors.Is(err, retry.ErrConfig) {
 		t.Errorf("no handler: %v", err)
 	}
 }
@@ -424,12 +457,13 @@ func TestTheSecondCallOfNextIsAConfigurationError(t *testing.T) {
 
 func TestGuardAnswersForASilentHandlerThatWasCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := httpx.Guard(policies.Timeout(time.Second))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			<-r.Context().Done()
-			if r.Method == http.MethodPost {
-				w.WriteHeader(504)
-			}
-		}))
+		h := httpx.Guard(policies.Timeout(time.Second))(
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				<-r.Context().Done()
+				if r.Method == http.MethodPost {
+					w.WriteHeader(504)
+				}
+			}))
 		if resp := request(h, ""); resp.StatusCode != 503 {
 			t.Errorf("silent: %d", resp.StatusCode)
 		}
@@ -464,11 +498,16 @@ func TestAnAnswerThatHasBegunStandsWhateverThePoliciesSay(t *testing.T) {
 		"by a failure":   {func(w http.ResponseWriter) { w.WriteHeader(500) }, 500, ""},
 		"by its upgrade": {func(w http.ResponseWriter) { w.WriteHeader(101) }, 101, ""},
 		"by its body":    {func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) }, 200, "x"},
-		"by a string":    {func(w http.ResponseWriter) { _, _ = w.(io.StringWriter).WriteString("x") }, 200, "x"},
-		"by a reader":    {func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("x")) }, 200, "x"},
-		"by a flush":     {func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, 200, ""},
-		"by taking over": {func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() }, 200, ""},
-		"not at all":     {func(http.ResponseWriter) {}, 503, "Service Unavailable\n"},
+		"by a string": {
+			func(w http.ResponseWriter) { _, _ = w.(io.StringWriter).WriteString("x") }, 200, "x"},
+		"by a reader": {
+			func(w http.ResponseWriter) {
+				_, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("x"))
+			}, 200, "x"},
+		"by a flush": {func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, 200, ""},
+		"by taking over": {
+			func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack() }, 200, ""},
+		"not at all": {func(http.ResponseWriter) {}, 503, "Service Unavailable\n"},
 	} {
 		w := able{httptest.NewRecorder()}
 		h := httpx.Guard(failing)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -483,10 +522,11 @@ func TestAnAnswerThatHasBegunStandsWhateverThePoliciesSay(t *testing.T) {
 
 func TestAnEarlyHintIsNotTheStatus(t *testing.T) {
 	b := breaker.New("b", breaker.ConsecutiveFailures(1))
-	s := httptest.NewServer(httpx.Guard(b)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusEarlyHints)
-		w.WriteHeader(http.StatusBadGateway)
-	})))
+	s := httptest.NewServer(
+		httpx.Guard(b)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusBadGateway)
+		})))
 	defer s.Close()
 	resp, err := http.Get(s.URL)
 	if err != nil {
@@ -556,7 +596,8 @@ func TestGuardKeepsWhatAResponseWriterCan(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		_, _ = buffered.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello")
+		_, _ = buffered.WriteString(
+			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello")
 		_ = buffered.Flush()
 	})
 	s := httptest.NewServer(guard(mux))
@@ -614,11 +655,13 @@ func TestGuardAddsNoPowersToAResponseWriter(t *testing.T) {
 }
 
 func TestGuardWithHTTP2(t *testing.T) {
-	s := httptest.NewUnstartedServer(httpx.Guard(ratelimit.New(rate.Every(time.Hour), 10))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, hijacker := w.(http.Hijacker)
-		_, flusher := w.(http.Flusher)
-		fmt.Fprint(w, r.Proto, " ", hijacker, " ", flusher)
-	})))
+	s := httptest.NewUnstartedServer(
+		httpx.Guard(ratelimit.New(rate.Every(time.Hour), 10))(
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, hijacker := w.(http.Hijacker)
+				_, flusher := w.(http.Flusher)
+				fmt.Fprint(w, r.Proto, " ", hijacker, " ", flusher)
+			})))
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
@@ -637,13 +680,14 @@ func TestGuardWithHTTP2(t *testing.T) {
 // net/http removes the files of a form when the request is over: of the request that it has made.
 func TestGuardLeavesNoFilesOfAFormBehind(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	s := httptest.NewServer(httpx.Guard(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := r.ParseMultipartForm(0); err != nil {
-			t.Error(err)
-		}
-		files, _ := os.ReadDir(os.TempDir())
-		fmt.Fprint(w, len(files))
-	})))
+	s := httptest.NewServer(
+		httpx.Guard(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := r.ParseMultipartForm(0); err != nil {
+				t.Error(err)
+			}
+			files, _ := os.ReadDir(os.TempDir())
+			fmt.Fprint(w, len(files))
+		})))
 	defer s.Close()
 	var form bytes.Buffer
 	m := multipart.NewWriter(&form)
@@ -666,7 +710,8 @@ func TestGuardLeavesNoFilesOfAFormBehind(t *testing.T) {
 func TestGuardServesThePriorityFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []string
-		h := httpx.Guard(policies.NewBulkhead(1, 10), everybody)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		h := httpx.Guard(policies.NewBulkhead(1, 10),
+			everybody)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Second)
 			order = append(order, r.Header.Get("Reprise-Priority"))
 		}))
@@ -686,7 +731,8 @@ func TestGuardNamesLimitersThatAreAlike(t *testing.T) {
 	a := ratelimit.New(rate.Every(time.Hour), 10, ratelimit.Named("a"))
 	b := ratelimit.New(rate.Every(time.Hour), 10, ratelimit.Named("b"))
 	resp := request(httpx.Guard(retry.Chain(a, b))(&served{}), "")
-	if got := strings.Join(resp.Header.Values("RateLimit-Policy"), " "); got != `"a";q=10;w=36000 "b";q=10;w=36000` {
+	got := strings.Join(resp.Header.Values("RateLimit-Policy"), " ")
+	if got != `"a";q=10;w=36000 "b";q=10;w=36000` {
 		t.Error(got)
 	}
 }
@@ -701,7 +747,8 @@ func TestGuardNames(t *testing.T) {
 		name, _, _ := strings.Cut(m, ";")
 		names = append(names, name)
 	}
-	if got := strings.Join(names, " "); got != `"default" "default2" "a b" "default3" "default4" "a b2"` {
+	got := strings.Join(names, " ")
+	if got != `"default" "default2" "a b" "default3" "default4" "a b2"` {
 		t.Error(got)
 	}
 }

@@ -37,12 +37,18 @@ func TestAHookMayDoWithTheBodyWhatItLikes(t *testing.T) {
 	}{
 		{"nothing", func(*http.Request) {}, "own"},
 		{"read", func(r *http.Request) { _, _ = io.ReadAll(r.Body); r.ContentLength = -1 }, ""},
-		{"wrapped", func(r *http.Request) { r.Body = around{io.MultiReader(r.Body, strings.NewReader("+")), r.Body} }, "own+"},
+		{"wrapped", func(r *http.Request) {
+			r.Body = around{io.MultiReader(r.Body, strings.NewReader("+")), r.Body}
+		}, "own+"},
 		{"replaced", func(r *http.Request) { r.Body = body("new") }, "new"},
-		{"replaced by what cannot be compared", func(r *http.Request) { r.Body = pair{nil, body("new")} }, "new"},
+		{"replaced by what cannot be compared",
+			func(r *http.Request) { r.Body = pair{nil, body("new")} }, "new"},
 		{"left out", func(r *http.Request) { r.Body = nil; r.ContentLength = 0 }, ""},
 		{"emptied", func(r *http.Request) { r.Body = http.NoBody; r.ContentLength = 0 }, ""},
-		{"replaced, and failed", func(r *http.Request) { r.Body = body("new"); panic(errBang) }, "none"},
+		{"replaced, and failed", func(r *http.Request) {
+			r.Body = body("new")
+			panic(errBang)
+		}, "none"},
 		{"failed", func(*http.Request) { panic(errBang) }, "none"},
 		{"left", func(*http.Request) { runtime.Goexit() }, "none"},
 	} {
@@ -81,7 +87,8 @@ func TestAHookMayDoWithTheBodyWhatItLikes(t *testing.T) {
 			switch {
 			case c.want == "none":
 				want = nil
-			case again, c.name != "nothing" && c.name != "read" && c.name != "wrapped": // of the own one nothing was read
+			case again, c.name != "nothing" && c.name != "read" && c.name != "wrapped":
+				// Of the own one nothing was read.
 				want = []string{c.want, c.want, c.want}
 			}
 			if !slices.Equal(sent, want) {

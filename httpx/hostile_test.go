@@ -204,7 +204,9 @@ func TestAnArchiveServedWithAContentEncoding(t *testing.T) {
 		return resp, nil
 	})
 	for _, accept := range []string{"gzip", "identity"} {
-		if v, err := httpx.Fetch(t.Context(), over(rt), "http://h/a.tar.gz", httpx.Text, httpx.Header("Accept-Encoding", accept)); v != "the archive" || err != nil {
+		v, err := httpx.Fetch(t.Context(), over(rt), "http://h/a.tar.gz", httpx.Text,
+			httpx.Header("Accept-Encoding", accept))
+		if v != "the archive" || err != nil {
 			t.Errorf("%s: %q, %v", accept, v, err)
 		}
 	}

@@ -33,7 +33,8 @@ func TestJSONIsAskedForAgainAsOftenAsThatMayHelp(t *testing.T) {
 		{"whole", "application/json", `{"N":7}`, nil, 1, 7, ""},
 		{"with a byte order mark", "application/json", bom + `{"N":7}`, nil, 1, 7, ""},
 		{"with white space", "application/json", " \n{\"N\":7}\n ", nil, 1, 7, ""},
-		{"a page", "text/html; charset=utf-8", "<!doctype html><p>Please log in", nil, 2, 0, `(200 OK, text/html; charset=utf-8: "<!doctype html><p>Please log in")`},
+		{"a page", "text/html; charset=utf-8", "<!doctype html><p>Please log in", nil, 2, 0,
+			`(200 OK, text/html; charset=utf-8: "<!doctype html><p>Please log in")`},
 		{"another type", "application/json", `{"N":"seven"}`, nil, 2, 0, "cannot unmarshal string"},
 		{"two values", "application/json", `{"N":7}{"N":8}`, nil, 2, 7, "more than one value"},
 		{"text after it", "", `{"N":7} trailing`, nil, 2, 7, "more than one value"},
@@ -62,7 +63,11 @@ func TestJSONIsAskedForAgainAsOftenAsThatMayHelp(t *testing.T) {
 			err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %+v, %v after %d", c.name, v, err, n)
 		}
-		if wants := map[bool]error{true: retry.ErrPermanent, false: retry.ErrExhausted}[c.requests == 2]; err != nil && !errors.Is(err, wants) {
+		reason := retry.ErrExhausted
+		if c.requests == 2 {
+			reason = retry.ErrPermanent
+		}
+		if err != nil && !errors.Is(err, reason) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -118,7 +123,8 @@ func TestAServersTextInAnErrorIsBounded(t *testing.T) {
 // A Content-Encoding that is not a coding packs nothing.
 func TestWhatIsNotAContentCodingIsIdentity(t *testing.T) {
 	for coding, ok := range map[string]bool{
-		"utf-8": true, "UTF-8": true, "none": true, "binary": true, "8bit": true, "text/html": true, "identity": true, "chunked": true, "": true, "utf-8, identity": true,
+		"utf-8": true, "UTF-8": true, "none": true, "binary": true, "8bit": true, "text/html": true,
+		"identity": true, "chunked": true, "": true, "utf-8, identity": true,
 		"br": false, "zstd": false, "compress": false, "Zstd": false, "utf-8, br": false,
 	} {
 		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {

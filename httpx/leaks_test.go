@@ -114,7 +114,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			return nil
 		}
 	}
-	fetch := func(path string, decode httpx.Decoder[[]byte], opts ...httpx.Option) func(*bubble) error {
+	fetch := func(path string, decode httpx.Decoder[[]byte],
+		opts ...httpx.Option) func(*bubble) error {
 		return func(b *bubble) error {
 			_, err := httpx.Fetch(b.Context(), b.Client, "http://a.example"+path, decode, opts...)
 			return err
@@ -172,7 +173,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"accepted after a drip", get("/503/once"), nil, 2},
 		{"permanent", get("/404", httpx.RaiseForStatus(true)), &httpx.StatusError{}, 1},
 		{"permanent under Fetch", fetch("/404", httpx.Bytes), &httpx.StatusError{}, 1},
-		{"too long to wait", get("/503/later", httpx.WithPolicy(policies.Constant(0, policies.HintCap(time.Second)))), retry.ErrExhausted, 1},
+		{"too long to wait",
+			get("/503/later",
+				httpx.WithPolicy(policies.Constant(0, policies.HintCap(time.Second)))),
+			retry.ErrExhausted, 1},
 		{"misdirected", get("/421"), nil, 2},
 		{"redirect with a body", get("/302"), nil, 2},
 		{"redirects without end", get("/loop"), errAny, 10},
@@ -183,26 +187,30 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		{"unreadable coding", fetch("/br", httpx.Bytes), httpx.ErrEncoding, 1},
 		{"too large", fetch("/large", httpx.Bytes, httpx.MaxBody(1000)), &http.MaxBytesError{}, 1},
 		{"too large, not fetched", get("/large", httpx.MaxBody(1000)), nil, 1},
-		{"resumed where it does not fit", fetch("/cut", httpx.Bytes, httpx.Resume()), retry.ErrExhausted, 5},
+		{"resumed where it does not fit",
+			fetch("/cut", httpx.Bytes, httpx.Resume()), retry.ErrExhausted, 5},
 		{"decoder reads little of a lot", fetch("/large", head), nil, 1},
 		{"decoder reads little of a drip", fetch("/drip", head), nil, 1},
 		{"decoder fails", fetch("/large", fails), errBang, 3},
 		{"decoder fails while it drips", fetch("/drip", fails), errBang, 3},
 		{"decoder panics", fetch("/drip", throws), errPanic, 1},
 		{"decoder exits", fetch("/drip", leaves), errExit, 1},
-		{"predicate panics", get("/drip", httpx.RetryOn(func(*http.Response) bool { panic(errBang) })), errPanic, 1},
-		{"predicate panics on the second", get("/503/drip", httpx.EachAttempt(func(n int, _ *http.Request) error {
-			if n == 2 {
-				panic(errBang)
-			}
-			return nil
-		})), errPanic, 1},
-		{"hook fails on the second", get("/503/drip", httpx.EachAttempt(func(n int, _ *http.Request) error {
-			if n == 2 {
-				return errBang
-			}
-			return nil
-		})), errBang, 1},
+		{"predicate panics",
+			get("/drip", httpx.RetryOn(func(*http.Response) bool { panic(errBang) })), errPanic, 1},
+		{"predicate panics on the second",
+			get("/503/drip", httpx.EachAttempt(func(n int, _ *http.Request) error {
+				if n == 2 {
+					panic(errBang)
+				}
+				return nil
+			})), errPanic, 1},
+		{"hook fails on the second",
+			get("/503/drip", httpx.EachAttempt(func(n int, _ *http.Request) error {
+				if n == 2 {
+					return errBang
+				}
+				return nil
+			})), errBang, 1},
 		{"policy panics after a success", get("/drip", panics), errPanic, 1},
 		{"policy panics after a failure", get("/503/drip", panics), errPanic, 1},
 		{"policy exits after a success", get("/drip", exits), errExit, 1},
@@ -216,7 +224,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			return get("/503/drip", httpx.WithPolicy(retry.Chain(policies.Constant(0), once)))(b)
 		}, breaker.ErrOpen, 1},
 		{"times out under way", fetch("/drip", httpx.Bytes, perAttempt), policies.ErrTimeout, 3},
-		{"times out in all", fetch("/drip", httpx.Bytes, httpx.WithPolicy(retry.Chain(second, policies.Constant(0)))), policies.ErrTimeout, 1},
+		{"times out in all", fetch("/drip", httpx.Bytes,
+			httpx.WithPolicy(retry.Chain(second, policies.Constant(0)))), policies.ErrTimeout, 1},
 		{"cancelled under way", func(b *bubble) error {
 			ctx, cancel := context.WithTimeout(b.Context(), 1500*time.Millisecond)
 			defer cancel()

@@ -23,14 +23,15 @@ func TestAMisdirectedRequestGoesOverAnotherConnection(t *testing.T) {
 			var mu sync.Mutex
 			var from []string
 			codes := []int{200, 421, 200, 200, 421, 421}
-			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				mu.Lock()
-				defer mu.Unlock()
-				from = append(from, r.RemoteAddr)
-				w.WriteHeader(codes[len(from)-1])
-				_, _ = w.Write(append(body, "!"...))
-			}))
+			s := httptest.NewUnstartedServer(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					mu.Lock()
+					defer mu.Unlock()
+					from = append(from, r.RemoteAddr)
+					w.WriteHeader(codes[len(from)-1])
+					_, _ = w.Write(append(body, "!"...))
+				}))
 			s.EnableHTTP2 = c.two
 			if c.tls {
 				s.StartTLS()

@@ -103,7 +103,8 @@ func (b *bubble) Context() context.Context { return foreign{b.T.Context(), b.nev
 
 // spotless runs do in a bubble, once over HTTP/1.1 and once over HTTP/2, and checks that it leaves
 // nothing behind: no goroutine, and no connection beside idle ones.
-func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Request), do func(*bubble)) {
+func spotless(t *testing.T,
+	serve func(n int, w http.ResponseWriter, r *http.Request), do func(*bubble)) {
 	t.Helper()
 	for _, two := range []bool{false, true} {
 		t.Run(map[bool]string{false: "HTTP1", true: "HTTP2"}[two], func(t *testing.T) {
@@ -112,9 +113,11 @@ func spotless(t *testing.T, serve func(n int, w http.ResponseWriter, r *http.Req
 				b.tr = &http.Transport{DialContext: b.dial, Protocols: protocols(two)}
 				b.Client = httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}),
 					httpx.WithPolicy(policies.Constant(0)))
-				server := &http.Server{Protocols: protocols(two), ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					serve(int(b.hits.Add(1)), w, r)
-				})}
+				server := &http.Server{Protocols: protocols(two),
+					ErrorLog: log.New(io.Discard, "", 0),
+					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						serve(int(b.hits.Add(1)), w, r)
+					})}
 				go server.Serve(b.network)
 				do(b)
 				b.settled()

@@ -23,24 +23,25 @@ import (
 // A mistake names the option, its value and what it must be, from every call and from Validate.
 func TestAMistakeInAnOptionIsTold(t *testing.T) {
 	for want, opt := range map[string]httpx.Option{
-		"httpx: MaxBody(0): must be positive":             httpx.MaxBody(0),
-		"httpx: MaxBody(-5): must be positive":            httpx.MaxBody(-5),
-		"httpx: Workers(0): must be at least 1":           httpx.Workers(0),
-		"httpx: AttemptLimit(-1s): must not be negative":  httpx.AttemptLimit(-time.Second),
-		"httpx: Alternates(): needs at least one URL":     httpx.Alternates(),
-		"httpx: Alternates(/b): must be absolute URLs":    httpx.Alternates("http://h/", "/b"),
-		"httpx: WithPolicy(nil): must not be nil":         httpx.WithPolicy(nil),
-		"httpx: WithClient(nil): must not be nil":         httpx.WithClient(nil),
-		"httpx: WithLogger(nil): must not be nil":         httpx.WithLogger(nil),
-		"httpx: EachAttempt(nil): must not be nil":        httpx.EachAttempt(nil),
-		"httpx: RetryOn(): needs predicates":              httpx.RetryOn(),
-		"httpx: NotProcessed(): needs predicates":         httpx.NotProcessed(nil),
-		`httpx: Header("a b"): must be a legal field`:     httpx.Header("a b", "hunter2"),
-		`httpx: Header("A"): must be a legal field`:       httpx.Header("A", "hunter2\n"),
-		`httpx: Polite("a bot"): must be a name`:          httpx.Polite("a bot"),
-		`httpx: Decompress("br"): needs the name`:         httpx.Decompress("br", nil),
-		"httpx: Option(nil): must not be nil":             nil,
-		"policies.Exponential: Attempts(0): must be at l": httpx.WithPolicy(policies.Exponential(policies.Attempts(0))),
+		"httpx: MaxBody(0): must be positive":            httpx.MaxBody(0),
+		"httpx: MaxBody(-5): must be positive":           httpx.MaxBody(-5),
+		"httpx: Workers(0): must be at least 1":          httpx.Workers(0),
+		"httpx: AttemptLimit(-1s): must not be negative": httpx.AttemptLimit(-time.Second),
+		"httpx: Alternates(): needs at least one URL":    httpx.Alternates(),
+		"httpx: Alternates(/b): must be absolute URLs":   httpx.Alternates("http://h/", "/b"),
+		"httpx: WithPolicy(nil): must not be nil":        httpx.WithPolicy(nil),
+		"httpx: WithClient(nil): must not be nil":        httpx.WithClient(nil),
+		"httpx: WithLogger(nil): must not be nil":        httpx.WithLogger(nil),
+		"httpx: EachAttempt(nil): must not be nil":       httpx.EachAttempt(nil),
+		"httpx: RetryOn(): needs predicates":             httpx.RetryOn(),
+		"httpx: NotProcessed(): needs predicates":        httpx.NotProcessed(nil),
+		`httpx: Header("a b"): must be a legal field`:    httpx.Header("a b", "hunter2"),
+		`httpx: Header("A"): must be a legal field`:      httpx.Header("A", "hunter2\n"),
+		`httpx: Polite("a bot"): must be a name`:         httpx.Polite("a bot"),
+		`httpx: Decompress("br"): needs the name`:        httpx.Decompress("br", nil),
+		"httpx: Option(nil): must not be nil":            nil,
+		"policies.Exponential: Attempts(0): must be at l": httpx.WithPolicy(
+			policies.Exponential(policies.Attempts(0))),
 	} {
 		c := httpx.New(opt)
 		_, err := c.Get(t.Context(), "http://h/")
@@ -84,14 +85,20 @@ func TestWhatWasNotProcessedIsSentAgainWhateverTheMethod(t *testing.T) {
 		sent  int
 		code  int
 	}{
-		{"401, then 200", []int{401, 200}, []httpx.Option{httpx.NotProcessed(httpx.Status(401))}, 2, 200},
-		{"407, then 200", []int{407, 200}, []httpx.Option{httpx.NotProcessed(httpx.Status(401, 407))}, 2, 200},
+		{"401, then 200", []int{401, 200},
+			[]httpx.Option{httpx.NotProcessed(httpx.Status(401))}, 2, 200},
+		{"407, then 200", []int{407, 200},
+			[]httpx.Option{httpx.NotProcessed(httpx.Status(401, 407))}, 2, 200},
 		{"for ever", []int{401}, []httpx.Option{httpx.NotProcessed(httpx.Status(401))}, 3, 401},
-		{"beside RetryOn", []int{401, 200}, []httpx.Option{httpx.RetryOn(httpx.Status(401)), httpx.NotProcessed(httpx.Status(401))}, 2, 200},
+		{"beside RetryOn", []int{401, 200},
+			[]httpx.Option{httpx.RetryOn(httpx.Status(401)), httpx.NotProcessed(httpx.Status(401))},
+			2, 200},
 		{"without it", []int{401, 200}, []httpx.Option{httpx.RetryOn(httpx.Status(401))}, 1, 401},
 		{"lost", []int{0, 200}, []httpx.Option{httpx.NotProcessed(httpx.Status(401))}, 1, 0},
-		{"another status", []int{500, 200}, []httpx.Option{httpx.NotProcessed(httpx.Status(401))}, 1, 500},
-		{"a 5xx that says so", []int{503, 200}, []httpx.Option{httpx.NotProcessed(httpx.Status(503))}, 2, 200},
+		{"another status", []int{500, 200},
+			[]httpx.Option{httpx.NotProcessed(httpx.Status(401))}, 1, 500},
+		{"a 5xx that says so", []int{503, 200},
+			[]httpx.Option{httpx.NotProcessed(httpx.Status(503))}, 2, 200},
 	} {
 		sent, token := 0, 0
 		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -118,12 +125,14 @@ func TestWhatWasNotProcessedIsSentAgainWhateverTheMethod(t *testing.T) {
 			t.Errorf("%s: %d after %d, %v", c.name, code, sent, err)
 		}
 	}
-	transport := &http.Client{Transport: &httpx.Transport{Policy: policies.Constant(0), NotProcessed: httpx.Status(401), Base: roundTripper(func(r *http.Request) (*http.Response, error) {
-		if retry.Attempt(r.Context()) == 1 {
-			return answer(r, 401, http.NoBody), nil
-		}
-		return answer(r, 200, http.NoBody), nil
-	})}}
+	transport := &http.Client{
+		Transport: &httpx.Transport{Policy: policies.Constant(0), NotProcessed: httpx.Status(401),
+			Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if retry.Attempt(r.Context()) == 1 {
+					return answer(r, 401, http.NoBody), nil
+				}
+				return answer(r, 200, http.NoBody), nil
+			})}}
 	resp, err := transport.Post("http://h/", "text/plain", strings.NewReader("data"))
 	if code, _ := read(t, resp, err); code != 200 {
 		t.Errorf("Transport: %d", code)
@@ -144,15 +153,22 @@ func TestTheLimitOfAnAttempt(t *testing.T) {
 		took time.Duration
 		err  error
 	}{
-		{"by default", []httpx.Option{httpx.WithPolicy(retry.Chain())}, 30 * s, policies.ErrTimeout},
+		{"by default", []httpx.Option{httpx.WithPolicy(retry.Chain())},
+			30 * s, policies.ErrTimeout},
 		{"of each attempt", nil, 90 * s, policies.ErrTimeout},
 		{"another", []httpx.Option{httpx.AttemptLimit(2 * s)}, 6 * s, policies.ErrTimeout},
-		{"given before the policy", []httpx.Option{httpx.AttemptLimit(2 * s), httpx.WithPolicy(retry.Chain())}, 2 * s, policies.ErrTimeout},
+		{"given before the policy",
+			[]httpx.Option{httpx.AttemptLimit(2 * s), httpx.WithPolicy(retry.Chain())},
+			2 * s, policies.ErrTimeout},
 		{"off", []httpx.Option{httpx.AttemptLimit(0)}, 300 * s, context.DeadlineExceeded},
-		{"a shorter one in the chain", []httpx.Option{httpx.WithPolicy(policies.Timeout(s))}, s, policies.ErrTimeout},
+		{"a shorter one in the chain",
+			[]httpx.Option{httpx.WithPolicy(policies.Timeout(s))}, s, policies.ErrTimeout},
 	} {
 		for how, do := range map[string]func(context.Context, *httpx.Client) error{
-			"Get": func(ctx context.Context, c *httpx.Client) error { _, err := c.Get(ctx, "http://h/"); return err },
+			"Get": func(ctx context.Context, c *httpx.Client) error {
+				_, err := c.Get(ctx, "http://h/")
+				return err
+			},
 			"Fetch": func(ctx context.Context, c *httpx.Client) error {
 				_, err := httpx.Fetch(ctx, c, "http://h/", httpx.Text)
 				return err
@@ -198,7 +214,8 @@ func TestAnyNumberOfWorkersIsOne(t *testing.T) {
 		t.Errorf("%d results", n)
 	}
 	n = 0
-	for range httpx.Crawl(t.Context(), over(echo), []string{"http://h/"}, httpx.Text, func(httpx.Result[string]) []string { return nil }, httpx.Workers(math.MaxInt)) {
+	for range httpx.Crawl(t.Context(), over(echo), []string{"http://h/"}, httpx.Text,
+		func(httpx.Result[string]) []string { return nil }, httpx.Workers(math.MaxInt)) {
 		n++
 	}
 	if n != 1 {
@@ -264,12 +281,20 @@ func TestPredicatesSeeTheDecodedBody(t *testing.T) {
 
 // Neither an error nor a log line shows what a URL hides, in whatever form it comes.
 func TestNoErrorShowsAPassword(t *testing.T) {
-	lost := over(roundTripper(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }), httpx.WithPolicy(retry.Chain()))
-	down := over(roundTripper(func(r *http.Request) (*http.Response, error) { return answer(r, 500, http.NoBody), nil }), httpx.WithPolicy(retry.Chain()), httpx.RaiseForStatus(true))
+	lost := over(roundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, io.ErrUnexpectedEOF
+	}), httpx.WithPolicy(retry.Chain()))
+	down := over(roundTripper(func(r *http.Request) (*http.Response, error) {
+		return answer(r, 500, http.NoBody), nil
+	}), httpx.WithPolicy(retry.Chain()), httpx.RaiseForStatus(true))
 	for _, raw := range []string{
-		"https://alice:hunter2#1@host/", "https://alice:hunter2?1@host/", "https://alice:hunter2/1@host/", "https://alice:hunter2 @host/", "https://alice:hunter2[@host/",
-		"https://alice:hunter2%@host/", "https://hunter2@host/", "https://alice:hunter2@host:port/", "https://host/?token=hunter2", "https://host/?hunter2", "https://host/#hunter2",
-		"https:/alice:hunter2@host/", "https:alice:hunter2@host/", "//alice:hunter2@host/", "https://hunter2#1@host/", "https://host/%zz?k=hunter2",
+		"https://alice:hunter2#1@host/", "https://alice:hunter2?1@host/",
+		"https://alice:hunter2/1@host/", "https://alice:hunter2 @host/",
+		"https://alice:hunter2[@host/",
+		"https://alice:hunter2%@host/", "https://hunter2@host/", "https://alice:hunter2@host:port/",
+		"https://host/?token=hunter2", "https://host/?hunter2", "https://host/#hunter2",
+		"https:/alice:hunter2@host/", "https:alice:hunter2@host/", "//alice:hunter2@host/",
+		"https://hunter2#1@host/", "https://host/%zz?k=hunter2",
 	} {
 		for name, c := range map[string]*httpx.Client{"lost": lost, "down": down,
 			"alternate": lost.With(httpx.Alternates(raw))} {

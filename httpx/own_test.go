@@ -42,10 +42,13 @@ func TestAFetchDecodesItsOwnRequestsOnly(t *testing.T) {
 			ask(t, r.Context(), plain.Do)
 			return nil
 		})}, httpx.Text},
-		"policy": {echo, []httpx.Option{httpx.WithPolicy(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
-			ask(t, ctx, plain.Do)
-			return next.Do(ctx)
-		}))}, httpx.Text},
+		"policy": {
+			echo,
+			[]httpx.Option{
+				httpx.WithPolicy(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+					ask(t, ctx, plain.Do)
+					return next.Do(ctx)
+				}))}, httpx.Text},
 		"round tripper": {roundTripper(func(r *http.Request) (*http.Response, error) {
 			ask(t, r.Context(), plain.Do)
 			return echo(r)
@@ -94,7 +97,8 @@ func TestAnotherHostsQuotaStaysWithIt(t *testing.T) {
 			return ratelimit.New(1000, 1000)
 		}))
 		for name, tokens := range map[string]*httpx.Client{"a loop": over(rt),
-			"an empty chain": over(rt, httpx.WithPolicy(retry.Chain())), "its own limiter": over(rt, each)} {
+			"an empty chain":  over(rt, httpx.WithPolicy(retry.Chain())),
+			"its own limiter": over(rt, each)} {
 			client := over(rt, each, httpx.EachAttempt(func(_ int, r *http.Request) error {
 				req, _ := http.NewRequestWithContext(r.Context(), "GET", "http://tokens/"+name, nil)
 				resp, err := tokens.Do(req)

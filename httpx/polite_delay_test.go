@@ -28,7 +28,8 @@ func TestACrawlDelayIsKept(t *testing.T) {
 	}{
 		{"by the option alone", nil, 200},
 		{"between attempts", nil, 503},
-		{"whatever a hook does", []httpx.Option{httpx.EachAttempt(func(int, *http.Request) error { return nil })}, 503},
+		{"whatever a hook does",
+			[]httpx.Option{httpx.EachAttempt(func(int, *http.Request) error { return nil })}, 503},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := saying(200, delayed)
@@ -50,7 +51,8 @@ func TestACrawlDelayIsKept(t *testing.T) {
 				want = 15
 			}
 			gaps := w.gaps()
-			if len(gaps) != want || slices.ContainsFunc(gaps, func(d time.Duration) bool { return d != 2*time.Second }) {
+			if len(gaps) != want || slices.ContainsFunc(gaps,
+				func(d time.Duration) bool { return d != 2*time.Second }) {
 				t.Errorf("%s: %v", c.name, gaps)
 			}
 			time.Sleep(time.Hour)
@@ -99,7 +101,9 @@ func TestAHooksOwnHostHasItsOwnTurns(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := w.gaps(); !slices.Equal(got, []time.Duration{0, 2 * time.Second, 2 * time.Second, 2 * time.Second}) {
+		got := w.gaps()
+		if !slices.Equal(got,
+			[]time.Duration{0, 2 * time.Second, 2 * time.Second, 2 * time.Second}) {
 			t.Error(got)
 		}
 	})
@@ -149,9 +153,12 @@ func TestACrawlDelayFeedsThePacer(t *testing.T) {
 			if short := slices.Min(gaps); len(gaps) != 40 || short < 2*time.Second {
 				t.Errorf("%s: %d gaps, the shortest %v", name, len(gaps), short)
 			}
-			own, _ := waits.LoadOrStore("crawl-delay", new(atomic.Int64))
-			if all, own := time.Duration(inLine.Load()), time.Duration(own.(*atomic.Int64).Load()); slices.Max(gaps) > 3*time.Second || own > all/10 {
-				t.Errorf("%s: the longest gap %v; waited %v, of that %v not where the policies make them", name, slices.Max(gaps), all, own)
+			crawl, _ := waits.LoadOrStore("crawl-delay", new(atomic.Int64))
+			all, own := time.Duration(inLine.Load()), time.Duration(crawl.(*atomic.Int64).Load())
+			if longest := slices.Max(gaps); longest > 3*time.Second || own > all/10 {
+				t.Errorf("%s: the longest gap %v; waited %v, of that %v not "+
+					"where the policies make them",
+					name, longest, all, own)
 			}
 		})
 	}
@@ -163,14 +170,22 @@ func TestTheStricterOfTwoQuotasIsReported(t *testing.T) {
 		header http.Header
 		want   retry.Quota
 	}{
-		{"0", http.Header{"X-Ratelimit-Limit": {"100"}, "X-Ratelimit-Remaining": {"5"}}, retry.Quota{Limit: 100, Remaining: 5}},
-		{"0", http.Header{"Ratelimit-Policy": {`"a";q=5;w=10`}}, retry.Quota{Limit: 5, Remaining: 5, Window: 10 * time.Second}},
-		{"2", http.Header{}, retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
-		{"2", http.Header{"Ratelimit-Policy": {`"a";q=5;w=10`}}, retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
-		{"2", http.Header{"Ratelimit-Policy": {`"a";q=1;w=10`}}, retry.Quota{Limit: 1, Remaining: 1, Window: 10 * time.Second}},
-		{"2", http.Header{"Ratelimit": {`"a";r=5;t=10`}}, retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
-		{"2", http.Header{"Ratelimit": {`"a";r=5;t=11`}}, retry.Quota{Remaining: 5, Reset: 11 * time.Second}},
-		{"2", http.Header{"Ratelimit": {`"a";r=0;t=1`}}, retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
+		{"0", http.Header{"X-Ratelimit-Limit": {"100"}, "X-Ratelimit-Remaining": {"5"}},
+			retry.Quota{Limit: 100, Remaining: 5}},
+		{"0", http.Header{"Ratelimit-Policy": {`"a";q=5;w=10`}},
+			retry.Quota{Limit: 5, Remaining: 5, Window: 10 * time.Second}},
+		{"2", http.Header{},
+			retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
+		{"2", http.Header{"Ratelimit-Policy": {`"a";q=5;w=10`}},
+			retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
+		{"2", http.Header{"Ratelimit-Policy": {`"a";q=1;w=10`}},
+			retry.Quota{Limit: 1, Remaining: 1, Window: 10 * time.Second}},
+		{"2", http.Header{"Ratelimit": {`"a";r=5;t=10`}},
+			retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
+		{"2", http.Header{"Ratelimit": {`"a";r=5;t=11`}},
+			retry.Quota{Remaining: 5, Reset: 11 * time.Second}},
+		{"2", http.Header{"Ratelimit": {`"a";r=0;t=1`}},
+			retry.Quota{Limit: 1, Window: 2 * time.Second, Reset: 2 * time.Second}},
 		{"2", http.Header{"Ratelimit": {`"a";r=0;t=60`}}, retry.Quota{Reset: time.Minute}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -185,7 +200,8 @@ func TestTheStricterOfTwoQuotasIsReported(t *testing.T) {
 				got, _ = retry.Reported(ctx, begun)
 				return err
 			})
-			if err := get(t, over(w, httpx.WithPolicy(listen), httpx.Polite("bot")), "http://h/"); err != nil || got != c.want {
+			err := get(t, over(w, httpx.WithPolicy(listen), httpx.Polite("bot")), "http://h/")
+			if err != nil || got != c.want {
 				t.Errorf("%s %v: %+v, want %+v (%v)", c.delay, c.header, got, c.want, err)
 			}
 		})
@@ -210,14 +226,15 @@ func TestAWaitForATurnThatDoesNotFitIsNotBegun(t *testing.T) {
 			time.AfterFunc(time.Duration(i)*time.Millisecond, cancel)
 		}
 		time.Sleep(900 * time.Millisecond)
-		if _, err := c.Get(deadline(t, 15*time.Second), "http://h/"); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, retry.ErrRejected) {
+		_, err := c.Get(deadline(t, 15*time.Second), "http://h/")
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, retry.ErrRejected) {
 			t.Errorf("behind a hundred: %v", err)
 		}
 		wg.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		begun := time.Now()
-		_, err := c.Get(ctx, "http://h/")
+		_, err = c.Get(ctx, "http://h/")
 		var r *retry.Rejection
 		if !errors.As(err, &r) || !errors.Is(err, context.DeadlineExceeded) ||
 			time.Since(begun) != 0 || r.RetryAfter != 10*time.Second-999*time.Millisecond ||

@@ -25,7 +25,8 @@ func TestARefusedRobotsTxtIsNone(t *testing.T) {
 		return string(b) == "are you a robot?"
 	}
 	w := saying(200, "are you a robot?")
-	if err := get(t, over(w, httpx.Polite("bot"), httpx.Refused(captcha)), "http://h/"); !unknown(err) || len(w.sent) != 3 {
+	err := get(t, over(w, httpx.Polite("bot"), httpx.Refused(captcha)), "http://h/")
+	if !unknown(err) || len(w.sent) != 3 {
 		t.Error(err, len(w.sent))
 	}
 }
@@ -71,9 +72,12 @@ func TestWhatTheStatusOfRobotsTxtMeans(t *testing.T) {
 		allowed bool
 		asked   int
 	}{
-		{200, all, false, 1}, {206, all, false, 1}, {204, "", true, 1}, {200, "", true, 1}, {200, "<!DOCTYPE html>", true, 1},
-		{304, "", true, 1}, {400, all, true, 1}, {401, all, true, 1}, {403, all, true, 1}, {404, all, true, 1}, {410, all, true, 1}, {429, all, false, 3},
-		{500, "", false, 3}, {501, "", false, 1}, {503, "", false, 3}, {599, "", false, 3}, {0, "", false, 3},
+		{200, all, false, 1}, {206, all, false, 1}, {204, "", true, 1}, {200, "", true, 1},
+		{200, "<!DOCTYPE html>", true, 1},
+		{304, "", true, 1}, {400, all, true, 1}, {401, all, true, 1}, {403, all, true, 1},
+		{404, all, true, 1}, {410, all, true, 1}, {429, all, false, 3},
+		{500, "", false, 3}, {501, "", false, 1}, {503, "", false, 3},
+		{599, "", false, 3}, {0, "", false, 3},
 	} {
 		w := saying(c.code, c.text)
 		err := get(t, over(w, httpx.Polite("bot")), "http://h/x")
@@ -107,7 +111,8 @@ func TestRobotsTxtIsFetchedOnce(t *testing.T) {
 			over(slow, polite)}, 20) {
 			wg.Go(func() {
 				if i%2 == 0 {
-					if _, err := httpx.Fetch(t.Context(), c, "http://h/no", httpx.JSON[int]); !errors.Is(err, httpx.ErrDisallowed) {
+					_, err := httpx.Fetch(t.Context(), c, "http://h/no", httpx.JSON[int])
+					if !errors.Is(err, httpx.ErrDisallowed) {
 						t.Error(err)
 					}
 				} else if err := get(t, c, "http://H:80/yes"); err != nil {
@@ -125,7 +130,9 @@ func TestRobotsTxtIsFetchedOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if got := w.urls(true)[1:]; !slices.Equal(got, []string{"https://h/robots.txt", "http://h:8080/robots.txt", "http://other/robots.txt"}) {
+		got := w.urls(true)[1:]
+		if !slices.Equal(got, []string{"https://h/robots.txt", "http://h:8080/robots.txt",
+			"http://other/robots.txt"}) {
 			t.Error(got)
 		}
 	})
@@ -137,9 +144,12 @@ func TestHowLongRobotsTxtIsKept(t *testing.T) {
 		control string
 		kept    time.Duration
 	}{
-		{200, "", 24 * time.Hour}, {404, "", 24 * time.Hour}, {200, "max-age=3600", time.Hour}, {200, `public, Max-Age="90"`, 90 * time.Second},
-		{404, "max-age=3600", time.Hour}, {200, "max-age=31536000", 24 * time.Hour}, {200, "max-age=99999999999999999999", 24 * time.Hour},
-		{200, "max-age=0", time.Minute}, {200, "no-store", time.Minute}, {200, "no-cache, max-age=3600", time.Minute}, {200, "max-age=junk", 24 * time.Hour},
+		{200, "", 24 * time.Hour}, {404, "", 24 * time.Hour}, {200, "max-age=3600", time.Hour},
+		{200, `public, Max-Age="90"`, 90 * time.Second},
+		{404, "max-age=3600", time.Hour}, {200, "max-age=31536000", 24 * time.Hour},
+		{200, "max-age=99999999999999999999", 24 * time.Hour},
+		{200, "max-age=0", time.Minute}, {200, "no-store", time.Minute},
+		{200, "no-cache, max-age=3600", time.Minute}, {200, "max-age=junk", 24 * time.Hour},
 		{429, "", time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -239,7 +249,8 @@ func TestRedirectsOfRobotsTxt(t *testing.T) {
 	down := &web{robots: func(r *http.Request) (int, string, http.Header) {
 		return 301, "", http.Header{"Location": {"http://" + r.URL.Host + "/robots.txt"}}
 	}}
-	if err := get(t, over(down, httpx.Polite("bot"), httpx.NoDowngrade()), "https://h/"); !errors.Is(err, httpx.ErrDowngrade) || len(down.sent) != 1 {
+	err := get(t, over(down, httpx.Polite("bot"), httpx.NoDowngrade()), "https://h/")
+	if !errors.Is(err, httpx.ErrDowngrade) || len(down.sent) != 1 {
 		t.Error(err, len(down.sent))
 	}
 }
@@ -412,7 +423,8 @@ func TestAnAbandonedFetchDoesNotDisturbTheNext(t *testing.T) {
 				return respondWith(r, 200, "", nil), nil
 			})
 			c := over(deaf, httpx.Polite("bot"))
-			if _, err := c.Get(deadline(t, time.Second), "http://h/"); !errors.Is(err, context.DeadlineExceeded) {
+			_, err := c.Get(deadline(t, time.Second), "http://h/")
+			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
 			var wg sync.WaitGroup
@@ -447,10 +459,11 @@ func TestAnAttemptsTimeoutSaysNothingOfRobotsTxt(t *testing.T) {
 			}
 			return w.RoundTrip(r)
 		})
-		c := over(rt, httpx.Polite("bot"), httpx.WithPolicy(policies.Timeout(time.Second)), httpx.EachAttempt(func(_ int, r *http.Request) error {
-			r.URL.Host = "slow"
-			return nil
-		}))
+		c := over(rt, httpx.Polite("bot"), httpx.WithPolicy(policies.Timeout(time.Second)),
+			httpx.EachAttempt(func(_ int, r *http.Request) error {
+				r.URL.Host = "slow"
+				return nil
+			}))
 		if err := get(t, c, "http://h/"); !errors.Is(err, policies.ErrTimeout) ||
 			errors.Is(err, httpx.ErrDisallowed) {
 			t.Error(err)
@@ -492,7 +505,8 @@ func TestAnEndedContextSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := saying(200, "")
-	if _, err := over(w, httpx.Polite("bot")).Get(ctx, "http://h/"); !errors.Is(err, context.Canceled) || len(w.sent) != 0 {
+	_, err := over(w, httpx.Polite("bot")).Get(ctx, "http://h/")
+	if !errors.Is(err, context.Canceled) || len(w.sent) != 0 {
 		t.Error(err, len(w.sent))
 	}
 }

@@ -190,18 +190,30 @@ func TestEachHopAndAttemptIsChecked(t *testing.T) {
 		allowed bool
 		pages   []string
 	}{
-		{"a redirect", moveTo("http://b/x"), nil, "http://a/", true, []string{"http://a/", "http://b/x"}},
-		{"a redirect to a private page", moveTo("http://b/private?k=hunter2"), nil, "http://a/", false, []string{"http://a/"}},
-		{"a redirect to a shut host", moveTo("https://shut/"), nil, "http://a/", false, []string{"http://a/"}},
-		{"alternates", fail, []httpx.Option{httpx.Alternates("http://b/1", "http://b/2")}, "http://a/", true, []string{"http://b/1", "http://b/2", "http://b/2"}},
-		{"the request's own URL is not asked for", nil, []httpx.Option{httpx.Alternates("http://b/")}, "http://shut/", true, []string{"http://b/"}},
-		{"the first alternate", fail, []httpx.Option{httpx.Alternates("http://shut/", "http://a/")}, "http://a/", false, nil},
-		{"a later alternate", fail, []httpx.Option{httpx.Alternates("http://a/", "http://shut/")}, "http://a/", false, []string{"http://a/"}},
-		{"a hook leads to a shut host", nil, []httpx.Option{rewrite("http://shut/")}, "http://a/", false, nil},
-		{"a hook leads to a private page", nil, []httpx.Option{rewrite("http://a/private")}, "http://a/", false, nil},
-		{"a hook leads away from one", nil, []httpx.Option{rewrite("http://a/x")}, "http://a/private", true, []string{"http://a/x"}},
+		{"a redirect", moveTo("http://b/x"), nil, "http://a/", true,
+			[]string{"http://a/", "http://b/x"}},
+		{"a redirect to a private page", moveTo("http://b/private?k=hunter2"), nil, "http://a/",
+			false, []string{"http://a/"}},
+		{"a redirect to a shut host", moveTo("https://shut/"), nil, "http://a/",
+			false, []string{"http://a/"}},
+		{"alternates", fail, []httpx.Option{httpx.Alternates("http://b/1", "http://b/2")},
+			"http://a/", true, []string{"http://b/1", "http://b/2", "http://b/2"}},
+		{"the request's own URL is not asked for", nil,
+			[]httpx.Option{httpx.Alternates("http://b/")}, "http://shut/",
+			true, []string{"http://b/"}},
+		{"the first alternate", fail,
+			[]httpx.Option{httpx.Alternates("http://shut/", "http://a/")}, "http://a/", false, nil},
+		{"a later alternate", fail, []httpx.Option{httpx.Alternates("http://a/", "http://shut/")},
+			"http://a/", false, []string{"http://a/"}},
+		{"a hook leads to a shut host", nil,
+			[]httpx.Option{rewrite("http://shut/")}, "http://a/", false, nil},
+		{"a hook leads to a private page", nil,
+			[]httpx.Option{rewrite("http://a/private")}, "http://a/", false, nil},
+		{"a hook leads away from one", nil, []httpx.Option{rewrite("http://a/x")},
+			"http://a/private", true, []string{"http://a/x"}},
 		{"robots.txt itself", nil, nil, "http://shut/robots.txt", true, nil},
-		{"another scheme is not ours to judge", nil, nil, "ftp://shut/", true, []string{"ftp://shut/"}},
+		{"another scheme is not ours to judge", nil, nil, "ftp://shut/",
+			true, []string{"ftp://shut/"}},
 	} {
 		w := hosts()
 		w.page = c.page
@@ -239,7 +251,8 @@ func TestTheBodiesOfARefusedAttemptAreClosed(t *testing.T) {
 			if replayable {
 				req.GetBody = open
 			}
-			if _, err := over(hosts(), opt, httpx.Polite("bot")).Do(req); !errors.Is(err, httpx.ErrDisallowed) {
+			_, err := over(hosts(), opt, httpx.Polite("bot")).Do(req)
+			if !errors.Is(err, httpx.ErrDisallowed) {
 				t.Error(err)
 			}
 			for i, b := range bodies {
@@ -259,7 +272,8 @@ func TestTheUserAgent(t *testing.T) {
 		want string
 	}{
 		{nil, nil, whole},
-		{[]httpx.Option{httpx.Header("User-Agent", "Mozilla/5.0 (compatible; bot)")}, nil, "Mozilla/5.0 (compatible; bot)"},
+		{[]httpx.Option{httpx.Header("User-Agent", "Mozilla/5.0 (compatible; bot)")}, nil,
+			"Mozilla/5.0 (compatible; bot)"},
 		{nil, []string{"mine"}, "mine"},
 		{nil, []string{}, ""},
 	} {
@@ -319,9 +333,10 @@ func TestARefusalIsObservedAndLogged(t *testing.T) {
 	var log bytes.Buffer
 	w := hosts()
 	c := over(w, httpx.Polite("bot"), httpx.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-	_, err := retry.Do(t.Context(), retry.Observe(rec.Add), func(ctx context.Context) (*http.Response, error) {
-		return c.Get(ctx, "http://shut/?token=hunter2")
-	})
+	_, err := retry.Do(t.Context(), retry.Observe(rec.Add),
+		func(ctx context.Context) (*http.Response, error) {
+			return c.Get(ctx, "http://shut/?token=hunter2")
+		})
 	for _, text := range []string{rec.String(), log.String()} {
 		if !errors.Is(err, httpx.ErrDisallowed) || strings.Count(text, "reject") != 1 ||
 			!strings.Contains(text, "Disallow: /") || strings.Contains(text, "hunter2") {
@@ -329,7 +344,10 @@ func TestARefusalIsObservedAndLogged(t *testing.T) {
 		}
 	}
 	log.Reset() // one that is refused within the chain is not told of twice
-	if err := get(t, c, "http://a/", httpx.EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = "shut"; return nil })); !errors.Is(err, httpx.ErrDisallowed) {
+	if err := get(t, c, "http://a/", httpx.EachAttempt(func(_ int, r *http.Request) error {
+		r.URL.Host = "shut"
+		return nil
+	})); !errors.Is(err, httpx.ErrDisallowed) {
 		t.Error(err)
 	}
 	if n := strings.Count(log.String(), "msg=reject"); n != 1 {

@@ -251,24 +251,33 @@ func TestASpentServerIsNotAskedAgain(t *testing.T) {
 		outer int          // calls it gets
 		spent bool
 	}{
-		"its loop is spent":              {policies.Constant(0, policies.Attempts(2)), 503, 1, true},
-		"it has no loop":                 {retry.Chain(), 503, 3, false},
-		"it repeats nothing":             {policies.Constant(0, policies.Attempts(1)), 503, 3, false},
-		"it has an answer all the same":  {policies.Constant(0, policies.Attempts(2)), 200, 1, false},
-		"its answer is not its failure":  {policies.Constant(0, policies.Attempts(2)), 404, 1, false},
-		"a policy of its refuses":        {retry.Chain(policies.Constant(0, policies.Attempts(2)), refusing(&retry.Rejection{Reason: policies.ErrFull})), 503, 3, false},
-		"its callee's answer is final":   {policies.Constant(0, policies.RetryIf(func(error) bool { return false })), 503, 3, false},
-		"its loop was stopped, not done": {policies.Constant(time.Hour, policies.Attempts(2), policies.MaxElapsed(time.Minute)), 503, 3, false},
+		"its loop is spent":  {policies.Constant(0, policies.Attempts(2)), 503, 1, true},
+		"it has no loop":     {retry.Chain(), 503, 3, false},
+		"it repeats nothing": {policies.Constant(0, policies.Attempts(1)), 503, 3, false},
+		"it has an answer all the same": {
+			policies.Constant(0, policies.Attempts(2)), 200, 1, false},
+		"its answer is not its failure": {
+			policies.Constant(0, policies.Attempts(2)), 404, 1, false},
+		"a policy of its refuses": {
+			retry.Chain(policies.Constant(0, policies.Attempts(2)),
+				refusing(&retry.Rejection{Reason: policies.ErrFull})), 503, 3, false},
+		"its callee's answer is final": {
+			policies.Constant(0, policies.RetryIf(func(error) bool { return false })),
+			503, 3, false},
+		"its loop was stopped, not done": {
+			policies.Constant(time.Hour, policies.Attempts(2), policies.MaxElapsed(time.Minute)),
+			503, 3, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			n, asked := services{}, 0
-			n["a"] = httpx.Guard(nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				asked++
-				_ = retry.Run(r.Context(), tc.inner, func(context.Context) error {
-					return errors.New("down")
-				})
-				w.WriteHeader(tc.code)
-			}))
+			n["a"] = httpx.Guard(nil)(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					asked++
+					_ = retry.Run(r.Context(), tc.inner, func(context.Context) error {
+						return errors.New("down")
+					})
+					w.WriteHeader(tc.code)
+				}))
 			resp, err := over(n,
 				httpx.WithPolicy(policies.Constant(0,
 					policies.Attempts(3)))).Get(t.Context(), "http://a/")
@@ -289,7 +298,8 @@ func TestNoWorkIsBegunThatNobodyWaitsFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var begunLate, begun int
 		n := services{}
-		n["a"] = httpx.Guard(policies.NewBulkhead(1, 100), everybody)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n["a"] = httpx.Guard(policies.NewBulkhead(1, 100),
+			everybody)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begun++
 			if r.Context().Err() != nil {
 				begunLate++

@@ -30,11 +30,12 @@ type nameserver struct {
 func (n *nameserver) install(t *testing.T) {
 	old := net.DefaultResolver
 	t.Cleanup(func() { net.DefaultResolver = old })
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		near, far := net.Pipe()
-		go n.serve(far)
-		return near, nil
-	}}
+	net.DefaultResolver = &net.Resolver{PreferGo: true,
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			go n.serve(far)
+			return near, nil
+		}}
 }
 
 // serve speaks DNS as over TCP, RFC 1035, section 4.2.2.
@@ -63,7 +64,8 @@ func (n *nameserver) serve(c net.Conn) {
 				a = append(a, netip.MustParseAddr(text).AsSlice()...)
 			}
 		}
-		if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...)); err != nil {
+		_, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(a))), a...))
+		if err != nil {
 			return
 		}
 	}
@@ -90,33 +92,42 @@ func TestPublicOnlyEndToEnd(t *testing.T) {
 		dialled []string
 	}{
 		{"public", nil, "http://" + there, "", true, true, []string{there + ":80", there + ":80"}},
-		{"redirect to a private address", nil, "http://" + there, "http://" + here + ":" + port, false, false, []string{there + ":80", there + ":80"}},
-		{"redirect to the metadata service", nil, "http://" + there, "http://169.254.169.254/latest/", false, false, []string{there + ":80", there + ":80"}},
-		{"redirect to a name for one", nil, "http://" + there, "http://localhost:" + port, false, false, []string{there + ":80", there + ":80"}},
-		{"redirect to an IPv6 disguise", nil, "http://" + there, "http://[::ffff:127.0.0.1]:" + port, false, false, []string{there + ":80", there + ":80"}},
+		{"redirect to a private address", nil, "http://" + there, "http://" + here + ":" + port,
+			false, false, []string{there + ":80", there + ":80"}},
+		{"redirect to the metadata service", nil, "http://" + there,
+			"http://169.254.169.254/latest/", false, false, []string{there + ":80", there + ":80"}},
+		{"redirect to a name for one", nil, "http://" + there, "http://localhost:" + port,
+			false, false, []string{there + ":80", there + ":80"}},
+		{"redirect to an IPv6 disguise", nil, "http://" + there, "http://[::ffff:127.0.0.1]:" +
+			port, false, false, []string{there + ":80", there + ":80"}},
 		{"private name", [][]string{{"10.0.0.1"}}, "http://rebind.example", "", false, false, nil},
-		{"one address of two", [][]string{{there, here}}, "http://rebind.example", "", false, false, nil},
-		{"rebinding between calls", [][]string{{there}, {here}}, "http://rebind.example", "", true, false, []string{there + ":80"}},
-		{"rebinding back", [][]string{{here}, {there}}, "http://rebind.example", "", false, true, []string{there + ":80"}},
+		{"one address of two", [][]string{{there, here}},
+			"http://rebind.example", "", false, false, nil},
+		{"rebinding between calls", [][]string{{there}, {here}}, "http://rebind.example", "",
+			true, false, []string{there + ":80"}},
+		{"rebinding back", [][]string{{here}, {there}}, "http://rebind.example", "",
+			false, true, []string{there + ":80"}},
 	} {
 		ns := &nameserver{answers: c.names}
 		if c.names != nil {
 			ns.install(t)
 		}
 		n := newNetwork()
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Connection", "close") // each call dials
-			if c.to != "" {
-				w.Header().Set("Location", c.to)
-				w.WriteHeader(302)
-			}
-		})}
+		server := &http.Server{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Connection", "close") // each call dials
+				if c.to != "" {
+					w.Header().Set("Location", c.to)
+					w.WriteHeader(302)
+				}
+			})}
 		go server.Serve(n)
 		var dialled []string
-		tr := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			dialled = append(dialled, addr)
-			return n.dial(ctx, network, addr)
-		}}
+		tr := &http.Transport{
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				dialled = append(dialled, addr)
+				return n.dial(ctx, network, addr)
+			}}
 		attempts := 0
 		client := httpx.New(httpx.WithClient(&http.Client{Transport: tr}),
 			httpx.WithPolicy(policies.Constant(0)), httpx.PublicOnly(),

@@ -57,20 +57,31 @@ func TestRedirectsSendTheBodyAgain(t *testing.T) {
 		want   []string
 		code   int
 	}{
-		{"POST", data, []string{"307 /b", "200"}, []string{"POST http://a/ data", "POST http://a/b data"}, 200},
-		{"POST", data, []string{"308 http://b/", "200"}, []string{"POST http://a/ data", "POST http://b/ data"}, 200},
-		{"POST", data, []string{"303 /b", "200"}, []string{"POST http://a/ data", "GET http://a/b"}, 200},
-		{"POST", data, []string{"302 /b", "200"}, []string{"POST http://a/ data", "GET http://a/b"}, 200},
-		{"PUT", data, []string{"301 /b", "200"}, []string{"PUT http://a/ data", "GET http://a/b"}, 200},
-		{"HEAD", none, []string{"303 /b", "200"}, []string{"HEAD http://a/", "HEAD http://a/b"}, 200},
+		{"POST", data, []string{"307 /b", "200"},
+			[]string{"POST http://a/ data", "POST http://a/b data"}, 200},
+		{"POST", data, []string{"308 http://b/", "200"},
+			[]string{"POST http://a/ data", "POST http://b/ data"}, 200},
+		{"POST", data, []string{"303 /b", "200"},
+			[]string{"POST http://a/ data", "GET http://a/b"}, 200},
+		{"POST", data, []string{"302 /b", "200"},
+			[]string{"POST http://a/ data", "GET http://a/b"}, 200},
+		{"PUT", data, []string{"301 /b", "200"},
+			[]string{"PUT http://a/ data", "GET http://a/b"}, 200},
+		{"HEAD", none, []string{"303 /b", "200"},
+			[]string{"HEAD http://a/", "HEAD http://a/b"}, 200},
 		// Without GetBody it has been sent once, and the redirect comes back.
 		{"POST", stream, []string{"307 /b"}, []string{"POST http://a/ data"}, 307},
 		{"PUT", stream, []string{"308 /b"}, []string{"PUT http://a/ data"}, 308},
-		{"POST", stream, []string{"303 /b", "200"}, []string{"POST http://a/ data", "GET http://a/b"}, 200},
+		{"POST", stream, []string{"303 /b", "200"},
+			[]string{"POST http://a/ data", "GET http://a/b"}, 200},
 		// Each hop has attempts of its own, and what a GET becomes after a 303 may be repeated.
-		{"PUT", data, []string{"503", "307 /b", "503", "503", "200"}, []string{"PUT http://a/ data", "PUT http://a/ data", "PUT http://a/b data", "PUT http://a/b data", "PUT http://a/b data"}, 200},
-		{"POST", data, []string{"429", "307 /b", "503"}, []string{"POST http://a/ data", "POST http://a/ data", "POST http://a/b data"}, 503},
-		{"POST", data, []string{"303 /b", "503", "200"}, []string{"POST http://a/ data", "GET http://a/b", "GET http://a/b"}, 200},
+		{"PUT", data, []string{"503", "307 /b", "503", "503", "200"},
+			[]string{"PUT http://a/ data", "PUT http://a/ data", "PUT http://a/b data",
+				"PUT http://a/b data", "PUT http://a/b data"}, 200},
+		{"POST", data, []string{"429", "307 /b", "503"},
+			[]string{"POST http://a/ data", "POST http://a/ data", "POST http://a/b data"}, 503},
+		{"POST", data, []string{"303 /b", "503", "200"},
+			[]string{"POST http://a/ data", "GET http://a/b", "GET http://a/b"}, 200},
 		// A Location alone does not make a redirect.
 		{"POST", data, []string{"201 /b"}, []string{"POST http://a/ data"}, 201},
 		{"GET", none, []string{"304 /b"}, []string{"GET http://a/"}, 304},
@@ -103,7 +114,9 @@ func TestRedirectsAreFollowedFromWhereTheAttemptWent(t *testing.T) {
 	var log []string
 	v, err := httpx.Fetch(t.Context(), over(told(t, &log, "503", "302 x", "503", "200")),
 		"http://a/", httpx.Text, httpx.Alternates("http://a/1", "http://b/dir/2"))
-	if want := []string{"GET http://a/1", "GET http://b/dir/2", "GET http://b/dir/x", "GET http://b/dir/x"}; v != "body of 200" || err != nil || !slices.Equal(log, want) {
+	want := []string{"GET http://a/1", "GET http://b/dir/2",
+		"GET http://b/dir/x", "GET http://b/dir/x"}
+	if v != "body of 200" || err != nil || !slices.Equal(log, want) {
 		t.Errorf("%q %v after %q", v, err, log)
 	}
 }
@@ -259,20 +272,27 @@ func TestNoDowngradeEndToEnd(t *testing.T) {
 	c := httpx.New(httpx.WithClient(secure.Client()), httpx.WithPolicy(policies.Constant(0)),
 		httpx.NoDowngrade())
 	for name, do := range map[string]func() error{
-		"Get":    func() error { _, err := c.Get(t.Context(), secure.URL); return err },
-		"Post":   func() error { _, err := c.Post(t.Context(), secure.URL, strings.NewReader("secret")); return err },
-		"Fetch":  func() error { _, err := httpx.Fetch(t.Context(), c, secure.URL+"/on", httpx.Text); return err },
+		"Get": func() error { _, err := c.Get(t.Context(), secure.URL); return err },
+		"Post": func() error {
+			_, err := c.Post(t.Context(), secure.URL, strings.NewReader("secret"))
+			return err
+		},
+		"Fetch": func() error {
+			_, err := httpx.Fetch(t.Context(), c, secure.URL+"/on", httpx.Text)
+			return err
+		},
 		"way up": func() error { _, err := c.Get(t.Context(), start.URL); return err },
 		"alternate": func() error {
 			_, err := c.Get(t.Context(), plain.URL, httpx.Alternates(secure.URL))
 			return err
 		},
 		"hook": func() error {
-			_, err := c.Get(t.Context(), plain.URL, httpx.EachAttempt(func(_ int, r *http.Request) error {
-				u, err := r.URL.Parse(secure.URL)
-				r.URL = u
-				return err
-			}))
+			_, err := c.Get(t.Context(), plain.URL,
+				httpx.EachAttempt(func(_ int, r *http.Request) error {
+					u, err := r.URL.Parse(secure.URL)
+					r.URL = u
+					return err
+				}))
 			return err
 		},
 		"all": func() (err error) {
@@ -303,7 +323,8 @@ func TestAResponseWithoutItsRequest(t *testing.T) {
 		if got, body := read(t, resp, err); got != code || body != "" {
 			t.Error(got, body)
 		}
-		if _, err := httpx.Fetch(t.Context(), over(rt), "http://h/", httpx.Text); (err == nil) != (code == 200) {
+		if _, err := httpx.Fetch(t.Context(), over(rt), "http://h/",
+			httpx.Text); (err == nil) != (code == 200) {
 			t.Error(err)
 		}
 	}
@@ -318,9 +339,11 @@ func TestAnAlternateThatRedirects(t *testing.T) {
 		auth, referer, at         string // of the hop
 	}{
 		{"stays", "http://you:pw@b/x?k=v", "/next", you, "http://b/x?k=v", "http://b/next"},
-		{"by a whole URL", "http://you:pw@b/x", "http://b/next", you, "http://b/x", "http://b/next"},
+		{"by a whole URL", "http://you:pw@b/x", "http://b/next", you,
+			"http://b/x", "http://b/next"},
 		{"goes on", "http://you:pw@b/x", "http://c/next", "", "http://b/x", "http://c/next"},
-		{"to another port", "http://you:pw@b/x", "http://b:81/next", "", "http://b/x", "http://b:81/next"},
+		{"to another port", "http://you:pw@b/x", "http://b:81/next", "",
+			"http://b/x", "http://b:81/next"},
 		{"out of https", "https://you:pw@b/x", "http://b/next", "", "", "http://b/next"},
 	} {
 		var hop *http.Request
@@ -341,13 +364,14 @@ func TestAnAlternateThatRedirects(t *testing.T) {
 			hop.Header.Get("Referer") != c.referer || hop.URL.String() != c.at {
 			t.Errorf("%s: %v %v", c.name, hop.URL, hop.Header)
 		}
-		stop := client.With(httpx.WithClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			resp := answer(r, 302, http.NoBody)
-			resp.Header.Set("Location", c.location)
-			return resp, nil
-		}), CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		}}))
+		stop := client.With(httpx.WithClient(
+			&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				resp := answer(r, 302, http.NoBody)
+				resp.Header.Set("Location", c.location)
+				return resp, nil
+			}), CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse
+			}}))
 		if resp, err = stop.Get(t.Context(), "http://a/"); err == nil {
 			location = resp.Header.Get("Location")
 		}

@@ -117,34 +117,63 @@ func TestResume(t *testing.T) {
 		steps []step
 		asked string // joined by "; "
 	}{
-		{"goes on", text, `"v1"`, nil, []step{cutAt(4000), part(4000, 9999, "10000")}, `/; / bytes=4000- "v1"`},
-		{"of unknown length", text, `"v1"`, nil, []step{chunkedAt(4000), part(4000, 9999, "10000")}, `/; / bytes=4000- "v1"`},
-		{"a length that nobody tells", text, `"v1"`, nil, []step{chunkedAt(4000), part(4000, 9999, "*"), all}, `/; / bytes=4000- "v1"; /`},
-		{"a short part of nobody knows what", text, `"v1"`, nil, []step{chunkedAt(4000), part(4000, 6999, "*"), all}, `/; / bytes=4000- "v1"; /`},
-		{"a short part", text, `"v1"`, nil, []step{cutAt(4000), part(4000, 6999, "10000"), part(7000, 9999, "10000")}, `/; / bytes=4000- "v1"; / bytes=7000- "v1"`},
-		{"a short part, length unknown at first", text, `"v1"`, nil, []step{chunkedAt(4000), part(4000, 6999, "10000"), part(7000, 9999, "10000")}, `/; / bytes=4000- "v1"; / bytes=7000- "v1"`},
-		{"the wrong part", text, `"v1"`, nil, []step{cutAt(4000), part(0, 9999, "10000"), all}, `/; / bytes=4000- "v1"; /`},
-		{"a later part", text, `"v1"`, nil, []step{cutAt(4000), part(5000, 9999, "10000"), all}, `/; / bytes=4000- "v1"; /`},
-		{"range not satisfiable", text, `"v1"`, nil, []step{cutAt(4000), status(416), all}, `/; / bytes=4000- "v1"; /`},
+		{"goes on", text, `"v1"`, nil,
+			[]step{cutAt(4000), part(4000, 9999, "10000")}, `/; / bytes=4000- "v1"`},
+		{"of unknown length", text, `"v1"`, nil,
+			[]step{chunkedAt(4000), part(4000, 9999, "10000")}, `/; / bytes=4000- "v1"`},
+		{"a length that nobody tells", text, `"v1"`, nil,
+			[]step{chunkedAt(4000), part(4000, 9999, "*"), all}, `/; / bytes=4000- "v1"; /`},
+		{"a short part of nobody knows what", text, `"v1"`, nil,
+			[]step{chunkedAt(4000), part(4000, 6999, "*"), all}, `/; / bytes=4000- "v1"; /`},
+		{"a short part", text, `"v1"`, nil,
+			[]step{cutAt(4000), part(4000, 6999, "10000"), part(7000, 9999, "10000")},
+			`/; / bytes=4000- "v1"; / bytes=7000- "v1"`},
+		{"a short part, length unknown at first", text, `"v1"`, nil,
+			[]step{chunkedAt(4000), part(4000, 6999, "10000"), part(7000, 9999, "10000")},
+			`/; / bytes=4000- "v1"; / bytes=7000- "v1"`},
+		{"the wrong part", text, `"v1"`, nil, []step{cutAt(4000), part(0, 9999, "10000"), all},
+			`/; / bytes=4000- "v1"; /`},
+		{"a later part", text, `"v1"`, nil, []step{cutAt(4000), part(5000, 9999, "10000"), all},
+			`/; / bytes=4000- "v1"; /`},
+		{"range not satisfiable", text, `"v1"`, nil, []step{cutAt(4000), status(416), all},
+			`/; / bytes=4000- "v1"; /`},
 		{"the whole instead", text, `"v1"`, nil, []step{cutAt(4000), all}, `/; / bytes=4000- "v1"`},
-		{"another version", text, `"v1"`, nil, []step{cutAt(4000), tagged(`"v2"`, cutAt(3000)), part(3000, 9999, "10000")}, `/; / bytes=4000- "v1"; / bytes=3000- "v2"`},
-		{"a part of another version", text, `"v1"`, nil, []step{cutAt(4000), tagged(`"v2"`, part(4000, 9999, "10000")), all}, `/; / bytes=4000- "v1"; /`},
-		{"a version that is weak by now", text, `"v1"`, nil, []step{cutAt(4000), tagged(`W/"v1"`, cutAt(3000)), all}, `/; / bytes=4000- "v1"; /`},
+		{"another version", text, `"v1"`, nil,
+			[]step{cutAt(4000), tagged(`"v2"`, cutAt(3000)), part(3000, 9999, "10000")},
+			`/; / bytes=4000- "v1"; / bytes=3000- "v2"`},
+		{"a part of another version", text, `"v1"`, nil,
+			[]step{cutAt(4000), tagged(`"v2"`, part(4000, 9999, "10000")), all},
+			`/; / bytes=4000- "v1"; /`},
+		{"a version that is weak by now", text, `"v1"`, nil,
+			[]step{cutAt(4000), tagged(`W/"v1"`, cutAt(3000)), all}, `/; / bytes=4000- "v1"; /`},
 		{"weak", text, `W/"v1"`, nil, []step{cutAt(4000), all}, `/; /`},
 		{"without a tag", text, "", nil, []step{cutAt(4000), all}, `/; /`},
 		{"cut before the first byte", text, `"v1"`, nil, []step{cutAt(0), all}, `/; /`},
-		{"an error between", text, `"v1"`, nil, []step{cutAt(4000), status(503), part(4000, 9999, "10000")}, `/; / bytes=4000- "v1"; / bytes=4000- "v1"`},
-		{"packed", zip, `"v1"`, asksGzip, []step{coded("gzip", cutAt(half)), coded("gzip", part(half, end, strconv.Itoa(len(zip))))}, "/; " + rest},
-		{"packed, and the part does not say so", zip, `"v1"`, asksGzip, []step{coded("gzip", cutAt(half)), part(half, end, strconv.Itoa(len(zip)))}, "/; " + rest},
-		{"packed, and the part otherwise", zip, `"v1"`, asksGzip, []step{coded("gzip", cutAt(half)), coded("br", part(half, end, strconv.Itoa(len(zip)))), coded("gzip", all)}, "/; " + rest + "; /"},
-		{"packed at an end of unknown place", zip, `"v1"`, asksGzip, []step{coded("gzip", chunkedAt(half)), coded("gzip", part(half, end, strconv.Itoa(len(zip))))}, "/; " + rest},
-		{"elsewhere", text, `"v1"`, []Option{Alternates("http://h/a", "http://h/b", "http://h/b")}, []step{cutAt(4000), cutAt(6000), part(6000, 9999, "10000")}, `/a; /b; /b bytes=6000- "v1"`},
+		{"an error between", text, `"v1"`, nil,
+			[]step{cutAt(4000), status(503), part(4000, 9999, "10000")},
+			`/; / bytes=4000- "v1"; / bytes=4000- "v1"`},
+		{"packed", zip, `"v1"`, asksGzip,
+			[]step{coded("gzip", cutAt(half)),
+				coded("gzip", part(half, end, strconv.Itoa(len(zip))))}, "/; " + rest},
+		{"packed, and the part does not say so", zip, `"v1"`, asksGzip,
+			[]step{coded("gzip", cutAt(half)), part(half, end, strconv.Itoa(len(zip)))},
+			"/; " + rest},
+		{"packed, and the part otherwise", zip, `"v1"`, asksGzip,
+			[]step{coded("gzip", cutAt(half)), coded("br", part(half, end, strconv.Itoa(len(zip)))),
+				coded("gzip", all)}, "/; " + rest + "; /"},
+		{"packed at an end of unknown place", zip, `"v1"`, asksGzip,
+			[]step{coded("gzip", chunkedAt(half)),
+				coded("gzip", part(half, end, strconv.Itoa(len(zip))))}, "/; " + rest},
+		{"elsewhere", text, `"v1"`, []Option{Alternates("http://h/a", "http://h/b", "http://h/b")},
+			[]step{cutAt(4000), cutAt(6000), part(6000, 9999, "10000")},
+			`/a; /b; /b bytes=6000- "v1"`},
 	} {
 		o := &origin{steps: c.steps, body: c.body, etag: c.etag}
 		server := httptest.NewServer(o)
-		tr := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
-		}}
+		tr := &http.Transport{
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+			}}
 		client := New(append(c.opts, WithClient(&http.Client{Transport: tr}),
 			WithPolicy(policies.Constant(0)), Resume())...)
 		got, err := Fetch(t.Context(), client, "http://h/", Bytes)
@@ -172,7 +201,8 @@ func TestWhatIsNotResumed(t *testing.T) {
 	}{
 		{"whole", "GET", "", fails, []step{all}, "/; /; /"},
 		{"whole, of unknown length", "GET", "", fails, []step{chunked}, "/; /; /"},
-		{"whole by two parts", "GET", "", fails, []step{cutAt(4000), part(4000, 9999, "10000"), all}, `/; / bytes=4000- "v1"; /`},
+		{"whole by two parts", "GET", "", fails,
+			[]step{cutAt(4000), part(4000, 9999, "10000"), all}, `/; / bytes=4000- "v1"; /`},
 		{"PUT", "PUT", "data", Bytes, []step{cutAt(4000)}, "/ data; / data; / data"},
 		{"GET with a body", "GET", "data", Bytes, []step{cutAt(4000)}, "/ data; / data; / data"},
 	} {

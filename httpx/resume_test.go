@@ -98,7 +98,8 @@ func TestCutBodyGoesOnWhereItStopped(t *testing.T) {
 func TestBodyStartsOverIfTheServerGivesNoProof(t *testing.T) {
 	other := data(9_000)
 	slices := bytes.Repeat([]byte("x"), 6_000)
-	part := func(etag, span string, body []byte) func(int, http.ResponseWriter, *http.Request) bool {
+	type answer = func(int, http.ResponseWriter, *http.Request) bool
+	part := func(etag, span string, body []byte) answer {
 		return func(n int, w http.ResponseWriter, _ *http.Request) bool {
 			if n != 2 {
 				return false

@@ -47,7 +47,8 @@ func behind(n int, w http.ResponseWriter, r *http.Request) {
 	case "/echo":
 		c, rw, _ := w.(http.Hijacker).Hijack()
 		defer c.Close()
-		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = rw.WriteString(
+			"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		_ = rw.Flush()
 		for {
 			line, err := rw.ReadString('\n')
@@ -82,10 +83,12 @@ func TestUnderAReverseProxy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			proxied(t, nil, func(b *bubble, client *http.Client) {
 				hints := 0
-				ctx := httptrace.WithClientTrace(b.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
-					hints += code - 102
-					return nil
-				}})
+				ctx := httptrace.WithClientTrace(b.Context(),
+					&httptrace.ClientTrace{
+						Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+							hints += code - 102
+							return nil
+						}})
 				req, _ := http.NewRequestWithContext(ctx, c.method, "http://proxy"+c.path, c.body())
 				resp, err := client.Do(req)
 				if err != nil {
@@ -177,13 +180,16 @@ func proxied(t *testing.T, policy retry.Policy, do func(*bubble, *http.Client)) 
 		quiet := log.New(io.Discard, "", 0)
 		b := &bubble{T: t, network: newNetwork(), never: make(chan struct{})}
 		b.tr = &http.Transport{DialContext: b.dial}
-		origin := &http.Server{ErrorLog: quiet, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			behind(int(b.hits.Add(1)), w, r)
-		})}
+		origin := &http.Server{ErrorLog: quiet,
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				behind(int(b.hits.Add(1)), w, r)
+			})}
 		go origin.Serve(b.network)
 		front := newNetwork()
 		proxy := &http.Server{ErrorLog: quiet, Handler: &httputil.ReverseProxy{
-			Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "behind"}) },
+			Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(&url.URL{Scheme: "http", Host: "behind"})
+			},
 			Transport:     &httpx.Transport{Base: b.tr, Policy: policy},
 			ErrorLog:      quiet,
 			FlushInterval: -1,

@@ -14,20 +14,27 @@ import (
 )
 
 func TestOnlyPublicAddressesArePublic(t *testing.T) {
-	for text, want := range map[string]bool{
-		"8.8.8.8": true, "1.1.1.1": true, "100.63.255.255": true, "100.128.0.0": true, "172.15.255.255": true, "172.32.0.0": true,
-		"2606:4700::1111": true, "2a00:1450::1": true, "::ffff:8.8.8.8": true, "64:ff9b::8.8.8.8": true,
-
-		"0.0.0.0": false, "0.1.2.3": false, "10.1.2.3": false, "100.64.0.1": false, "100.127.255.255": false, "127.0.0.1": false,
-		"127.9.9.9": false, "169.254.169.254": false, "172.16.0.1": false, "172.31.255.255": false, "192.0.0.8": false,
-		"192.168.1.1": false, "198.18.0.1": false, "203.0.113.7": false, "224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false,
-		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::127.0.0.1": false, "fe80::1": false,
-		"fe80::1%eth0": false, "fec0::1": false, "fc00::1": false, "fd12::1": false, "ff02::1": false, "64:ff9b::10.0.0.1": false,
-		"64:ff9b::169.254.169.254": false, "64:ff9b:1::808:808": false, "2001:db8::1": false, "2001::1": false,
-		"2002:7f00:1::": false, "100::1": false, "2606:4700::1%eth0": false,
-	} {
-		if got := isPublic(netip.MustParseAddr(text)); got != want {
-			t.Errorf("%s: %v", text, got)
+	public := []string{
+		"8.8.8.8", "1.1.1.1", "100.63.255.255", "100.128.0.0", "172.15.255.255", "172.32.0.0",
+		"2606:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8",
+	}
+	for _, text := range public {
+		if !isPublic(netip.MustParseAddr(text)) {
+			t.Errorf("%s is not public", text)
+		}
+	}
+	private := []string{
+		"0.0.0.0", "0.1.2.3", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1",
+		"127.9.9.9", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.8",
+		"192.168.1.1", "198.18.0.1", "203.0.113.7", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
+		"fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd12::1", "ff02::1",
+		"64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b:1::808:808",
+		"2001:db8::1", "2001::1", "2002:7f00:1::", "100::1", "2606:4700::1%eth0",
+	}
+	for _, text := range private {
+		if isPublic(netip.MustParseAddr(text)) {
+			t.Errorf("%s is public", text)
 		}
 	}
 	if isPublic(netip.Addr{}) {
@@ -84,9 +91,10 @@ func TestPrivateAddressIsRefusedBeforeItIsConnectedTo(t *testing.T) {
 
 func TestDialerThatGoesAstrayIsRefused(t *testing.T) {
 	server, _ := counting(t)
-	base := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
-	}}
+	base := &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+		}}
 	transport, err := publicOnly(base)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +108,10 @@ type foreign struct{ http.RoundTripper }
 func TestTransportThatCannotBeWatchedIsAConfigurationError(t *testing.T) {
 	dial := func(string, string) (net.Conn, error) { return nil, errBoom }
 	for name, base := range map[string]http.RoundTripper{
-		"foreign": foreign{}, "nil": (*http.Transport)(nil), "Dial": &http.Transport{Dial: dial}, "DialTLS": &http.Transport{DialTLS: dial},
+		"foreign": foreign{},
+		"nil":     (*http.Transport)(nil),
+		"Dial":    &http.Transport{Dial: dial},
+		"DialTLS": &http.Transport{DialTLS: dial},
 	} {
 		if tr, err := publicOnly(base); !errors.Is(err, retry.ErrConfig) || tr != nil {
 			t.Error(name, err)
@@ -124,7 +135,8 @@ func TestTransportThatCannotBeWatchedIsAConfigurationError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&http.Client{Transport: transport}).Get("http://8.8.8.8/"); !errors.Is(err, retry.ErrConfig) {
+	_, err = (&http.Client{Transport: transport}).Get("http://8.8.8.8/")
+	if !errors.Is(err, retry.ErrConfig) {
 		t.Error("proxy:", err)
 	}
 }
@@ -181,13 +193,17 @@ func TestGuardsSurviveEveryOtherOption(t *testing.T) {
 	other := &http.Client{Transport: &http.Transport{}}
 	guarded := New(PublicOnly(), NoDowngrade(), WithPolicy(retry.Chain()))
 	for name, c := range map[string]*Client{
-		"With(WithClient)":         guarded.With(WithClient(other)),
-		"WithClient first":         New(WithClient(other), PublicOnly()),
-		"twice":                    guarded.With(WithClient(other)).With(WithClient(&http.Client{Transport: &http.Transport{}})),
-		"With(Header)":             guarded.With(Header("A", "b")),
-		"WithClient after Polite":  guarded.With(Polite("bot"), WithClient(other)),
-		"Alternates":               guarded.With(Alternates(server.URL)),
-		"a hook that goes inside":  guarded.With(EachAttempt(func(_ int, r *http.Request) error { r.URL.Host = server.Listener.Addr().String(); return nil })),
+		"With(WithClient)": guarded.With(WithClient(other)),
+		"WithClient first": New(WithClient(other), PublicOnly()),
+		"twice": guarded.With(WithClient(other)).With(
+			WithClient(&http.Client{Transport: &http.Transport{}})),
+		"With(Header)":            guarded.With(Header("A", "b")),
+		"WithClient after Polite": guarded.With(Polite("bot"), WithClient(other)),
+		"Alternates":              guarded.With(Alternates(server.URL)),
+		"a hook that goes inside": guarded.With(EachAttempt(func(_ int, r *http.Request) error {
+			r.URL.Host = server.Listener.Addr().String()
+			return nil
+		})),
 		"PublicOnly for a request": New(WithClient(other)).With(PublicOnly()),
 	} {
 		_, err := c.Get(t.Context(), server.URL)
@@ -200,7 +216,8 @@ func TestGuardsSurviveEveryOtherOption(t *testing.T) {
 	if server.Close(); *conns != 0 {
 		t.Error(*conns, "connections were made")
 	}
-	if err := guarded.With(WithClient(&http.Client{Transport: foreign{}})).Validate(); !errors.Is(err, retry.ErrConfig) {
+	err := guarded.With(WithClient(&http.Client{Transport: foreign{}})).Validate()
+	if !errors.Is(err, retry.ErrConfig) {
 		t.Error("a transport that cannot be watched:", err)
 	}
 }

@@ -46,7 +46,8 @@ func parts(t *testing.T, dir string) (found []string) {
 // A script is how the server of a test answers: cutter's ways, one call of Save after the other.
 func TestSave_in_one_call(t *testing.T) {
 	whole := data(3000)
-	twistOnce := func(f func(w http.ResponseWriter)) func(int, http.ResponseWriter, *http.Request) bool {
+	type twist = func(int, http.ResponseWriter, *http.Request) bool
+	twistOnce := func(f func(w http.ResponseWriter)) twist {
 		return func(n int, w http.ResponseWriter, r *http.Request) bool {
 			if n != 2 {
 				return false
@@ -65,34 +66,56 @@ func TestSave_in_one_call(t *testing.T) {
 		name   string
 		etag   string
 		cut    int
-		twist  func(int, http.ResponseWriter, *http.Request) bool
+		twist  twist
 		ranges string // of the requests
 		fails  bool
 	}{
 		{name: "whole_at_once", etag: `"a"`, ranges: "whole"},
-		{name: "cut_twice_goes_on", etag: `"a"`, cut: 1000, ranges: "whole bytes=1000- bytes=2000-"},
-		{name: "a_weak_ETag_begins_anew", etag: `W/"a"`, cut: 1500, ranges: "whole whole whole", fails: true},
+		{name: "cut_twice_goes_on", etag: `"a"`, cut: 1000,
+			ranges: "whole bytes=1000- bytes=2000-"},
+		{name: "a_weak_ETag_begins_anew", etag: `W/"a"`, cut: 1500,
+			ranges: "whole whole whole", fails: true},
 		{name: "no_ETag_begins_anew", cut: 1500, ranges: "whole whole whole", fails: true},
-		{name: "an_error_between_keeps_the_part", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) })},
+		{name: "an_error_between_keeps_the_part", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})},
 		{name: "Range_is_ignored", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { w.Header().Set("ETag", `"a"`); _, _ = w.Write(whole) })},
-		{name: "a_part_at_another_offset_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1400-2999/3000", `"a"`, whole[1400:]) })},
-		{name: "a_part_of_another_length_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1500-2999/4000", `"a"`, whole[1500:]) })},
-		{name: "a_part_of_unknown_length_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1500-2999/*", `"a"`, whole[1500:]) })},
-		{name: "a_part_with_another_ETag_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1500-2999/3000", `"b"`, whole[1500:]) })},
-		{name: "a_part_that_says_two_offsets_is_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				w.Header().Set("ETag", `"a"`)
+				_, _ = w.Write(whole)
+			})},
+		{name: "a_part_at_another_offset_is_not_used", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				partial(w, "bytes 1400-2999/3000", `"a"`, whole[1400:])
+			})},
+		{name: "a_part_of_another_length_is_not_used", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				partial(w, "bytes 1500-2999/4000", `"a"`, whole[1500:])
+			})},
+		{name: "a_part_of_unknown_length_is_not_used", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				partial(w, "bytes 1500-2999/*", `"a"`, whole[1500:])
+			})},
+		{name: "a_part_with_another_ETag_is_not_used", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				partial(w, "bytes 1500-2999/3000", `"b"`, whole[1500:])
+			})},
+		{name: "a_part_that_says_two_offsets_is_not_used", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
 			twist: twistOnce(func(w http.ResponseWriter) {
 				w.Header()["Content-Range"] = []string{"bytes 1500-2999/3000", "bytes 0-1499/3000"}
 				w.Header().Set("ETag", `"a"`)
 				w.WriteHeader(http.StatusPartialContent)
 				_, _ = w.Write(whole[:1500])
 			})},
-		{name: "more_than_the_part_announced_begins_anew", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole",
+		{name: "more_than_the_part_announced_begins_anew", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole",
 			twist: func(n int, w http.ResponseWriter, _ *http.Request) bool {
 				w.Header().Set("ETag", `"a"`)
 				switch n {
@@ -106,21 +129,29 @@ func TestSave_in_one_call(t *testing.T) {
 				}
 				return n > 1
 			}},
-		{name: "Accept-Ranges_none_begins_anew", etag: `"a"`, cut: 1500, ranges: "whole whole whole", fails: true,
+		{name: "Accept-Ranges_none_begins_anew", etag: `"a"`, cut: 1500,
+			ranges: "whole whole whole", fails: true,
 			twist: func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 				w.Header().Set("Accept-Ranges", "none")
 				return false
 			}},
-		{name: "several_ranges_are_not_used", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
+		{name: "several_ranges_are_not_used", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
 			twist: twistOnce(func(w http.ResponseWriter) {
 				w.Header().Set("Content-Type", "multipart/byteranges; boundary=x")
 				w.Header().Set("ETag", `"a"`)
 				w.WriteHeader(http.StatusPartialContent)
 			})},
-		{name: "416_begins_anew", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- whole bytes=1500-",
-			twist: twistOnce(func(w http.ResponseWriter) { w.WriteHeader(http.StatusRequestedRangeNotSatisfiable) })},
-		{name: "less_than_was_asked_for_goes_on", etag: `"a"`, cut: 1500, ranges: "whole bytes=1500- bytes=2000-",
-			twist: twistOnce(func(w http.ResponseWriter) { partial(w, "bytes 1500-1999/3000", `"a"`, whole[1500:2000]) })},
+		{name: "416_begins_anew", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- whole bytes=1500-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			})},
+		{name: "less_than_was_asked_for_goes_on", etag: `"a"`, cut: 1500,
+			ranges: "whole bytes=1500- bytes=2000-",
+			twist: twistOnce(func(w http.ResponseWriter) {
+				partial(w, "bytes 1500-1999/3000", `"a"`, whole[1500:2000])
+			})},
 		{name: "a_part_nobody_asked_for", etag: `"a"`, ranges: "whole", fails: true,
 			twist: func(_ int, w http.ResponseWriter, _ *http.Request) bool {
 				partial(w, "bytes 0-9/3000", `"a"`, whole[:10])
@@ -188,18 +219,32 @@ func TestSave_in_the_next_call(t *testing.T) {
 	}{
 		{name: "goes_on", etag: `"a"`, ranges: "bytes=1000-"},
 		{name: "a_new_version", etag: `"b"`, ranges: "bytes=1000-", grow: 10},
-		{name: "another_identity", etag: `"a"`, opts: []Option{Header("Authorization", "Bearer geheim")}, ranges: ""},
+		{name: "another_identity", etag: `"a"`,
+			opts: []Option{Header("Authorization", "Bearer geheim")}, ranges: ""},
 		{name: "another_URL", etag: `"a"`, query: "?token=geheim", ranges: ""},
-		{name: "another_User-Agent", etag: `"a"`, opts: []Option{Header("User-Agent", "next/2")}, ranges: "bytes=1000-"},
-		{name: "cut_short", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.Truncate(part, 500)) }},
-		{name: "empty", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.Truncate(part, 0)) }},
+		{name: "another_User-Agent", etag: `"a"`,
+			opts: []Option{Header("User-Agent", "next/2")}, ranges: "bytes=1000-"},
+		{name: "cut_short", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) {
+			must(t, os.Truncate(part, 500))
+		}},
+		{name: "empty", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) {
+			must(t, os.Truncate(part, 0))
+		}},
 		{name: "a_byte_of_the_body_changed", etag: `"a"`, ranges: "", spoil: change(100)},
 		{name: "a_byte_of_the_note_changed", etag: `"a"`, ranges: "", spoil: change(1030)},
-		{name: "longer_than_it_was", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.Truncate(part, 9000)) }},
-		{name: "garbage", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.WriteFile(part, data(5000), 0o600)) }},
-		{name: "others_may_have_written_it", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.Chmod(part, 0o666)) }},
-		{name: "a_hard_link", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.Link(part, part+".link")) }},
-		{name: "gone", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) { must(t, os.Remove(part)) }},
+		{name: "longer_than_it_was", etag: `"a"`, ranges: "",
+			spoil: func(t *testing.T, part string) { must(t, os.Truncate(part, 9000)) }},
+		{name: "garbage", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) {
+			must(t, os.WriteFile(part, data(5000), 0o600))
+		}},
+		{name: "others_may_have_written_it", etag: `"a"`, ranges: "",
+			spoil: func(t *testing.T, part string) { must(t, os.Chmod(part, 0o666)) }},
+		{name: "a_hard_link", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) {
+			must(t, os.Link(part, part+".link"))
+		}},
+		{name: "gone", etag: `"a"`, ranges: "", spoil: func(t *testing.T, part string) {
+			must(t, os.Remove(part))
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -331,7 +376,9 @@ func TestSave_a_second_one_of_the_same_file_is_refused(t *testing.T) {
 	<-begun
 	must(t, os.Symlink(dir, filepath.Join(dir, "link")))
 	for _, c := range []struct{ url, file string }{
-		{server.URL, file}, {server.URL + "/other", file}, {server.URL, filepath.Join(dir, ".", "x", "..", "file")}, {server.URL, filepath.Join(dir, "link", "file")},
+		{server.URL, file}, {server.URL + "/other", file},
+		{server.URL, filepath.Join(dir, ".", "x", "..", "file")},
+		{server.URL, filepath.Join(dir, "link", "file")},
 	} {
 		if _, err := Save(t.Context(), once(), c.url, c.file); !errors.Is(err, ErrBusy) ||
 			!errors.Is(err, retry.ErrRejected) {
@@ -408,18 +455,20 @@ func TestSave_a_killed_process_leaves_its_part_and_no_lock(t *testing.T) {
 func TestSave_what_a_redirect_leads_to(t *testing.T) {
 	for _, c := range []struct{ name, first, second, ranges string }{
 		{"to_a_new_signature", "/data?sig=1", "/data?sig=2", "bytes=1000-"},
-		{"to_another_address", "/data", "/mirror", "bytes=1000- whole"}, // the ETag says nothing about another resource
+		// The ETag says nothing about another resource.
+		{"to_another_address", "/data", "/mirror", "bytes=1000- whole"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &cutter{data: data(3000), etag: `"a"`, cut: 1000}
 			to := c.first
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/" {
-					http.Redirect(w, r, to, http.StatusFound)
-					return
-				}
-				s.ServeHTTP(w, r)
-			}))
+			server := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/" {
+						http.Redirect(w, r, to, http.StatusFound)
+						return
+					}
+					s.ServeHTTP(w, r)
+				}))
 			defer server.Close()
 			file := filepath.Join(t.TempDir(), "file")
 			if _, err := Save(t.Context(), once(), server.URL, file); err == nil {
@@ -444,24 +493,31 @@ func TestSave_encodings(t *testing.T) {
 		fails                            bool
 	}{
 		{name: "identity_was_asked_for", path: "/x", file: "x", body: text, want: text},
-		{name: "packed_nevertheless", path: "/x", file: "x", encoding: "gzip", body: packed, want: text},
-		{name: "an_archive_by_its_name", path: "/x.tar.gz", file: "x", encoding: "x-gzip", body: packed, want: packed},
-		{name: "an_archive_by_the_file's_name", path: "/download", file: "x.TGZ", encoding: "gzip", body: packed, want: packed},
-		{name: "an_archive_by_its_type", path: "/x", file: "x", encoding: "gzip", kind: "application/x-gzip", body: packed, want: packed},
-		{name: "another_coding_than_its_name_says", path: "/x.zst", file: "x.zst", encoding: "gzip", body: packed, want: text},
-		{name: "a_coding_nobody_reads", path: "/x", file: "x", encoding: "br", body: text, fails: true},
+		{name: "packed_nevertheless", path: "/x", file: "x", encoding: "gzip",
+			body: packed, want: text},
+		{name: "an_archive_by_its_name", path: "/x.tar.gz", file: "x", encoding: "x-gzip",
+			body: packed, want: packed},
+		{name: "an_archive_by_the_file's_name", path: "/download", file: "x.TGZ", encoding: "gzip",
+			body: packed, want: packed},
+		{name: "an_archive_by_its_type", path: "/x", file: "x", encoding: "gzip",
+			kind: "application/x-gzip", body: packed, want: packed},
+		{name: "another_coding_than_its_name_says", path: "/x.zst", file: "x.zst", encoding: "gzip",
+			body: packed, want: text},
+		{name: "a_coding_nobody_reads", path: "/x", file: "x",
+			encoding: "br", body: text, fails: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			accept := ""
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				accept = r.Header.Get("Accept-Encoding")
-				if c.encoding != "" {
-					w.Header().Set("Content-Encoding", c.encoding)
-				}
-				w.Header().Set("Content-Type", c.kind)
-				w.Header().Set("ETag", `"a"`)
-				_, _ = w.Write(c.body)
-			}))
+			server := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					accept = r.Header.Get("Accept-Encoding")
+					if c.encoding != "" {
+						w.Header().Set("Content-Encoding", c.encoding)
+					}
+					w.Header().Set("Content-Type", c.kind)
+					w.Header().Set("ETag", `"a"`)
+					_, _ = w.Write(c.body)
+				}))
 			defer server.Close()
 			file := filepath.Join(t.TempDir(), c.file)
 			n, err := Save(t.Context(), once(), server.URL+c.path, file)
@@ -524,7 +580,8 @@ func TestSave_errors(t *testing.T) {
 		{name: "a_directory's_name", file: dir + "/", is: retry.ErrConfig},
 		{name: "a_directory", file: filepath.Join(dir, "sub")},
 		{name: "no_such_directory", file: filepath.Join(dir, "none", "x"), is: fs.ErrNotExist},
-		{name: "Range_set", file: filepath.Join(dir, "x"), opts: []Option{Header("Range", "bytes=1-")}, is: retry.ErrConfig},
+		{name: "Range_set", file: filepath.Join(dir, "x"),
+			opts: []Option{Header("Range", "bytes=1-")}, is: retry.ErrConfig},
 		{name: "MaxBody", file: filepath.Join(dir, "x"), opts: []Option{MaxBody(2999)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -559,7 +616,9 @@ func TestSave_MaxBody_holds_for_what_is_continued(t *testing.T) {
 	}
 	s.cut, s.ranges = 0, nil
 	n, err := Save(t.Context(), quick(), server.URL, file, MaxBody(2999))
-	if tooLong := new(http.MaxBytesError); !errors.As(err, &tooLong) || tooLong.Limit != 2999 || n > 2999 || asked(s.ranges) != "bytes=1000-" {
+	tooLong := new(http.MaxBytesError)
+	if !errors.As(err, &tooLong) || tooLong.Limit != 2999 || n > 2999 ||
+		asked(s.ranges) != "bytes=1000-" {
 		t.Errorf("%d, %v, asked for %q", n, err, s.ranges)
 	}
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {

@@ -40,14 +40,15 @@ func TestARollingRestartLosesNothing(t *testing.T) {
 		var mu sync.Mutex
 		acted := map[string]int{}
 		serve := func(name string) *http.Server {
-			s := &http.Server{Protocols: protocols(true), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				id, _ := io.ReadAll(r.Body)
-				time.Sleep(10 * time.Millisecond)
-				mu.Lock()
-				defer mu.Unlock()
-				acted[string(id)]++
-				_, _ = io.WriteString(w, name)
-			})}
+			s := &http.Server{Protocols: protocols(true),
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					id, _ := io.ReadAll(r.Body)
+					time.Sleep(10 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
+					acted[string(id)]++
+					_, _ = io.WriteString(w, name)
+				})}
 			go s.Serve(&turns{n, make(chan struct{})})
 			return s
 		}

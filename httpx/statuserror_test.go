@@ -56,17 +56,19 @@ func TestTheErrorHasWhatTheServerSaid(t *testing.T) {
 	} {
 		client := over(roundTripper(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: c.code, ContentLength: c.announced,
-				Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(c.body))}, nil
+				Header: http.Header{}, Request: r,
+				Body: io.NopCloser(strings.NewReader(c.body))}, nil
 		}), httpx.RaiseForStatus(true))
 		if c.opt != nil {
 			client = client.With(c.opt)
 		}
 		_, fetched := httpx.Fetch(t.Context(), client, "http://h/", httpx.Text)
 		_, got := client.Get(t.Context(), "http://h/")
-		_, inTime := client.Get(t.Context(), "http://h/", httpx.RaiseForStatus(false), httpx.WithPolicy(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
-			// where the response is not handed back
-			return errors.Join(next.Do(ctx), context.DeadlineExceeded)
-		})))
+		_, inTime := client.Get(t.Context(), "http://h/", httpx.RaiseForStatus(false),
+			httpx.WithPolicy(retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+				// where the response is not handed back
+				return errors.Join(next.Do(ctx), context.DeadlineExceeded)
+			})))
 		for how, err := range map[string]error{"Fetch": fetched, "Get": got,
 			"a policy's own end": inTime} {
 			var status *httpx.StatusError
@@ -77,14 +79,16 @@ func TestTheErrorHasWhatTheServerSaid(t *testing.T) {
 				len(err.Error()) > 200 || c.want != "" && strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s, %s: %.200v", c.name, how, err)
 			}
-			if rejected := strings.Contains(err.Error(), "rejected by a predicate"); rejected != (c.code == 200) {
+			rejected := strings.Contains(err.Error(), "rejected by a predicate")
+			if rejected != (c.code == 200) {
 				t.Errorf("%s, %s: %v", c.name, how, err)
 			}
 		}
 	}
 	spotless(t, slow, func(b *bubble) {
 		var status *httpx.StatusError
-		if _, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/503/drip", httpx.Text); !errors.As(err, &status) || status.Body != nil {
+		_, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/503/drip", httpx.Text)
+		if !errors.As(err, &status) || status.Body != nil {
 			b.Error(err)
 		}
 	})

@@ -84,27 +84,46 @@ func TestWhatATimeoutSpans(t *testing.T) {
 		took   time.Duration
 	}{
 		// The attempt ends with the headers, the body is the caller's.
-		{"per attempt, body", own, "GET", "/drip", perAttempt, readFor(5 * time.Second), nil, 1, 5 * time.Second},
-		{"overall, body", own, "GET", "/drip", inAll, readFor(5 * time.Second), nil, 1, 5 * time.Second},
+		{"per attempt, body", own, "GET", "/drip", perAttempt,
+			readFor(5 * time.Second), nil, 1, 5 * time.Second},
+		{"overall, body", own, "GET", "/drip", inAll,
+			readFor(5 * time.Second), nil, 1, 5 * time.Second},
 		{"default, body", plain(0), "GET", "/drip", nil, readFor(time.Minute), nil, 1, time.Minute},
-		{"per attempt, no headers", own, "GET", "/hang", perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
-		{"overall, no headers", own, "GET", "/hang", inAll, nil, policies.ErrTimeout, 1, time.Second},
-		{"POST, no headers", own, "POST", "/hang", perAttempt, nil, policies.ErrTimeout, 1, time.Second},
+		{"per attempt, no headers", own, "GET", "/hang",
+			perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
+		{"overall, no headers", own, "GET", "/hang",
+			inAll, nil, policies.ErrTimeout, 1, time.Second},
+		{"POST, no headers", own, "POST", "/hang",
+			perAttempt, nil, policies.ErrTimeout, 1, time.Second},
 		// Under Fetch it ends when the body is decoded.
-		{"per attempt, Fetch", own, "", "/drip", perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
+		{"per attempt, Fetch", own, "", "/drip",
+			perAttempt, nil, policies.ErrTimeout, 3, 3 * time.Second},
 		{"overall, Fetch", own, "", "/drip", inAll, nil, policies.ErrTimeout, 1, time.Second},
 		// But for the default's, which is for the headers, and then for what comes next.
-		{"default, no headers", plain(0), "", "/hang", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
+		{"default, no headers", plain(0), "", "/hang", httpx.EachAttempt(firstOnly),
+			nil, policies.ErrTimeout, 1, 0},
 		{"default, Fetch", plain(0), "", "/long", nil, nil, nil, 1, 90 * time.Second},
-		{"default, Fetch of a body that stops", plain(0), "", "/stall", httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
-		{"default, after another attempt", plain(0), "GET", "/503/hang", httpx.WithPolicy(policies.Constant(0, policies.Attempts(2))), nil, policies.ErrTimeout, 2, 30 * time.Second},
+		{"default, Fetch of a body that stops", plain(0), "", "/stall",
+			httpx.EachAttempt(firstOnly), nil, policies.ErrTimeout, 1, 0},
+		{"default, after another attempt", plain(0), "GET", "/503/hang",
+			httpx.WithPolicy(policies.Constant(0, policies.Attempts(2))),
+			nil, policies.ErrTimeout, 2, 30 * time.Second},
 		// http.Client's own spans everything.
-		{"client's, no headers", plain(10 * time.Second), "GET", "/hang", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
-		{"client's, body", plain(10 * time.Second), "GET", "/drip", nil, readFor(time.Minute), context.DeadlineExceeded, 1, 10 * time.Second},
-		{"client's, Fetch", plain(10 * time.Second), "", "/drip", nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
-		{"client's, another attempt", plain(10 * time.Second), "GET", "/503/hang?k=v", httpx.WithPolicy(policies.Constant(4 * time.Second)), nil, context.DeadlineExceeded, 2, 10 * time.Second},
-		{"client's, waits after a failure", plain(10 * time.Second), "GET", "/abort", httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))), nil, context.DeadlineExceeded, 3, 8 * time.Second},
-		{"client's, waits", plain(10 * time.Second), "GET", "/503", httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))), nil, context.DeadlineExceeded, 3, 8 * time.Second},
+		{"client's, no headers", plain(10 * time.Second), "GET", "/hang",
+			nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, body", plain(10 * time.Second), "GET", "/drip", nil, readFor(time.Minute),
+			context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, Fetch", plain(10 * time.Second), "", "/drip",
+			nil, nil, context.DeadlineExceeded, 1, 10 * time.Second},
+		{"client's, another attempt", plain(10 * time.Second), "GET", "/503/hang?k=v",
+			httpx.WithPolicy(policies.Constant(4 * time.Second)),
+			nil, context.DeadlineExceeded, 2, 10 * time.Second},
+		{"client's, waits after a failure", plain(10 * time.Second), "GET", "/abort",
+			httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))),
+			nil, context.DeadlineExceeded, 3, 8 * time.Second},
+		{"client's, waits", plain(10 * time.Second), "GET", "/503",
+			httpx.WithPolicy(policies.Constant(4*time.Second, policies.Attempts(9))),
+			nil, context.DeadlineExceeded, 3, 8 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			spotless(t, slow, func(b *bubble) {
@@ -154,10 +173,12 @@ func firstOnly(n int, _ *http.Request) error {
 // The limit is for the server, not for what is done with what it sends.
 func TestADecoderTakesItsTime(t *testing.T) {
 	spotless(t, slow, func(b *bubble) {
-		_, err := httpx.Fetch(b.Context(), httpx.New(httpx.WithClient(&http.Client{Transport: b.tr})), "http://a.example/ok", func(r *http.Response) (string, error) {
-			time.Sleep(time.Minute)
-			return httpx.Text(r)
-		})
+		_, err := httpx.Fetch(b.Context(),
+			httpx.New(httpx.WithClient(&http.Client{Transport: b.tr})), "http://a.example/ok",
+			func(r *http.Response) (string, error) {
+				time.Sleep(time.Minute)
+				return httpx.Text(r)
+			})
 		if err != nil || b.hits.Load() != 1 {
 			b.Errorf("%v after %d", err, b.hits.Load())
 		}
@@ -190,7 +211,8 @@ func TestADecoderThatHasEnoughIsNotHeldUp(t *testing.T) {
 	}
 	spotless(t, slow, func(b *bubble) {
 		for range 3 {
-			if _, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/ok", first); err != nil {
+			_, err := httpx.Fetch(b.Context(), b.Client, "http://a.example/ok", first)
+			if err != nil {
 				b.Error(err)
 			}
 			// net/http hands a new HTTP/2 connection to others after the first response
@@ -267,14 +289,16 @@ func TestARejectedBodyThatComesSlowlyIsHandedBack(t *testing.T) {
 		slow(n, w, r)
 	}, func(b *bubble) {
 		start := time.Now()
-		c := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}), httpx.WithPolicy(policies.Constant(0)))
+		c := httpx.New(httpx.WithClient(&http.Client{Transport: b.tr}),
+			httpx.WithPolicy(policies.Constant(0)))
 		resp, err := c.Get(b.Context(), "http://a.example/long")
 		if took := time.Since(start); err != nil || took != 400*time.Millisecond {
 			b.Fatalf("%v after %v", err, took)
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if took := time.Since(start); string(body) != "xxxxxxxxxx" || err != nil || took < 90*time.Second {
+		took := time.Since(start)
+		if string(body) != "xxxxxxxxxx" || err != nil || took < 90*time.Second {
 			b.Errorf("%q, %v after %v", body, err, took)
 		}
 	})
@@ -297,7 +321,9 @@ func TestABodyThatIsNotPackedAsItSays(t *testing.T) {
 		_ = resp.Body.Close()
 		for _, code := range []httpx.Option{httpx.RaiseForStatus(true),
 			httpx.Header("Accept-Encoding", "gzip")} {
-			if _, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text, code, httpx.RetryOn(httpx.Status(200))); !errors.Is(err, retry.ErrExhausted) {
+			_, err := httpx.Fetch(b.Context(), b.Client, inBubble, httpx.Text, code,
+				httpx.RetryOn(httpx.Status(200)))
+			if !errors.Is(err, retry.ErrExhausted) {
 				b.Error(err)
 			}
 		}

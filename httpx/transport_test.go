@@ -128,7 +128,8 @@ func TestUnderAReverseProxyAndOtherClients(t *testing.T) {
 		if r.Header.Get("Upgrade") != "" {
 			c, rw, _ := w.(http.Hijacker).Hijack()
 			defer c.Close()
-			_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			_, _ = rw.WriteString(
+				"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 			_ = rw.Flush()
 			line, _ := rw.ReadString('\n')
 			_, _ = rw.WriteString(line)
@@ -144,8 +145,9 @@ func TestUnderAReverseProxyAndOtherClients(t *testing.T) {
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: &httpx.Transport{Base: tr, Policy: policies.Constant(0), Retry: httpx.ServerErrors},
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: &httpx.Transport{Base: tr, Policy: policies.Constant(0),
+			Retry: httpx.ServerErrors},
 	})
 	defer proxy.Close()
 	resp, err := proxy.Client().Get(proxy.URL)
@@ -216,13 +218,15 @@ func TestAlternatesAndEachAttempt(t *testing.T) {
 			r.Header.Get("X-Attempt")+r.Header.Get("Authorization"))
 		return &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody,
 			Request: r}, nil
-	}), httpx.Header("Authorization", " s"), httpx.Alternates("http://a/1", "http://b/2"), httpx.EachAttempt(func(n int, r *http.Request) error {
-		r.Header.Set("X-Attempt", fmt.Sprint(n))
-		return nil
-	}))
+	}), httpx.Header("Authorization", " s"), httpx.Alternates("http://a/1", "http://b/2"),
+		httpx.EachAttempt(func(n int, r *http.Request) error {
+			r.Header.Set("X-Attempt", fmt.Sprint(n))
+			return nil
+		}))
 	resp, err := c.Get(t.Context(), "http://a/")
 	read(t, resp, err)
-	if want := []string{"http://a/1 1 s", "http://b/2 2", "http://b/2 3"}; !slices.Equal(got, want) {
+	want := []string{"http://a/1 1 s", "http://b/2 2", "http://b/2 3"}
+	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	boom := errors.New("boom")
@@ -304,16 +308,20 @@ type counted struct {
 	once   sync.Once
 }
 
-func (c *counted) Close() error { c.once.Do(func() { c.closed.Add(1) }); return c.ReadCloser.Close() }
+func (c *counted) Close() error {
+	c.once.Do(func() { c.closed.Add(1) })
+	return c.ReadCloser.Close()
+}
 
 func TestTheDefaultGivesEachAttempt30Seconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		c := httpx.New(httpx.WithClient(&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			n++
-			<-r.Context().Done()
-			return nil, r.Context().Err()
-		})}))
+		c := httpx.New(httpx.WithClient(
+			&http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				n++
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})}))
 		start := time.Now()
 		_, err := c.Get(t.Context(), "http://h/")
 		took := time.Since(start)

@@ -73,7 +73,8 @@ func TestAnUploadThatFailsIsNotTheServersFailure(t *testing.T) {
 
 // put is an upload to a server that takes the bodies of its requests whole, and answers with one
 // code after the other.
-func put(t *testing.T, body io.Reader, codes []int, opts ...httpx.Option) (sent []string, err error) {
+func put(t *testing.T, body io.Reader, codes []int,
+	opts ...httpx.Option) (sent []string, err error) {
 	t.Helper()
 	s := newServer(t, func(n int, w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -121,14 +122,24 @@ func TestAFileIsSentWithItsLengthAndAgain(t *testing.T) {
 		codes []int
 		want  []string
 	}{
-		"once":                  {func() io.Reader { return open(0) }, []int{200}, []string{whole}},
-		"again":                 {func() io.Reader { return open(0) }, []int{503, 503, 200}, []string{whole, whole, whole}},
-		"from where it stands":  {func() io.Reader { return open(7) }, []int{503, 200}, []string{"PUT 3 789", "PUT 3 789"}},
-		"at its end":            {func() io.Reader { return open(10) }, []int{503, 200}, []string{"PUT 0 ", "PUT 0 "}},
-		"redirected":            {func() io.Reader { return open(0) }, []int{307, 503, 200}, []string{whole, whole, whole}},
-		"a section":             {func() io.Reader { return io.NewSectionReader(open(0), 2, 5) }, []int{503, 200}, []string{"PUT 5 23456", "PUT 5 23456"}},
-		"a type of one's own":   {func() io.Reader { return sized{strings.NewReader("0123456789"), new(atomic.Bool)} }, []int{503, 200}, []string{whole, whole}},
-		"a stream, not rewound": {func() io.Reader { return io.MultiReader(open(0)) }, []int{503, 200}, []string{"PUT -1 0123456789"}},
+		"once": {func() io.Reader { return open(0) }, []int{200}, []string{whole}},
+		"again": {func() io.Reader { return open(0) }, []int{503, 503, 200},
+			[]string{whole, whole, whole}},
+		"from where it stands": {
+			func() io.Reader { return open(7) }, []int{503, 200},
+			[]string{"PUT 3 789", "PUT 3 789"}},
+		"at its end": {
+			func() io.Reader { return open(10) }, []int{503, 200}, []string{"PUT 0 ", "PUT 0 "}},
+		"redirected": {func() io.Reader { return open(0) }, []int{307, 503, 200},
+			[]string{whole, whole, whole}},
+		"a section": {func() io.Reader { return io.NewSectionReader(open(0), 2, 5) },
+			[]int{503, 200}, []string{"PUT 5 23456", "PUT 5 23456"}},
+		"a type of one's own": {
+			func() io.Reader { return sized{strings.NewReader("0123456789"), new(atomic.Bool)} },
+			[]int{503, 200}, []string{whole, whole}},
+		"a stream, not rewound": {
+			func() io.Reader { return io.MultiReader(open(0)) }, []int{503, 200},
+			[]string{"PUT -1 0123456789"}},
 	} {
 		body := c.body()
 		sent, err := put(t, body, c.codes)
@@ -172,8 +183,11 @@ func TestTheCallersLengthOfAFileIsKept(t *testing.T) {
 
 func TestAFileIsClosedWhereNothingIsSent(t *testing.T) {
 	for name, c := range map[string]*httpx.Client{
-		"bad option": httpx.New(httpx.MaxBody(0)), "rejected": httpx.New(httpx.WithPolicy(breakerOpen())),
-		"not connected": over(roundTripper(func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED })),
+		"bad option": httpx.New(httpx.MaxBody(0)),
+		"rejected":   httpx.New(httpx.WithPolicy(breakerOpen())),
+		"not connected": over(roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, syscall.ECONNREFUSED
+		})),
 	} {
 		f, _ := os.CreateTemp(t.TempDir(), "")
 		_, _ = f.WriteAt([]byte("data"), 0)

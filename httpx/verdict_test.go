@@ -53,23 +53,33 @@ func TestWhatABreakerIsTold(t *testing.T) {
 		{"429", answers(429, ""), "http://h/", text, nil, none},
 		{"503", answers(503, ""), "http://h/", text, nil, bad},
 		{"501", answers(501, ""), "http://h/", text, nil, bad},
-		{"captcha", answers(200, ""), "http://h/", text, []httpx.Option{httpx.Refused(httpx.Status(200))}, none},
+		{"captcha", answers(200, ""), "http://h/", text,
+			[]httpx.Option{httpx.Refused(httpx.Status(200))}, none},
 		{"hook fails", answers(200, "ok"), "http://h/", text, []httpx.Option{hook}, none},
-		{"too large", answers(200, "longer"), "http://h/", text, []httpx.Option{httpx.MaxBody(3)}, good},
-		{"unreadable coding", answers(200, "ok", "Content-Encoding", "br"), "http://h/", text, nil, good},
-		{"decoder fails", answers(200, "ok"), "http://h/", func(*http.Response) (string, error) { return "", errBang }, nil, none},
+		{"too large", answers(200, "longer"), "http://h/", text,
+			[]httpx.Option{httpx.MaxBody(3)}, good},
+		{"unreadable coding", answers(200, "ok", "Content-Encoding", "br"),
+			"http://h/", text, nil, good},
+		{"decoder fails", answers(200, "ok"), "http://h/",
+			func(*http.Response) (string, error) { return "", errBang }, nil, none},
 		{"body breaks off", func(r *http.Request) (*http.Response, error) {
 			return answer(r, 200, io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))), nil
 		}, "http://h/", text, nil, bad},
-		{"404 that is retried", answers(404, ""), "http://h/", text, []httpx.Option{httpx.RetryOn(httpx.Status(404))}, none},
-		{"202 while polling", answers(202, ""), "http://h/", text, []httpx.Option{httpx.RetryOn(httpx.Status(202))}, none},
-		{"401 that is retried", answers(401, ""), "http://h/", text, []httpx.Option{httpx.NotProcessed(httpx.Status(401))}, none},
+		{"404 that is retried", answers(404, ""), "http://h/", text,
+			[]httpx.Option{httpx.RetryOn(httpx.Status(404))}, none},
+		{"202 while polling", answers(202, ""), "http://h/", text,
+			[]httpx.Option{httpx.RetryOn(httpx.Status(202))}, none},
+		{"401 that is retried", answers(401, ""), "http://h/", text,
+			[]httpx.Option{httpx.NotProcessed(httpx.Status(401))}, none},
 		{"408", answers(408, ""), "http://h/", text, nil, none},
-		{"503 that is a refusal", answers(503, ""), "http://h/", text, []httpx.Option{httpx.Refused(httpx.Status(503))}, none},
-		{"decoder has its answer", answers(200, "ok"), "http://h/", func(*http.Response) (string, error) {
-			return "", retry.Permanent(retry.Neutral(errBang))
-		}, nil, good},
-		{"lost", func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }, "http://h/", text, nil, bad},
+		{"503 that is a refusal", answers(503, ""), "http://h/", text,
+			[]httpx.Option{httpx.Refused(httpx.Status(503))}, none},
+		{"decoder has its answer", answers(200, "ok"), "http://h/",
+			func(*http.Response) (string, error) {
+				return "", retry.Permanent(retry.Neutral(errBang))
+			}, nil, good},
+		{"lost", func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
+			"http://h/", text, nil, bad},
 	} {
 		b := breaker.New("b", breaker.ConsecutiveFailures(100))
 		_, err := httpx.Fetch(t.Context(), over(c.rt, append(c.opts, httpx.WithPolicy(b))...),
@@ -114,9 +124,11 @@ func TestARequestThatCannotBeSent(t *testing.T) {
 		{"method", home.URL, func(r *http.Request) { r.Method = "GE T" }, 0},
 		{"name", home.URL, func(r *http.Request) { r.Header["Bad Name"] = []string{"x"} }, 0},
 		{"value", home.URL, func(r *http.Request) { r.Header["X"] = []string{"a\r\nb"} }, 0},
-		{"trailer's name", home.URL, func(r *http.Request) { r.Trailer = http.Header{"Bad Name": {"x"}} }, 0},
+		{"trailer's name", home.URL,
+			func(r *http.Request) { r.Trailer = http.Header{"Bad Name": {"x"}} }, 0},
 		{"name without values", home.URL, func(r *http.Request) { r.Header["Bad Name"] = nil }, 0},
-		{"trailer's value", home.URL, func(r *http.Request) { r.Trailer = http.Header{"X": {"a\nb"}} }, 0},
+		{"trailer's value", home.URL,
+			func(r *http.Request) { r.Trailer = http.Header{"X": {"a\nb"}} }, 0},
 		{"a hook that takes the header", home.URL, func(r *http.Request) { r.Header = nil }, 0},
 	} {
 		bare := &http.Transport{DisableCompression: true} // or httpx makes a header to ask for gzip
@@ -201,7 +213,8 @@ func TestAHooksErrorIsFinalWhateverItsMarks(t *testing.T) {
 		&retry.Rejection{Policy: "p", Reason: errBang, RetryAfter: time.Millisecond}} {
 		n := 0
 		c := quick(t, httpx.EachAttempt(func(int, *http.Request) error { n++; return err }))
-		for r := range httpx.FetchAll(t.Context(), c, func(yield func(string) bool) { yield("http://127.0.0.1:1/") }, httpx.Text) {
+		for r := range httpx.FetchAll(t.Context(), c,
+			func(yield func(string) bool) { yield("http://127.0.0.1:1/") }, httpx.Text) {
 			if !errors.Is(r.Err, errBang) || n != 1 || r.Attempts != 0 {
 				t.Errorf("%v: %v after %d, %d sent", err, r.Err, n, r.Attempts)
 			}
@@ -222,11 +235,12 @@ func TestTheRequestsBodyIsClosedOnEveryWayOut(t *testing.T) {
 		url  string
 		opts []httpx.Option
 	}{
-		"sent":           {t.Context(), s.URL, nil},
-		"cancelled":      {gone, s.URL, nil},
-		"nobody there":   {t.Context(), "http://127.0.0.1:1", nil},
-		"refused":        {t.Context(), s.URL, []httpx.Option{httpx.WithPolicy(refuseAfter(0))}},
-		"hook fails":     {t.Context(), s.URL, []httpx.Option{httpx.EachAttempt(func(int, *http.Request) error { return errBang })}},
+		"sent":         {t.Context(), s.URL, nil},
+		"cancelled":    {gone, s.URL, nil},
+		"nobody there": {t.Context(), "http://127.0.0.1:1", nil},
+		"refused":      {t.Context(), s.URL, []httpx.Option{httpx.WithPolicy(refuseAfter(0))}},
+		"hook fails": {t.Context(), s.URL,
+			[]httpx.Option{httpx.EachAttempt(func(int, *http.Request) error { return errBang })}},
 		"hook panics":    {t.Context(), s.URL, []httpx.Option{httpx.EachAttempt(panics)}},
 		"option":         {t.Context(), s.URL, []httpx.Option{httpx.Workers(0)}},
 		"URL":            {t.Context(), ":", nil},
@@ -294,7 +308,8 @@ func TestABombIsAnErrorWithoutMaxBody(t *testing.T) {
 		{"gzip", "gzip", gzipped.Bytes(), nil, 0},
 		{"bomb", "x", make([]byte, mib), []httpx.Option{by(1000)}, 0},
 		{"deep bomb", "x, x", make([]byte, 100), []httpx.Option{by(1000)}, 0},
-		{"the user knows", "x", make([]byte, 70_000), []httpx.Option{by(1000), httpx.MaxBody(100 * mib)}, 70_000_000},
+		{"the user knows", "x", make([]byte, 70_000),
+			[]httpx.Option{by(1000), httpx.MaxBody(100 * mib)}, 70_000_000},
 		{"small", "x", make([]byte, 1000), []httpx.Option{by(1000)}, 1_000_000},
 		{"large", "x", make([]byte, mib), []httpx.Option{by(80)}, 80 * mib},
 		{"plain", "", make([]byte, 70*mib), nil, 70 * mib},
@@ -355,7 +370,8 @@ func TestADecoderThatPanicsOnAnErrorPage(t *testing.T) {
 		_, _ = io.WriteString(w, "sorry")
 	})
 	panics := httpx.Decompress("x", func(io.Reader) (io.Reader, error) { panic(errBang) })
-	if _, err := httpx.Fetch(t.Context(), quick(t), s.URL, httpx.Text, panics); !errors.Is(err, retry.ErrExhausted) || s.hits.Load() != 3 {
+	_, err := httpx.Fetch(t.Context(), quick(t), s.URL, httpx.Text, panics)
+	if !errors.Is(err, retry.ErrExhausted) || s.hits.Load() != 3 {
 		t.Errorf("%v after %d", err, s.hits.Load())
 	}
 }

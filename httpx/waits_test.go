@@ -87,10 +87,13 @@ func TestARedirectIsFollowedWhenItsWaitIsOver(t *testing.T) {
 		{"over", policies.Constant(0), "0", time.Hour, 0, nil},
 		{"by the loop", policies.Constant(0), "7", time.Hour, 7 * s, nil},
 		{"without a loop", retry.Chain(), "7", time.Hour, 7 * s, nil},
-		{"no attempts left", policies.Constant(0, policies.Attempts(1)), "7", time.Hour, 7 * s, nil},
-		{"over the cap", policies.Constant(0, policies.HintCap(5*s)), "7", time.Hour, 0, retry.ErrExhausted},
+		{"no attempts left", policies.Constant(0, policies.Attempts(1)),
+			"7", time.Hour, 7 * s, nil},
+		{"over the cap", policies.Constant(0, policies.HintCap(5*s)), "7",
+			time.Hour, 0, retry.ErrExhausted},
 		{"past the deadline", policies.Constant(0), "7", 5 * s, 0, context.DeadlineExceeded},
-		{"past the deadline, without a loop", retry.Chain(), "7", 5 * s, 0, context.DeadlineExceeded},
+		{"past the deadline, without a loop", retry.Chain(), "7",
+			5 * s, 0, context.DeadlineExceeded},
 	} {
 		for _, fetch := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -138,7 +141,8 @@ func TestARefusalWaitsForTheQuotasReset(t *testing.T) {
 		wait   time.Duration
 	}{
 		{"429", 429, []string{"X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", "3"}, 3 * s},
-		{"the longest of several", 429, []string{"Ratelimit", `"a";r=0;t=3, "b";r=0;t=5, "c";r=9;t=60`}, 5 * s},
+		{"the longest of several", 429,
+			[]string{"Ratelimit", `"a";r=0;t=3, "b";r=0;t=5, "c";r=9;t=60`}, 5 * s},
 		{"Retry-After wins", 429, []string{"Ratelimit", `"a";r=0;t=3`, "Retry-After", "1"}, s},
 		{"something is left", 429, []string{"Ratelimit", `"a";r=1;t=3`}, own},
 		{"a gauge says no time", 429, []string{"X-Shop-Call-Limit", "40/40"}, own},

@@ -90,8 +90,10 @@ func TestErrorsOfTheCallersCodeShowNoSecrets(t *testing.T) {
 		body  func() (io.ReadCloser, error)
 		own   bool // policies outside it see what it says
 	}{
-		{"hook", t.Context(), retry.Chain(), func(int, *http.Request) error { return secret }, nil, false},
-		{"GetBody", t.Context(), retry.Chain(), nil, func() (io.ReadCloser, error) { return nil, secret }, false},
+		{"hook", t.Context(), retry.Chain(),
+			func(int, *http.Request) error { return secret }, nil, false},
+		{"GetBody", t.Context(), retry.Chain(), nil,
+			func() (io.ReadCloser, error) { return nil, secret }, false},
 		{"policy", t.Context(), fails, nil, nil, true},
 		{"policy, beside a response", t.Context(), adds, nil, nil, true},
 		{"cause", gone, retry.Chain(), nil, nil, true},
@@ -110,8 +112,12 @@ func TestErrorsOfTheCallersCodeShowNoSecrets(t *testing.T) {
 					&slog.HandlerOptions{Level: slog.LevelDebug}))),
 				httpx.WithPolicy(retry.Chain(
 					policies.Constant(0,
-						policies.OnRetry(func(_ context.Context, _ int, _ time.Duration, err error) { look(err) })),
-					retry.Observe(func(_ context.Context, e retry.Event) { look(e.Err) }), c.inner)), httpx.RaiseForStatus(raise))
+						policies.OnRetry(
+							func(_ context.Context, _ int, _ time.Duration, err error) {
+								look(err)
+							})),
+					retry.Observe(func(_ context.Context, e retry.Event) { look(e.Err) }),
+					c.inner)), httpx.RaiseForStatus(raise))
 			if c.hook != nil {
 				client = client.With(httpx.EachAttempt(c.hook))
 			}
