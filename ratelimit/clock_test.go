@@ -59,12 +59,18 @@ func TestAClockThatGoesBackCountsAsNoTimePassed(t *testing.T) {
 		}
 	}
 	policies := map[string]func() (before, after retry.Policy){
-		"New":        func() (_, _ retry.Policy) { l := New(10, 5); return l, l },
-		"MaxWait":    func() (_, _ retry.Policy) { l := New(10, 5, MaxWait(time.Second)); return l, l },
-		"From":       func() (_, _ retry.Policy) { l := From(rate.NewLimiter(10, 5)); return l, l },
-		"All":        func() (_, _ retry.Policy) { l := All(New(10, 5), New(100, 50)); return l, l },
-		"All later":  func() (_, _ retry.Policy) { l := New(10, 5); return l, All(l, New(100, 50)) },
-		"one of All": func() (_, _ retry.Policy) { l := New(10, 5); return All(l, New(100, 50)), l },
+		"New": func() (_, _ retry.Policy) { l := New(10, 5); return l, l },
+		"MaxWait": func() (_, _ retry.Policy) {
+			l := New(10, 5, MaxWait(time.Second))
+			return l, l
+		},
+		"From":      func() (_, _ retry.Policy) { l := From(rate.NewLimiter(10, 5)); return l, l },
+		"All":       func() (_, _ retry.Policy) { l := All(New(10, 5), New(100, 50)); return l, l },
+		"All later": func() (_, _ retry.Policy) { l := New(10, 5); return l, All(l, New(100, 50)) },
+		"one of All": func() (_, _ retry.Policy) {
+			l := New(10, 5)
+			return All(l, New(100, 50)), l
+		},
 		"a bucket that others used": func() (_, _ retry.Policy) {
 			b := rate.NewLimiter(10, 5)
 			return From(b), From(b)

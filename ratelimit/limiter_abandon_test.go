@@ -113,7 +113,8 @@ func TestObserversHearOfAnAbandonedWait(t *testing.T) {
 		ctx, cancel := context.WithCancel(bg)
 		defer time.AfterFunc(300*ms, cancel).Stop()
 		err := retry.Run(ctx, retry.Chain(watch, l), nop)
-		if want := "limiter catalog: rate limited: the wait was given up: context canceled"; err == nil || err.Error() != want {
+		want := "limiter catalog: rate limited: the wait was given up: context canceled"
+		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		if len(kinds) != 3 || kinds[0] != retry.KindReject || kinds[1] != retry.KindWait ||
@@ -171,8 +172,10 @@ func TestForeignCodeThatPanicsLeavesNoTrace(t *testing.T) {
 		{"a context's Err, when the wait was given up", none, brokenContext{err: true}, 500 * ms},
 		{"an observer of the wait", observer(retry.KindWait, boom), brokenContext{}, 0},
 		{"an observer of the admission", observer(retry.KindAdmit, boom), brokenContext{}, 0},
-		{"an observer of the rejection", observer(retry.KindReject, boom), brokenContext{}, 500 * ms},
-		{"an observer that ends the goroutine", observer(retry.KindAdmit, runtime.Goexit), brokenContext{}, 0},
+		{"an observer of the rejection", observer(retry.KindReject, boom),
+			brokenContext{}, 500 * ms},
+		{"an observer that ends the goroutine",
+			observer(retry.KindAdmit, runtime.Goexit), brokenContext{}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -172,11 +172,18 @@ func TestACallThatNoLongerFitsIsRejectedWithinASecond(t *testing.T) {
 		is     error
 		wait   time.Duration
 	}{
-		{"the bucket is slower", func(b *rate.Limiter, _ *ratelimit.Limiter) { b.SetLimit(.01) }, true, ratelimit.ErrLimited, 10 * time.Second},
-		{"the member is slower", func(_ *rate.Limiter, m *ratelimit.Limiter) { m.SetLimit(.01) }, false, ratelimit.ErrLimited, 10 * time.Second},
-		{"the member is paused", func(_ *rate.Limiter, m *ratelimit.Limiter) { m.Pause(time.Minute) }, false, ratelimit.ErrLimited, 10 * time.Second},
-		{"the member is broken", func(_ *rate.Limiter, m *ratelimit.Limiter) { m.SetLimit(nan) }, false, retry.ErrConfig, 0},
-		{"the other member is broken", func(b *rate.Limiter, _ *ratelimit.Limiter) { b.SetLimit(-1) }, false, ratelimit.ErrLimited, 0},
+		{"the bucket is slower", func(b *rate.Limiter, _ *ratelimit.Limiter) { b.SetLimit(.01) },
+			true, ratelimit.ErrLimited, 10 * time.Second},
+		{"the member is slower", func(_ *rate.Limiter, m *ratelimit.Limiter) { m.SetLimit(.01) },
+			false, ratelimit.ErrLimited, 10 * time.Second},
+		{"the member is paused", func(_ *rate.Limiter, m *ratelimit.Limiter) {
+			m.Pause(time.Minute)
+		}, false, ratelimit.ErrLimited, 10 * time.Second},
+		{"the member is broken", func(_ *rate.Limiter, m *ratelimit.Limiter) { m.SetLimit(nan) },
+			false, retry.ErrConfig, 0},
+		{"the other member is broken", func(b *rate.Limiter, _ *ratelimit.Limiter) {
+			b.SetLimit(-1)
+		}, false, ratelimit.ErrLimited, 0},
 	} {
 		for _, byDeadline := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, deadline %v", c.name, byDeadline), func(t *testing.T) {

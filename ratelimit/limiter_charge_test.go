@@ -27,10 +27,13 @@ func TestChargeSettlesAfterwards(t *testing.T) {
 		full  time.Duration // when the limiter is as new
 	}{
 		{"within the burst", 1, 5, []step{{1, 3}}, 0, 4 * time.Second},
-		{"more than the burst is a debt", 1000, 60_000, []step{{1, 98_999}}, 39_001 * ms, 99 * time.Second},
+		{"more than the burst is a debt", 1000, 60_000, []step{{1, 98_999}},
+			39_001 * ms, 99 * time.Second},
 		{"a debt grows", 1, 2, []step{{2, 3}, {0, 4}}, 8 * time.Second, 9 * time.Second},
-		{"a debt is an hour at most", 2, 3, []step{{0, 1_000_000}}, time.Hour + 500*ms, time.Hour + 1500*ms},
-		{"the largest number there is", 2, 3, []step{{0, math.MaxInt}, {0, math.MaxInt}}, time.Hour + 500*ms, time.Hour + 1500*ms},
+		{"a debt is an hour at most", 2, 3, []step{{0, 1_000_000}},
+			time.Hour + 500*ms, time.Hour + 1500*ms},
+		{"the largest number there is", 2, 3, []step{{0, math.MaxInt}, {0, math.MaxInt}},
+			time.Hour + 500*ms, time.Hour + 1500*ms},
 		{"limit 0 bears no debt", 0, 5, []step{{1, 9}, {0, -4}}, 0, never},
 		{"back what an estimate took too much", 1, 5, []step{{5, -3}}, 0, 2 * time.Second},
 		{"back of a debt", 1, 5, []step{{5, 10}, {0, -12}}, 0, 3 * time.Second},

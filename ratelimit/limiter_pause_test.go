@@ -68,11 +68,15 @@ func TestHintPausesEveryCaller(t *testing.T) {
 	}{
 		{"a mark", says(0, 2*time.Second), nil, 2 * time.Second},
 		{"a mark without a time", says(0, 0), nil, 500 * ms},
-		{"a mark over the cap", says(0, time.Hour), []ratelimit.Option{ratelimit.HintCap(time.Second)}, time.Second},
+		{"a mark over the cap", says(0, time.Hour),
+			[]ratelimit.Option{ratelimit.HintCap(time.Second)}, time.Second},
 		{"a mark over the default cap", says(0, 3*time.Hour), nil, time.Hour},
 		{"a mark with a cap of 0", says(0, time.Hour), []ratelimit.Option{ratelimit.HintCap(0)}, 0},
-		{"a quota used up, on a success", quota(retry.Quota{Limit: 9, Reset: 3 * time.Second}), nil, 3 * time.Second},
-		{"a quota overdrawn, on a success", quota(retry.Quota{Limit: 9, Remaining: -3, Reset: 3 * time.Second}), nil, 3 * time.Second},
+		{"a quota used up, on a success",
+			quota(retry.Quota{Limit: 9, Reset: 3 * time.Second}), nil, 3 * time.Second},
+		{"a quota overdrawn, on a success",
+			quota(retry.Quota{Limit: 9, Remaining: -3, Reset: 3 * time.Second}),
+			nil, 3 * time.Second},
 		{"a quota without a reset", quota(retry.Quota{Limit: 9, Remaining: -3}), nil, 0},
 		{"a quota not used up", quota(retry.Quota{Remaining: 1, Reset: 3 * time.Second}), nil, 0},
 		{"a rejection is no hint", func(context.Context) error { return rejection }, nil, 0},
@@ -88,7 +92,9 @@ func TestHintPausesEveryCaller(t *testing.T) {
 			return &retry.Error{Reason: rejection, Attempts: 1,
 				Last: errors.Join(retry.After(errBusy, time.Second), rejection)}
 		}, nil, time.Second},
-		{"an inner service's mark", func(context.Context) error { return retry.Unmark(retry.After(errBusy, time.Second)) }, nil, 0},
+		{"an inner service's mark", func(context.Context) error {
+			return retry.Unmark(retry.After(errBusy, time.Second))
+		}, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,14 +113,22 @@ func TestBurstOfHintsCountsOnce(t *testing.T) {
 		calls []func(context.Context) error
 		want  time.Duration
 	}{
-		{"the latest end counts", []func(context.Context) error{says(0, time.Second), says(10*ms, time.Second), says(20*ms, 100*ms)}, 1010 * ms},
-		{"without a time", []func(context.Context) error{says(0, 0), says(10*ms, 0), says(20*ms, 0)}, 500 * ms},
+		{"the latest end counts",
+			[]func(context.Context) error{says(0, time.Second), says(10*ms, time.Second),
+				says(20*ms, 100*ms)}, 1010 * ms},
+		{"without a time",
+			[]func(context.Context) error{says(0, 0), says(10*ms, 0), says(20*ms, 0)}, 500 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, l := newScript(t), ratelimit.New(rate.Inf, 1)
 				for i, f := range c.calls { // all are out before the first answer
-					s.wg.Go(func() { _ = retry.Run(bg, l, func(ctx context.Context) error { time.Sleep(ms); return f(ctx) }) })
+					s.wg.Go(func() {
+						_ = retry.Run(bg, l, func(ctx context.Context) error {
+							time.Sleep(ms)
+							return f(ctx)
+						})
+					})
 					_ = i
 				}
 				time.Sleep(30 * ms)
@@ -239,8 +253,13 @@ func TestProbeThatIsLostGivesItsPlaceToTheNext(t *testing.T) {
 		name string
 		lose func(ctx context.Context, cancel func()) error
 	}{
-		{"cancelled", func(ctx context.Context, cancel func()) error { cancel(); return ctx.Err() }},
-		{"refused further in", func(context.Context, func()) error { return &retry.Rejection{Reason: errBusy} }},
+		{"cancelled", func(ctx context.Context, cancel func()) error {
+			cancel()
+			return ctx.Err()
+		}},
+		{"refused further in", func(context.Context, func()) error {
+			return &retry.Rejection{Reason: errBusy}
+		}},
 		{"goexit", func(context.Context, func()) error { runtime.Goexit(); return nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

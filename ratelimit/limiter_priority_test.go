@@ -82,8 +82,10 @@ func TestAnOvertakenCallThatNoLongerFitsIsRejectedAtOnce(t *testing.T) {
 		{"deadline", nil, 2500 * ms, 1, false, true, 2500 * ms},
 		{"deadline, just", nil, 3001 * ms, 1, true, true, 0},
 		{"deadline at the new turn", nil, 3000 * ms, 1, false, true, 2500 * ms},
-		{"MaxWait", []ratelimit.Option{ratelimit.MaxWait(2900 * ms)}, time.Hour, 1, false, false, 2500 * ms},
-		{"MaxWait, just", []ratelimit.Option{ratelimit.MaxWait(3 * time.Second)}, time.Hour, 1, true, false, 0},
+		{"MaxWait", []ratelimit.Option{ratelimit.MaxWait(2900 * ms)},
+			time.Hour, 1, false, false, 2500 * ms},
+		{"MaxWait, just", []ratelimit.Option{ratelimit.MaxWait(3 * time.Second)},
+			time.Hour, 1, true, false, 0},
 		{"by several tokens", nil, 4500 * ms, 3, false, true, 4500 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,29 +23,38 @@ func TestARejectionTellsTheLimitAndWhatIsLeft(t *testing.T) {
 		quota retry.Quota
 		after time.Duration
 	}{
-		{"nothing left", ratelimit.New(10, 2, ratelimit.MaxWait(0)), func(s *script, l *ratelimit.Limiter) {
-			s.call(bg, l.N(2), 0, nil)
-			time.Sleep(30 * ms)
-		}, 1, retry.Quota{Limit: 2, Window: 200 * ms, Reset: 70 * ms}, 70 * ms},
-		{"too little left", ratelimit.New(10, 5, ratelimit.MaxWait(0)), func(s *script, l *ratelimit.Limiter) {
+		{"nothing left", ratelimit.New(10, 2, ratelimit.MaxWait(0)),
+			func(s *script, l *ratelimit.Limiter) {
+				s.call(bg, l.N(2), 0, nil)
+				time.Sleep(30 * ms)
+			}, 1, retry.Quota{Limit: 2, Window: 200 * ms, Reset: 70 * ms}, 70 * ms},
+		{"too little left", ratelimit.New(10, 5, ratelimit.MaxWait(0)),
+			func(s *script, l *ratelimit.Limiter) {
+				s.call(bg, l.N(3), 0, nil)
+			}, 4, retry.Quota{Limit: 5, Remaining: 2, Window: 500 * ms, Reset: 100 * ms}, 200 * ms},
+		{"the line has it", ratelimit.New(1, 3, ratelimit.MaxWait(2*time.Second)),
+			func(s *script, l *ratelimit.Limiter) {
+				s.call(bg, l, 0, nil)
+				s.call(bg, l.N(3), 1, nil)
+				s.call(bg, l, 2, nil)
+			}, 1, retry.Quota{Limit: 3, Window: 3 * time.Second, Reset: 3 * time.Second},
+			3 * time.Second},
+		{"paused", ratelimit.New(1, 3, ratelimit.MaxWait(0)),
+			func(s *script, l *ratelimit.Limiter) {
+				l.Pause(time.Minute)
+			}, 1, retry.Quota{Limit: 3, Window: 3 * time.Second, Reset: time.Minute}, time.Minute},
+		{"limit 0", ratelimit.New(0, 3), func(s *script, l *ratelimit.Limiter) {
 			s.call(bg, l.N(3), 0, nil)
-		}, 4, retry.Quota{Limit: 5, Remaining: 2, Window: 500 * ms, Reset: 100 * ms}, 200 * ms},
-		{"the line has it", ratelimit.New(1, 3, ratelimit.MaxWait(2*time.Second)), func(s *script, l *ratelimit.Limiter) {
-			s.call(bg, l, 0, nil)
-			s.call(bg, l.N(3), 1, nil)
-			s.call(bg, l, 2, nil)
-		}, 1, retry.Quota{Limit: 3, Window: 3 * time.Second, Reset: 3 * time.Second}, 3 * time.Second},
-		{"paused", ratelimit.New(1, 3, ratelimit.MaxWait(0)), func(s *script, l *ratelimit.Limiter) {
-			l.Pause(time.Minute)
-		}, 1, retry.Quota{Limit: 3, Window: 3 * time.Second, Reset: time.Minute}, time.Minute},
-		{"limit 0", ratelimit.New(0, 3), func(s *script, l *ratelimit.Limiter) { s.call(bg, l.N(3), 0, nil) },
-			1, retry.Quota{Limit: 3}, 0},
-		{"no limit, paused", ratelimit.New(rate.Inf, 3, ratelimit.MaxWait(0)), func(s *script, l *ratelimit.Limiter) {
-			l.Pause(time.Minute)
-		}, 1, retry.Quota{}, time.Minute},
-		{"All tells the one that binds", ratelimit.All(ratelimit.New(10, 9, ratelimit.MaxWait(0)), ratelimit.New(1, 2)), func(s *script, l *ratelimit.Limiter) {
-			s.call(bg, l.N(2), 0, nil)
-		}, 1, retry.Quota{Limit: 2, Window: 2 * time.Second, Reset: time.Second}, time.Second},
+		}, 1, retry.Quota{Limit: 3}, 0},
+		{"no limit, paused", ratelimit.New(rate.Inf, 3, ratelimit.MaxWait(0)),
+			func(s *script, l *ratelimit.Limiter) {
+				l.Pause(time.Minute)
+			}, 1, retry.Quota{}, time.Minute},
+		{"All tells the one that binds",
+			ratelimit.All(ratelimit.New(10, 9, ratelimit.MaxWait(0)), ratelimit.New(1, 2)),
+			func(s *script, l *ratelimit.Limiter) {
+				s.call(bg, l.N(2), 0, nil)
+			}, 1, retry.Quota{Limit: 2, Window: 2 * time.Second, Reset: time.Second}, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -101,9 +110,11 @@ func TestNames(t *testing.T) {
 	}{
 		{ratelimit.New(10, 5), "", "limiter(10/s, burst 5)"},
 		{catalog, "catalog", "limiter catalog(10/s, burst 5)"},
-		{ratelimit.From(rate.NewLimiter(.5, 1), ratelimit.Named("a b")), "a b", "limiter a b(0.5/s, burst 1)"},
+		{ratelimit.From(rate.NewLimiter(.5, 1), ratelimit.Named("a b")), "a b",
+			"limiter a b(0.5/s, burst 1)"},
 		{catalog.N(3), "catalog", "limiter catalog(10/s, burst 5, 3 tokens a call)"},
-		{ratelimit.All(catalog, ratelimit.New(rate.Inf, 1), crawl), "catalog+crawl", "limiter catalog+crawl(10/s, burst 5; no limit; 100/s, burst 50)"},
+		{ratelimit.All(catalog, ratelimit.New(rate.Inf, 1), crawl), "catalog+crawl",
+			"limiter catalog+crawl(10/s, burst 5; no limit; 100/s, burst 50)"},
 		{ratelimit.New(rate.Inf, 1, ratelimit.Named("x")), "x", "limiter x(no limit)"},
 	} {
 		if named(c.policy) != c.name || retry.Describe(c.policy) != c.text {
@@ -136,29 +147,43 @@ func TestConfigurationErrorsNameTheOptionTheValueAndWhatItMustBe(t *testing.T) {
 	}
 	good := ratelimit.New(1, 1, ratelimit.Named("good"))
 	for want, p := range map[string]retry.Policy{
-		"ratelimit.New: limit -1: must be a number, not negative":                               ratelimit.New(-1, 1),
-		"ratelimit.New: limit NaN: must be a number, not negative":                              ratelimit.New(nan, 1),
-		"ratelimit.New: burst -5: must be at least 1":                                           ratelimit.New(1, -5),
-		"ratelimit.From: limit -2: must be a number, not negative":                              ratelimit.From(rate.NewLimiter(-2, 1)),
-		"ratelimit.From: bucket nil: must be made by rate.NewLimiter":                           ratelimit.From(nil),
-		"ratelimit.New: MaxWait(-1s): must not be negative":                                     ratelimit.New(1, 1, ratelimit.MaxWait(-time.Second)),
-		"ratelimit.New: HintCap(-1ns): must not be negative":                                    ratelimit.New(1, 1, ratelimit.HintCap(-1)),
-		"ratelimit.New: MaxRate(5): must not be given here":                                     ratelimit.New(1, 1, ratelimit.MaxRate(5)),
-		"ratelimit.New: Option{}: must be made by a function of this package":                   ratelimit.New(1, 1, ratelimit.Option{}),
-		"ratelimit.NewPacer: Shadow(): must not be given here":                                  ratelimit.NewPacer(ratelimit.Shadow()),
-		"ratelimit.NewPacer: StartRate(-1): must be a positive number":                          ratelimit.NewPacer(ratelimit.StartRate(-1)),
-		"ratelimit.NewPacer: MaxInFlight(0): must be at least 1":                                ratelimit.NewPacer(ratelimit.MaxInFlight(0)),
-		"ratelimit.NewPacer: Refused(nil): must be a function":                                  ratelimit.NewPacer(ratelimit.Refused(nil)),
-		"ratelimit.SetLimit: limit NaN: must be a number, not negative":                         set(func(l *ratelimit.Limiter) { l.SetLimit(nan) }),
-		"ratelimit.SetBurst: burst 0: must be at least 1":                                       set(func(l *ratelimit.Limiter) { l.SetBurst(0) }),
-		"ratelimit: N(0): must be at least 1":                                                   good.N(0),
-		"ratelimit: zero Limiter: must be made by New, From or All":                             &ratelimit.Limiter{},
-		"ratelimit: nil Limiter: must be made by New, From or All":                              (*ratelimit.Limiter)(nil),
-		"ratelimit.All: no limiters: must be at least one":                                      ratelimit.All(),
-		"ratelimit.All: nil limiter: must be made by New, From or All":                          ratelimit.All(good, nil),
-		"ratelimit.All: limiter good twice: must be different limiters":                         ratelimit.All(good, good),
-		"ratelimit.All: Shadow(): must be given to all limiters or to none":                     ratelimit.All(good, ratelimit.New(1, 1, ratelimit.Shadow())),
-		"ratelimit.New: MaxWait(-1s): must not be negative; HintCap(-1s): must not be negative": ratelimit.New(1, 1, ratelimit.MaxWait(-time.Second), ratelimit.HintCap(-time.Second)),
+		"ratelimit.New: limit -1: must be a number, not negative":  ratelimit.New(-1, 1),
+		"ratelimit.New: limit NaN: must be a number, not negative": ratelimit.New(nan, 1),
+		"ratelimit.New: burst -5: must be at least 1":              ratelimit.New(1, -5),
+		"ratelimit.From: limit -2: must be a number, not negative": ratelimit.From(
+			rate.NewLimiter(-2, 1)),
+		"ratelimit.From: bucket nil: must be made by rate.NewLimiter": ratelimit.From(nil),
+		"ratelimit.New: MaxWait(-1s): must not be negative": ratelimit.New(1, 1,
+			ratelimit.MaxWait(-time.Second)),
+		"ratelimit.New: HintCap(-1ns): must not be negative": ratelimit.New(1, 1,
+			ratelimit.HintCap(-1)),
+		"ratelimit.New: MaxRate(5): must not be given here": ratelimit.New(1, 1,
+			ratelimit.MaxRate(5)),
+		"ratelimit.New: Option{}: must be made by a function of this package": ratelimit.New(1, 1,
+			ratelimit.Option{}),
+		"ratelimit.NewPacer: Shadow(): must not be given here": ratelimit.NewPacer(
+			ratelimit.Shadow()),
+		"ratelimit.NewPacer: StartRate(-1): must be a positive number": ratelimit.NewPacer(
+			ratelimit.StartRate(-1)),
+		"ratelimit.NewPacer: MaxInFlight(0): must be at least 1": ratelimit.NewPacer(
+			ratelimit.MaxInFlight(0)),
+		"ratelimit.NewPacer: Refused(nil): must be a function": ratelimit.NewPacer(
+			ratelimit.Refused(nil)),
+		"ratelimit.SetLimit: limit NaN: must be a number, not negative": set(
+			func(l *ratelimit.Limiter) { l.SetLimit(nan) }),
+		"ratelimit.SetBurst: burst 0: must be at least 1": set(
+			func(l *ratelimit.Limiter) { l.SetBurst(0) }),
+		"ratelimit: N(0): must be at least 1":                           good.N(0),
+		"ratelimit: zero Limiter: must be made by New, From or All":     &ratelimit.Limiter{},
+		"ratelimit: nil Limiter: must be made by New, From or All":      (*ratelimit.Limiter)(nil),
+		"ratelimit.All: no limiters: must be at least one":              ratelimit.All(),
+		"ratelimit.All: nil limiter: must be made by New, From or All":  ratelimit.All(good, nil),
+		"ratelimit.All: limiter good twice: must be different limiters": ratelimit.All(good, good),
+		"ratelimit.All: Shadow(): must be given to all limiters or to none": ratelimit.All(good,
+			ratelimit.New(1, 1, ratelimit.Shadow())),
+		"ratelimit.New: MaxWait(-1s): must not be negative; " +
+			"HintCap(-1s): must not be negative": ratelimit.New(1, 1, ratelimit.MaxWait(-time.Second),
+			ratelimit.HintCap(-time.Second)),
 	} {
 		if err := retry.Validate(p); !errors.Is(err, retry.ErrConfig) || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
@@ -202,7 +227,8 @@ func TestStats(t *testing.T) {
 			got[stat.Name] = stat
 		}
 		for _, want := range []retry.Stat{
-			{Name: "limit", Value: 2, Unit: "1/s"}, {Name: "burst", Value: 1}, {Name: "tokens"}, {Name: "waiting", Value: 1},
+			{Name: "limit", Value: 2, Unit: "1/s"}, {Name: "burst", Value: 1}, {Name: "tokens"},
+			{Name: "waiting", Value: 1},
 			{Name: "paused", Unit: "s"}, {Name: "immediate", Value: 1}, {Name: "refused"},
 		} {
 			if got[want.Name] != want {

@@ -25,11 +25,13 @@ func TestTokenOfACallThatWasNotMadeComesBack(t *testing.T) {
 		{"rejected further in", rejection, true},
 		{"misconfigured further in", retry.ConfigErrorf("x", "y"), true},
 		{"rejected before the first attempt", &retry.Error{Reason: rejection}, true},
-		{"rejected after an attempt", &retry.Error{Reason: rejection, Attempts: 1, Last: boom}, false},
+		{"rejected after an attempt",
+			&retry.Error{Reason: rejection, Attempts: 1, Last: boom}, false},
 		{"failed", boom, false},
 		{"rejected by a service that was called", retry.Unmark(rejection), false},
 		{"rejected, as the caller words it", fmt.Errorf("%w: %w", boom, rejection), true},
-		{"refused by the callee, then rejected on a second way", fmt.Errorf("%w, after: %w", rejection, retry.After(boom, 0)), false},
+		{"refused by the callee, then rejected on a second way",
+			fmt.Errorf("%w, after: %w", rejection, retry.After(boom, 0)), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := ratelimit.New(0, 1)
@@ -129,7 +131,10 @@ func TestATokenThatWasNeverTakenDoesNotComeBack(t *testing.T) {
 
 // The callee may have seen it.
 func TestTheTokenOfACallThatPanickedIsSpent(t *testing.T) {
-	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
+	for name, end := range map[string]func(){
+		"panic":  func() { panic("boom") },
+		"Goexit": runtime.Goexit,
+	} {
 		for _, pause := range []time.Duration{0, time.Second} { // after it the call is the probe
 			t.Run(fmt.Sprint(name, " after ", pause), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

@@ -18,11 +18,16 @@ func TestSleepersAreReplannedInOrder(t *testing.T) {
 		change func(*ratelimit.Limiter)
 		want   []time.Duration
 	}{
-		{"raised", func(l *ratelimit.Limiter) { l.SetLimit(10) }, []time.Duration{0, 550 * ms, 650 * ms, 750 * ms}},
-		{"lowered", func(l *ratelimit.Limiter) { l.SetLimit(.5) }, []time.Duration{0, 1500 * ms, 3500 * ms, 5500 * ms}},
-		{"lifted", func(l *ratelimit.Limiter) { l.SetLimit(rate.Inf) }, []time.Duration{0, 500 * ms, 500 * ms, 500 * ms}},
-		{"stopped", func(l *ratelimit.Limiter) { l.SetLimit(0) }, []time.Duration{0, never, never, never}},
-		{"broken", func(l *ratelimit.Limiter) { l.SetLimit(-1) }, []time.Duration{0, never, never, never}},
+		{"raised", func(l *ratelimit.Limiter) { l.SetLimit(10) },
+			[]time.Duration{0, 550 * ms, 650 * ms, 750 * ms}},
+		{"lowered", func(l *ratelimit.Limiter) { l.SetLimit(.5) },
+			[]time.Duration{0, 1500 * ms, 3500 * ms, 5500 * ms}},
+		{"lifted", func(l *ratelimit.Limiter) { l.SetLimit(rate.Inf) },
+			[]time.Duration{0, 500 * ms, 500 * ms, 500 * ms}},
+		{"stopped", func(l *ratelimit.Limiter) { l.SetLimit(0) },
+			[]time.Duration{0, never, never, never}},
+		{"broken", func(l *ratelimit.Limiter) { l.SetLimit(-1) },
+			[]time.Duration{0, never, never, never}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,7 +54,8 @@ func TestSleepersAreReplannedInOrder(t *testing.T) {
 				err := s.call(bg, l, 1, nil)
 				spoil(l)
 				s.expect(0, never)
-				if want := (ratelimit.Counts{Immediate: 1, Refused: 1}); !errors.Is(*err, retry.ErrConfig) || s.now() != 0 || l.Counts() != want {
+				want := (ratelimit.Counts{Immediate: 1, Refused: 1})
+				if !errors.Is(*err, retry.ErrConfig) || s.now() != 0 || l.Counts() != want {
 					t.Errorf("got %v at %v, %v", *err, s.now(), l.Counts())
 				}
 			})
@@ -102,12 +108,22 @@ func TestSetRightAgainItLimits(t *testing.T) {
 		return l
 	}
 	for name, spoilt := range map[string]func() *ratelimit.Limiter{
-		"NaN":                  func() *ratelimit.Limiter { return set(func(l *ratelimit.Limiter) { l.SetLimit(nan) }) },
-		"made with NaN":        func() *ratelimit.Limiter { return ratelimit.New(nan, 1) },
-		"-Inf":                 func() *ratelimit.Limiter { return set(func(l *ratelimit.Limiter) { l.SetLimit(-inf) }) },
-		"infinite":             func() *ratelimit.Limiter { return set(func(l *ratelimit.Limiter) { l.SetLimit(inf) }) },
-		"a bucket of +Inf":     func() *ratelimit.Limiter { return ratelimit.From(rate.NewLimiter(inf, 1)) },
-		"burst below 0":        func() *ratelimit.Limiter { return set(func(l *ratelimit.Limiter) { l.SetBurst(-5) }) },
+		"NaN": func() *ratelimit.Limiter {
+			return set(func(l *ratelimit.Limiter) { l.SetLimit(nan) })
+		},
+		"made with NaN": func() *ratelimit.Limiter { return ratelimit.New(nan, 1) },
+		"-Inf": func() *ratelimit.Limiter {
+			return set(func(l *ratelimit.Limiter) { l.SetLimit(-inf) })
+		},
+		"infinite": func() *ratelimit.Limiter {
+			return set(func(l *ratelimit.Limiter) { l.SetLimit(inf) })
+		},
+		"a bucket of +Inf": func() *ratelimit.Limiter {
+			return ratelimit.From(rate.NewLimiter(inf, 1))
+		},
+		"burst below 0": func() *ratelimit.Limiter {
+			return set(func(l *ratelimit.Limiter) { l.SetBurst(-5) })
+		},
 		"made with a burst -5": func() *ratelimit.Limiter { return ratelimit.New(1, -5) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -139,7 +139,8 @@ func TestIdleAndStringSeeTheLine(t *testing.T) {
 
 func TestObserverThatPanicsAtAnAdmissionCostsNoToken(t *testing.T) {
 	l := ratelimit.New(rate.Every(time.Hour), 1, ratelimit.MaxWait(0))
-	watch := retry.ObserveOnly(func(context.Context, retry.Event) { panic("observer") }, retry.KindAdmit)
+	watch := retry.ObserveOnly(func(context.Context, retry.Event) { panic("observer") },
+		retry.KindAdmit)
 	func() {
 		defer func() { _ = recover() }()
 		_ = retry.Run(bg, retry.Chain(watch, l), nop)

@@ -33,7 +33,8 @@ func newScript(t *testing.T) *script {
 func (s *script) now() time.Duration { return time.Since(s.start) }
 
 // call makes call id in the background and returns where its error will be.
-func (s *script) call(ctx context.Context, p retry.Policy, id int, f func(context.Context) error) *error {
+func (s *script) call(ctx context.Context, p retry.Policy, id int,
+	f func(context.Context) error) *error {
 	result := new(error)
 	s.wg.Go(func() {
 		*result = retry.Run(ctx, p, func(ctx context.Context) error {
@@ -121,7 +122,8 @@ func TestWaitThatCannotFitIsRefusedAtOnceAndTakesNothing(t *testing.T) {
 					!errors.Is(err, retry.ErrRejected) {
 					t.Errorf("got %v, want a rejection that tells of 200ms", err)
 				}
-				if byDeadline := c.deadline < time.Hour; errors.Is(err, context.DeadlineExceeded) != byDeadline {
+				byDeadline := c.deadline < time.Hour
+				if errors.Is(err, context.DeadlineExceeded) != byDeadline {
 					t.Errorf("Is DeadlineExceeded = %v, want %v", !byDeadline, byDeadline)
 				}
 				time.Sleep(100 * ms)
@@ -291,7 +293,8 @@ func TestBadConfigurationFailsEveryCall(t *testing.T) {
 		if !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		if err := retry.Run(bg, retry.Chain(retry.Observe(func(context.Context, retry.Event) {}), p), nop); !errors.Is(err, retry.ErrConfig) {
+		watch := retry.Observe(func(context.Context, retry.Event) {})
+		if err := retry.Run(bg, retry.Chain(watch, p), nop); !errors.Is(err, retry.ErrConfig) {
 			t.Errorf("%s: in a chain: got %v", name, err)
 		}
 		_ = p.(retry.Idler).Idle() // Keyed asks a policy that fails, too

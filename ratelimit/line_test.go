@@ -73,7 +73,8 @@ func TestALongerPauseRejectsExactlyTheCallsThatNoLongerFit(t *testing.T) {
 					synctest.Wait()
 				default:
 					waiting, refused := l.line.len, l.Counts().Refused
-					l.Pause(time.Until(l.pause.until) + time.Duration(rng.IntN(500))*time.Millisecond)
+					l.Pause(
+						time.Until(l.pause.until) + time.Duration(rng.IntN(500))*time.Millisecond)
 					synctest.Wait()
 					k, before := 0, 0
 					for w := l.line.head; w != nil; w = w.next {

@@ -30,9 +30,12 @@ func TestPacerTellsChangesThatConcernItsCallers(t *testing.T) {
 		{"a park until as before", parked(5), parked(5), "", ""},
 		{"a shorter park", parked(6), parked(5), "", ""},
 		{"the end of a park", parked(5), cruise, "parked", "cruise at 10/s"},
-		{"another mode", view{mode: pacing.Climb, rate: 10}, cruise, "climb at 10/s", "cruise at 10/s"},
-		{"another rate", view{mode: pacing.Cruise, rate: 9}, cruise, "cruise at 9/s", "cruise at 10/s"},
-		{"the gate of a park that is over", view{mode: pacing.Cruise, rate: 10, gate: 1}, cruise, "", ""},
+		{"another mode", view{mode: pacing.Climb, rate: 10}, cruise,
+			"climb at 10/s", "cruise at 10/s"},
+		{"another rate", view{mode: pacing.Cruise, rate: 9}, cruise,
+			"cruise at 9/s", "cruise at 10/s"},
+		{"the gate of a park that is over",
+			view{mode: pacing.Cruise, rate: 10, gate: 1}, cruise, "", ""},
 	} {
 		e := steady().change(2*time.Second, c.before, c.after)
 		switch {
@@ -87,7 +90,8 @@ func TestPacerIsCarefulOnlyIfAsked(t *testing.T) {
 	}
 }
 
-// How a stated quota is heard: something must be said of it, and what lies beyond the cap is spread.
+// How a stated quota is heard: something must be said of it, and what lies beyond the cap is
+// spread.
 func TestPacerHearsWhatIsSaidOfAQuota(t *testing.T) {
 	const hintCap = time.Minute
 	for _, c := range []struct {
@@ -101,9 +105,12 @@ func TestPacerHearsWhatIsSaidOfAQuota(t *testing.T) {
 		{"a limit", retry.Quota{Limit: 5, Remaining: 2}, 2, 5, 0},
 		{"a reset", retry.Quota{Reset: time.Second, Remaining: 2}, 2, 0, 0},
 		{"less than nothing", retry.Quota{Limit: 5, Remaining: -2}, 0, 5, 0},
-		{"a reset at the cap", retry.Quota{Limit: 100, Window: hintCap, Reset: hintCap, Remaining: 3}, 3, 100, 60},
-		{"a reset beyond it", retry.Quota{Limit: 100, Window: hintCap, Reset: time.Hour, Remaining: 3}, 3, 3, 180},
-		{"a window without a limit", retry.Quota{Window: time.Hour, Reset: time.Hour, Remaining: 3}, 3, 3, 180},
+		{"a reset at the cap",
+			retry.Quota{Limit: 100, Window: hintCap, Reset: hintCap, Remaining: 3}, 3, 100, 60},
+		{"a reset beyond it",
+			retry.Quota{Limit: 100, Window: hintCap, Reset: time.Hour, Remaining: 3}, 3, 3, 180},
+		{"a window without a limit",
+			retry.Quota{Window: time.Hour, Reset: time.Hour, Remaining: 3}, 3, 3, 180},
 	} {
 		a := heard(c.quota, hintCap)
 		if a.Remaining != c.remain || a.Limit != c.limit || a.Window != c.window {
@@ -126,7 +133,8 @@ func TestPacerClassifiesByWhatElseIsSaid(t *testing.T) {
 			page    uint64
 		}{
 			{"nothing remains", retry.Quota{Limit: 9, Reset: time.Minute}, refused, false, 60, 7},
-			{"something does", retry.Quota{Limit: 9, Remaining: 1, Reset: time.Minute}, refused, false, -1, 7},
+			{"something does", retry.Quota{Limit: 9, Remaining: 1, Reset: time.Minute},
+				refused, false, -1, 7},
 			{"no reset is told", retry.Quota{Limit: 9}, refused, false, -1, 7},
 			{"a page", retry.Quota{}, nil, false, -1, 0},
 			{"a page once one was refused", retry.Quota{}, nil, true, -1, 7},
@@ -218,7 +226,8 @@ func TestPacerShowsWhoWaits(t *testing.T) {
 			go run(ctx, p, 0, nil)
 		}
 		synctest.Wait()
-		if s := p.String(); !strings.Contains(s, "parked for 20") || !strings.HasSuffix(s, ", 2 waiting)") {
+		s := p.String()
+		if !strings.Contains(s, "parked for 20") || !strings.HasSuffix(s, ", 2 waiting)") {
 			t.Error(s)
 		}
 		cancel()

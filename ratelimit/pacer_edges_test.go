@@ -78,10 +78,14 @@ func TestPacerKeepsToTheLatestTimeThatWasNamed(t *testing.T) {
 		answers []error // of calls in flight at once, a millisecond apart
 		want    time.Duration
 	}{
-		{"the second", []error{retry.After(errPage, 0), retry.After(errPage, time.Minute)}, time.Minute},
-		{"the first", []error{retry.After(errPage, time.Minute), retry.After(errPage, time.Second)}, time.Minute},
-		{"after pages", []error{retry.After(errPage, 0), nil, retry.After(errPage, time.Minute)}, time.Minute},
-		{"beside a reset", []error{syscall.ECONNRESET, nil, retry.After(errPage, time.Minute)}, time.Minute},
+		{"the second", []error{retry.After(errPage, 0), retry.After(errPage, time.Minute)},
+			time.Minute},
+		{"the first", []error{retry.After(errPage, time.Minute), retry.After(errPage, time.Second)},
+			time.Minute},
+		{"after pages", []error{retry.After(errPage, 0), nil, retry.After(errPage, time.Minute)},
+			time.Minute},
+		{"beside a reset", []error{syscall.ECONNRESET, nil, retry.After(errPage, time.Minute)},
+			time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,7 +165,8 @@ func TestPacerClampsAHostileSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := steady()
 		err := p.Restore(Snapshot{
-			Rate: 1e300, Safe: 1e308, MaxInFlight: math.MaxInt, Park: math.MaxInt64, Probe: math.MaxInt64, Hold: math.MaxInt64,
+			Rate: 1e300, Safe: 1e308, MaxInFlight: math.MaxInt, Park: math.MaxInt64,
+			Probe: math.MaxInt64, Hold: math.MaxInt64,
 			ParkedUntil: time.Now().Add(time.Second),
 		})
 		if err != nil {
@@ -194,7 +199,10 @@ func (badError) Error() string { panic("boom") }
 func TestPacerSurvivesForeignCodeThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, try := range map[string]func(*Pacer){
-			"a context's Deadline": func(p *Pacer) { _ = retry.Run(badContext{t.Context()}, p, ok) }, // asked only if it has to wait
+			// Asked only if it has to wait.
+			"a context's Deadline": func(p *Pacer) {
+				_ = retry.Run(badContext{t.Context()}, p, ok)
+			},
 			"an error's text": func(p *Pacer) {
 				_ = retry.Run(t.Context(), p, func(context.Context) error {
 					return retry.After(badError{errPage}, 0)

@@ -109,7 +109,8 @@ func TestPacerKeepsItsWordWhateverBecomesOfTheCalls(t *testing.T) {
 				limitertest.Sliding(20, 2*time.Second, true), limitertest.LimitReq(10, 5,
 					true), limitertest.Open{}}
 			server := &limitertest.Server{
-				Rule: rules[rng.IntN(len(rules))], Latency: 30 * time.Millisecond, Spread: .3, Seed: seed,
+				Rule:    rules[rng.IntN(len(rules))],
+				Latency: 30 * time.Millisecond, Spread: .3, Seed: seed,
 				RetryAfter: rng.IntN(2) == 0, Headers: rng.IntN(2) == 0, ErrorRate: .02,
 			}
 			w.pacer = newPacer(rand.New(rand.NewPCG(seed, 78)), opts)
@@ -138,7 +139,8 @@ func TestPacerKeepsItsWordWhateverBecomesOfTheCalls(t *testing.T) {
 }
 
 // askOnce makes one call that ends in any way.
-func askOnce(ctx context.Context, rng *rand.Rand, w *watched, policy retry.Policy, server *limitertest.Server, start time.Time) {
+func askOnce(ctx context.Context, rng *rand.Rand, w *watched, policy retry.Policy,
+	server *limitertest.Server, start time.Time) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if rng.IntN(4) == 0 {

@@ -141,7 +141,8 @@ func TestPacerMaxWait(t *testing.T) {
 
 // thousands of goroutines come to p at one moment, in order; each call takes d. It returns when the
 // calls that did not give up went, in order of arrival, and how many were on their way at once.
-func thousands(t *testing.T, p *Pacer, n int, d time.Duration, cancelled func(i int) bool) (at []time.Duration, most int) {
+func thousands(t *testing.T, p *Pacer, n int, d time.Duration,
+	cancelled func(i int) bool) (at []time.Duration, most int) {
 	t.Helper()
 	start := time.Now()
 	went := make([]time.Duration, n)
@@ -209,7 +210,8 @@ func TestTenThousandAtOnePacer(t *testing.T) {
 	}{
 		{"bound by MaxRate", []Option{MaxRate(1000)}, 0, 1},
 		{"bound by StartRate and MaxRate", []Option{StartRate(1000), MaxRate(1000)}, 0, 1},
-		{"with calls in flight", []Option{MaxRate(1000), MaxInFlight(50)}, 1500 * time.Microsecond, 2},
+		{"with calls in flight", []Option{MaxRate(1000), MaxInFlight(50)},
+			1500 * time.Microsecond, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

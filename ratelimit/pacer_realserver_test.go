@@ -38,10 +38,17 @@ type server struct {
 }
 
 var servers = []server{
-	{"nginx without burst", nginx("limit_req zone=z"), func() *limitertest.Server { return limitertest.Nginx(realRate, 0, true) }},
-	{"nginx burst 10 nodelay", nginx("limit_req zone=z burst=10 nodelay"), func() *limitertest.Server { return limitertest.Nginx(realRate, 10, true) }},
-	{"nginx burst 10 delay", nginx("limit_req zone=z burst=10"), func() *limitertest.Server { return limitertest.Nginx(realRate, 10, false) }},
-	{"haproxy", haproxy("http-request deny deny_status 429"), func() *limitertest.Server { return limitertest.HAProxy(realRate, time.Second) }},
+	{"nginx without burst", nginx("limit_req zone=z"), func() *limitertest.Server {
+		return limitertest.Nginx(realRate, 0, true)
+	}},
+	{"nginx burst 10 nodelay", nginx("limit_req zone=z burst=10 nodelay"),
+		func() *limitertest.Server { return limitertest.Nginx(realRate, 10, true) }},
+	{"nginx burst 10 delay", nginx("limit_req zone=z burst=10"), func() *limitertest.Server {
+		return limitertest.Nginx(realRate, 10, false)
+	}},
+	{"haproxy", haproxy("http-request deny deny_status 429"), func() *limitertest.Server {
+		return limitertest.HAProxy(realRate, time.Second)
+	}},
 }
 
 // The pacer gets as much out of the real server as out of its model, within 10 points of what the

@@ -35,7 +35,8 @@ func TestRestoredInTheMiddleOfTheSearch(t *testing.T) {
 						err := retry.Run(ctx, p, call)
 						if err == nil {
 							n.Add(1)
-						} else if _, rejected := retry.Rejected(err); rejected { // no turn before the end
+						} else if _, rejected := retry.Rejected(err); rejected {
+							// No turn before the end.
 							return
 						}
 					}

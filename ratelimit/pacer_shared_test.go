@@ -104,12 +104,22 @@ var tenASecond = []struct {
 	make func() *limitertest.Server
 }{
 	{"nginx burst 0", func() *limitertest.Server { return limitertest.Nginx(10, 0, true) }},
-	{"nginx burst 20 nodelay", func() *limitertest.Server { return limitertest.Nginx(10, 20, true) }},
-	{"nginx burst 20 delay", func() *limitertest.Server { return limitertest.Nginx(10, 20, false) }},
-	{"haproxy 100/10s", func() *limitertest.Server { return limitertest.HAProxy(100, 10*time.Second) }},
+	{"nginx burst 20 nodelay", func() *limitertest.Server {
+		return limitertest.Nginx(10, 20, true)
+	}},
+	{"nginx burst 20 delay", func() *limitertest.Server {
+		return limitertest.Nginx(10, 20, false)
+	}},
+	{"haproxy 100/10s", func() *limitertest.Server {
+		return limitertest.HAProxy(100, 10*time.Second)
+	}},
 	{"envoy 100/10s", func() *limitertest.Server { return limitertest.Envoy(100, 10*time.Second) }},
-	{"cf 100/10s ban 60", func() *limitertest.Server { return limitertest.Cloudflare(100, 10*time.Second, time.Minute, true) }},
-	{"cf 600/60s ban 600", func() *limitertest.Server { return limitertest.Cloudflare(600, time.Minute, 10*time.Minute, false) }},
+	{"cf 100/10s ban 60", func() *limitertest.Server {
+		return limitertest.Cloudflare(100, 10*time.Second, time.Minute, true)
+	}},
+	{"cf 600/60s ban 600", func() *limitertest.Server {
+		return limitertest.Cloudflare(600, time.Minute, 10*time.Minute, false)
+	}},
 	{"ladder", func() *limitertest.Server { return limitertest.Fail2ban(10) }},
 }
 
@@ -144,7 +154,8 @@ func TestFleetOfPacersIsAsGoodAsOne(t *testing.T) {
 				})
 				return g, bans
 			}
-			check.OneOf(t, 3, func() (problem string) { // goroutines do not run in the same order again
+			// Goroutines do not run in the same order again.
+			check.OneOf(t, 3, func() (problem string) {
 				one, bans := run(1)
 				eight, bans8 := run(8)
 				t.Logf("one: %d served, %d refused, %d bans; eight: %d, %d, %d, by member %v",
@@ -427,11 +438,14 @@ func TestSharedPacerConfiguration(t *testing.T) {
 		t.Errorf("its name is %q", p.Name())
 	}
 	for want, o := range map[string]ratelimit.Option{
-		"Strict(): must not be given to a pacer":             ratelimit.Shared(store, "x", ratelimit.Strict()),
-		`Shared(nil, "x"): the store must not be nil`:        ratelimit.Shared(nil, "x"),
-		"OnLoss(Loss(9)): must be Share, Open or Closed":     ratelimit.Shared(store, "x", ratelimit.OnLoss(9)),
-		"Lease(1ms): must be from 20ms to 1m0s":              ratelimit.Shared(store, "x", ratelimit.Lease(ms)),
-		"a SharedOption must be made by a function of this ": ratelimit.Shared(store, "x", ratelimit.SharedOption{}),
+		"Strict(): must not be given to a pacer": ratelimit.Shared(store, "x",
+			ratelimit.Strict()),
+		`Shared(nil, "x"): the store must not be nil`: ratelimit.Shared(nil, "x"),
+		"OnLoss(Loss(9)): must be Share, Open or Closed": ratelimit.Shared(store,
+			"x", ratelimit.OnLoss(9)),
+		"Lease(1ms): must be from 20ms to 1m0s": ratelimit.Shared(store, "x", ratelimit.Lease(ms)),
+		"a SharedOption must be made by a function of this ": ratelimit.Shared(store, "x",
+			ratelimit.SharedOption{}),
 	} {
 		if err := ratelimit.NewPacer(o).Validate(); !errors.Is(err, retry.ErrConfig) ||
 			!strings.Contains(err.Error(), want) {
@@ -443,25 +457,28 @@ func TestSharedPacerConfiguration(t *testing.T) {
 // Whatever a store answers, a pacer's calls come to an end, and it goes no faster than it learns.
 func TestPacerWithAStoreThatLies(t *testing.T) {
 	for name, lie := range map[string]ratelimit.Grant{
-		"the zero Grant":    {},
-		"leads":             {Lead: true},
-		"leads, NaN":        {Lead: true, Limit: math.NaN()},
-		"leads, huge":       {Lead: true, Limit: 1e300, Tokens: 1 << 30, Now: 1 << 30, Members: 1},
-		"leads, negative":   {Lead: true, Answers: -5, Refusals: -1},
-		"leads, refusals":   {Lead: true, Refusals: math.MaxInt},
-		"leads, answers":    {Lead: true, Answers: 1 << 30},
-		"follows, slow":     {Limit: 1e-6, Members: 1},
-		"follows, none":     {Limit: 1e-300, Tokens: 2},
-		"leads, none":       {Limit: math.SmallestNonzeroFloat64, Tokens: 2, Now: 2, Members: 1, Lead: true},
+		"the zero Grant":  {},
+		"leads":           {Lead: true},
+		"leads, NaN":      {Lead: true, Limit: math.NaN()},
+		"leads, huge":     {Lead: true, Limit: 1e300, Tokens: 1 << 30, Now: 1 << 30, Members: 1},
+		"leads, negative": {Lead: true, Answers: -5, Refusals: -1},
+		"leads, refusals": {Lead: true, Refusals: math.MaxInt},
+		"leads, answers":  {Lead: true, Answers: 1 << 30},
+		"follows, slow":   {Limit: 1e-6, Members: 1},
+		"follows, none":   {Limit: 1e-300, Tokens: 2},
+		"leads, none": {
+			Limit: math.SmallestNonzeroFloat64, Tokens: 2, Now: 2, Members: 1, Lead: true},
 		"follows, fast":     {Limit: 1e8, Tokens: 1 << 30, Now: 1 << 30, Members: 1},
 		"follows, negative": {Limit: -1},
 		"pauses":            {Lead: true, Pause: math.MaxInt64},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := seeded(1, ratelimit.Shared(storeFunc(func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error) {
-					return lie, nil
-				}), "x"))
+				p := seeded(1,
+					ratelimit.Shared(storeFunc(
+						func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error) {
+							return lie, nil
+						}), "x"))
 				g := gang{call: served(limitertest.Nginx(10, 20, true))}
 				ctx, cancel := context.WithTimeout(bg, time.Minute)
 				defer cancel()

@@ -53,7 +53,8 @@ func TestPacerSnapshot(t *testing.T) {
 
 func TestSnapshotThatMakesNoSenseChangesNothing(t *testing.T) {
 	for _, s := range []Snapshot{
-		{Rate: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}, {Safe: -1}, {Safe: math.NaN()}, {Safe: math.Inf(1)},
+		{Rate: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}, {Safe: -1},
+		{Safe: math.NaN()}, {Safe: math.Inf(1)},
 		{MaxInFlight: -1}, {Park: -1}, {Probe: -1}, {Hold: -1},
 	} {
 		p := steady()
@@ -78,10 +79,12 @@ func FuzzRestore(f *testing.F) {
 	f.Add(1e308, 0.0, math.MaxInt, int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64),
 		int64(math.MaxInt64), false)
 	f.Add(5e-324, 5e-324, 0, int64(1), int64(0), int64(0), int64(-1), false)
-	f.Fuzz(func(t *testing.T, r, safe float64, slots int, park, probe, hold, left int64, plain bool) {
+	f.Fuzz(func(t *testing.T, r, safe float64, slots int,
+		park, probe, hold, left int64, plain bool) {
 		synctest.Test(t, func(t *testing.T) {
 			s := Snapshot{
-				Rate: r, Safe: safe, MaxInFlight: slots, Park: time.Duration(park), Probe: time.Duration(probe), Hold: time.Duration(hold),
+				Rate: r, Safe: safe, MaxInFlight: slots, Park: time.Duration(park),
+				Probe: time.Duration(probe), Hold: time.Duration(hold),
 				ParkedUntil: time.Now().Add(time.Duration(left)), Plain: plain,
 			}
 			p := steady()

@@ -106,7 +106,9 @@ func TestPacerIdleKeepsWhatMatters(t *testing.T) {
 			}
 			return p
 		}, time.Hour},
-		{"parked, and nobody ever comes back", func(t *testing.T) *Pacer { return parked(t, 30*time.Minute) }, 90*time.Minute + 37*time.Second},
+		{"parked, and nobody ever comes back", func(t *testing.T) *Pacer {
+			return parked(t, 30*time.Minute)
+		}, 90*time.Minute + 37*time.Second},
 		{"a bound on the calls in flight", func(t *testing.T) *Pacer {
 			p := steady()
 			for range 10 {

@@ -200,7 +200,8 @@ func TestPacerGivesTheTurnBackOfACallThatWasNotMade(t *testing.T) {
 func TestPacerLearnsTheRate(t *testing.T) {
 	for name, server := range map[string]*limitertest.Server{
 		"429": {Rule: limitertest.Bucket(20, 10), Latency: 30 * time.Millisecond, Seed: 1},
-		"503": {Rule: limitertest.Bucket(20, 10), Latency: 30 * time.Millisecond, Seed: 1, Refuse: limitertest.Unavailable},
+		"503": {Rule: limitertest.Bucket(20, 10), Latency: 30 * time.Millisecond, Seed: 1,
+			Refuse: limitertest.Unavailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			p := steady()

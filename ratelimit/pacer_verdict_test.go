@@ -59,7 +59,8 @@ func TestPacerClassifies(t *testing.T) {
 		{&net.DNSError{}, 0, noVerdict},
 		{&net.OpError{Op: "write", Err: syscall.EPIPE}, pacing.Doubt, answer},
 		{&retry.Rejection{Reason: ErrLimited}, 0, notMade},
-		{errors.Join(&retry.Rejection{Reason: ErrLimited}, retry.After(errPage, time.Second)), pacing.Refusal, answer},
+		{errors.Join(&retry.Rejection{Reason: ErrLimited}, retry.After(errPage, time.Second)),
+			pacing.Refusal, answer},
 		{retry.ConfigErrorf("x", "y"), 0, notMade},
 	} {
 		p := steady()
@@ -127,9 +128,12 @@ func TestARefusalWithoutATimeWaitsForTheStatedReset(t *testing.T) {
 		quota retry.Quota
 		want  time.Duration
 	}{
-		{"nothing left", retry.After(errPage, 0), retry.Quota{Limit: 9, Reset: time.Minute}, time.Minute},
-		{"a time of its own", retry.After(errPage, 10*time.Second), retry.Quota{Limit: 9, Reset: time.Minute}, 10 * time.Second},
-		{"some left: it is about something else", retry.After(errPage, 0), retry.Quota{Limit: 9, Remaining: 5, Reset: time.Minute}, 500 * time.Millisecond},
+		{"nothing left", retry.After(errPage, 0),
+			retry.Quota{Limit: 9, Reset: time.Minute}, time.Minute},
+		{"a time of its own", retry.After(errPage, 10*time.Second),
+			retry.Quota{Limit: 9, Reset: time.Minute}, 10 * time.Second},
+		{"some left: it is about something else", retry.After(errPage, 0),
+			retry.Quota{Limit: 9, Remaining: 5, Reset: time.Minute}, 500 * time.Millisecond},
 	} {
 		for name, fresh := range map[string]func() retry.Policy{
 			"limiter": func() retry.Policy { return New(rate.Inf, 1) },
@@ -162,9 +166,14 @@ func TestPacerPacesByAResetBeyondTheCap(t *testing.T) {
 		q    retry.Quota
 		want float64
 	}{
-		{"a day's quota", retry.Quota{Limit: 2400, Remaining: 2400, Window: 24 * time.Hour, Reset: 24 * time.Hour}, 2400 / 86400.},
-		{"half of it spent early", retry.Quota{Limit: 2400, Remaining: 1200, Window: 24 * time.Hour, Reset: 20 * time.Hour}, 1200 / 72000.},
-		{"half of it left late", retry.Quota{Limit: 2400, Remaining: 1200, Window: 24 * time.Hour, Reset: 2 * time.Hour}, 2400 / 86400.},
+		{"a day's quota", retry.Quota{Limit: 2400, Remaining: 2400, Window: 24 * time.Hour,
+			Reset: 24 * time.Hour}, 2400 / 86400.},
+		{"half of it spent early",
+			retry.Quota{Limit: 2400, Remaining: 1200, Window: 24 * time.Hour,
+				Reset: 20 * time.Hour}, 1200 / 72000.},
+		{"half of it left late",
+			retry.Quota{Limit: 2400, Remaining: 1200, Window: 24 * time.Hour, Reset: 2 * time.Hour},
+			2400 / 86400.},
 		{"no window said", retry.Quota{Remaining: 100, Reset: 10 * time.Hour}, 100 / 36000.},
 	} {
 		synctest.Test(t, func(t *testing.T) {

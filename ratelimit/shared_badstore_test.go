@@ -27,46 +27,58 @@ var badStores = []struct {
 	says string // the cause
 	take badTake
 }{
-	{"refuses", "bad day", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
-		return ratelimit.Grant{}, errBad
-	}},
-	{"refuses, with a grant", "bad day", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
-		return ratelimit.Grant{Tokens: 50, Now: 50, Members: 1, Lead: true}, errBad
-	}},
-	{"panics", "the store panicked: bad day", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
-		panic(errBad)
-	}},
-	{"panics with nil", "panic called with nil argument", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
-		panic(nil)
-	}},
-	{"exits", "the store's goroutine exited", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
-		runtime.Goexit()
-		return ratelimit.Grant{}, nil
-	}},
-	{"hangs as long as it is let", "no answer in time", func(ctx context.Context, _ ratelimit.Store, _ string, _ ratelimit.Ask) (ratelimit.Grant, error) {
-		<-ctx.Done()
-		return ratelimit.Grant{}, context.Cause(ctx)
-	}},
-	{"does not heed its context", "no answer in time", func(_ context.Context, s ratelimit.Store, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
-		g, err := s.Take(bg, name, a)
-		time.Sleep(20 * time.Second) // and then it has granted something
-		return g, err
-	}},
-	{"grants from nowhere", "makes no sense", func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
-		return ratelimit.Grant{Tokens: math.MinInt, Now: math.MaxInt, First: math.MinInt64, Members: -1, Limit: math.NaN()}, nil
-	}},
+	{"refuses", "bad day",
+		func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
+			return ratelimit.Grant{}, errBad
+		}},
+	{"refuses, with a grant", "bad day",
+		func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
+			return ratelimit.Grant{Tokens: 50, Now: 50, Members: 1, Lead: true}, errBad
+		}},
+	{"panics", "the store panicked: bad day",
+		func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
+			panic(errBad)
+		}},
+	{"panics with nil", "panic called with nil argument",
+		func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
+			panic(nil)
+		}},
+	{"exits", "the store's goroutine exited",
+		func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
+			runtime.Goexit()
+			return ratelimit.Grant{}, nil
+		}},
+	{"hangs as long as it is let", "no answer in time",
+		func(ctx context.Context, _ ratelimit.Store, _ string,
+			_ ratelimit.Ask) (ratelimit.Grant, error) {
+			<-ctx.Done()
+			return ratelimit.Grant{}, context.Cause(ctx)
+		}},
+	{"does not heed its context", "no answer in time",
+		func(_ context.Context, s ratelimit.Store, name string,
+			a ratelimit.Ask) (ratelimit.Grant, error) {
+			g, err := s.Take(bg, name, a)
+			time.Sleep(20 * time.Second) // and then it has granted something
+			return g, err
+		}},
+	{"grants from nowhere", "makes no sense",
+		func(context.Context, ratelimit.Store, string, ratelimit.Ask) (ratelimit.Grant, error) {
+			return ratelimit.Grant{Tokens: math.MinInt, Now: math.MaxInt, First: math.MinInt64,
+				Members: -1, Limit: math.NaN()}, nil
+		}},
 }
 
 // badDay is a store and the switch.
 func badDay(take badTake) (*counted, *atomic.Bool) {
 	var bad atomic.Bool
 	memory := ratelimit.NewStore()
-	return &counted{Store: storeFunc(func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
-		if bad.Load() {
-			return take(ctx, memory, name, a)
-		}
-		return memory.Take(ctx, name, a)
-	})}, &bad
+	return &counted{Store: storeFunc(
+		func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+			if bad.Load() {
+				return take(ctx, memory, name, a)
+			}
+			return memory.Take(ctx, name, a)
+		})}, &bad
 }
 
 // Whatever a store does, at most two goroutines wait for it, OnLoss holds, the rejection and String
@@ -77,7 +89,8 @@ func TestSharedWithABadStore(t *testing.T) {
 			t.Run(c.name+", "+loss.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					store, bad := badDay(c.take)
-					l := ratelimit.New(100, 10, ratelimit.Shared(store, "x", ratelimit.OnLoss(loss)))
+					l := ratelimit.New(100, 10,
+						ratelimit.Shared(store, "x", ratelimit.OnLoss(loss)))
 					var all crowd
 					ctx, cancel := context.WithCancel(bg)
 					all.greedy(ctx, 0, 8, l)
@@ -91,14 +104,17 @@ func TestSharedWithABadStore(t *testing.T) {
 					}
 					bad.Store(true)
 					n := during(10 * time.Second)
-					if loss == ratelimit.Share && (n < 900 || n > 1050) || loss == ratelimit.Closed && n > 50 {
+					if loss == ratelimit.Share && (n < 900 || n > 1050) ||
+						loss == ratelimit.Closed && n > 50 {
 						t.Errorf("%d calls in 10 s of a bad store", n)
 					}
 					short, done := context.WithTimeout(bg, ms)
 					err := retry.Run(short, l.N(9), nop)
 					done()
 					var r *retry.Rejection
-					if loss == ratelimit.Closed && (!errors.As(err, &r) || r.Cause == nil || !strings.Contains(r.Cause.Error(), c.says)) {
+					if loss == ratelimit.Closed &&
+						(!errors.As(err, &r) || r.Cause == nil ||
+							!strings.Contains(r.Cause.Error(), c.says)) {
 						t.Errorf("rejected with %v", err)
 					}
 					if s := l.String(); !strings.Contains(s, c.says) {
@@ -106,7 +122,8 @@ func TestSharedWithABadStore(t *testing.T) {
 					}
 					bad.Store(false)
 					time.Sleep(25 * time.Second)
-					if n := during(5 * time.Second); n < 450 || strings.Contains(l.String(), "away") {
+					if n := during(5 * time.Second); n < 450 ||
+						strings.Contains(l.String(), "away") {
 						t.Errorf("%d calls in 5 s afterwards; it says %s", n, l)
 					}
 					cancel()
@@ -147,7 +164,9 @@ func TestPacerWithABadStore(t *testing.T) {
 					}
 					if loss == ratelimit.Closed {
 						var r *retry.Rejection
-						if err := retry.Run(bg, p, nop); !errors.As(err, &r) || r.Cause == nil || !strings.Contains(r.Cause.Error(), c.says) {
+						err := retry.Run(bg, p, nop)
+						if !errors.As(err, &r) || r.Cause == nil ||
+							!strings.Contains(r.Cause.Error(), c.says) {
 							t.Errorf("rejected with %v", err)
 						}
 					}
@@ -197,7 +216,10 @@ func TestObserverThatPanicsAtAStoresLossCostsNothing(t *testing.T) {
 					bad.Store(calls > 10)
 					func() {
 						defer func() { _ = recover() }()
-						_ = retry.Run(bg, retry.Chain(watch, p), func(context.Context) error { passed++; return nil })
+						_ = retry.Run(bg, retry.Chain(watch, p), func(context.Context) error {
+							passed++
+							return nil
+						})
 					}()
 					time.Sleep(time.Second)
 				}

@@ -24,7 +24,9 @@ func BenchmarkShared(b *testing.B) {
 		name string
 		l    retry.Policy
 	}{
-		{"none", retry.PolicyFunc(func(ctx context.Context, next retry.Next) error { return next.Do(ctx) })},
+		{"none", retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
+			return next.Do(ctx)
+		})},
 		{"bucket", ratelimit.New(1e9, 1e9)},
 		{"shared", ratelimit.New(1e9, 1e9, ratelimit.Shared(lavish{}, "catalog"))},
 	} {

@@ -32,8 +32,8 @@ const (
 	mostLearned rate.Limit = 1e6
 	mostHeard   int        = 100_000
 
-	// A learner's lease is the time of two calls, so that it holds about one token, but at least 100
-	// ms and at most a second. It asks twice in that time, because all should hear of a refusal
+	// A learner's lease is the time of two calls, so that it holds about one token, but at least
+	// 100 ms and at most a second. It asks twice in that time, because all should hear of a refusal
 	// before many more calls are refused.
 	leastLearning = 100 * time.Millisecond
 
@@ -64,9 +64,9 @@ func (m *member) beat() time.Duration {
 	return m.inUse.Load().lease / 2
 }
 
-// reports is when the next question is due if one for tokens is at the given time: earlier, if there
-// is something to tell or to hear by then; forever if there is nothing of either. A question for
-// tokens tells and hears too, so what is due shortly before it waits for it.
+// reports is when the next question is due if one for tokens is at the given time: earlier, if
+// there is something to tell or to hear by then; forever if there is nothing of either. A question
+// for tokens tells and hears too, so what is due shortly before it waits for it.
 func (m *member) reports(now, tokens time.Duration) time.Duration {
 	l := m.learner
 	news := l.answers+l.refusals > 0

@@ -166,7 +166,8 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 		latency time.Duration
 	}{
 		{"8 members of 8 callers", 1000, 100, 100 * ms, 8, []int{8}, 200 * time.Microsecond},
-		{"one of 64 callers", 1000, 100, 100 * ms, 8, []int{64, 8, 8, 8, 8, 8, 8, 8}, 200 * time.Microsecond},
+		{"one of 64 callers", 1000, 100, 100 * ms, 8,
+			[]int{64, 8, 8, 8, 8, 8, 8, 8}, 200 * time.Microsecond},
 		{"24 members", 1000, 100, 100 * ms, 24, []int{8}, 200 * time.Microsecond},
 		{"one member", 1000, 100, 100 * ms, 1, []int{8}, 200 * time.Microsecond},
 		{"single callers", 1000, 100, 100 * ms, 8, []int{1}, 200 * time.Microsecond},
@@ -206,7 +207,8 @@ func TestFleetUsesItsLimitAndKeepsIt(t *testing.T) {
 				if bound := float64(c.burst) + float64(c.limit)*c.lease.Seconds(); need > bound {
 					t.Errorf("needed %.0f, the bound is %.0f", need, bound)
 				}
-				if most := 2 * float64(c.members) / (c.lease.Seconds() * float64(c.limit)); trips > most {
+				most := 2 * float64(c.members) / (c.lease.Seconds() * float64(c.limit))
+				if trips > most {
 					t.Errorf("%.3f trips per call, at most %.3f are right", trips, most)
 				}
 				if mean := float64(calls) / float64(c.members); float64(low) < 0.8*mean ||
@@ -243,7 +245,8 @@ type forgetful struct {
 	in  ratelimit.Store
 }
 
-func (f *forgetful) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+func (f *forgetful) Take(ctx context.Context, name string,
+	a ratelimit.Ask) (ratelimit.Grant, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.in.Take(ctx, name, a)
@@ -318,7 +321,8 @@ func storm(t *testing.T, seed uint64) {
 			n.set(func() { n.mute = true })
 			time.Sleep(time.Duration(rnd.Float64() * 10 * float64(lease)))
 			n.set(func() { n.mute = false })
-			bound += late + limit*max(50*ms, 4*latency).Seconds() // until the last question is given up
+			// Until the last question is given up.
+			bound += late + limit*max(50*ms, 4*latency).Seconds()
 		case "rest": // nobody calls
 			for _, stop := range stops {
 				stop()
@@ -343,14 +347,16 @@ func storm(t *testing.T, seed uint64) {
 	}
 	need := needed(all.seen(), limit)
 	if need > bound {
-		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, loss %v, %v: needed %.1f, the bound is %.1f",
+		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, loss %v, %v: "+
+			"needed %.1f, the bound is %.1f",
 			seed, limit, burst, members, latency, n.loss, story, need, bound)
 	}
 }
 
-// Of a hundred callers at most one waits longer than the estimate it was judged by, and a lease, two
-// round trips and twice the time in which each member gets a token. (Near saturation members that
-// come back can overtake an estimate. Of 480 runs two had such callers: 3 of 891, and 1 of 1431.)
+// Of a hundred callers at most one waits longer than the estimate it was judged by, and a lease,
+// two round trips and twice the time in which each member gets a token. (Near saturation members
+// that come back can overtake an estimate. Of 480 runs two had such callers: 3 of 891, and 1 of
+// 1431.)
 func TestFleetWaitsAsItSays(t *testing.T) {
 	seeds := 60
 	if testing.Short() || ratelimit.RaceEnabled {
@@ -408,7 +414,8 @@ func punctual(t *testing.T, seed uint64) {
 	wg.Wait()
 	time.Sleep(time.Minute)
 	if late > max(3, waits/100) {
-		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, load %.2f: %d of %d waits were longer, one of %v took %v",
+		t.Errorf("seed %d: limit %v, burst %d, %d members, latency %v, load %.2f: %d of %d waits "+
+			"were longer, one of %v took %v",
 			seed, limit, burst, members, latency, load, late, waits, waited.Wait, waited.Took)
 	}
 }

@@ -66,13 +66,22 @@ func TestAnOutageAddsALease(t *testing.T) {
 		steps []step
 		idle  float64 // part of the limit that idle members have besides
 	}{
-		{"all busy for long", 1, []step{{0, 0, 8}, {0, 1, 8}, {0, 2, 8}, {0, 3, 8}, {30, gone, 0}, {70, back, 0}, {80, gone, 0}}, 0},
-		{"one has just come, and is no longer young before the end", 1, []step{{0, 0, 8}, {0, 1, 8}, {20, 2, 8}, {23, gone, 0}, {70, back, 0}}, 0},
-		{"most have just come", 1, []step{{0, 0, 8}, {20, 1, 8}, {20, 2, 8}, {20, 3, 8}, {20, 4, 8}, {23.3, gone, 0}, {70, back, 0}}, 0},
-		{"all begin, and have asked once", 1, []step{{0, 0, 8}, {0, 1, 8}, {0, 2, 8}, {0, 3, 8}, {0.5, gone, 0}, {70, back, 0}}, 0},
-		{"one rests while the other has all, and comes meanwhile", 1, []step{{0, 0, 8}, {0, 1, 8}, {20, 0, 0}, {45, gone, 0}, {46, 0, 8}, {70, back, 0}}, 0.5},
+		{"all busy for long", 1,
+			[]step{{0, 0, 8}, {0, 1, 8}, {0, 2, 8}, {0, 3, 8}, {30, gone, 0},
+				{70, back, 0}, {80, gone, 0}}, 0},
+		{"one has just come, and is no longer young before the end", 1,
+			[]step{{0, 0, 8}, {0, 1, 8}, {20, 2, 8}, {23, gone, 0}, {70, back, 0}}, 0},
+		{"most have just come", 1,
+			[]step{{0, 0, 8}, {20, 1, 8}, {20, 2, 8}, {20, 3, 8}, {20, 4, 8},
+				{23.3, gone, 0}, {70, back, 0}}, 0},
+		{"all begin, and have asked once", 1,
+			[]step{{0, 0, 8}, {0, 1, 8}, {0, 2, 8}, {0, 3, 8}, {0.5, gone, 0}, {70, back, 0}}, 0},
+		{"one rests while the other has all, and comes meanwhile", 1,
+			[]step{{0, 0, 8}, {0, 1, 8}, {20, 0, 0}, {45, gone, 0}, {46, 0, 8}, {70, back, 0}},
+			0.5},
 		{"one uses little", 40, []step{{0, 0, 1}, {0, 1, 30}, {20, gone, 0}, {60, back, 0}}, 0},
-		{"short ones", 1, []step{{0, 0, 8}, {0, 1, 8}, {20, gone, 0}, {20.4, back, 0}, {21, gone, 0}, {21.4, back, 0}, {22, gone, 0}, {22.4, back, 0}}, 0},
+		{"short ones", 1, []step{{0, 0, 8}, {0, 1, 8}, {20, gone, 0}, {20.4, back, 0},
+			{21, gone, 0}, {21.4, back, 0}, {22, gone, 0}, {22.4, back, 0}}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, latency := range []time.Duration{0, 2 * ms, sceneLease / 10, sceneLease / 2} {
@@ -99,7 +108,8 @@ func TestAnOutageAddsALease(t *testing.T) {
 					}
 					time.Sleep(10 * sceneLease)
 					s.end()
-					most := float64(c.burst+sceneLate*(1+outages)) + c.idle*sceneLimit*away.Seconds()
+					most := float64(c.burst+sceneLate*(1+outages)) +
+						c.idle*sceneLimit*away.Seconds()
 					need := needed(s.all.seen(), sceneLimit)
 					t.Logf("latency %v: needed %.1f, of %.0f", latency, need, most)
 					if need > most {
@@ -132,7 +142,8 @@ func TestWhatIsGivenBackIsNotThereTwice(t *testing.T) {
 					}
 					s.end()
 					if need := needed(s.all.seen(), sceneLimit); need > float64(burst+sceneLate) {
-						t.Errorf("burst %d, latency %v, %v of rest: needed %.0f", burst, latency, rest, need)
+						t.Errorf("burst %d, latency %v, %v of rest: needed %.0f",
+							burst, latency, rest, need)
 					}
 				})
 			}

@@ -21,7 +21,8 @@ import (
 // storeFunc is a store made of a function.
 type storeFunc func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error)
 
-func (f storeFunc) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+func (f storeFunc) Take(ctx context.Context, name string,
+	a ratelimit.Ask) (ratelimit.Grant, error) {
 	return f(ctx, name, a)
 }
 
@@ -35,18 +36,25 @@ func TestSharedConfiguration(t *testing.T) {
 	}{
 		{10, 5, ratelimit.Shared(store, "x"), ""},
 		{10, 5, ratelimit.Shared(store, ""), ""},
-		{10, 5, ratelimit.Shared(nil, "x"), `ratelimit.New: Shared(nil, "x"): the store must not be nil`},
-		{10, 5, ratelimit.Shared(store, "x", ratelimit.Lease(time.Millisecond)), "Lease(1ms): must be from 20ms to 1m0s"},
-		{10, 5, ratelimit.Shared(store, "x", ratelimit.Member("")), `Member(""): must not be empty`},
-		{10, 5, ratelimit.Shared(store, "x", ratelimit.OnLoss(9)), "OnLoss(Loss(9)): must be Share, Open or Closed"},
-		{10, 5, ratelimit.Shared(store, "x", ratelimit.SharedOption{}), "a SharedOption must be made by a function"},
+		{10, 5, ratelimit.Shared(nil, "x"),
+			`ratelimit.New: Shared(nil, "x"): the store must not be nil`},
+		{10, 5, ratelimit.Shared(store, "x", ratelimit.Lease(time.Millisecond)),
+			"Lease(1ms): must be from 20ms to 1m0s"},
+		{10, 5, ratelimit.Shared(store, "x", ratelimit.Member("")),
+			`Member(""): must not be empty`},
+		{10, 5, ratelimit.Shared(store, "x", ratelimit.OnLoss(9)),
+			"OnLoss(Loss(9)): must be Share, Open or Closed"},
+		{10, 5, ratelimit.Shared(store, "x", ratelimit.SharedOption{}),
+			"a SharedOption must be made by a function"},
 		{rate.Inf, 5, ratelimit.Shared(store, "x"), "limit Inf: must be from 1e-06 to 1e+09"},
 		{0, 5, ratelimit.Shared(store, "x"), "limit 0: must be from 1e-06 to 1e+09"},
 		{rate.Limit(math.NaN()), 5, ratelimit.Shared(store, "x"), "limit NaN: must be"},
 		{10, 0, ratelimit.Shared(store, "x"), "burst 0: must be at least 1"},
 		{10, 2, ratelimit.Shared(store, "x", ratelimit.Strict()), ""},
-		{10, 1, ratelimit.Shared(store, "x", ratelimit.Strict()), "burst 1: must be at least 2 with Strict()"},
-		{1000, 20, ratelimit.Shared(store, "x", ratelimit.Strict()), "burst 20: must be at least 21"},
+		{10, 1, ratelimit.Shared(store, "x", ratelimit.Strict()),
+			"burst 1: must be at least 2 with Strict()"},
+		{1000, 20, ratelimit.Shared(store, "x", ratelimit.Strict()),
+			"burst 20: must be at least 21"},
 		{1000, 21, ratelimit.Shared(store, "x", ratelimit.Strict()), ""},
 	} {
 		err := ratelimit.New(c.limit, c.burst, c.option).Validate()
@@ -58,10 +66,12 @@ func TestSharedConfiguration(t *testing.T) {
 			t.Errorf("%v, %d: got %v, want %s", c.limit, c.burst, err, c.want)
 		}
 	}
-	if err := ratelimit.NewPacer(ratelimit.Shared(nil, "x")).Validate(); !errors.Is(err, retry.ErrConfig) {
+	err := ratelimit.NewPacer(ratelimit.Shared(nil, "x")).Validate()
+	if !errors.Is(err, retry.ErrConfig) {
 		t.Errorf("NewPacer: %v", err)
 	}
-	if err := ratelimit.From(rate.NewLimiter(1, 1), ratelimit.Shared(store, "x")).Validate(); !errors.Is(err, retry.ErrConfig) {
+	if err := ratelimit.From(rate.NewLimiter(1, 1),
+		ratelimit.Shared(store, "x")).Validate(); !errors.Is(err, retry.ErrConfig) {
 		t.Errorf("From: %v", err)
 	}
 	if l := ratelimit.New(10, 5, ratelimit.Shared(store, "catalog")); l.Name() != "catalog" {
@@ -175,12 +185,13 @@ func TestSharedWithAStoreThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory, end := ratelimit.NewStore(), make(chan struct{})
 		var hang atomic.Bool
-		c := &counted{Store: storeFunc(func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
-			if hang.Load() {
-				<-end // whatever its context says
-			}
-			return memory.Take(context.Background(), name, a)
-		})}
+		c := &counted{Store: storeFunc(
+			func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+				if hang.Load() {
+					<-end // whatever its context says
+				}
+				return memory.Take(context.Background(), name, a)
+			})}
 		l := ratelimit.New(100, 10, ratelimit.Shared(c, "x"))
 		var all crowd
 		ctx, cancel := context.WithCancel(bg)
@@ -301,7 +312,10 @@ func TestSharedOnLoss(t *testing.T) {
 				wg.Wait()
 				time.Sleep(time.Minute)
 				away := "shared > store away, " + c.loss.String()
-				if got, want := strings.Join(events, "; "), strings.Join([]string{away, "store away > shared", away, "store away > shared"}, "; "); got != want {
+				got, want := strings.Join(events, "; "),
+					strings.Join([]string{away, "store away > shared", away, "store away > shared"},
+						"; ")
+				if got != want {
 					t.Errorf("heard of %s\nwant %s", got, want)
 				}
 			})
@@ -338,9 +352,11 @@ func TestSharedWithAStoreThatLies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := ratelimit.New(100, 10, ratelimit.Shared(storeFunc(func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error) {
-					return lie, nil
-				}), "x"))
+				l := ratelimit.New(100, 10,
+					ratelimit.Shared(storeFunc(
+						func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error) {
+							return lie, nil
+						}), "x"))
 				var all crowd
 				ctx, cancel := context.WithCancel(bg)
 				all.greedy(ctx, 0, 50, l)
@@ -362,9 +378,11 @@ func TestSharedWithAStoreThatLies(t *testing.T) {
 // A store that panics, or whose goroutine exits, is away.
 func TestSharedWithAStoreThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := ratelimit.New(100, 10, ratelimit.Shared(storeFunc(func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error) {
-			panic("out of order")
-		}), "x", ratelimit.OnLoss(ratelimit.Closed)))
+		l := ratelimit.New(100, 10,
+			ratelimit.Shared(
+				storeFunc(func(context.Context, string, ratelimit.Ask) (ratelimit.Grant, error) {
+					panic("out of order")
+				}), "x", ratelimit.OnLoss(ratelimit.Closed)))
 		err := retry.Run(bg, l, nop)
 		var r *retry.Rejection
 		if !errors.As(err, &r) || r.Cause == nil ||
@@ -620,7 +638,8 @@ func TestSharedStats(t *testing.T) {
 		if s := a.String(); s != "limiter x(10/s, burst 5, shared by 1)" {
 			t.Errorf("a: %s", s)
 		}
-		if s := b.String(); !strings.HasPrefix(s, "limiter x(10/s, burst 5, shared by 2, store away for ") {
+		s := b.String()
+		if !strings.HasPrefix(s, "limiter x(10/s, burst 5, shared by 2, store away for ") {
 			t.Errorf("b: %s", s)
 		}
 		time.Sleep(time.Minute)
@@ -657,8 +676,8 @@ func TestSharedOutagesAddUpToNothing(t *testing.T) {
 	})
 }
 
-// What nobody waits for any more goes back to those who do. In one run of sixty the other member has
-// asked just before, and is told of it a turn later, after 4 s: so the best of ten counts.
+// What nobody waits for any more goes back to those who do. In one run of sixty the other member
+// has asked just before, and is told of it a turn later, after 4 s: so the best of ten counts.
 func TestSharedGivesBackWhatIsFarAhead(t *testing.T) {
 	best := time.Hour
 	for tries := 0; tries < 10 && best > 2500*ms; tries++ {
@@ -766,12 +785,13 @@ func TestSharedGivesBackWhatIsVoid(t *testing.T) {
 func TestSharedSetLimitDuringAQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := ratelimit.NewStore()
-		slow := storeFunc(func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
-			time.Sleep(20 * ms)
-			g, err := memory.Take(ctx, name, a)
-			time.Sleep(20 * ms)
-			return g, err
-		})
+		slow := storeFunc(
+			func(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+				time.Sleep(20 * ms)
+				g, err := memory.Take(ctx, name, a)
+				time.Sleep(20 * ms)
+				return g, err
+			})
 		l := ratelimit.New(10, 5, ratelimit.Shared(slow, "x"))
 		time.Sleep(10 * time.Second)
 		other := ratelimit.New(20, 5, ratelimit.Shared(memory, "x"))

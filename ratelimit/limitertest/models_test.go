@@ -26,19 +26,32 @@ func TestModelsAnswerAsTheirServersDo(t *testing.T) {
 			"10x 200, 10x 429 | 10x 200, 10x 429 | 10x 200, 10x 429 | 10x 200, 10x 429"},
 		{"bucket, 503", &Server{Rule: Bucket(20, 11), Refuse: Unavailable},
 			"11x 200, 9x 503 | 11x 200, 9x 503 | 11x 200, 9x 503 | 11x 200, 9x 503"},
-		{"bucket with hints and a ban", &Server{Rule: Bucket(20, 10), RetryAfter: true, Headers: true, Ban: ban(30, 30*time.Second, Forbidden)},
-			"9x 200, 1x 200 none for 1s, 10x 429 retry 1 none for 1s | 9x 200, 1x 200 none for 1s, 10x 429 retry 1 none for 1s | 9x 200, 1x 200 none for 1s, 10x 429 retry 1 none for 1s | 19x 403 retry 24, 1x 403 retry 23"},
+		{"bucket with hints and a ban",
+			&Server{Rule: Bucket(20, 10), RetryAfter: true, Headers: true,
+				Ban: ban(30, 30*time.Second, Forbidden)},
+			"9x 200, 1x 200 none for 1s, 10x 429 retry 1 none for 1s | " +
+				"9x 200, 1x 200 none for 1s, 10x 429 retry 1 none for 1s | " +
+				"9x 200, 1x 200 none for 1s, 10x 429 retry 1 none for 1s | " +
+				"19x 403 retry 24, 1x 403 retry 23"},
 		{"bucket, halved at 8 s", halved,
-			"10x 200, 10x 429 retry 1 | 1x 200, 19x 429 retry 1 | 3x 200, 17x 429 retry 1 | 5x 200, 15x 429 retry 2"},
-		{"sliding window with hints", &Server{Rule: Sliding(15, 2*time.Second, false), RetryAfter: true},
-			"15x 200, 5x 429 retry 2 | 20x 429 retry 1 | 15x 200, 5x 429 retry 2 | 15x 200, 5x 429 retry 2"},
-		{"strict window and a ban", &Server{Rule: Sliding(15, 3*time.Second, true), Refuse: Forbidden, Ban: strict},
+			"10x 200, 10x 429 retry 1 | 1x 200, 19x 429 retry 1 | 3x 200, 17x 429 retry 1 | " +
+				"5x 200, 15x 429 retry 2"},
+		{"sliding window with hints",
+			&Server{Rule: Sliding(15, 2*time.Second, false), RetryAfter: true},
+			"15x 200, 5x 429 retry 2 | 20x 429 retry 1 | 15x 200, 5x 429 retry 2 | " +
+				"15x 200, 5x 429 retry 2"},
+		{"strict window and a ban",
+			&Server{Rule: Sliding(15, 3*time.Second, true), Refuse: Forbidden, Ban: strict},
 			"15x 200, 5x 403 | 20x 403 | 20x 403 | 15x 200, 5x 403"},
-		{"fixed window", &Server{Rule: Fixed(15, 3*time.Second, 750*time.Millisecond), Headers: true},
-			"14x 200, 1x 200 none for 2s, 5x 429 none for 2s | 20x 429 none for 1s | 14x 200, 1x 200 none for 1s, 5x 429 none for 1s | 14x 200, 1x 200 none for 3s, 5x 429 none for 3s"},
+		{"fixed window",
+			&Server{Rule: Fixed(15, 3*time.Second, 750*time.Millisecond), Headers: true},
+			"14x 200, 1x 200 none for 2s, 5x 429 none for 2s | 20x 429 none for 1s | " +
+				"14x 200, 1x 200 none for 1s, 5x 429 none for 1s | " +
+				"14x 200, 1x 200 none for 3s, 5x 429 none for 3s"},
 		{"stick table", &Server{Rule: StickTable(30, 10*time.Second, 2500*time.Millisecond)},
 			"20x 200 | 10x 200, 10x 429 | 20x 429 | 20x 429"},
-		{"captcha", &Server{Rule: Bucket(20, 10), Refuse: Captcha, Ban: ban(15, 5*time.Second, Captcha)},
+		{"captcha",
+			&Server{Rule: Bucket(20, 10), Refuse: Captcha, Ban: ban(15, 5*time.Second, Captcha)},
 			"10x 200, 10x captcha | 10x 200, 10x captcha | 20x captcha | 10x 200, 10x captcha"},
 		{"reset", &Server{Rule: Bucket(20, 10), Refuse: Reset, Ban: ban(15, 5*time.Second, Reset)},
 			"10x 200, 10x reset | 10x 200, 10x reset | 20x reset | 10x 200, 10x reset"},
@@ -53,7 +66,8 @@ func TestModelsAnswerAsTheirServersDo(t *testing.T) {
 		{"envoy", Envoy(30, 10*time.Second),
 			"20x 200 | 10x 200, 10x 429 | 20x 429 | 20x 200"},
 		{"cloudflare", Cloudflare(30, 10*time.Second, time.Minute, true),
-			"20x 200 | 10x 200, 10x 429 retry 60 | 10x 429 retry 58, 10x 429 retry 57 | 10x 429 retry 51, 10x 429 retry 50"},
+			"20x 200 | 10x 200, 10x 429 retry 60 | 10x 429 retry 58, 10x 429 retry 57 | " +
+				"10x 429 retry 51, 10x 429 retry 50"},
 		{"fail2ban", Fail2ban(10),
 			"20x 200 | 11x 200, 5x 503, 4x 403 | 20x 403 | 20x 403"},
 	} {

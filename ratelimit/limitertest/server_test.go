@@ -35,9 +35,13 @@ func TestTheSameSeedGivesTheSameAnswers(t *testing.T) {
 
 func TestNextIsWhenItAdmits(t *testing.T) {
 	for name, rule := range map[string]Rule{
-		"open": Open{}, "bucket": Bucket(7, 3), "sliding": Sliding(5, time.Second, false), "strict": Sliding(5, time.Second, true),
-		"fixed": Fixed(5, time.Second, 300*time.Millisecond), "stick": StickTable(9, time.Second, 300*time.Millisecond),
-		"nginx": LimitReq(7, 3, true), "nginx delay": LimitReq(7, 3, false),
+		"open":    Open{},
+		"bucket":  Bucket(7, 3),
+		"sliding": Sliding(5, time.Second, false),
+		"strict":  Sliding(5, time.Second, true),
+		"fixed":   Fixed(5, time.Second, 300*time.Millisecond),
+		"stick":   StickTable(9, time.Second, 300*time.Millisecond),
+		"nginx":   LimitReq(7, 3, true), "nginx delay": LimitReq(7, 3, false),
 	} {
 		now := time.Duration(0)
 		for i := range 500 {
@@ -85,7 +89,8 @@ func TestFail2banDoubles(t *testing.T) {
 }
 
 func TestTransportAndHandler(t *testing.T) {
-	one := func(t *testing.T, c *http.Client, url string) (status int, body string, h http.Header, err error) {
+	one := func(t *testing.T, c *http.Client,
+		url string) (status int, body string, h http.Header, err error) {
 		resp, err := c.Get(url)
 		if err != nil {
 			return 0, "", nil, err

@@ -41,8 +41,8 @@
 // longer than the lease is useless: set a longer ratelimit.Lease across oceans.
 //
 // The wall clocks of the processes do not matter, because only relative times are sent and each
-// process counts them by its monotonic clock. That stands still while a machine sleeps, so a process
-// on it may spend late what it had in stock.
+// process counts them by its monotonic clock. That stands still while a machine sleeps, so a
+// process on it may spend late what it had in stock.
 //
 // # Keys
 //

@@ -107,7 +107,9 @@ type rig struct {
 }
 
 func answers(text string) (begin, end func(*testing.T, *rig)) {
-	return func(_ *testing.T, r *rig) { r.mini.SetError(text) }, func(_ *testing.T, r *rig) { r.mini.SetError("") }
+	return func(_ *testing.T, r *rig) { r.mini.SetError(text) }, func(_ *testing.T, r *rig) {
+		r.mini.SetError("")
+	}
 }
 
 func troubles() []trouble {
@@ -121,8 +123,12 @@ func troubles() []trouble {
 	joined := func(t *testing.T, r *rig) { r.port.cut(false) }
 	return []trouble{
 		{name: "down", text: "", begin: cut, end: joined},
-		{name: "cut off without a word", text: "no answer in time", begin: func(t *testing.T, r *rig) { r.port.hold(true) }, end: func(t *testing.T, r *rig) { r.port.hold(false) }},
-		{name: "slow", text: "no answer in time", late: "an answer took", begin: func(t *testing.T, r *rig) { r.port.slow.Store(int64(400 * ms)) }, end: func(t *testing.T, r *rig) { r.port.slow.Store(0) }},
+		{name: "cut off without a word", text: "no answer in time",
+			begin: func(t *testing.T, r *rig) { r.port.hold(true) },
+			end:   func(t *testing.T, r *rig) { r.port.hold(false) }},
+		{name: "slow", text: "no answer in time", late: "an answer took",
+			begin: func(t *testing.T, r *rig) { r.port.slow.Store(int64(400 * ms)) },
+			end:   func(t *testing.T, r *rig) { r.port.slow.Store(0) }},
 		with("full", "OOM command not allowed",
 			"OOM command not allowed when used memory > 'maxmemory'."),
 		loading,
@@ -245,8 +251,8 @@ const (
 
 type subjects []*subject
 
-// become waits until nothing is wrong after a span, because a machine that does other things too may
-// be late now and then, and returns what still is.
+// become waits until nothing is wrong after a span, because a machine that does other things too
+// may be late now and then, and returns what still is.
 func (all subjects) become(
 	t *testing.T, when string, after time.Duration, spans int, wrong func() string,
 ) (text string) {
