@@ -182,8 +182,8 @@ func TestConfigurationErrorsNameTheOptionTheValueAndWhatItMustBe(t *testing.T) {
 		"ratelimit.All: Shadow(): must be given to all limiters or to none": ratelimit.All(good,
 			ratelimit.New(1, 1, ratelimit.Shadow())),
 		"ratelimit.New: MaxWait(-1s): must not be negative; " +
-			"HintCap(-1s): must not be negative": ratelimit.New(1, 1, ratelimit.MaxWait(-time.Second),
-			ratelimit.HintCap(-time.Second)),
+			"HintCap(-1s): must not be negative": ratelimit.New(1, 1,
+			ratelimit.MaxWait(-time.Second), ratelimit.HintCap(-time.Second)),
 	} {
 		if err := retry.Validate(p); !errors.Is(err, retry.ErrConfig) || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)

@@ -103,7 +103,8 @@ func TestFlightOnItsBounds(t *testing.T) {
 	browser.admitted(7, browserSlot)
 	unknown := flight{limit: 4, dear: 1, drag: dearer, atLimit: 7, good: []int{patience}}
 	unknown.admitted(1, 4)
-	// Twice the places brought exactly a step more: 8 answers in 1.6 s, where half of them brought 4/s.
+	// Twice the places brought exactly a step more: 8 answers in 1.6 s, where half of them brought
+	// 4/s.
 	step := flight{limit: 4, dear: dearer, drag: 1, atLimit: 7, through: []float64{0, 0, 4}}
 	step.admitted(1.6, 4)
 	early := flight{limit: 8, good: make([]int, 9), dear: 1}
@@ -111,8 +112,10 @@ func TestFlightOnItsBounds(t *testing.T) {
 	proven.good = make([]int, 9)
 	checks{
 		{"an answer below three places counts", few.atLimit == 0},
-		{"answers count at eight places before patience is over", browser.atLimit == 0 && browser.slotAt == 7},
-		{"a queue is forgotten where nothing is known of half the places", unknown.limit == 5 && unknown.drag == dearer},
+		{"answers count at eight places before patience is over",
+			browser.atLimit == 0 && browser.slotAt == 7},
+		{"a queue is forgotten where nothing is known of half the places",
+			unknown.limit == 5 && unknown.drag == dearer},
 		{"a whole step is too little", step.limit == 5 && step.drag == 1},
 		{"three accepted are enough for blame", !early.blame(4, trust-1)},
 		{"four accepted are too few for blame", proven.blame(4, trust)},
@@ -304,7 +307,9 @@ func TestTheSearchOnItsBounds(t *testing.T) {
 	}
 	row := settled(func(m *Machine) { m.hit, m.hits = 90, 1 })
 	old := settled(func(m *Machine) { m.spent, m.refusals = jail, refusedAt(100, 100, 100, 40) })
-	young := settled(func(m *Machine) { m.spent, m.refusals = jail, refusedAt(100, 100, 100, 40+tick) })
+	young := settled(func(m *Machine) {
+		m.spent, m.refusals = jail, refusedAt(100, 100, 100, 40+tick)
+	})
 	goes := func(mode Mode, at float64, n int, with func(m *Machine)) *Machine {
 		m := held(mode, n)
 		with(m)
@@ -373,7 +378,8 @@ func TestTheMachineOnItsBounds(t *testing.T) {
 	took.overdue.mean, took.overdue.last, took.overdue.known = 1, 1, true
 	took.OnDone(100, Ticket{Sent: 98, seq: 1001, Beside: 1}, Answer{RetryAfter: -1, Remaining: -1})
 	slow := cruising()
-	slow.overdue = overdue{mean: 1, known: true, out: []pending{{Ticket{Sent: 88, seq: 1001}, true}}}
+	slow.overdue = overdue{mean: 1, known: true,
+		out: []pending{{Ticket{Sent: 88, seq: 1001}, true}}}
 	slow.OnDone(100, Ticket{Sent: 88, seq: 1001, Beside: 1}, Answer{RetryAfter: -1, Remaining: -1})
 
 	var out overdue
@@ -382,7 +388,8 @@ func TestTheMachineOnItsBounds(t *testing.T) {
 	checks{
 		{"the user's rate is begun with twice", again.rate == inf},
 		{"a single request is not given up in time", alone.NextSend(at) < inf},
-		{"a 403 of before the park is a refusal", before.accepted == 1001 && before.untold.parks == 0},
+		{"a 403 of before the park is a refusal",
+			before.accepted == 1001 && before.untold.parks == 0},
 		{"a refusal's quota holds although it names a wait", asked.gauge.reset == 0},
 		{"a wait of no time is none", soon.named > 100 && soon.named < 100.2},
 		{"an answer's time", near(took.overdue.mean, 1+1/shareOf)},
@@ -399,10 +406,15 @@ func TestExplainOnItsBounds(t *testing.T) {
 	}
 	has := strings.Contains
 	checks{
-		{"it counts in a window without a start", !has(says(func(m *Machine) { m.window = true }), "window")},
-		{"a bucket of two", has(says(func(m *Machine) { m.first, m.bucket = mark{1, 2}, 2 }), "a bucket of about 2")},
-		{"one of a minute ago", has(says(func(m *Machine) { m.refusals[0] = 40 }), "0 refusals in 60 s")},
-		{"a rate that is kept was refused", !has(says(func(m *Machine) { m.ceiling = 10 }), "that was refused")},
+		{"it counts in a window without a start",
+			!has(says(func(m *Machine) { m.window = true }), "window")},
+		{"a bucket of two",
+			has(says(func(m *Machine) { m.first, m.bucket = mark{1, 2}, 2 }),
+				"a bucket of about 2")},
+		{"one of a minute ago",
+			has(says(func(m *Machine) { m.refusals[0] = 40 }), "0 refusals in 60 s")},
+		{"a rate that is kept was refused",
+			!has(says(func(m *Machine) { m.ceiling = 10 }), "that was refused")},
 		{"pages of their own", has(says(func(m *Machine) {
 			m.pages.seen = []pageNote{{page: 1, own: true}, {page: 2}, {page: 3}}
 		}), "refused for themselves: 1")},
@@ -430,6 +442,7 @@ func TestFiguresOfOneRule(t *testing.T) {
 		{"nothing is overdue for ten seconds", quiet(9.9) && !quiet(10)},
 		{"what is renewed in more than ten minutes is spread", far.spread(0, 0) < inf},
 		{"what is renewed sooner is not", near.spread(0, 0) == inf},
-		{"sixty-four pages are remembered", len(p.seen) == 64 && p.find(1) == nil && p.find(2) != nil},
+		{"sixty-four pages are remembered",
+			len(p.seen) == 64 && p.find(1) == nil && p.find(2) != nil},
 	}.run(t)
 }

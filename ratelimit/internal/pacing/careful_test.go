@@ -27,11 +27,13 @@ func TestTheBudget(t *testing.T) {
 		{"but one alone can tell what they were", at(), 0, 4, 0, 100},
 		{"three refused, none on its way", at(60, 55, 50), 0, 0, 0, 100},
 		{"three refused, one on its way", at(60, 55, 50), 1, 0, 0, inf},
-		{"four refused: when the oldest is a minute old", at(60, 58, 55, 50), 0, 0, 0, 50 + carefulIn},
+		{"four refused: when the oldest is a minute old",
+			at(60, 58, 55, 50), 0, 0, 0, 50 + carefulIn},
 		{"four refused, one on its way", at(60, 58, 55, 50), 1, 0, 0, inf},
 		{"four, the oldest long ago", at(60, 58, 55, 38), 0, 0, 0, 100},
 	} {
-		if got := (careful{on: true}).next(100, c.flying, c.open, c.more, &c.refusals); got != c.next {
+		got := (careful{on: true}).next(100, c.flying, c.open, c.more, &c.refusals)
+		if got != c.next {
 			t.Errorf("%s: at %v, want %v", c.name, got, c.next)
 		}
 		if got := (careful{}).next(100, c.flying, c.open, c.more, &c.refusals); got != 100 {
@@ -75,7 +77,8 @@ func TestHowTheBudgetIsUsedUp(t *testing.T) {
 	} {
 		on := careful{on: true}
 		if on.sated(100, &c.refusals) != c.sated || on.locked(100, &c.refusals) != c.locked {
-			t.Errorf("%v: sated %v, locked %v", c.refusals, on.sated(100, &c.refusals), on.locked(100, &c.refusals))
+			t.Errorf("%v: sated %v, locked %v",
+				c.refusals, on.sated(100, &c.refusals), on.locked(100, &c.refusals))
 		}
 		if off := (careful{}); off.sated(100, &c.refusals) || off.locked(100, &c.refusals) {
 			t.Errorf("%v: a budget that is not kept is used up", c.refusals)

@@ -23,7 +23,8 @@ func TestCounterCountsTheLastSeconds(t *testing.T) {
 		for range s.events {
 			c.add(s.at)
 		}
-		if a, b := 10*c.rate(s.at, 10), 60*c.rate(s.at, 60); a < s.of10-1e-9 || a > s.of10+1e-9 || b < s.of60-1e-9 || b > s.of60+1e-9 {
+		a, b := 10*c.rate(s.at, 10), 60*c.rate(s.at, 60)
+		if a < s.of10-1e-9 || a > s.of10+1e-9 || b < s.of60-1e-9 || b > s.of60+1e-9 {
 			t.Errorf("at %v: %v and %v, want %v and %v", s.at, a, b, s.of10, s.of60)
 		}
 	}

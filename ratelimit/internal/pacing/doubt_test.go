@@ -112,7 +112,8 @@ func TestADoubtIsAQuestion(t *testing.T) {
 	if judge(11, Fine, 11); !m.doubt.asking || m.doubt.suspicion != 1 || m.doubt.open != 2 {
 		t.Errorf("after one page: %+v", m.doubt)
 	}
-	if judge(12, Fine, 12); m.doubt.asking || m.doubt.suspicion != 0 || m.doubt.open != 0 || m.doubt.passed != 1 {
+	if judge(12, Fine, 12); m.doubt.asking || m.doubt.suspicion != 0 ||
+		m.doubt.open != 0 || m.doubt.passed != 1 {
 		t.Errorf("after two: %+v", m.doubt)
 	}
 	if judge(13, Fine, 13); m.doubt.suspicion != 0 || m.doubt.passed != 1 {
@@ -163,12 +164,15 @@ func TestARowIsStruck(t *testing.T) {
 		halve int // by which of them
 		noise int
 	}{
-		{"five asks for half, the sixth says noise", doubt{convicted: true}, []int{30, 60, 90, 120, 150, 180}, 10, 5, 6},
-		{"one too late begins anew", doubt{convicted: true}, []int{30, 60, 101, 130, 160, 190, 220, 250}, 10, 7, 8},
+		{"five asks for half, the sixth says noise", doubt{convicted: true},
+			[]int{30, 60, 90, 120, 150, 180}, 10, 5, 6},
+		{"one too late begins anew", doubt{convicted: true},
+			[]int{30, 60, 101, 130, 160, 190, 220, 250}, 10, 7, 8},
 		{"not cruising", doubt{convicted: true}, []int{30, 60, 90, 120, 150, 180}, 0, 0, 0},
 		{"in plain words", doubt{definite: true}, []int{30, 60, 90, 120, 150, 180}, 10, 0, 0},
 		{"noise already", doubt{noise: true}, []int{30, 60, 90, 120, 150, 180}, 10, 0, 0},
-		{"noise was refuted", doubt{noisy: noisy{final: true}}, []int{30, 60, 90, 120, 150, 180}, 10, 0, 0},
+		{"noise was refuted", doubt{noisy: noisy{final: true}},
+			[]int{30, 60, 90, 120, 150, 180}, 10, 0, 0},
 	} {
 		d, halved, noise := c.d, 0, 0
 		for i, n := range c.at {
@@ -182,7 +186,8 @@ func TestARowIsStruck(t *testing.T) {
 			}
 		}
 		if halved != c.halve || noise != c.noise || noise > 0 && (!d.noise || d.convicted) {
-			t.Errorf("%s: half the rate by the %dth, noise by the %dth: %+v", c.name, halved, noise, d)
+			t.Errorf("%s: half the rate by the %dth, noise by the %dth: %+v",
+				c.name, halved, noise, d)
 		}
 	}
 	d := doubt{convicted: true}

@@ -18,7 +18,8 @@ func TestTheStartOpensBetweenTheUsualBursts(t *testing.T) {
 		most int
 		want map[int]int // by the answers
 	}{
-		{"without a bound", 0, map[int]int{0: 3, 12: 3, 13: 4, 14: 8, 15: 3, 23: 3, 24: 6, 25: 8, 26: 8}},
+		{"without a bound", 0,
+			map[int]int{0: 3, 12: 3, 13: 4, 14: 8, 15: 3, 23: 3, 24: 6, 25: 8, 26: 8}},
 		{"bounded", 5, map[int]int{0: 3, 13: 4, 14: 5, 15: 3, 24: 5, 25: 5, 100: 5}},
 	} {
 		f := flight{opening: true, limit: firstSlots, dear: 1, drag: 1, most: c.most}
@@ -115,7 +116,8 @@ func TestWhenTheNumberInFlightIsToBlame(t *testing.T) {
 			t.Errorf("%s: blamed is %v", c.name, blamed)
 		}
 		if blamed && (f.limit != c.limit || f.atLimit != 0 || f.dear != dearer) {
-			t.Errorf("%s: %d in flight, %d towards the next, %v times as dear", c.name, f.limit, f.atLimit, f.dear)
+			t.Errorf("%s: %d in flight, %d towards the next, %v times as dear",
+				c.name, f.limit, f.atLimit, f.dear)
 		}
 		if !blamed && (f.limit != 8 || f.atLimit != 5 || f.dear != 1) {
 			t.Errorf("%s: it changed %+v", c.name, f)

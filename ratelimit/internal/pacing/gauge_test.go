@@ -21,7 +21,8 @@ type told struct {
 func (g *gauge) tell(all ...told) {
 	for _, h := range all {
 		t := Ticket{Sent: h.at, seq: h.seq, Beside: int32(max(1, h.beside))}
-		g.hear(h.at, t, Answer{Kind: h.kind, RetryAfter: -1, Remaining: h.remain, Reset: h.reset, Limit: h.limit, Window: h.window}, h.flying)
+		g.hear(h.at, t, Answer{Kind: h.kind, RetryAfter: -1, Remaining: h.remain, Reset: h.reset,
+			Limit: h.limit, Window: h.window}, h.flying)
 	}
 }
 
@@ -33,14 +34,27 @@ func TestWhatRemains(t *testing.T) {
 		permits int // a second after the last, with two on their way
 	}{
 		{"as it is told", []told{{at: 1, seq: 1, remain: 50, reset: 60}}, 50, 48},
-		{"nothing told", []told{{at: 1, seq: 1, remain: 50, reset: 60}, {at: 2, seq: 2, remain: -1}}, 50, 48},
-		{"an older request is told more", []told{{at: 1, seq: 2, remain: 50, reset: 60}, {at: 2, seq: 1, remain: 51, reset: 60}}, 50, 48},
-		{"an older request is told less", []told{{at: 1, seq: 2, remain: 50, reset: 60}, {at: 2, seq: 1, remain: 40, reset: 60}}, 40, 38},
-		{"in one window it only falls", []told{{at: 1, seq: 1, remain: 40, reset: 60}, {at: 2, seq: 2, beside: 2, remain: 45, reset: 59}}, 40, 38},
-		{"but what one alone is told is so", []told{{at: 1, seq: 1, remain: 40, reset: 60}, {at: 2, seq: 2, remain: 45, reset: 59}}, 45, 43},
-		{"alone when it was sent only", []told{{at: 1, seq: 1, remain: 40, reset: 60}, {at: 2, seq: 2, flying: 1, remain: 45, reset: 59}}, 40, 38},
-		{"a window's end", []told{{at: 1, seq: 1, remain: 40, reset: 2}, {at: 4, seq: 2, beside: 2, remain: 100, reset: 60}}, 100, 98},
-		{"without a reset it may only fall too", []told{{at: 1, seq: 1, remain: 40}, {at: 2, seq: 2, beside: 2, remain: 45}}, 40, 38},
+		{"nothing told",
+			[]told{{at: 1, seq: 1, remain: 50, reset: 60}, {at: 2, seq: 2, remain: -1}}, 50, 48},
+		{"an older request is told more",
+			[]told{{at: 1, seq: 2, remain: 50, reset: 60}, {at: 2, seq: 1, remain: 51, reset: 60}},
+			50, 48},
+		{"an older request is told less",
+			[]told{{at: 1, seq: 2, remain: 50, reset: 60}, {at: 2, seq: 1, remain: 40, reset: 60}},
+			40, 38},
+		{"in one window it only falls",
+			[]told{{at: 1, seq: 1, remain: 40, reset: 60},
+				{at: 2, seq: 2, beside: 2, remain: 45, reset: 59}}, 40, 38},
+		{"but what one alone is told is so",
+			[]told{{at: 1, seq: 1, remain: 40, reset: 60}, {at: 2, seq: 2, remain: 45, reset: 59}},
+			45, 43},
+		{"alone when it was sent only",
+			[]told{{at: 1, seq: 1, remain: 40, reset: 60},
+				{at: 2, seq: 2, flying: 1, remain: 45, reset: 59}}, 40, 38},
+		{"a window's end", []told{{at: 1, seq: 1, remain: 40, reset: 2},
+			{at: 4, seq: 2, beside: 2, remain: 100, reset: 60}}, 100, 98},
+		{"without a reset it may only fall too",
+			[]told{{at: 1, seq: 1, remain: 40}, {at: 2, seq: 2, beside: 2, remain: 45}}, 40, 38},
 	} {
 		var g gauge
 		g.tell(c.hears...)
@@ -56,7 +70,8 @@ func TestAGaugeThatFlows(t *testing.T) {
 	var g gauge
 	bucket := func(from, to int, beside int) { // ten a second come in, five a second are sent
 		for i := from; i < to; i++ {
-			g.tell(told{at: float64(i) / 5, seq: i, beside: beside, remain: 40 + i, limit: 100, reset: 10})
+			g.tell(told{at: float64(i) / 5, seq: i, beside: beside,
+				remain: 40 + i, limit: 100, reset: 10})
 		}
 	}
 	if bucket(1, 2, 4); g.inflow != 0 || g.over != 0 {
@@ -72,7 +87,8 @@ func TestAGaugeThatFlows(t *testing.T) {
 	}
 	// What it says does not jump up by more than comes in.
 	before := g.left
-	if g.tell(told{at: 1.6, seq: 8, beside: 4, remain: 90, limit: 100, reset: 10}); g.left > before+1+int(g.rate()*.2) {
+	g.tell(told{at: 1.6, seq: 8, beside: 4, remain: 90, limit: 100, reset: 10})
+	if g.left > before+1+int(g.rate()*.2) {
 		t.Errorf("from %d to %d in .2 s", before, g.left)
 	}
 	if g.tell(told{at: 1.8, seq: 70, beside: 4, remain: 30, limit: 100, reset: 10}); g.left != 30 {
@@ -116,14 +132,16 @@ func TestAGaugeThatFlows(t *testing.T) {
 func TestAWindowDoesNotFlow(t *testing.T) {
 	var g gauge
 	for i := range 10 {
-		g.tell(told{at: float64(3 * i), seq: i + 1, beside: 1, flying: 1, remain: 50, limit: 100, reset: 2})
+		g.tell(told{at: float64(3 * i), seq: i + 1, beside: 1, flying: 1,
+			remain: 50, limit: 100, reset: 2})
 	}
 	if g.flows || g.over != 0 {
 		t.Errorf("ends of windows are a flow of %v in %v s", g.inflow, g.over)
 	}
 	g = gauge{}
 	for i := range 8 {
-		g.tell(told{at: float64(i) / 10, seq: i + 1, beside: 1, flying: 9, remain: 50 + i%2, limit: 100, reset: 10})
+		g.tell(told{at: float64(i) / 10, seq: i + 1, beside: 1, flying: 9,
+			remain: 50 + i%2, limit: 100, reset: 10})
 	}
 	if g.flows {
 		t.Errorf("disorder is a flow of %v", g.inflow)
@@ -143,14 +161,18 @@ func TestWhenAGaugeLetsTheNextGo(t *testing.T) {
 		{"all of it is on its way", told{remain: 5, reset: 60, limit: 100}, 1, 5, false, 60},
 		{"nothing remains", told{remain: 0, reset: 60, limit: 100}, 1, 0, false, 60},
 		{"its reset has come", told{remain: 0, reset: 60, limit: 100}, 61, 0, false, 61},
-		{"no reset is told, and an answer will come", told{remain: 0, limit: 100}, 1, 1, false, inf},
+		{"no reset is told, and an answer will come",
+			told{remain: 0, limit: 100}, 1, 1, false, inf},
 		{"no reset is told, and none is on its way", told{remain: 0, limit: 100}, 1, 0, false, 1},
 		{"no reset is told, but a rate is known", told{remain: 0, limit: 100}, 1, 1, true, 1},
-		{"a reset of a second may be any part of it", told{remain: 0, reset: 1, limit: 100}, .5, 0, false, .5},
-		{"a small one by the second says nothing", told{remain: 0, reset: 1, limit: 8}, .5, 1, false, .5},
+		{"a reset of a second may be any part of it",
+			told{remain: 0, reset: 1, limit: 100}, .5, 0, false, .5},
+		{"a small one by the second says nothing",
+			told{remain: 0, reset: 1, limit: 8}, .5, 1, false, .5},
 	} {
 		var g gauge
-		g.tell(told{at: 0, seq: 1, remain: c.hears.remain, reset: c.hears.reset, limit: c.hears.limit})
+		g.tell(
+			told{at: 0, seq: 1, remain: c.hears.remain, reset: c.hears.reset, limit: c.hears.limit})
 		if got := g.next(c.now, 0, c.flying, c.learned); got != c.next {
 			t.Errorf("%s: at %v, want %v", c.name, got, c.next)
 		}
@@ -162,7 +184,8 @@ func TestOneGoesAtTheReset(t *testing.T) {
 	var g gauge
 	g.tell(told{at: 0, seq: 1, remain: 0, reset: 60, limit: 100})
 	if g.permits(59, 0, 0) != 0 || g.permits(60, 0, 0) != 1 || g.permits(61, 60, 1) != -1 {
-		t.Errorf("%d, %d and %d may go", g.permits(59, 0, 0), g.permits(60, 0, 0), g.permits(61, 60, 1))
+		t.Errorf("%d, %d and %d may go",
+			g.permits(59, 0, 0), g.permits(60, 0, 0), g.permits(61, 60, 1))
 	}
 	none := gauge{heard: true}
 	if none.permits(60, -1, 0) != 0 {
@@ -174,8 +197,8 @@ func TestOneGoesAtTheReset(t *testing.T) {
 	}
 }
 
-// Of resets told in whole seconds, rounded up, the first of a window is the nearest; one of the next
-// window is another one.
+// Of resets told in whole seconds, rounded up, the first of a window is the nearest; one of the
+// next window is another one.
 func TestTheResetOfAWindow(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -216,8 +239,10 @@ func TestAQuotaForLongIsSpread(t *testing.T) {
 		{"the window is over", told{remain: 360, limit: 720, window: 3600}, 3600, 0, inf, false},
 		{"its window is ten minutes", told{remain: 360, limit: 720, window: 600}, 0, 0, inf, false},
 		{"a window and no limit", told{remain: 360, window: 3600}, 0, 0, inf, false},
-		{"the slower of the two", told{remain: 360, reset: 3600, limit: 720, window: 3600}, 0, 0, .1, true},
-		{"the other is slower", told{remain: 3600, reset: 3600, limit: 720, window: 3600}, 0, 0, .2, true},
+		{"the slower of the two",
+			told{remain: 360, reset: 3600, limit: 720, window: 3600}, 0, 0, .1, true},
+		{"the other is slower", told{remain: 3600, reset: 3600, limit: 720, window: 3600},
+			0, 0, .2, true},
 		{"the reset has come", told{remain: 360, reset: 3600}, 3600, 0, inf, false},
 	} {
 		var g gauge
@@ -239,8 +264,8 @@ func TestAQuotaForLongIsSpread(t *testing.T) {
 	}
 }
 
-// A refusal against its word makes it leave more and more unused, a quarter at most, and after three
-// it is not heard any more.
+// A refusal against its word makes it leave more and more unused, a quarter at most, and after
+// three it is not heard any more.
 func TestARefusalAgainstItsWord(t *testing.T) {
 	var g gauge
 	g.refused(Ticket{marks: marks{granted: true}})
@@ -264,7 +289,8 @@ func TestARefusalAgainstItsWord(t *testing.T) {
 		if g.deaf() {
 			t.Fatalf("deaf after %d", i)
 		}
-		if g.refused(Ticket{marks: marks{granted: true}}); g.reserve != reserve || g.permits(1, 0, 10) != 40-reserve {
+		if g.refused(Ticket{marks: marks{granted: true}}); g.reserve != reserve ||
+			g.permits(1, 0, 10) != 40-reserve {
 			t.Errorf("%d left unused after %d, %d may go", g.reserve, i+1, g.permits(1, 0, 10))
 		}
 		if g.invites(1, 0, 1) {
@@ -286,7 +312,9 @@ func TestARefusalAgainstItsWord(t *testing.T) {
 // How many there are at most is the most that was told.
 func TestTheMostOfAGauge(t *testing.T) {
 	var g gauge
-	for i, c := range []struct{ remain, limit, most int }{{5, 0, 5}, {3, 20, 20}, {2, 10, 20}, {30, 20, 30}} {
+	for i, c := range []struct{ remain, limit, most int }{
+		{5, 0, 5}, {3, 20, 20}, {2, 10, 20}, {30, 20, 30},
+	} {
 		g.tell(told{at: float64(i), seq: i + 1, remain: c.remain, limit: c.limit, reset: 1})
 		if g.most != c.most {
 			t.Errorf("the most is %d, want %d", g.most, c.most)

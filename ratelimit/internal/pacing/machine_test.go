@@ -6,10 +6,12 @@ import "testing"
 func cruising() *Machine {
 	m := New(Config{}, newRand())
 	m.start(0)
-	m.accepted, m.seq, m.last, m.flight.opening, m.flight.limit = 1000, 1000, 99.9, false, browserSlot
+	m.accepted, m.seq, m.last = 1000, 1000, 99.9
+	m.flight.opening, m.flight.limit = false, browserSlot
 	m.flight.good = []int{0, 1000}
 	m.release = mark{50, 500}
-	m.prev = episode{mark: mark{49, 499}, mode: Cruise, rate: 9, release: mark{1, 1}, climbed: mark{2, 2}}
+	m.prev = episode{mark: mark{49, 499}, mode: Cruise, rate: 9,
+		release: mark{1, 1}, climbed: mark{2, 2}}
 	m.cruise(10, 50)
 	m.probeAt = 1e9
 	return m
@@ -26,31 +28,54 @@ func TestThePark(t *testing.T) {
 		single int // refused single requests
 	}{
 		{"the first of an episode", func(m *Machine) { m.refused = 5 }, false, true, 100.5, .5, 0},
-		{"the single request", func(m *Machine) { m.half, m.length = true, 4 }, false, true, 108, 8, 1},
-		{"at most five minutes", func(m *Machine) { m.half, m.length = true, 200 }, false, true, 400, 300, 1},
+		{"the single request", func(m *Machine) { m.half, m.length = true, 4 },
+			false, true, 108, 8, 1},
+		{"at most five minutes", func(m *Machine) { m.half, m.length = true, 200 },
+			false, true, 400, 300, 1},
 		{"a wait that was named", func(m *Machine) { m.named = 130 }, false, true, 100.5, .5, 0},
-		{"one that was wrong three times", func(m *Machine) { m.half, m.length, m.named, m.refused = true, 4, 130, 2 }, false, true, 108, 8, 3},
-		{"one that was wrong twice", func(m *Machine) { m.half, m.length, m.named, m.refused = true, 4, 130, 1 }, false, true, 100.5, 8, 2},
+		{"one that was wrong three times", func(m *Machine) {
+			m.half, m.length, m.named, m.refused = true, 4, 130, 2
+		}, false, true, 108, 8, 3},
+		{"one that was wrong twice", func(m *Machine) {
+			m.half, m.length, m.named, m.refused = true, 4, 130, 1
+		}, false, true, 100.5, 8, 2},
 		{"five refusals within ten seconds", func(m *Machine) {
 			m.half, m.length = true, .5
 			m.refusals = [hasty]float64{100, 99, 98, 97, 96}
 		}, false, true, 106, 1, 1},
-		{"the first is not held by those", func(m *Machine) { m.refusals = [hasty]float64{100, 99, 98, 97, 96} }, false, true, 100.5, .5, 0},
-		{"just released: the same episode goes on", func(m *Machine) { m.release, m.length = mark{98.5, 997}, 2 }, false, true, 104, 4, 1},
-		{"the same, as long ago as the park was", func(m *Machine) { m.release, m.length = mark{97.5, 997}, 3 }, false, true, 106, 6, 1},
-		{"the same, within two seconds", func(m *Machine) { m.release, m.length = mark{98.5, 997}, .5 }, false, true, 101, 1, 1},
-		{"with four answers it was real", func(m *Machine) { m.release, m.length = mark{98.5, 996}, 2 }, false, true, 100.5, .5, 0},
-		{"longer ago it was real", func(m *Machine) { m.release, m.length = mark{97.9, 997}, 2 }, false, true, 100.5, .5, 0},
-		{"so it was before any episode", func(m *Machine) { m.release, m.length, m.prev = mark{98.5, 997}, 2, episode{} }, false, true, 100.5, .5, 0},
-		{"and in the start", func(m *Machine) { m.release, m.length, m.mode = mark{98.5, 997}, 2, Start }, false, true, 100.5, .5, 0},
-		{"no longer than five minutes", func(m *Machine) { m.release, m.length = mark{98.5, 997}, 200 }, false, true, 400, 300, 1},
-		{"the number in flight is to blame", func(m *Machine) { m.flight.good = []int{0, 1000} }, false, true, 100.5, .5, 0},
+		{"the first is not held by those", func(m *Machine) {
+			m.refusals = [hasty]float64{100, 99, 98, 97, 96}
+		}, false, true, 100.5, .5, 0},
+		{"just released: the same episode goes on",
+			func(m *Machine) { m.release, m.length = mark{98.5, 997}, 2 }, false, true, 104, 4, 1},
+		{"the same, as long ago as the park was",
+			func(m *Machine) { m.release, m.length = mark{97.5, 997}, 3 }, false, true, 106, 6, 1},
+		{"the same, within two seconds",
+			func(m *Machine) { m.release, m.length = mark{98.5, 997}, .5 }, false, true, 101, 1, 1},
+		{"with four answers it was real", func(m *Machine) {
+			m.release, m.length = mark{98.5, 996}, 2
+		}, false, true, 100.5, .5, 0},
+		{"longer ago it was real", func(m *Machine) { m.release, m.length = mark{97.9, 997}, 2 },
+			false, true, 100.5, .5, 0},
+		{"so it was before any episode", func(m *Machine) {
+			m.release, m.length, m.prev = mark{98.5, 997}, 2, episode{}
+		}, false, true, 100.5, .5, 0},
+		{"and in the start", func(m *Machine) {
+			m.release, m.length, m.mode = mark{98.5, 997}, 2, Start
+		}, false, true, 100.5, .5, 0},
+		{"no longer than five minutes", func(m *Machine) {
+			m.release, m.length = mark{98.5, 997}, 200
+		}, false, true, 400, 300, 1},
+		{"the number in flight is to blame", func(m *Machine) { m.flight.good = []int{0, 1000} },
+			false, true, 100.5, .5, 0},
 	} {
 		m := cruising()
 		c.with(m)
 		m.pushBack(100, Ticket{Sent: 99.9, seq: 1000, Beside: 1}, c.sure)
-		if m.half != c.half || !near(m.gate, c.gate) || !near(m.length, c.length) || m.refused != c.single {
-			t.Errorf("%s: half %v until %v, %v s long, %d refused", c.name, m.half, m.gate, m.length, m.refused)
+		if m.half != c.half || !near(m.gate, c.gate) ||
+			!near(m.length, c.length) || m.refused != c.single {
+			t.Errorf("%s: half %v until %v, %v s long, %d refused",
+				c.name, m.half, m.gate, m.length, m.refused)
 		}
 		if m.cut != 1000 || m.pushed != 100 {
 			t.Errorf("%s: cut at %d, pushed back at %v", c.name, m.cut, m.pushed)
@@ -67,7 +92,9 @@ func TestAnEpisodeRemembers(t *testing.T) {
 	}
 	m.climbed, m.out, m.doubt.asking = mark{60, 600}, true, true
 	m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true)
-	if e := m.this; e.mark != (mark{100, 1000}) || e.mode != Cruise || e.rate != 10 || e.release != (mark{50, 500}) ||
+	e := m.this
+	if e.mark != (mark{100, 1000}) || e.mode != Cruise || e.rate != 10 ||
+		e.release != (mark{50, 500}) ||
 		e.climbed != (mark{60, 600}) || !near(e.acc10, 10) || !near(e.acc60, 100./60) {
 		t.Errorf("%+v", e)
 	}
@@ -78,8 +105,10 @@ func TestAnEpisodeRemembers(t *testing.T) {
 	before := m.prev
 	m.release, m.length, m.lost, m.penalty, m.mode = mark{98.5, 997}, 2, 30, 10, Climb
 	m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true)
-	if m.this != before || m.mode != Cruise || m.release != (mark{1, 1}) || m.climbed != (mark{2, 2}) || m.lost != 20 {
-		t.Errorf("a false release: %+v, %v, released at %+v, climbing since %+v, %v s lost", m.this, m.mode, m.release, m.climbed, m.lost)
+	if m.this != before || m.mode != Cruise || m.release != (mark{1, 1}) ||
+		m.climbed != (mark{2, 2}) || m.lost != 20 {
+		t.Errorf("a false release: %+v, %v, released at %+v, climbing since %+v, %v s lost",
+			m.this, m.mode, m.release, m.climbed, m.lost)
 	}
 }
 
@@ -88,8 +117,10 @@ func TestAnEpisodeRemembers(t *testing.T) {
 func TestANumberInFlightIsRefused(t *testing.T) {
 	crowd := Ticket{Sent: 99.8, seq: 1000, Beside: 8}
 	m := cruising()
-	if m.pushBack(100, crowd, false); m.half || m.flight.limit != 7 || !m.doubt.asking || m.doubt.since != 1000 || !near(m.gate, 100.2) {
-		t.Errorf("half %v, %d in flight, asking %v until %v", m.half, m.flight.limit, m.doubt.asking, m.gate)
+	if m.pushBack(100, crowd, false); m.half || m.flight.limit != 7 || !m.doubt.asking ||
+		m.doubt.since != 1000 || !near(m.gate, 100.2) {
+		t.Errorf("half %v, %d in flight, asking %v until %v",
+			m.half, m.flight.limit, m.doubt.asking, m.gate)
 	}
 	m.doubt.since = 5
 	if m.pushBack(100, crowd, false); m.doubt.since != 5 {
@@ -106,12 +137,14 @@ func TestANumberInFlightIsRefused(t *testing.T) {
 	}
 	m = cruising()
 	m.gauge.tell(told{at: 99, seq: 999, remain: 50, reset: 60, limit: 100})
-	if m.pushBack(100, Ticket{seq: 1000, Beside: 1, marks: marks{granted: true}}, true); m.gauge.wrong != 1 {
+	m.pushBack(100, Ticket{seq: 1000, Beside: 1, marks: marks{granted: true}}, true)
+	if m.gauge.wrong != 1 {
 		t.Error("the gauge does not hear of a refusal against its word")
 	}
 	m = cruising()
 	m.team.follows = true
-	if m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true); m.half || m.team.fresh != 1 || m.cut != 1000 {
+	if m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true); m.half ||
+		m.team.fresh != 1 || m.cut != 1000 {
 		t.Error("one that follows parks")
 	}
 }
@@ -185,10 +218,13 @@ func TestWhatAPageDidIsTakenBack(t *testing.T) {
 		return m
 	}
 	m := blamed()
-	if m.takeBack(100, 7); m.rate != 10 || m.mode != Cruise || m.safe != 9 || m.spent != 2 || m.half {
-		t.Errorf("%v at %v, %v survived, %d spent, half %v", m.mode, m.rate, m.safe, m.spent, m.half)
+	if m.takeBack(100, 7); m.rate != 10 || m.mode != Cruise ||
+		m.safe != 9 || m.spent != 2 || m.half {
+		t.Errorf("%v at %v, %v survived, %d spent, half %v",
+			m.mode, m.rate, m.safe, m.spent, m.half)
 	}
-	if now := (mark{100, 1000}); m.held != now || m.climbed != now || m.release != now || m.pages.undo.page != 0 {
+	now := (mark{100, 1000})
+	if m.held != now || m.climbed != now || m.release != now || m.pages.undo.page != 0 {
 		t.Errorf("it does not begin anew: %+v, %+v, %+v", m.held, m.climbed, m.release)
 	}
 	m = blamed()
@@ -211,32 +247,37 @@ func TestAPardonedRefusalCountsToTheBudget(t *testing.T) {
 			m.pages.pardons(7, n)
 		}
 		m.seq = 1001
-		if !m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1}, Answer{Kind: Refusal, RetryAfter: -1, Page: 7}, false) {
+		if !m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1},
+			Answer{Kind: Refusal, RetryAfter: -1, Page: 7}, false) {
 			t.Error("a pardoned refusal is an admission")
 		}
 		if _, parked := m.Parked(); parked || (m.refusals[0] == 100) != careful || m.spent != 0 {
 			t.Errorf("careful %v: parked %v, refusals %v", careful, parked, m.refusals)
 		}
-		if m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1}, Answer{Kind: Refusal, RetryAfter: 5, Page: 7}, false); !m.half {
+		if m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1},
+			Answer{Kind: Refusal, RetryAfter: 5, Page: 7}, false); !m.half {
 			t.Error("a page's refusal that names a wait is pardoned")
 		}
 	}
 }
 
-// Doubts that turn out to be refusals count as such; what was sent before the last push-back, or was
-// given up, is not news.
+// Doubts that turn out to be refusals count as such; what was sent before the last push-back, or
+// was given up, is not news.
 func TestWhatARefusalCounts(t *testing.T) {
 	m := cruising()
 	m.seq, m.doubt.open = 1001, 2
 	refused := Answer{Kind: Refusal, RetryAfter: -1}
-	if m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1}, refused, false); m.spent != 3 || m.team.refused != 3 || m.doubt.open != 0 || m.refusals[2] != 100 || m.refusals[3] == 100 {
-		t.Errorf("%d spent, %d told, %d open: %v", m.spent, m.team.refused, m.doubt.open, m.refusals)
+	if m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1}, refused, false); m.spent != 3 ||
+		m.team.refused != 3 || m.doubt.open != 0 || m.refusals[2] != 100 || m.refusals[3] == 100 {
+		t.Errorf("%d spent, %d told, %d open: %v",
+			m.spent, m.team.refused, m.doubt.open, m.refusals)
 	}
 	if m.pages.undo.all != 1 {
 		t.Error("what was known before it is not kept")
 	}
 	gate := m.gate
-	if m.refusedOr(100.1, Ticket{Sent: 99, seq: 1000, Beside: 1}, refused, false); m.refused != 0 || m.length != 3*firstPark || m.gate <= gate {
+	if m.refusedOr(100.1, Ticket{Sent: 99, seq: 1000, Beside: 1}, refused, false); m.refused != 0 ||
+		m.length != 3*firstPark || m.gate <= gate {
 		t.Errorf("the fourth of a burst: %d, %v s", m.refused, m.length)
 	}
 	m.seq = 1002
@@ -244,12 +285,14 @@ func TestWhatARefusalCounts(t *testing.T) {
 		t.Error("a late refusal is news")
 	}
 	m = cruising()
-	if m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1}, Answer{Kind: Doubt, RetryAfter: -1}, false); m.doubt.open != 1 || m.spent != 0 {
+	if m.refusedOr(100, Ticket{Sent: 99, seq: 1001, Beside: 1}, Answer{Kind: Doubt, RetryAfter: -1},
+		false); m.doubt.open != 1 || m.spent != 0 {
 		t.Errorf("a doubt: %d open, %d spent", m.doubt.open, m.spent)
 	}
 	m = cruising()
 	m.half, m.cut = false, 1000
-	if m.refusedOr(100, Ticket{Sent: 99, seq: 900, Beside: 1}, refused, false); m.half || m.spent != 1 {
+	if m.refusedOr(100, Ticket{Sent: 99, seq: 900, Beside: 1}, refused, false); m.half ||
+		m.spent != 1 {
 		t.Error("a refusal of before the last push-back parks")
 	}
 	// One that was sent alone was not one of too many.
@@ -260,7 +303,8 @@ func TestWhatARefusalCounts(t *testing.T) {
 	}{{true, 1001, true}, {true, 900, false}, {false, 1001, false}} {
 		m = cruising()
 		m.doubt.asking, m.doubt.since = c.asking, 950
-		if m.refusedOr(100, Ticket{Sent: 99, seq: c.seq, Beside: 8}, refused, false); m.half != c.half {
+		m.refusedOr(100, Ticket{Sent: 99, seq: c.seq, Beside: 8}, refused, false)
+		if m.half != c.half {
 			t.Errorf("%+v: half %v", c, m.half)
 		}
 	}
@@ -285,7 +329,8 @@ func TestWhatTheUserBounds(t *testing.T) {
 		}
 	}
 	m := New(Config{StartRate: 5, MaxRate: 2}, newRand())
-	if m.OnSend(3); m.mode != Climb || m.rate != 2 || m.t0 != 3 || m.release.at != 3 || m.held.at != 3 || m.climbed.at != 3 {
+	if m.OnSend(3); m.mode != Climb || m.rate != 2 || m.t0 != 3 || m.release.at != 3 ||
+		m.held.at != 3 || m.climbed.at != 3 {
 		t.Errorf("%v at %v from %v on", m.mode, m.rate, m.t0)
 	}
 	if m.rate = 1; m.Rate() != 1 {
@@ -295,8 +340,10 @@ func TestWhatTheUserBounds(t *testing.T) {
 		t.Error("it begins twice")
 	}
 	nested := New(Config{StartRate: 5}, newRand())
-	if nested.OnSendNested(3); nested.rate != 5 || nested.t0 != 3 || nested.flight.now != 0 || nested.flying != 1 {
-		t.Errorf("a nested one first: %v/s from %v on, %d in flight", nested.rate, nested.t0, nested.flight.now)
+	if nested.OnSendNested(3); nested.rate != 5 || nested.t0 != 3 ||
+		nested.flight.now != 0 || nested.flying != 1 {
+		t.Errorf("a nested one first: %v/s from %v on, %d in flight",
+			nested.rate, nested.t0, nested.flight.now)
 	}
 	half := New(Config{StartRate: 5}, newRand())
 	half.half = true
@@ -324,8 +371,10 @@ func TestThePace(t *testing.T) {
 	}{
 		{"learned", func(m *Machine) {}, 10, 0, 100},
 		{"bounded", func(m *Machine) { m.cfg.MaxRate = 2 }, 2, 0, 100.4},
-		{"a quota for an hour", func(m *Machine) { told0(m, told{remain: 360, reset: 3600}) }, 360. / 3599, 0, 99.9 + 3599./360},
-		{"a quota that is used up", func(m *Machine) { told0(m, told{remain: 0, reset: 60, limit: 100}) }, 10, 159, 159},
+		{"a quota for an hour", func(m *Machine) { told0(m, told{remain: 360, reset: 3600}) },
+			360. / 3599, 0, 99.9 + 3599./360},
+		{"a quota that is used up",
+			func(m *Machine) { told0(m, told{remain: 0, reset: 60, limit: 100}) }, 10, 159, 159},
 		{"one that flows", func(m *Machine) {
 			told0(m, told{remain: 0, reset: 60, limit: 100})
 			m.gauge.flows, m.gauge.inflow, m.gauge.over = true, 11, 5
@@ -348,10 +397,14 @@ func TestThePace(t *testing.T) {
 			m.named = 200
 		}, 10, 200, 200},
 		{"parked", func(m *Machine) { m.half, m.gate = true, 103 }, 10, 0, 103},
-		{"parked, and told to wait longer", func(m *Machine) { m.half, m.gate, m.named = true, 103, 110 }, 10, 110, 110},
-		{"the single request is on its way", func(m *Machine) { m.half, m.gate, m.out = true, 99, true }, 10, 0, inf},
-		{"a question is asked, and what is on its way should be answered first", func(m *Machine) { m.doubt.asking, m.gate, m.flight.now = true, 103, 2 }, 10, 0, 103},
-		{"a question is asked, and nothing is on its way", func(m *Machine) { m.doubt.asking, m.gate = true, 103 }, 10, 0, 100},
+		{"parked, and told to wait longer",
+			func(m *Machine) { m.half, m.gate, m.named = true, 103, 110 }, 10, 110, 110},
+		{"the single request is on its way",
+			func(m *Machine) { m.half, m.gate, m.out = true, 99, true }, 10, 0, inf},
+		{"a question is asked, and what is on its way should be answered first",
+			func(m *Machine) { m.doubt.asking, m.gate, m.flight.now = true, 103, 2 }, 10, 0, 103},
+		{"a question is asked, and nothing is on its way",
+			func(m *Machine) { m.doubt.asking, m.gate = true, 103 }, 10, 0, 100},
 		{"all places are taken", func(m *Machine) { m.flight.now = 8 }, 10, 0, inf},
 		{"what remains invites", func(m *Machine) {
 			told0(m, told{remain: 50, reset: 60, limit: 100})
@@ -395,7 +448,8 @@ func TestWhenANestedOneGoes(t *testing.T) {
 		{"all places are taken", func(m *Machine) { m.flight.now = 8 }, 100},
 		{"its turn", func(m *Machine) { m.last = 99.95 }, 100.05},
 		{"parked", func(m *Machine) { m.half, m.out, m.gate = true, true, 103 }, 103},
-		{"parked, its turn later", func(m *Machine) { m.half, m.gate, m.last = true, 100.01, 99.95 }, 100.05},
+		{"parked, its turn later",
+			func(m *Machine) { m.half, m.gate, m.last = true, 100.01, 99.95 }, 100.05},
 		{"a park of before", func(m *Machine) { m.gate = 103 }, 100},
 		{"four refused, careful", func(m *Machine) {
 			m.careful.on, m.refusals, m.flying = true, [hasty]float64{99, 98, 97, 96, 95}, 3
@@ -421,11 +475,14 @@ func TestWhetherAPlaceIsFree(t *testing.T) {
 	}{
 		{"one of eight is taken", func(m *Machine) { m.flight.now = 1 }, true},
 		{"all are", func(m *Machine) { m.flight.now = 8 }, false},
-		{"as many as the user permits", func(m *Machine) { m.flight.now, m.cfg.MaxInFlight = 2, 2 }, false},
-		{"the single request is on its way", func(m *Machine) { m.half, m.out = true, true }, false},
+		{"as many as the user permits",
+			func(m *Machine) { m.flight.now, m.cfg.MaxInFlight = 2, 2 }, false},
+		{"the single request is on its way",
+			func(m *Machine) { m.half, m.out = true, true }, false},
 		{"it is to go", func(m *Machine) { m.half = true }, true},
 		{"one that was alone once", func(m *Machine) { m.out = true }, true},
-		{"the one that is to tell is on its way", func(m *Machine) { m.doubt.asking, m.out = true, true }, false},
+		{"the one that is to tell is on its way",
+			func(m *Machine) { m.doubt.asking, m.out = true, true }, false},
 	} {
 		m := cruising()
 		if c.with(m); m.Free() != c.free {
@@ -443,12 +500,15 @@ func TestWhenOneIsGivenUp(t *testing.T) {
 	}{
 		{"none is waited for", func(m *Machine) { m.flight.now = 3 }, inf},
 		{"the single request", func(m *Machine) { m.half, m.out = true, true }, 99.9 + stalled},
-		{"after the park if that is longer", func(m *Machine) { m.half, m.out, m.length = true, true, 64 }, 99.9 + 64},
+		{"after the park if that is longer",
+			func(m *Machine) { m.half, m.out, m.length = true, true, 64 }, 99.9 + 64},
 		{"it is not on its way", func(m *Machine) { m.half = true }, inf},
 		{"one that was alone once", func(m *Machine) { m.out = true }, inf},
-		{"one at a time, and it is", func(m *Machine) { m.flight.narrow, m.flight.now = true, 1 }, 99.9 + stalled},
+		{"one at a time, and it is",
+			func(m *Machine) { m.flight.narrow, m.flight.now = true, 1 }, 99.9 + stalled},
 		{"one at a time, and none is", func(m *Machine) { m.flight.narrow = true }, inf},
-		{"one at a time, and all places are taken", func(m *Machine) { m.flight.narrow, m.flight.now = true, 8 }, inf},
+		{"one at a time, and all places are taken",
+			func(m *Machine) { m.flight.narrow, m.flight.now = true, 8 }, inf},
 	} {
 		m := cruising()
 		if c.with(m); m.stalled() != c.at {
@@ -471,7 +531,8 @@ func TestWhenOneIsGivenUp(t *testing.T) {
 // What a request is marked with when it is sent.
 func TestATicket(t *testing.T) {
 	m := cruising()
-	if k := m.OnSend(100); k != (Ticket{Sent: 100, seq: 1001, Beside: 1}) || m.before != 99.9 || m.last != 100 || m.flying != 1 || m.out {
+	if k := m.OnSend(100); k != (Ticket{Sent: 100, seq: 1001, Beside: 1}) || m.before != 99.9 ||
+		m.last != 100 || m.flying != 1 || m.out {
 		t.Errorf("%+v, the last at %v, %d on their way, out %v", k, m.last, m.flying, m.out)
 	}
 	if m.jitter < 1 || m.jitter > 1+scatter || m.jitter == 1 {
@@ -523,8 +584,11 @@ func TestACancelledRequest(t *testing.T) {
 		m.half = true
 		k := m.OnSend(100)
 		m.OnCancel(k, made)
-		if m.flying != 0 || m.flight.now != 0 || len(m.overdue.out) != 0 || m.out || (m.last == 99.9) == made {
-			t.Errorf("made %v: %d on their way, %d in flight, %d to wait for, out %v, the last at %v", made, m.flying, m.flight.now, len(m.overdue.out), m.out, m.last)
+		if m.flying != 0 || m.flight.now != 0 || len(m.overdue.out) != 0 || m.out ||
+			(m.last == 99.9) == made {
+			t.Errorf(
+				"made %v: %d on their way, %d in flight, %d to wait for, out %v, the last at %v",
+				made, m.flying, m.flight.now, len(m.overdue.out), m.out, m.last)
 		}
 	}
 	m := cruising()
@@ -550,12 +614,15 @@ func TestAnAnswerIsTold(t *testing.T) {
 	m := cruising()
 	m.mode, m.held, m.keep, m.step = Climb, mark{97, 900}, 1, .25
 	k := m.OnSend(100)
-	if m.OnDone(100.4, k, fine); m.overdue.mean < .39 || m.recent.rate(100.4, 10) == 0 || m.accepted != 1001 || m.rate <= 10 {
-		t.Errorf("a page: %v s, %v/s of late, %d accepted, %v/s", m.overdue.mean, m.recent.rate(100.4, 10), m.accepted, m.rate)
+	if m.OnDone(100.4, k, fine); m.overdue.mean < .39 || m.recent.rate(100.4, 10) == 0 ||
+		m.accepted != 1001 || m.rate <= 10 {
+		t.Errorf("a page: %v s, %v/s of late, %d accepted, %v/s",
+			m.overdue.mean, m.recent.rate(100.4, 10), m.accepted, m.rate)
 	}
 	m = cruising()
 	k = m.OnSend(100)
-	if m.OnAnswer(100.2, k); m.overdue.mean < .19 || m.overdue.mean > .21 || len(m.overdue.out) != 0 {
+	if m.OnAnswer(100.2, k); m.overdue.mean < .19 ||
+		m.overdue.mean > .21 || len(m.overdue.out) != 0 {
 		t.Errorf("the beginning of an answer took %v s", m.overdue.mean)
 	}
 	if m.OnAnswer(100.9, k); m.overdue.mean < .19 {
@@ -573,12 +640,14 @@ func TestAnAnswerIsTold(t *testing.T) {
 		return m
 	}
 	if m = late(fine); m.accepted != 1001 || m.overdue.limit() < 30 {
-		t.Errorf("a late page: %d accepted, others are overdue after %v s", m.accepted, m.overdue.limit())
+		t.Errorf("a late page: %d accepted, others are overdue after %v s",
+			m.accepted, m.overdue.limit())
 	}
 	for _, kind := range []Kind{Trouble, Doubt, Refusal} {
 		a := Answer{Kind: kind, RetryAfter: -1, Remaining: -1}
 		if m = late(a); m.accepted != 1000 || m.spent != 0 || m.half || m.overdue.mean != .1 {
-			t.Errorf("a late %d: %d accepted, %d spent, half %v, %v s", kind, m.accepted, m.spent, m.half, m.overdue.mean)
+			t.Errorf("a late %d: %d accepted, %d spent, half %v, %v s",
+				kind, m.accepted, m.spent, m.half, m.overdue.mean)
 		}
 	}
 	a := Answer{Kind: Refusal, RetryAfter: 50, Remaining: -1}
@@ -587,8 +656,11 @@ func TestAnAnswerIsTold(t *testing.T) {
 	}
 	trouble := cruising()
 	k = trouble.OnSend(100)
-	if trouble.OnDone(100.4, k, Answer{Kind: Trouble, RetryAfter: -1, Remaining: -1}); trouble.accepted != 1001 || trouble.overdue.known {
-		t.Errorf("trouble in time: %d accepted, it took %v s", trouble.accepted, trouble.overdue.mean)
+	if trouble.OnDone(100.4, k,
+		Answer{Kind: Trouble, RetryAfter: -1, Remaining: -1}); trouble.accepted != 1001 ||
+		trouble.overdue.known {
+		t.Errorf("trouble in time: %d accepted, it took %v s",
+			trouble.accepted, trouble.overdue.mean)
 	}
 
 	// What a refusal asks for wins over what the quota says; a page asks for nothing.
@@ -613,13 +685,15 @@ func TestAnAnswerIsTold(t *testing.T) {
 	m.untold.judge(7, 100, false)
 	m.pages.pardons(7, 100)
 	k = m.OnSend(100)
-	if m.OnDone(100.1, k, Answer{RetryAfter: -1, Remaining: -1, Page: 7}); m.pages.find(7) != nil || m.untold.run != 0 {
+	if m.OnDone(100.1, k, Answer{RetryAfter: -1, Remaining: -1, Page: 7}); m.pages.find(7) != nil ||
+		m.untold.run != 0 {
 		t.Error("a page that came is remembered as refused")
 	}
 	m = cruising()
 	m.half, m.cut = true, 1000
 	k = m.OnSend(100)
-	if m.OnDone(100.1, k, Answer{Kind: Untold, RetryAfter: -1, Remaining: -1, Page: 7}); m.untold.parks != 1 {
+	if m.OnDone(100.1, k,
+		Answer{Kind: Untold, RetryAfter: -1, Remaining: -1, Page: 7}); m.untold.parks != 1 {
 		t.Error("what the single request was forbidden is no refusal")
 	}
 

@@ -33,7 +33,8 @@ func TestWhenARequestIsOverdue(t *testing.T) {
 	if _, ok := o.due(100); ok || o.next() != inf {
 		t.Error("one is due twice")
 	}
-	if !o.back(Ticket{seq: 2}) || o.back(Ticket{seq: 2}) || o.back(Ticket{seq: 9}) || len(o.out) != 1 {
+	if !o.back(Ticket{seq: 2}) || o.back(Ticket{seq: 2}) ||
+		o.back(Ticket{seq: 9}) || len(o.out) != 1 {
 		t.Errorf("what was judged does not come back once: %+v", o.out)
 	}
 	if o.sent(Ticket{Sent: 8, seq: 4}); o.back(Ticket{seq: 4}) || !o.back(Ticket{seq: 3}) {

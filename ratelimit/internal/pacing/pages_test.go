@@ -17,24 +17,35 @@ func TestWhichPagesArePardoned(t *testing.T) {
 		{"refused once", []refusedPage{{1, 100, false}}},
 		{"again, with eight others between", []refusedPage{{1, 100, false}, {1, 108, true}}},
 		{"again, with seven", []refusedPage{{1, 100, false}, {1, 107, false}, {1, 108, true}}},
-		{"for ever then", []refusedPage{{1, 100, false}, {1, 108, true}, {1, 108, true}, {1, 108, true}}},
+		{"for ever then",
+			[]refusedPage{{1, 100, false}, {1, 108, true}, {1, 108, true}, {1, 108, true}}},
 		{"no page is told", []refusedPage{{0, 100, false}, {0, 108, false}, {0, 200, false}}},
-		{"two in a row, and then it alone", []refusedPage{{1, 100, false}, {2, 108, false}, {1, 108, false}, {1, 115, false}, {1, 116, true}}},
-		{"its own although another was refused just before", []refusedPage{{1, 100, false}, {1, 108, true}, {2, 110, false}, {1, 110, true}}},
+		{"two in a row, and then it alone",
+			[]refusedPage{{1, 100, false}, {2, 108, false}, {1, 108, false},
+				{1, 115, false}, {1, 116, true}}},
+		{"its own although another was refused just before",
+			[]refusedPage{{1, 100, false}, {1, 108, true}, {2, 110, false}, {1, 110, true}}},
 		{"two of their own pardon the first refusal of a third", []refusedPage{
-			{1, 100, false}, {2, 101, false}, {1, 110, true}, {1, 111, true}, {2, 120, true}, {2, 121, true}, {3, 130, true},
+			{1, 100, false}, {2, 101, false}, {1, 110, true}, {1, 111, true}, {2, 120, true},
+			{2, 121, true}, {3, 130, true},
 		}},
 		{"but not of another, less than eight pages later", []refusedPage{
-			{1, 100, false}, {2, 101, false}, {1, 110, true}, {1, 111, true}, {2, 120, true}, {2, 121, true}, {3, 130, true}, {4, 137, false}, {5, 138, true},
+			{1, 100, false}, {2, 101, false}, {1, 110, true}, {1, 111, true}, {2, 120, true},
+			{2, 121, true}, {3, 130, true}, {4, 137, false}, {5, 138, true},
 		}},
 		{"those that were refused again at once, too", []refusedPage{
-			{1, 100, false}, {1, 100, false}, {1, 108, true}, {2, 110, false}, {2, 110, false}, {2, 118, true}, {3, 130, true},
+			{1, 100, false}, {1, 100, false}, {1, 108, true}, {2, 110, false}, {2, 110, false},
+			{2, 118, true}, {3, 130, true},
 		}},
 		{"those that are not their own pardon none", []refusedPage{
-			{1, 100, false}, {1, 101, false}, {1, 102, false}, {2, 103, false}, {2, 104, false}, {2, 105, false}, {3, 130, false},
+			{1, 100, false}, {1, 101, false}, {1, 102, false}, {2, 103, false}, {2, 104, false},
+			{2, 105, false}, {3, 130, false},
 		}},
-		{"one of its own pardons none", []refusedPage{{1, 100, false}, {1, 110, true}, {1, 111, true}, {3, 130, false}}},
-		{"nor do two that were refused once each in all", []refusedPage{{1, 100, false}, {2, 101, false}, {1, 110, true}, {2, 120, true}, {3, 130, false}}},
+		{"one of its own pardons none",
+			[]refusedPage{{1, 100, false}, {1, 110, true}, {1, 111, true}, {3, 130, false}}},
+		{"nor do two that were refused once each in all",
+			[]refusedPage{{1, 100, false}, {2, 101, false}, {1, 110, true},
+				{2, 120, true}, {3, 130, false}}},
 	} {
 		var p pages
 		for i, r := range c.refusals {
@@ -96,7 +107,13 @@ func TestPagesAreForgotten(t *testing.T) {
 	if len(p.seen) != pageMemory {
 		t.Errorf("%d are remembered", len(p.seen))
 	}
-	for page, known := range map[uint64]bool{1: false, 2: false, 3: true, pageMemory: true, pageMemory + 2: true} {
+	for page, known := range map[uint64]bool{
+		1:              false,
+		2:              false,
+		3:              true,
+		pageMemory:     true,
+		pageMemory + 2: true,
+	} {
 		if (p.find(page) != nil) != known {
 			t.Errorf("page %d is remembered: %v", page, !known)
 		}
@@ -115,7 +132,8 @@ func TestWhatAPageDidIsKept(t *testing.T) {
 	}
 	blame(1, 10)
 	blame(1, 8)
-	if u := p.undo; u.page != 1 || u.rate != 10 || u.probing.spent != 10 || u.count != 2 || u.all != 2 {
+	u := p.undo
+	if u.page != 1 || u.rate != 10 || u.probing.spent != 10 || u.count != 2 || u.all != 2 {
 		t.Errorf("after two of one page: %+v", u)
 	}
 	if blame(2, 6); p.undo.rate != 10 || p.undo.count >= p.undo.all {
@@ -142,28 +160,44 @@ func TestUntoldPages(t *testing.T) {
 		name  string
 		steps []step
 	}{
-		{"three in a row", []step{{page: 1, admitted: 8}, {page: 2, admitted: 8}, {page: 3, admitted: 8, refusal: true}}},
-		{"too early to tell", []step{{page: 1, admitted: 7}, {page: 2, admitted: 7}, {page: 3, admitted: 7}, {page: 4, admitted: 8, refusal: true}}},
-		{"one page counts once", []step{{page: 1, admitted: 8}, {page: 1, admitted: 8}, {page: 1, admitted: 8}, {page: 2, admitted: 8}}},
-		{"another page between", []step{{page: 1, admitted: 8}, {page: 2, admitted: 8}, {page: 9, comes: true}, {page: 3, admitted: 9}}},
-		{"a page that is not known", []step{{admitted: 8}, {admitted: 8}, {admitted: 8}, {admitted: 8}}},
-		{"one that is not known comes", []step{{page: 1, admitted: 8}, {page: 2, admitted: 8}, {comes: true}, {page: 3, admitted: 9}}},
+		{"three in a row", []step{{page: 1, admitted: 8}, {page: 2, admitted: 8},
+			{page: 3, admitted: 8, refusal: true}}},
+		{"too early to tell", []step{{page: 1, admitted: 7}, {page: 2, admitted: 7},
+			{page: 3, admitted: 7}, {page: 4, admitted: 8, refusal: true}}},
+		{"one page counts once",
+			[]step{{page: 1, admitted: 8}, {page: 1, admitted: 8},
+				{page: 1, admitted: 8}, {page: 2, admitted: 8}}},
+		{"another page between",
+			[]step{{page: 1, admitted: 8}, {page: 2, admitted: 8},
+				{page: 9, comes: true}, {page: 3, admitted: 9}}},
+		{"a page that is not known",
+			[]step{{admitted: 8}, {admitted: 8}, {admitted: 8}, {admitted: 8}}},
+		{"one that is not known comes",
+			[]step{{page: 1, admitted: 8}, {page: 2, admitted: 8},
+				{comes: true}, {page: 3, admitted: 9}}},
 		{"the single request", []step{{page: 1, half: true, admitted: 8, refusal: true}}},
 		{"three parks and no more", []step{
-			{page: 1, half: true, admitted: 8, refusal: true}, {page: 2, half: true, admitted: 8, refusal: true},
+			{page: 1, half: true, admitted: 8, refusal: true},
+			{page: 2, half: true, admitted: 8, refusal: true},
 			{page: 3, half: true, admitted: 8, refusal: true}, {page: 4, half: true, admitted: 8},
 		}},
 		{"proved by one that comes after a park", []step{
-			{page: 1, admitted: 8}, {page: 2, admitted: 8}, {page: 3, admitted: 8, refusal: true}, {page: 2, comes: true},
+			{page: 1, admitted: 8}, {page: 2, admitted: 8},
+			{page: 3, admitted: 8, refusal: true}, {page: 2, comes: true},
 			{page: 7, admitted: 9, refusal: true}, {admitted: 9, refusal: true},
 		}},
-		{"not by one that comes before any park", []step{{page: 1, admitted: 8}, {page: 1, comes: true}, {page: 7, admitted: 9}}},
+		{"not by one that comes before any park",
+			[]step{{page: 1, admitted: 8}, {page: 1, comes: true}, {page: 7, admitted: 9}}},
 		{"nor by one of long ago", []step{
-			{page: 1, admitted: 8}, {page: 2, admitted: 8}, {page: 3, admitted: 8, refusal: true}, {page: 4, admitted: 8, refusal: true}, {page: 5, admitted: 8, refusal: true},
-			{page: 6, admitted: 8}, {page: 7, admitted: 8}, {page: 8, admitted: 8}, {page: 9, admitted: 8}, {page: 1, comes: true}, {page: 11, admitted: 9},
+			{page: 1, admitted: 8}, {page: 2, admitted: 8}, {page: 3, admitted: 8, refusal: true},
+			{page: 4, admitted: 8, refusal: true}, {page: 5, admitted: 8, refusal: true},
+			{page: 6, admitted: 8}, {page: 7, admitted: 8}, {page: 8, admitted: 8},
+			{page: 9, admitted: 8}, {page: 1, comes: true}, {page: 11, admitted: 9},
 		}},
 		{"nor twice by the same", []step{
-			{page: 1, admitted: 8}, {page: 1, comes: true}, {page: 2, admitted: 8}, {page: 3, admitted: 8}, {page: 4, admitted: 8, refusal: true}, {page: 1, comes: true}, {page: 5, admitted: 8},
+			{page: 1, admitted: 8}, {page: 1, comes: true}, {page: 2, admitted: 8},
+			{page: 3, admitted: 8}, {page: 4, admitted: 8, refusal: true},
+			{page: 1, comes: true}, {page: 5, admitted: 8},
 		}},
 	} {
 		var u untold

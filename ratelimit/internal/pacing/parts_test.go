@@ -48,7 +48,8 @@ func TestCarefulKeepsToItsBudget(t *testing.T) {
 		var at []float64
 		start := 0 // requests on their way at the first refusal
 		sim.Crawl{
-			Server: s, Clients: []sim.Client{m}, Pages: 300, Workers: 1 + rng.IntN(32), Deadline: 1000,
+			Server: s, Clients: []sim.Client{m}, Pages: 300,
+			Workers: 1 + rng.IntN(32), Deadline: 1000,
 			Net: rng.Float64() / 10, Seed: seed, Tries: 5,
 			Trace: func(now float64, _ int, _ string, a lt.Answer) {
 				if a.Verdict != s.Refuse {
@@ -91,8 +92,10 @@ func TestCarefulEarnsNoJail(t *testing.T) {
 	}{{12, 15}, {30, 50}, {5, 3}, {20, 10}, {60, 100}, {1, 30}} {
 		for seed := range uint64(10) {
 			s := &lt.Server{
-				Rule: lt.Bucket(c.rate, c.burst), Latency: 30 * time.Millisecond, Spread: .18, Seed: seed, Slow: seed%2 == 0,
-				Ban: &lt.Ban{After: 5, Within: time.Minute, For: 100 * time.Second, Answer: lt.Forbidden},
+				Rule: lt.Bucket(c.rate, c.burst), Latency: 30 * time.Millisecond, Spread: .18,
+				Seed: seed, Slow: seed%2 == 0,
+				Ban: &lt.Ban{After: 5, Within: time.Minute,
+					For: 100 * time.Second, Answer: lt.Forbidden},
 			}
 			m := pacing.New(pacing.Config{Careful: true}, rand.New(rand.NewPCG(seed, 9)))
 			r := sim.Crawl{Server: s, Clients: []sim.Client{m}, Pages: 200, Workers: 8,
@@ -165,7 +168,9 @@ func TestARefusalOfOnePageSaysNothingOfTheRate(t *testing.T) {
 	}{{30, 3}, {100, 1.6}} {
 		var with, without float64
 		for seed := range uint64(10) {
-			for _, blocked := range []func(int) bool{nil, func(p int) bool { return p%c.every == c.every/2 }} {
+			for _, blocked := range []func(int) bool{
+				nil, func(p int) bool { return p%c.every == c.every/2 },
+			} {
 				s := &lt.Server{Rule: lt.Bucket(20, 10), Latency: 30 * time.Millisecond,
 					Spread: .18, Seed: seed}
 				m := pacing.New(pacing.Config{}, rand.New(rand.NewPCG(seed, 9)))
@@ -218,8 +223,11 @@ func TestACoarseGaugeDoesNotSlow(t *testing.T) {
 	}{
 		{"bucket of one", func() lt.Rule { return lt.Bucket(20, 1) }, 20},
 		{"bucket of three", func() lt.Rule { return lt.Bucket(20, 3) }, 20},
-		{"sliding window", func() lt.Rule { return lt.Sliding(3, 150*time.Millisecond, false) }, 20},
-		{"ten in half a second", func() lt.Rule { return lt.Fixed(10, 500*time.Millisecond, 0) }, 20},
+		{"sliding window", func() lt.Rule {
+			return lt.Sliding(3, 150*time.Millisecond, false)
+		}, 20},
+		{"ten in half a second",
+			func() lt.Rule { return lt.Fixed(10, 500*time.Millisecond, 0) }, 20},
 	} {
 		s := &lt.Server{Rule: c.rule(), Headers: true, Latency: 30 * time.Millisecond, Spread: .18,
 			Seed: 1}

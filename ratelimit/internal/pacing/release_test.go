@@ -12,8 +12,8 @@ func near(a, b float64) bool {
 
 const before = 77. // the bound before a release that sets none
 
-// released is a machine at the release of an episode: the cycle began at 0 with nothing accepted and
-// the single request is admitted at 100 s, as the nth answer. It was refused at 99 s at 10/s.
+// released is a machine at the release of an episode: the cycle began at 0 with nothing accepted
+// and the single request is admitted at 100 s, as the nth answer. It was refused at 99 s at 10/s.
 func released(mode Mode, n int) *Machine {
 	m := New(Config{}, newRand())
 	m.start(0)
@@ -38,24 +38,42 @@ func TestWhatAReleaseTeaches(t *testing.T) {
 		safe    float64
 	}{
 		{"the start's end: what it measured, no bound above", Start, 900, nil, Climb, 9, inf, 0},
-		{"the single request was refused: a bound above", Start, 990, func(m *Machine) { m.refused, m.pushed = 1, 90 }, Climb, 9.9, 11, 0},
+		{"the single request was refused: a bound above", Start, 990,
+			func(m *Machine) { m.refused, m.pushed = 1, 90 }, Climb, 9.9, 11, 0},
 		{"too few answers: no bound of the step", Start, 7, nil, Climb, .07, inf, 0},
-		{"a climb: what it survived, if that is more", Climb, 800, func(m *Machine) { m.climbed.n -= 110 }, Climb, margin * (110 - 20) / 10, 10, margin * (110 - 20) / 10},
+		{"a climb: what it survived, if that is more", Climb, 800, func(m *Machine) {
+			m.climbed.n -= 110
+		}, Climb, margin * (110 - 20) / 10, 10, margin * (110 - 20) / 10},
 		{"a climb that survived nothing cruises", Climb, 900, nil, Cruise, margin * 9, before, 0},
-		{"a climb, and the single request refused: between the two", Climb, 900, func(m *Machine) { m.refused = 1 }, Climb, math.Sqrt(9 * 900. / 99), 900. / 99, 0},
-		{"the bound is not above what was refused", Climb, 900, func(m *Machine) { m.refused, m.this.rate = 1, 9.05 }, Climb, math.Sqrt(9 * 9.05), 9.05, 0},
-		{"but not below what was survived", Climb, 900, func(m *Machine) { m.refused, m.safe = 1, 9.8 }, Climb, 9.8, 900. / 99, 9.8},
-		{"what was refused is not survived any more", Climb, 900, func(m *Machine) { m.safe = 9.995 }, Cruise, margin * 9, before, 0},
-		{"a cruise, and the single request refused", Cruise, 500, func(m *Machine) { m.refused = 1 }, Cruise, margin * 5, before, 0},
-		{"a cruise that measured more than it went at", Cruise, 990, func(m *Machine) { m.hits = 0 }, Cruise, margin * 9.9, before, 0},
-		{"dear: the rate of the last minute", Climb, 300, func(m *Machine) { m.this.at = 70 }, Climb, .92 * 8, 1.05 * 9, 0},
-		{"dear: the measured rate if that is more", Climb, 800, func(m *Machine) { m.this.at = 70 }, Climb, 8, 1.05 * 9, 0},
-		{"dear: what was survived if that is more", Climb, 300, func(m *Machine) { m.this.at, m.safe = 70, 9 }, Climb, 9, 1.05 * 9, 9},
-		{"dear: a minute that had more than its last seconds", Climb, 300, func(m *Machine) { m.this.at, m.this.acc10 = 70, 2 }, Climb, .92 * 8, 1.05 * 8, 0},
-		{"a cruise: the first ones lower it a little", Cruise, 500, func(m *Machine) { m.hits = 0 }, Cruise, hitKeeps * 10, before, 0},
-		{"the third is believed", Cruise, 500, func(m *Machine) { m.hits = 2 }, Cruise, margin * 5, before, 0},
-		{"but not after ten seconds", Cruise, 500, func(m *Machine) { m.hits, m.hit = 2, 88 }, Cruise, hitKeeps * 10, before, 0},
-		{"a cruise is not below what was survived", Cruise, 500, func(m *Machine) { m.safe = 7 }, Cruise, 7, before, 7},
+		{"a climb, and the single request refused: between the two", Climb, 900,
+			func(m *Machine) { m.refused = 1 }, Climb, math.Sqrt(9 * 900. / 99), 900. / 99, 0},
+		{"the bound is not above what was refused", Climb, 900, func(m *Machine) {
+			m.refused, m.this.rate = 1, 9.05
+		}, Climb, math.Sqrt(9 * 9.05), 9.05, 0},
+		{"but not below what was survived", Climb, 900,
+			func(m *Machine) { m.refused, m.safe = 1, 9.8 }, Climb, 9.8, 900. / 99, 9.8},
+		{"what was refused is not survived any more", Climb, 900,
+			func(m *Machine) { m.safe = 9.995 }, Cruise, margin * 9, before, 0},
+		{"a cruise, and the single request refused", Cruise, 500,
+			func(m *Machine) { m.refused = 1 }, Cruise, margin * 5, before, 0},
+		{"a cruise that measured more than it went at", Cruise, 990,
+			func(m *Machine) { m.hits = 0 }, Cruise, margin * 9.9, before, 0},
+		{"dear: the rate of the last minute", Climb, 300, func(m *Machine) { m.this.at = 70 },
+			Climb, .92 * 8, 1.05 * 9, 0},
+		{"dear: the measured rate if that is more", Climb, 800,
+			func(m *Machine) { m.this.at = 70 }, Climb, 8, 1.05 * 9, 0},
+		{"dear: what was survived if that is more", Climb, 300,
+			func(m *Machine) { m.this.at, m.safe = 70, 9 }, Climb, 9, 1.05 * 9, 9},
+		{"dear: a minute that had more than its last seconds", Climb, 300,
+			func(m *Machine) { m.this.at, m.this.acc10 = 70, 2 }, Climb, .92 * 8, 1.05 * 8, 0},
+		{"a cruise: the first ones lower it a little", Cruise, 500, func(m *Machine) { m.hits = 0 },
+			Cruise, hitKeeps * 10, before, 0},
+		{"the third is believed", Cruise, 500, func(m *Machine) { m.hits = 2 },
+			Cruise, margin * 5, before, 0},
+		{"but not after ten seconds", Cruise, 500, func(m *Machine) { m.hits, m.hit = 2, 88 },
+			Cruise, hitKeeps * 10, before, 0},
+		{"a cruise is not below what was survived", Cruise, 500,
+			func(m *Machine) { m.safe = 7 }, Cruise, 7, before, 7},
 		{"the fifth in a minute would be next: slower", Climb, 900, func(m *Machine) {
 			m.spent = jail
 			for range jail {
@@ -74,9 +92,14 @@ func TestWhatAReleaseTeaches(t *testing.T) {
 				m.noteRefusal(95)
 			}
 		}, Cruise, margin * 9, before, 0},
-		{"noise: begins anew", Cruise, 500, func(m *Machine) { m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty, 490 }, Start, inf, before, 0},
-		{"perhaps noise: half of the rate", Cruise, 500, func(m *Machine) { m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty-1, 490 }, Cruise, margin * 5 / 2, before, 0},
-		{"the user's bound holds", Start, 900, func(m *Machine) { m.cfg.MaxRate = 3 }, Climb, 3, inf, 0},
+		{"noise: begins anew", Cruise, 500, func(m *Machine) {
+			m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty, 490
+		}, Start, inf, before, 0},
+		{"perhaps noise: half of the rate", Cruise, 500, func(m *Machine) {
+			m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, hasty-1, 490
+		}, Cruise, margin * 5 / 2, before, 0},
+		{"the user's bound holds", Start, 900,
+			func(m *Machine) { m.cfg.MaxRate = 3 }, Climb, 3, inf, 0},
 		{"never slower than one in fifty seconds", Start, 1, nil, Climb, slowest, inf, 0},
 	} {
 		m := released(c.mode, c.n)
@@ -84,12 +107,14 @@ func TestWhatAReleaseTeaches(t *testing.T) {
 			c.with(m)
 		}
 		m.onRelease(100)
-		if m.mode != c.mode2 || !near(m.rate, c.rate) || !near(m.ceiling, c.ceiling) || !near(m.safe, c.safe) {
+		if m.mode != c.mode2 || !near(m.rate, c.rate) ||
+			!near(m.ceiling, c.ceiling) || !near(m.safe, c.safe) {
 			t.Errorf("%s: %v at %v below %v, %v survived; want %v at %v below %v, %v survived",
 				c.name, m.mode, m.rate, m.ceiling, m.safe, c.mode2, c.rate, c.ceiling, c.safe)
 		}
 		if m.half || m.release != (mark{100, c.n}) || m.held != m.release {
-			t.Errorf("%s: half %v, released at %+v, held since %+v", c.name, m.half, m.release, m.held)
+			t.Errorf("%s: half %v, released at %+v, held since %+v",
+				c.name, m.half, m.release, m.held)
 		}
 		if c.mode2 == Climb && m.climbed != m.held {
 			t.Errorf("%s: the climb begins at %+v", c.name, m.climbed)
@@ -125,8 +150,10 @@ func TestWhatAPushBackCost(t *testing.T) {
 		m := released(c.mode, 900)
 		m.this.at, m.keep, m.every, m.step = c.at, c.keep, c.every, .5
 		m.onRelease(100)
-		if !near(m.keep, c.keep2) || !near(m.every, c.every2) || m.step != c.step || m.window != c.window {
-			t.Errorf("%s: held for %v s, probed after %v s, steps of %v, a window: %v", c.name, m.keep, m.every, m.step, m.window)
+		if !near(m.keep, c.keep2) || !near(m.every, c.every2) ||
+			m.step != c.step || m.window != c.window {
+			t.Errorf("%s: held for %v s, probed after %v s, steps of %v, a window: %v",
+				c.name, m.keep, m.every, m.step, m.window)
 		}
 		if m.penalty != 100-c.at || m.lost != m.penalty {
 			t.Errorf("%s: it cost %v s, %v in all", c.name, m.penalty, m.lost)
@@ -188,8 +215,8 @@ func TestWhatABucketCanHaveLent(t *testing.T) {
 	}
 }
 
-// If the budget of a careful machine, and not the server, held the single request, the length of the
-// park says nothing of the server.
+// If the budget of a careful machine, and not the server, held the single request, the length of
+// the park says nothing of the server.
 func TestAReleaseThatTheBudgetHeld(t *testing.T) {
 	locked := func(mode Mode) *Machine {
 		m := released(mode, 500)
@@ -199,8 +226,10 @@ func TestAReleaseThatTheBudgetHeld(t *testing.T) {
 		return m
 	}
 	m := locked(Cruise)
-	if m.onRelease(100); m.mode != Cruise || !near(m.rate, 8) || m.window || m.keep != 7 || m.every != 300 {
-		t.Errorf("a cruise: %v at %v, a window: %v, held for %v s, probed after %v s", m.mode, m.rate, m.window, m.keep, m.every)
+	if m.onRelease(100); m.mode != Cruise || !near(m.rate, 8) || m.window ||
+		m.keep != 7 || m.every != 300 {
+		t.Errorf("a cruise: %v at %v, a window: %v, held for %v s, probed after %v s",
+			m.mode, m.rate, m.window, m.keep, m.every)
 	}
 	m = locked(Cruise)
 	m.safe, m.every = 9, 60

@@ -8,11 +8,15 @@ import (
 func TestWhatIsSaved(t *testing.T) {
 	m := cruising()
 	m.safe, m.keep, m.every, m.doubt.definite = 12, 7, 300, true
-	if got, want := m.Save(100), (Saved{Rate: 10, Safe: 10, Slots: 8, Probe: 300, Hold: 7, Plain: true}); got != want {
+	got, want := m.Save(100),
+		(Saved{Rate: 10, Safe: 10, Slots: 8, Probe: 300, Hold: 7, Plain: true})
+	if got != want {
 		t.Errorf("a cruise: %+v, want %+v", got, want)
 	}
 	m.mode, m.safe, m.half, m.gate, m.length = Climb, 9, true, 103, 4
-	if got, want := m.Save(100), (Saved{Rate: 10, Safe: 9, Slots: 8, Probe: 300, Hold: 7, Plain: true, Climb: true, Parked: 3, Park: 4}); got != want {
+	want = Saved{Rate: 10, Safe: 9, Slots: 8, Probe: 300, Hold: 7, Plain: true, Climb: true,
+		Parked: 3, Park: 4}
+	if got := m.Save(100); got != want {
 		t.Errorf("a climb that is parked: %+v, want %+v", got, want)
 	}
 	if m.named = 110; m.Save(100).Parked != 10 {
@@ -29,18 +33,25 @@ func TestWhatIsSaved(t *testing.T) {
 func TestWhatIsLoaded(t *testing.T) {
 	m := New(Config{}, newRand())
 	m.Load(50, Saved{Rate: 10, Safe: 9, Slots: 6, Probe: 300, Hold: 7, Plain: true})
-	if m.mode != Cruise || m.rate != 10 || m.safe != 9 || m.flight.limit != 6 || m.flight.opening || !m.doubt.definite || m.half {
-		t.Errorf("%v at %v, %v survived, %d in flight, opening %v, plain %v, half %v", m.mode, m.rate, m.safe, m.flight.limit, m.flight.opening, m.doubt.definite, m.half)
+	if m.mode != Cruise || m.rate != 10 || m.safe != 9 || m.flight.limit != 6 || m.flight.opening ||
+		!m.doubt.definite || m.half {
+		t.Errorf("%v at %v, %v survived, %d in flight, opening %v, plain %v, half %v",
+			m.mode, m.rate, m.safe, m.flight.limit, m.flight.opening, m.doubt.definite, m.half)
 	}
-	if m.every != 300 || m.keep != 7 || m.probeAt != 350 || m.bucket != unknownBucket || !m.begun || m.t0 != 50 || m.flight.slotAt != 50 {
+	if m.every != 300 || m.keep != 7 || m.probeAt != 350 || m.bucket != unknownBucket || !m.begun ||
+		m.t0 != 50 || m.flight.slotAt != 50 {
 		t.Errorf("%v %v %v %v %v %v", m.every, m.keep, m.probeAt, m.bucket, m.t0, m.flight.slotAt)
 	}
-	if at := (mark{50, 0}); m.release != at || m.held != at || m.prev != (episode{mark: at, mode: Cruise, rate: 10, release: at}) {
+	at := (mark{50, 0})
+	if m.release != at || m.held != at ||
+		m.prev != (episode{mark: at, mode: Cruise, rate: 10, release: at}) {
 		t.Errorf("%+v %+v %+v", m.release, m.held, m.prev)
 	}
 	m = New(Config{}, newRand())
-	if m.Load(50, Saved{Probe: 1, Hold: .1}); m.every != firstProbe || m.keep != firstHold || m.flight.limit != 1 || m.mode != Start || m.rate != inf {
-		t.Errorf("no rate: %v at %v, %v %v, %d in flight", m.mode, m.rate, m.every, m.keep, m.flight.limit)
+	if m.Load(50, Saved{Probe: 1, Hold: .1}); m.every != firstProbe || m.keep != firstHold ||
+		m.flight.limit != 1 || m.mode != Start || m.rate != inf {
+		t.Errorf("no rate: %v at %v, %v %v, %d in flight",
+			m.mode, m.rate, m.every, m.keep, m.flight.limit)
 	}
 	m = New(Config{MaxInFlight: 4}, newRand())
 	if m.Load(50, Saved{Slots: 9}); m.flight.limit != 4 {
@@ -58,15 +69,18 @@ func TestAParkIsLoaded(t *testing.T) {
 		m := New(Config{}, newRand())
 		m.seq = 3
 		m.Load(50, Saved{Rate: 10, Slots: 6, Probe: 300, Hold: 7, Climb: climb, Park: 4, Parked: 3})
-		if !m.half || !m.restored || m.cut != 3 || m.length != 4 || m.gate != 53 || m.pushed != 50 || m.this != m.prev {
-			t.Errorf("half %v until %v, %v s, pushed back at %v", m.half, m.gate, m.length, m.pushed)
+		if !m.half || !m.restored || m.cut != 3 || m.length != 4 || m.gate != 53 ||
+			m.pushed != 50 || m.this != m.prev {
+			t.Errorf("half %v until %v, %v s, pushed back at %v",
+				m.half, m.gate, m.length, m.pushed)
 		}
 		want := Cruise
 		if climb {
 			want = Climb
 		}
 		m.accepted = 1
-		if m.onRelease(60); m.half || m.restored || m.mode != want || m.rate != 10 || m.release != (mark{60, 1}) || m.held.at != 60 {
+		if m.onRelease(60); m.half || m.restored || m.mode != want || m.rate != 10 ||
+			m.release != (mark{60, 1}) || m.held.at != 60 {
 			t.Errorf("released: half %v, %v at %v, from %+v on", m.half, m.mode, m.rate, m.release)
 		}
 	}
@@ -80,10 +94,12 @@ func TestAParkIsLoaded(t *testing.T) {
 // What no machine saves is made what one could have saved.
 func TestNonsenseIsNotLoaded(t *testing.T) {
 	s := Saved{Rate: 1e9, Safe: 1e8, Park: 1e9, Probe: 1e9, Hold: 1e9, Parked: 7, Slots: 1e9}
-	if s.clamp(); s != (Saved{Rate: mostRate, Safe: mostRate, Park: maxPark, Probe: dearProbe * 3600, Hold: minute, Parked: 7, Slots: mostSlots}) {
+	if s.clamp(); s != (Saved{Rate: mostRate, Safe: mostRate, Park: maxPark,
+		Probe: dearProbe * 3600, Hold: minute, Parked: 7, Slots: mostSlots}) {
 		t.Errorf("%+v", s)
 	}
-	s = Saved{Rate: math.NaN(), Safe: 5, Park: -1, Probe: math.NaN(), Hold: -3, Parked: -2, Slots: 3}
+	s = Saved{Rate: math.NaN(), Safe: 5, Park: -1, Probe: math.NaN(),
+		Hold: -3, Parked: -2, Slots: 3}
 	if s.clamp(); s != (Saved{Slots: 3}) {
 		t.Errorf("%+v", s)
 	}

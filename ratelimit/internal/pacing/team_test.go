@@ -8,7 +8,8 @@ func TestOneThatFollows(t *testing.T) {
 	m := New(Config{MaxRate: 20}, newRand())
 	m.half, m.out, m.doubt.asking, m.flight.narrow = true, true, true, true
 	m.Follow(5, 10)
-	if m.half || m.out || m.doubt.asking || m.flight.narrow || m.mode != Cruise || m.rate != 10 || m.held.at != 5 || m.t0 != 5 || !m.team.follows {
+	if m.half || m.out || m.doubt.asking || m.flight.narrow || m.mode != Cruise || m.rate != 10 ||
+		m.held.at != 5 || m.t0 != 5 || !m.team.follows {
 		t.Errorf("%+v", m)
 	}
 	if m.Follow(6, 10); m.held.at != 5 {
@@ -27,7 +28,8 @@ func TestOneThatFollows(t *testing.T) {
 	}
 	m.seq = 3
 	for range 2 {
-		m.refusedOr(11, Ticket{Sent: 10, seq: 3, Beside: 1}, Answer{Kind: Refusal, RetryAfter: -1}, false)
+		m.refusedOr(11, Ticket{Sent: 10, seq: 3, Beside: 1},
+			Answer{Kind: Refusal, RetryAfter: -1}, false)
 	}
 	if _, refused, fresh := m.Met(); refused != 2 || fresh != 1 || m.half {
 		t.Errorf("it met %d refusals, %d of them new; half %v", refused, fresh, m.half)
@@ -44,10 +46,12 @@ func TestOneThatLeads(t *testing.T) {
 	m.Follow(5, 10)
 	m.half, m.out, m.accepted, m.safe, m.ceiling, m.every = true, true, 70, 15, 12, 40
 	m.Lead(20, 10)
-	if m.team.follows || m.half || m.out || m.bucket != unknownBucket || m.safe != 10 || m.ceiling != inf || m.mode != Cruise || m.rate != 10 || m.probeAt != 60 {
+	if m.team.follows || m.half || m.out || m.bucket != unknownBucket || m.safe != 10 ||
+		m.ceiling != inf || m.mode != Cruise || m.rate != 10 || m.probeAt != 60 {
 		t.Errorf("%+v", m)
 	}
-	if at := (mark{20, 70}); m.release != at || m.prev != (episode{mark: at, mode: Cruise, rate: 10, release: at}) {
+	at := (mark{20, 70})
+	if m.release != at || m.prev != (episode{mark: at, mode: Cruise, rate: 10, release: at}) {
 		t.Errorf("released at %+v, before %+v", m.release, m.prev)
 	}
 	m.safe = 7
@@ -76,15 +80,23 @@ func TestWhatTheOthersMeet(t *testing.T) {
 		rate              float64
 	}{
 		{"answers", func(m *Machine) {}, 50, 0, false, 0, 10},
-		{"answers that are a proof", func(m *Machine) { m.mode, m.held, m.keep, m.step = Climb, mark{98, 1000}, 1, .25 }, 50, 0, false, 0, 12.5},
-		{"none", func(m *Machine) { m.mode, m.held, m.keep, m.step = Climb, mark{98, 900}, 1, .25 }, 0, 0, false, 0, 10},
+		{"answers that are a proof", func(m *Machine) {
+			m.mode, m.held, m.keep, m.step = Climb, mark{98, 1000}, 1, .25
+		}, 50, 0, false, 0, 12.5},
+		{"none", func(m *Machine) { m.mode, m.held, m.keep, m.step = Climb, mark{98, 900}, 1, .25 },
+			0, 0, false, 0, 10},
 		{"answers while it is parked", func(m *Machine) {
-			m.half, m.gate, m.mode, m.held, m.keep, m.step = true, 103, Climb, mark{98, 1000}, 1, .25
+			m.half, m.gate, m.mode, m.held, m.keep, m.step = true, 103,
+				Climb, mark{98, 1000}, 1, .25
 		}, 50, 0, true, 103, 10},
 		{"a refusal", func(m *Machine) {}, 0, 1, true, 100.5, 10},
-		{"a refusal, and all answers with many in flight", func(m *Machine) { m.flight.now = 8 }, 0, 1, true, 100.5, 10},
-		{"an echo of before the release", func(m *Machine) { m.release.at = 99.8 }, 0, 1, false, 0, 10},
-		{"four while it is parked", func(m *Machine) { m.half, m.pushed, m.gate, m.length = true, 99.9, 100.4, .5 }, 0, 4, true, 101.4, 10},
+		{"a refusal, and all answers with many in flight",
+			func(m *Machine) { m.flight.now = 8 }, 0, 1, true, 100.5, 10},
+		{"an echo of before the release",
+			func(m *Machine) { m.release.at = 99.8 }, 0, 1, false, 0, 10},
+		{"four while it is parked", func(m *Machine) {
+			m.half, m.pushed, m.gate, m.length = true, 99.9, 100.4, .5
+		}, 0, 4, true, 101.4, 10},
 		{"it follows", func(m *Machine) { m.team.follows = true }, 50, 4, false, 0, 10},
 	} {
 		m := cruising()
@@ -93,8 +105,10 @@ func TestWhatTheOthersMeet(t *testing.T) {
 		if m.half != c.half || !near(m.gate, c.gate) || !near(m.rate, c.rate) {
 			t.Errorf("%s: half %v until %v, %v/s", c.name, m.half, m.gate, m.rate)
 		}
-		if m.accepted != 1000+c.answers || m.spent != c.refusals || c.refusals > 0 && m.refusals[c.refusals-1] != 100 || m.refusals[c.refusals] == 100 {
-			t.Errorf("%s: %d accepted, %d spent, refused at %v", c.name, m.accepted, m.spent, m.refusals)
+		if m.accepted != 1000+c.answers || m.spent != c.refusals ||
+			c.refusals > 0 && m.refusals[c.refusals-1] != 100 || m.refusals[c.refusals] == 100 {
+			t.Errorf("%s: %d accepted, %d spent, refused at %v",
+				c.name, m.accepted, m.spent, m.refusals)
 		}
 		if got := 60 * m.recent.rate(100, 60); !near(got, float64(c.answers)) {
 			t.Errorf("%s: %v in the last minute", c.name, got)
@@ -126,9 +140,11 @@ func TestTheRateOfAFleet(t *testing.T) {
 	}{
 		{"a known rate", func(m *Machine) { m.mode, m.rate = Cruise, 10 }, 10},
 		{"by the places", func(m *Machine) {}, .75 * 8 / .1},
-		{"by the last answers, if they took longer", func(m *Machine) { m.overdue.last = .2 }, .75 * 8 / .2},
+		{"by the last answers, if they took longer",
+			func(m *Machine) { m.overdue.last = .2 }, .75 * 8 / .2},
 		{"by the mean, if it is longer", func(m *Machine) { m.overdue.last = .01 }, .75 * 8 / .1},
-		{"a little more than lately", func(m *Machine) { m.overdue.mean, m.overdue.last = .01, .01 }, shareGrows * 100},
+		{"a little more than lately",
+			func(m *Machine) { m.overdue.mean, m.overdue.last = .01, .01 }, shareGrows * 100},
 		{"lately is a minute too", func(m *Machine) {
 			m.overdue.mean, m.overdue.last = .01, .01
 			m.recent = counter{}

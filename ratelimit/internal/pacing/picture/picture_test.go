@@ -18,14 +18,16 @@ var crawls = sync.OnceValues(func() (pacer, backoff record) { return paced(), ba
 
 func TestThePictureIsCurrent(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
-		t.Skip("another processor may round a product and a sum at once, and the crawl then goes another way")
+		t.Skip("another processor may round a product and a sum at once, and the " +
+			"crawl then goes another way")
 	}
 	have, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(have) != picture(crawls()) {
-		t.Error("docs/pacer.svg is stale: go run ./ratelimit/internal/pacing/picture > docs/pacer.svg")
+		t.Error(
+			"docs/pacer.svg is stale: go run ./ratelimit/internal/pacing/picture > docs/pacer.svg")
 	}
 }
 
