@@ -180,6 +180,9 @@ func (a *Adaptive) String() string {
 	return fmt.Sprintf("%s(limit %d, %d in flight)", a.who(), limit, running)
 }
 
+// Format prints String, whatever the verb.
+func (a *Adaptive) Format(s fmt.State, verb rune) { format(s, verb, a.String()) }
+
 // Stats are limit, in_flight, waiting and baseline, which is 0 until it is known.
 func (a *Adaptive) Stats() []retry.Stat {
 	limit, running, waiting, baseline := a.now()

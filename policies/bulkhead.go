@@ -87,6 +87,9 @@ func (b *Bulkhead) String() string {
 		b.who(), running, slots, waiting, b.queue)
 }
 
+// Format prints String, whatever the verb.
+func (b *Bulkhead) Format(s fmt.State, verb rune) { format(s, verb, b.String()) }
+
 // Stats are slots, running and waiting.
 func (b *Bulkhead) Stats() []retry.Stat {
 	slots, running, waiting := b.load()

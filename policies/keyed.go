@@ -186,6 +186,9 @@ func (k *Keys[K]) String() string {
 	return fmt.Sprintf("%s(%d keys)", k.who(), k.Len())
 }
 
+// Format prints String, whatever the verb.
+func (k *Keys[K]) Format(s fmt.State, verb rune) { format(s, verb, k.String()) }
+
 // Stats are how many keys are known.
 func (k *Keys[K]) Stats() []retry.Stat {
 	return []retry.Stat{{Name: "keys", Value: float64(k.Len())}}

@@ -102,6 +102,12 @@ func (l *label) who() string {
 	return l.kind + " " + l.name
 }
 
+// format is for the Format methods: every verb prints text, because others would read fields that
+// calls are writing.
+func format(s fmt.State, verb rune, text string) {
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), text)
+}
+
 // MaxWait bounds how long a call waits in the queue of the policy, and only there: once admitted it
 // runs as long as it likes. 0 rejects every call that is not admitted at once. The default is as
 // long as the context allows.

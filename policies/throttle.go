@@ -131,6 +131,9 @@ func (t *Throttle) String() string {
 	return fmt.Sprintf("%s(rejects %.0f %%)", t.who(), 100*t.Rejecting())
 }
 
+// Format prints String, whatever the verb.
+func (t *Throttle) Format(s fmt.State, verb rune) { format(s, verb, t.String()) }
+
 // Stats are rejecting (a probability), and requests and accepts of the window.
 func (t *Throttle) Stats() []retry.Stat {
 	p, requests, accepts := t.now()

@@ -97,6 +97,11 @@ func (l *Limiter) String() string {
 	return l.describe("")
 }
 
+// Format makes every verb print String, since the others would read fields that calls are writing.
+func (l *Limiter) Format(s fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), l.String())
+}
+
 // describe is String with a remark.
 func (l *Limiter) describe(remark string) string {
 	l.mu.Lock()

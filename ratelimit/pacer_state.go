@@ -83,6 +83,11 @@ func (p *Pacer) String() string {
 	return line + ")"
 }
 
+// Format makes every verb print String, since the others would read fields that calls are writing.
+func (p *Pacer) Format(s fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), p.String())
+}
+
 // Explain says in one line what the pacer believes about its callee and why, for people and not for
 // programs: the rate and the bounds it lies between, the burst of a bucket, the refusals of the
 // last minute, the next probe, how the callee refuses, and what it says of its quota.

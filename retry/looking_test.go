@@ -54,6 +54,7 @@ func look(t *testing.T, p retry.Policy) {
 		}
 		if s, ok := m.(interface{ Stats() []retry.Stat }); ok {
 			_ = s.Stats()
+			_ = fmt.Sprintf("%#v %d", m, m)
 		}
 		_ = retry.Idle(m)
 		return true
