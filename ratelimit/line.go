@@ -73,7 +73,7 @@ type owner[T any] interface {
 
 var (
 	_ owner[ticket] = (*Limiter)(nil)
-	_ owner[pass]   = (*Pacer)(nil)
+	_ owner[queued] = (*Pacer)(nil)
 )
 
 // ahead is how many in line would go before w, which is not in it yet, and how many tokens they
@@ -201,8 +201,8 @@ func (q *line[T]) unlink(w *waiter[T]) {
 	}
 }
 
-// release lets w, the head, go. The others keep their room: one call less is before them, but what
-// it waited for has been taken.
+// release lets w go. Those behind it keep their room: one call less is before them, but what it
+// waited for has been taken. Those before it, if it is not the head, wait longer.
 func (q *line[T]) release(w *waiter[T], ticket T) {
 	if q.index != nil {
 		q.index.serve(w.seat)

@@ -93,7 +93,11 @@ func (x *index[T]) leave(s *seat[T]) {
 }
 
 // serve takes out s, which is let go. Those behind keep their room: see release.
-func (x *index[T]) serve(s *seat[T]) { x.root = merge(x.cut(s)) }
+func (x *index[T]) serve(s *seat[T]) {
+	first, rest := x.cut(s)
+	first.grow(room{-s.w.n, -1})
+	x.root = merge(first, rest)
+}
 
 // amend sets the room of s.
 func (x *index[T]) amend(s *seat[T], r room) {

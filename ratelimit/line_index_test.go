@@ -87,13 +87,19 @@ func TestALineOfPrioritiesTurnsAwayExactlyTheCallsThatNoLongerFit(t *testing.T) 
 				model.reap()
 				q.join(w, model)
 			case op < 15 && q.head != nil:
-				head := q.head
-				if head != model.order[0] {
+				if q.head != model.order[0] {
 					t.Fatalf("seed %d, step %d: another head", seed, step)
 				}
-				model.order = model.order[1:]
-				model.shift(room{-head.n, -1}) // less before them, and less to come
-				q.release(head, 0)
+				i := max(0, rng.IntN(len(model.order)+8)-8) // most often the head
+				w := model.order[i]
+				if i > 0 {
+					q.indexed(model) // or nobody looks whether those before it still fit
+				}
+				model.order = slices.Delete(slices.Clone(model.order), i, i+1)
+				model.shift(room{-w.n, -1}) // less to come, and less before those behind it
+				model.reap()
+				q.release(w, 0)
+				q.reap(model)
 			case op < 18 && q.head != nil:
 				i := rng.IntN(len(model.order))
 				w := model.order[i]

@@ -19,7 +19,7 @@ func TestAWaiterFitsIn128Bytes(t *testing.T) {
 	if n := unsafe.Sizeof(waiter[ticket]{}); n > 128 {
 		t.Errorf("a limiter's takes %d bytes", n)
 	}
-	if n := unsafe.Sizeof(waiter[pass]{}); n > 128 {
+	if n := unsafe.Sizeof(waiter[queued]{}); n > 128 {
 		t.Errorf("a pacer's takes %d bytes", n)
 	}
 }

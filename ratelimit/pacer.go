@@ -30,7 +30,9 @@ import (
 // does a call that its caller gave up.
 //
 // A page that is refused again and again while others are admitted is refused for itself, and says
-// nothing about the rate. The pacer knows pages by [retry.PageOf]; httpx names them.
+// nothing about the rate. To find out, a call for a page that was just refused lets waiting calls
+// of its priority go first, until twelve others were admitted or it would come too late. The pacer
+// knows pages by [retry.PageOf]; httpx names them.
 //
 // What the callee states of its quota ([retry.Report]) is kept to before anything is refused: what
 // remains is used at once if there is more within ten minutes, and spread over the time if not. A
@@ -71,7 +73,7 @@ type Pacer struct {
 	nested  int     // nested calls that wait for their turn
 	cause   error   // the last refusal
 	judged  float64 // the pace at which the calls in line were last found to fit
-	line    line[pass]
+	line    line[queued]
 	crew    *crew // its place in a fleet; nil: it has none
 }
 

@@ -83,13 +83,13 @@ func (f *flight) takeBack() {
 func (p *Pacer) enterNested(
 	ctx context.Context, outer *flight,
 ) (c pass, lender *flight, err error) {
-	w, _ := newWaiter[pass](ctx, 1, time.Now())
+	w, _ := newWaiter[queued](ctx, 1, time.Now())
 	outer.began() // the time from here on is the nested call's
 	lent := outer.lend()
 	sent, entered := false, false
 	defer func() {
 		if sent && !entered { // an observer panicked
-			p.giveBack(&c)
+			p.undo(c)
 		}
 		if !entered {
 			lent.takeBack()
@@ -112,7 +112,7 @@ func (p *Pacer) enterNested(
 // takeTurn waits for the turn of a nested call and takes it. shares says that the call shares the
 // place of the call around it. It returns the wait that was expected.
 func (p *Pacer) takeTurn(
-	ctx context.Context, shares bool, w *waiter[pass],
+	ctx context.Context, shares bool, w *waiter[queued],
 ) (c pass, expected time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

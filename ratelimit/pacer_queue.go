@@ -15,6 +15,13 @@ type pass struct {
 	at time.Duration // when it was admitted, in the machine's time
 }
 
+// queued is what a call in line has: the page that it asks for, if that matters, and when it is let
+// go its pass.
+type queued struct {
+	pass
+	page uint64
+}
+
 // admit lets a call go, now or after a wait in line.
 func (p *Pacer) admit(ctx context.Context) (pass, error) {
 	p.mu.Lock()
@@ -27,7 +34,10 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
-	w, ended := newWaiter[pass](ctx, 1, time.Now())
+	w, ended := newWaiter[queued](ctx, 1, time.Now())
+	if p.suspects.Load() {
+		w.ticket.page = retry.PageOf(ctx)
+	}
 	p.mu.Lock()
 	now = p.now()
 	f := p.forecast(now)
@@ -42,7 +52,8 @@ func (p *Pacer) admit(ctx context.Context) (pass, error) {
 	p.line.join(w, p)
 	p.dispatch(now)
 	p.mu.Unlock()
-	return stand(ctx, p, w, ended, p.who(), wait)
+	q, err := stand(ctx, p, w, ended, p.who(), wait)
+	return q.pass, err
 }
 
 // turnedAway tells observers of a call that is rejected at once, and returns err.
@@ -53,13 +64,13 @@ func (p *Pacer) turnedAway(ctx context.Context, wait time.Duration, err error) e
 
 // fits reports whether w can be served in time behind k others. It requires that p.mu is held.
 // The last argument, the tokens that those want, is for limiters only.
-func (p *Pacer) fits(w *waiter[pass], k, _ int) bool {
+func (p *Pacer) fits(w *waiter[queued], k, _ int) bool {
 	_, err := p.judgeWait(p.latest, w, p.forecast(p.latest), k)
 	return err == nil
 }
 
 // reject is the rejection of a waiter that does not fit any more. It requires that p.mu is held.
-func (p *Pacer) reject(w *waiter[pass], k, _ int) error {
+func (p *Pacer) reject(w *waiter[queued], k, _ int) error {
 	_, err := p.judgeWait(p.latest, w, p.forecast(p.latest), k)
 	return err
 }
@@ -72,7 +83,7 @@ func (p *Pacer) gaveUp(reason error) error {
 }
 
 // leave takes w out of the line, unless its turn has come already.
-func (p *Pacer) leave(w *waiter[pass]) bool {
+func (p *Pacer) leave(w *waiter[queued]) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.line.remove(w) {
@@ -82,13 +93,16 @@ func (p *Pacer) leave(w *waiter[pass]) bool {
 	return true
 }
 
-// giveBack undoes the admission of a call that was not made.
-func (p *Pacer) giveBack(c *pass) {
+// giveBack is undo for a call that was let go too late for it.
+func (p *Pacer) giveBack(q *queued) { p.undo(q.pass) }
+
+// undo undoes the admission of a call that was not made.
+func (p *Pacer) undo(c pass) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	p.machine.OnCancel(c.Ticket, false)
-	p.crew.refund(now, *c)
+	p.crew.refund(now, c)
 	p.dispatch(now)
 }
 
@@ -124,7 +138,8 @@ func (p *Pacer) dispatch(now time.Duration) {
 	for w := p.line.head; w != nil; w = p.line.head {
 		wait := p.untilNext(now, s)
 		if wait == 0 {
-			p.line.release(w, p.send(now, s))
+			next := p.first()
+			p.line.release(next, queued{pass: p.send(now, s)})
 			continue
 		}
 		// An answer will tell more, or the moment at which none has come.
@@ -146,6 +161,30 @@ func (p *Pacer) dispatch(now time.Duration) {
 	}
 	p.line.silence()
 }
+
+// first is the waiter that goes next: the head, unless its page was refused just now. Then others
+// of its priority go before it while it still goes in time. Whether the page is admitted after them
+// tells a page that is refused for itself from a refusal because of the rate.
+func (p *Pacer) first() *waiter[queued] {
+	head := p.line.head
+	if !p.suspects.Load() {
+		return head
+	}
+	k := 0
+	for w := head; w != nil && w.priority == head.priority && k < mostPassed; w = w.next {
+		if !p.machine.Later(w.ticket.page) {
+			return w
+		}
+		if k++; !p.fits(w, k, k) {
+			break
+		}
+	}
+	return head
+}
+
+// mostPassed is how many waiters one that goes may overtake. There are seldom more than the calls
+// of one burst.
+const mostPassed = 64
 
 // leastWait is the least time that a timer is set for. The machine may say "not yet" for a moment
 // that no clock can tell from now; to ask again at once would spin.
@@ -218,7 +257,7 @@ func (f forecast) wait(n int) time.Duration {
 
 // judgeWait estimates the wait of w with n before it, and rejects w if the wait does not fit.
 func (p *Pacer) judgeWait(
-	now time.Duration, w *waiter[pass], f forecast, n int,
+	now time.Duration, w *waiter[queued], f forecast, n int,
 ) (time.Duration, error) {
 	if wait, cause := p.crew.turnsAway(); cause != nil {
 		return wait, &retry.Rejection{

@@ -408,7 +408,7 @@ func TestPacerGivesBackATurnToTheNextInLine(t *testing.T) {
 		var at time.Time
 		go func() { run(t.Context(), p, 0, nil); at = time.Now() }()
 		time.Sleep(time.Second)
-		p.giveBack(&c)
+		p.undo(c)
 		synctest.Wait()
 		if !at.Equal(time.Now()) {
 			t.Errorf("the next went at %v, want now", at)

@@ -446,5 +446,12 @@ func (m *Machine) hold(now, wait float64) {
 	m.named = max(m.named, now+wait)
 }
 
+// Later reports whether a page was refused so lately that requests for others should go first. It
+// is then asked for again when enough others came to tell a page that is refused for itself from a
+// refusal because of the rate. A careful machine does not ask: its budget counts both.
+func (m *Machine) Later(page uint64) bool {
+	return !m.careful.on && m.pages.later(page, m.accepted)
+}
+
 // LastSend is when the last request was sent.
 func (m *Machine) LastSend() float64 { return m.last }

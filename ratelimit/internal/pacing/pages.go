@@ -37,6 +37,7 @@ func (p *pages) blame(page uint64, s *search, q *probing) {
 type pageNote struct {
 	page     uint64
 	admitted int // answers when it was refused first
+	after    int // answers before which other pages go first
 	refused  int
 	own      bool
 }
@@ -46,6 +47,10 @@ const (
 
 	// After so many pages refused for themselves the first refusal of another is pardoned.
 	pageHabit = 2
+
+	// A refused page lets so many others go first: more than enough, since some of the others are
+	// noted as refused too.
+	pageLater = 12
 )
 
 // pardons reports whether the refusal of a page says nothing about the rate.
@@ -59,12 +64,14 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 	if n == nil {
 		n = p.note(page)
 		n.admitted = admitted
+		n.after = admitted + pageLater
 		if p.own < pageHabit || admitted-p.spare < enough {
 			return false
 		}
 		p.spare = admitted
 		return true
 	}
+	n.after = admitted + pageLater
 	if !n.own && last.page != page && last.admitted == admitted { // two pages in a row
 		n.admitted = admitted
 		return false
@@ -76,6 +83,12 @@ func (p *pages) pardons(page uint64, admitted int) bool {
 		p.own++
 	}
 	return n.own
+}
+
+// later reports whether a page was refused so lately that others should go first.
+func (p *pages) later(page uint64, admitted int) bool {
+	n := p.find(page)
+	return n != nil && admitted < n.after
 }
 
 // habitual reports whether a page was refused for itself, and more than once.

@@ -56,6 +56,40 @@ func TestWhichPagesArePardoned(t *testing.T) {
 	}
 }
 
+// A refused page lets the requests for twelve others go first.
+func TestARefusedPageIsAskedForLater(t *testing.T) {
+	m := New(Config{}, newRand())
+	refuse := func(page uint64, wait float64) {
+		m.OnDone(1, m.OnSend(1), Answer{Kind: Refusal, RetryAfter: wait, Remaining: -1, Page: page})
+	}
+	admit := func(n int, page uint64) {
+		for range n {
+			m.OnDone(2, m.OnSend(2), Answer{RetryAfter: -1, Remaining: -1, Page: page})
+		}
+	}
+	for i, c := range []struct {
+		what  string
+		do    func()
+		later map[uint64]bool
+	}{
+		{"nothing was refused", func() { admit(1, 9) }, map[uint64]bool{0: false, 1: false, 9: false}},
+		{"one was", func() { refuse(1, -1) }, map[uint64]bool{1: true, 2: false, 9: false}},
+		{"eleven others came", func() { admit(11, 9) }, map[uint64]bool{1: true}},
+		{"a twelfth", func() { admit(1, 9) }, map[uint64]bool{1: false}},
+		{"it is refused again", func() { refuse(1, -1) }, map[uint64]bool{1: true}},
+		{"it comes", func() { admit(1, 1) }, map[uint64]bool{1: false}},
+		{"the server said when to come", func() { refuse(3, 1) }, map[uint64]bool{3: false}},
+		{"no page is known", func() { refuse(0, -1) }, map[uint64]bool{0: false}},
+	} {
+		c.do()
+		for page, want := range c.later {
+			if m.Later(page) != want {
+				t.Errorf("step %d, %s: page %d later: %v", i+1, c.what, page, !want)
+			}
+		}
+	}
+}
+
 // A page that came after all is not refused for itself.
 func TestAPageThatComesIsForgotten(t *testing.T) {
 	var p pages

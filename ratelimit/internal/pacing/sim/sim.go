@@ -4,6 +4,7 @@ package sim
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/reprise-go/reprise/ratelimit/internal/pacing"
@@ -14,6 +15,7 @@ import (
 type Client interface {
 	NextSend(now float64) float64 // when one may be sent; infinite: an answer will tell
 	Wake(now float64) float64     // when to ask again although no answer came
+	Later(page uint64) bool       // whether requests for others go before one for page
 	OnSend(now float64) pacing.Ticket
 	OnDone(now float64, t pacing.Ticket, a pacing.Answer)
 }
@@ -50,6 +52,9 @@ const timeout = 30
 
 // job is a page to get, and how often it was tried.
 type job struct{ page, try int }
+
+// name is what the client knows the page by.
+func (j job) name() uint64 { return uint64(j.page) + 1 }
 
 // lane is the work of one client.
 type lane struct {
@@ -143,8 +148,11 @@ func (r *run) trip() float64 { return r.Net * math.Exp(.18*r.rng.NormFloat64()) 
 
 func (r *run) send(who int) {
 	l := &r.lanes[who]
-	j := l.wait[0]
-	l.wait = l.wait[1:]
+	k := max(0, slices.IndexFunc(l.wait, func(j job) bool {
+		return j.try == 0 || !r.Clients[who].Later(j.name())
+	}))
+	j := l.wait[k]
+	l.wait = slices.Delete(l.wait, k, k+1)
 	t := r.Clients[who].OnSend(r.now)
 	r.res.Sent++
 	r.ev.push(event{at: r.now + r.trip(), arrives: true, ticket: t, client: who, job: j})
@@ -169,7 +177,7 @@ func (r *run) arrive(e event) {
 
 func (r *run) answer(e event) {
 	a := r.Silent.kindOf(e.answer)
-	a.Page = uint64(e.page) + 1
+	a.Page = e.name()
 	l := &r.lanes[e.client]
 	switch {
 	case a.Kind == pacing.Fine:
