@@ -165,7 +165,7 @@ func TestARefusalOfOnePageSaysNothingOfTheRate(t *testing.T) {
 	for _, c := range []struct {
 		every int
 		most  float64 // of the time without such pages
-	}{{30, 3}, {100, 1.6}} {
+	}{{30, 2.2}, {100, 1.4}} {
 		var with, without float64
 		for seed := range uint64(10) {
 			for _, blocked := range []func(int) bool{
@@ -186,6 +186,27 @@ func TestARefusalOfOnePageSaysNothingOfTheRate(t *testing.T) {
 		if with > c.most*without {
 			t.Errorf("one page in %d: %.1f times as long", c.every, with/without)
 		}
+	}
+}
+
+// Nor do the captchas of pages that come at the third request, although eight workers could ask for
+// them again at once, and the server refuses by the same captcha.
+func TestPagesThatAskForAHumanTwiceDoNotSlowTheRest(t *testing.T) {
+	seconds := 0.
+	for seed := range uint64(5) {
+		asked := map[int]int{}
+		s := &lt.Server{Rule: lt.Bucket(15, 15), Latency: 60 * time.Millisecond, Spread: .3,
+			Seed: seed, Refuse: lt.Captcha}
+		r := sim.Crawl{Server: s, Clients: []sim.Client{maker(rand.New(rand.NewPCG(seed, 9)))},
+			Pages: 600, Workers: 8, Deadline: 1000, Net: .002, Seed: seed, Tries: 8,
+			Blocked: func(page int) bool {
+				asked[page]++
+				return page%50 == 5 && asked[page] <= 2
+			}}.Run()
+		seconds += r.Seconds / 5
+	}
+	if most := 2 * 600 / 15.; seconds > most {
+		t.Errorf("%.0f s in the mean, want %.0f", seconds, most)
 	}
 }
 
