@@ -32,6 +32,7 @@ type crew struct {
 	answers, refused, fresh int        // outcomes of the machine that the store was told
 	said                    rate.Limit // the rate that the others were last told, if it leads
 	saidAt                  time.Duration
+	solo                    time.Duration // until then the others wait for its single call
 }
 
 // role is what a machine does for the fleet.
@@ -121,12 +122,14 @@ func (c *crew) lapse(now time.Duration) {
 	}
 }
 
-// tokens reports whether calls take tokens of the fleet's bucket now.
+// tokens reports whether calls take tokens of the fleet's bucket now. Those of a leader do not while
+// the others still wait for the outcome of its single call: it has all of the rate to itself.
 func (c *crew) tokens(now time.Duration) bool {
 	switch c.role {
 	case leads:
 		_, parked := c.p.machine.Parked()
-		return !parked && !math.IsInf(c.p.machine.FleetRate(now.Seconds()), 1)
+		r := c.p.machine.FleetRate(now.Seconds())
+		return !parked && !math.IsInf(r, 1) && now+duration(1/r) > c.solo
 	case follows:
 		return c.limit < unlearned
 	}
@@ -229,7 +232,9 @@ func (c *crew) publish(now time.Duration) {
 	if until > s+restOfAll.Seconds()/4 && until < s+maxDebt/second {
 		t.until = c.p.clock(now).Add(duration(until - s))
 	}
-	c.m.teach(c.p.clock(now), t)
+	if held := c.m.teach(c.p.clock(now), t); t.holds {
+		c.solo = now + held.Sub(c.p.clock(now))
+	}
 }
 
 // says is the rate that the leader tells the others. A rate that is about the same as before is

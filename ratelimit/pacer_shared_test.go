@@ -219,6 +219,70 @@ func TestFleetOfPacersAtAHighRate(t *testing.T) {
 	}
 }
 
+// Where a server admits no two calls closer than 1/rate, and calls arrive later than they were sent,
+// by different times, eight pacers get as much as one from the first seconds on: a rate that is
+// raised holds for all at once, and none of it is lost while they wait for a single call's outcome.
+func TestFleetOfPacersAtAServerWithoutBurst(t *testing.T) {
+	const seeds = 12
+	for _, c := range []struct {
+		rate float64
+		took time.Duration
+	}{{4, 60 * time.Second}, {10, 15 * time.Second}, {50, 15 * time.Second}} {
+		t.Run(fmt.Sprint(c.rate, " a second for ", c.took), func(t *testing.T) {
+			run := func(members int) (all *gang, least float64) {
+				all = &gang{by: make([]int, members)}
+				for seed := range seeds {
+					synctest.Test(t, func(t *testing.T) {
+						s := limitertest.Nginx(c.rate, 0, true)
+						g := gang{call: delayed(served(s), seed, 2*ms)}
+						s.Latency = 2 * ms
+						store := newWire(ratelimit.NewStore(), 2*ms)
+						ctx, cancel := context.WithTimeout(bg, c.took)
+						defer cancel()
+						for i := range members {
+							if members == 1 {
+								g.crawl(ctx, 16, seeded(seed))
+							} else {
+								g.crawl(ctx, 2, seeded(seed*members+i, ratelimit.Shared(store, "host")))
+							}
+						}
+						g.wg.Wait()
+						time.Sleep(time.Minute)
+						all.ok += g.ok
+						all.refused += g.refused
+						for i, n := range g.by {
+							all.by[i] += n
+						}
+					})
+				}
+				return all, float64(slices.Min(all.by)*members) / float64(all.ok)
+			}
+			one, _ := run(1)
+			eight, least := run(8)
+			t.Logf("one: %d served, %d refused; eight: %d, %d, %.2f of it the least share",
+				one.ok, one.refused, eight.ok, eight.refused, least)
+			if eight.ok < one.ok*9/10 || eight.refused > one.refused+seeds || least < .7 {
+				t.Error("eight are worse than one")
+			}
+		})
+	}
+}
+
+// delayed is call after a random time, a mean on average.
+func delayed(
+	call func(context.Context) error, seed int, mean time.Duration,
+) func(context.Context) error {
+	var mu sync.Mutex
+	rnd := rand.New(rand.NewPCG(uint64(seed), 7))
+	return func(ctx context.Context) error {
+		mu.Lock()
+		d := time.Duration(rnd.ExpFloat64() * float64(mean))
+		mu.Unlock()
+		time.Sleep(d)
+		return call(ctx)
+	}
+}
+
 // A server without a limit is found to be one, and all members take part.
 func TestFleetOfPacersAtAnOpenServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

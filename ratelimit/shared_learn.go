@@ -89,6 +89,16 @@ func (m *member) reports(now, tokens time.Duration) time.Duration {
 	return at
 }
 
+// turn is when a learner that got no token should ask for one again: half a lease before the
+// bucket's next one comes up if it has waited for as long as all members' turns take, and
+// accordingly later if it has waited less. So those that have waited longest ask first, and nobody
+// waits for a member that does not ask.
+func (m *member) turn(f *figures) time.Duration {
+	c := float64(f.lease/2) / (f.step * float64(m.members))
+	t := time.Duration((float64(m.tat) + c*float64(m.served)) / (1 + c))
+	return max(t, m.tat-f.lease/2)
+}
+
 // tells adds to a question what a learner tells.
 func (m *member) tells(q *question, a *Ask) {
 	l := m.learner
@@ -184,8 +194,8 @@ type told struct {
 	until             time.Time  // no call of the fleet may go before; zero: any may
 }
 
-// teach takes what the pacer tells.
-func (m *member) teach(now time.Time, s told) {
+// teach takes what the pacer tells, and returns until when the others wait, by what it has told them.
+func (m *member) teach(now time.Time, s told) (held time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t, l := m.at(now), m.learner
@@ -194,6 +204,9 @@ func (m *member) teach(now time.Time, s told) {
 	if s.learned != l.learned {
 		l.learned = s.learned
 		if s.learned > 0 {
+			if m.blank() { // a pause let the bucket's time begin with its end, not a call before it
+				m.unspent = 1
+			}
 			m.use(s.learned, 1)
 			m.untold = true
 		}
@@ -209,6 +222,7 @@ func (m *member) teach(now time.Time, s told) {
 		m.holdStock()
 	}
 	m.consider(t)
+	return m.base.Add(m.pause)
 }
 
 // misses notes that a call found no token and does not wait for one.

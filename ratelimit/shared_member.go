@@ -40,6 +40,7 @@ type member struct {
 	hung    *question     // given up, and its goroutine not back yet
 	asked   time.Duration // when the last one was sent
 	rest    time.Duration // no question before, because the last one got less than it wanted
+	served  time.Duration // when the latest token granted is due
 	trip    time.Duration // the time of a question, smoothed
 	bulk    bool          // the call at the head needs more than a quantum, so it pays first
 	giving  bool          // tokens that others wait for are to be given back

@@ -153,7 +153,7 @@ func (m *member) want(q *question, now time.Duration) {
 	left, use := m.stock.left, d.plan(now, &q.figures, m.members)
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
-	case held, m.blank(), m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
+	case m.learner != nil && now < m.rest, held, m.blank(), m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
 	case m.failures > 0: // it asks for none: a grant that is not heard is lost
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// The call needs more than a quantum, and the first of its tokens would be void before the
@@ -333,6 +333,8 @@ func (m *member) accept(q *question, g Grant, now time.Duration) (changed bool, 
 		m.rest = now + f.lease/4
 		if filled > 0 { // this member may be the only busy one
 			m.rest = min(m.rest, m.stock.last()-2*m.trip)
+		} else if m.learner != nil {
+			m.rest = max(m.rest, m.turn(f))
 		}
 	}
 	pause := g.Pause
@@ -374,6 +376,9 @@ func (m *member) fill(q *question, g Grant, now time.Duration, f *figures) (fill
 	m.stock.put(block{due: now, void: q.sent + f.lease, end: at})
 	void := q.sent + g.First + f.lease
 	m.stock.put(block{due: now + g.First, void: void, step: f.step, end: later})
+	if at+later > 0 {
+		m.served = now + g.First
+	}
 	m.bulk = m.demand.waiting > 0 && m.demand.largest > max(1, m.stock.left)
 	return at + later
 }

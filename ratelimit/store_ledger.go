@@ -61,7 +61,11 @@ func (l *ledger) take(now float64, a Ask) Grant {
 	avail := math.Max(0, math.Floor((now-l.tat)/t))
 	quantum := math.Max(1, math.Floor(l.rate*lease/second/members))
 	need, want, k := float64(a.Need), float64(a.Want), 0.0
-	if need > 0 && l.tat < now+2*lease+float64(members*t) {
+	ahead := 2*lease + float64(members*t)
+	if a.Learn { // a rate that changes should hold at once, and not only after what is handed out
+		ahead = lease / 2
+	}
+	if need > 0 && l.tat < now+ahead {
 		k = math.Min(math.Max(need, math.Min(want, quantum)), math.Max(avail, quantum))
 	}
 	k = math.Max(k, math.Min(math.Min(want, quantum), avail))

@@ -74,7 +74,8 @@ pause = max(pause, now + hold)
 if pause > now then tat = max(tat, pause - fl(min(span, t))) end
 
 local avail, quantum, k = max(0, fl((now - tat) / t)), max(1, fl(r * lease / 1000000 / members)), 0
-if need > 0 and tat < now + 2 * lease + members * t then
+local ahead = learn and lease / 2 or 2 * lease + members * t
+if need > 0 and tat < now + ahead then
 	k = min(max(need, min(want, quantum)), max(avail, quantum))
 end
 k = max(k, min(want, quantum, avail))
