@@ -353,7 +353,7 @@ func (b *Breaker) Isolate() {
 		if e.state != Isolated {
 			b.enter(&era{state: Isolated, since: now, cause: e.cause}, nil)
 		}
-		b.byHand(true, now)
+		b.isolateFleet(now)
 	})
 	b.tellByHand()
 }
@@ -366,7 +366,7 @@ func (b *Breaker) Release() {
 			b.failedAt = -1
 			b.enter(b.newClosed(now), nil)
 		}
-		b.byHand(false, now)
+		b.releaseFleet(now)
 	})
 	b.tellByHand()
 }

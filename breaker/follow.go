@@ -100,7 +100,7 @@ func (b *Breaker) follow(f Fleet, now time.Duration) {
 	case f.State == Closed && e.fleet == 0: // its own opening, if any, is its own
 	case f.State == Closed && f.Era <= e.fleet: // the store has forgotten: the opening goes on
 		if e.state == Isolated {
-			b.byHand(true, now)
+			b.isolateFleet(now)
 			return
 		}
 		e.fleet = 0
@@ -150,10 +150,17 @@ func fleetCause(f Fleet) *failed {
 	return newFailed(errors.New(f.Cause))
 }
 
-// byHand notes what the fleet is to do. b.mu is held.
-func (b *Breaker) byHand(isolate bool, now time.Duration) {
+// isolateFleet notes that the fleet is to be isolated. b.mu is held.
+func (b *Breaker) isolateFleet(now time.Duration) {
 	if m := b.member; m != nil && !b.shadow {
-		m.isolate, m.release, m.noted = isolate, !isolate, now
+		m.isolate, m.release, m.noted = true, false, now
+	}
+}
+
+// releaseFleet notes that the fleet is to be released. b.mu is held.
+func (b *Breaker) releaseFleet(now time.Duration) {
+	if m := b.member; m != nil && !b.shadow {
+		m.isolate, m.release, m.noted = false, true, now
 	}
 }
 

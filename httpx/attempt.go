@@ -268,7 +268,7 @@ func (x *exchange) transmit(
 	}
 	if !life.answered(ctx, x, resp) {
 		_ = resp.Body.Close()
-		return nil, x.failed(ctx, req, context.Cause(ctx), false)
+		return nil, x.failed(ctx, req, context.Cause(ctx))
 	}
 	return resp, nil
 }
@@ -310,7 +310,10 @@ func (x *exchange) broken(ctx context.Context, req *http.Request, err error) err
 		err = fmt.Errorf("reading the request's body: %w", err)
 		return answered(&retry.Rejection{Policy: "httpx", Reason: err})
 	}
-	return x.failed(ctx, req, err, x.wire != nil && !x.wire.headers.Load())
+	if x.wire != nil && !x.wire.headers.Load() {
+		return x.unsent(ctx, req, err)
+	}
+	return x.failed(ctx, req, err)
 }
 
 // learn reads the response's cookies, quotas and Location.

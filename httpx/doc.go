@@ -5,7 +5,7 @@
 //	resp, err := c.Do(req)                                                 // as http.Client's
 //	item, err := httpx.Fetch(ctx, c, url, httpx.JSON[Item])                // decoded, or retried
 //	for r := range httpx.FetchAll(ctx, c, slices.Values(urls), httpx.Text) // as they come
-//	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}     // under any other client
+//	client := &http.Client{Transport: &httpx.Transport{Policy: guard}}     // under another client
 //	http.Handle("/orders/", httpx.Guard(limits)(orders))                   // the server's side
 //
 // The following client is for scraping sites that have dead links, bans, captchas and short

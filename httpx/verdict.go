@@ -154,20 +154,36 @@ func (x *exchange) again(ctx context.Context, err error) error {
 }
 
 // failed marks the error of an attempt that got no response, or only a part of one.
-func (x *exchange) failed(ctx context.Context, req *http.Request, err error, unsent bool) error {
-	v := retry.VerdictOf(err)
-	if v.Permanent || v.Config || v.Rejection != nil || x.Err() != nil {
-		return err
+func (x *exchange) failed(ctx context.Context, req *http.Request, err error) error {
+	if final := x.final(req, err); final != nil {
+		return final
 	}
+	if notConnected(err) || refusedStream(err) || x.idempotent(req) {
+		return x.again(ctx, err)
+	}
+	return retry.Permanent(err)
+}
+
+// unsent is failed for an attempt of which nothing was sent, so any method may be sent again.
+func (x *exchange) unsent(ctx context.Context, req *http.Request, err error) error {
+	if final := x.final(req, err); final != nil {
+		return final
+	}
+	return x.again(ctx, err)
+}
+
+// final is the error of an attempt after which no other one is made, whatever was sent; else nil.
+func (x *exchange) final(req *http.Request, err error) error {
+	v := retry.VerdictOf(err)
 	switch {
+	case v.Permanent || v.Config || v.Rejection != nil || x.Err() != nil:
+		return err
 	case malformed(req, err):
 		return unsendable(err)
 	case hopeless(err):
 		return retry.Permanent(err)
-	case unsent || notConnected(err) || refusedStream(err) || x.idempotent(req):
-		return x.again(ctx, err)
 	}
-	return retry.Permanent(err)
+	return nil
 }
 
 // garbled marks the error of a decoder. If the body broke off it is the connection's fault, else
@@ -191,7 +207,7 @@ func (x *exchange) garbled(ctx context.Context, req *http.Request, err error) er
 	if cause := context.Cause(req.Context()); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return x.failed(ctx, req, redact.Server(err), false) // http.Client says of which request
+	return x.failed(ctx, req, redact.Server(err)) // http.Client says of which request
 }
 
 // sameAgain tells whether err is encoding/json's error for a complete text that is not the JSON it

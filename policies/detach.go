@@ -42,8 +42,8 @@ type detachConfig struct {
 	most int64
 }
 
-// MaxDetached is how many calls of a [Detach] may be left behind before it rejects further ones. The
-// default is 64. Calls that run already may still be left behind: bound those by a [Bulkhead].
+// MaxDetached is how many calls of a [Detach] may be left behind before it rejects further ones.
+// The default is 64. Calls that run already may still be left behind: bound those by a [Bulkhead].
 func MaxDetached(n int) Option {
 	set := func(d *detachConfig) { d.most = int64(n) }
 	return option("MaxDetached", n, n >= 1, "be at least 1", set)

@@ -3,8 +3,8 @@
 // at once, one policy per key, and wrappers of calls.
 //
 //	guard := retry.Chain(
-//		policies.Timeout(10*time.Second),                              // for all attempts together
-//		policies.Exponential(policies.Attempts(4)),                    // 100ms, 200ms, 400ms, ±50 %
+//		policies.Timeout(10*time.Second),                              // for all attempts
+//		policies.Exponential(policies.Attempts(4)),                    // 100, 200, 400 ms, ±50 %
 //		policies.Timeout(2*time.Second),                               // for each attempt
 //		policies.Classify(policies.Final(policies.Is(sql.ErrNoRows))), // an answer, not a failure
 //	)

@@ -21,6 +21,7 @@ func TestTheFirstObserverHearsTheCallOfAnEmptyChain(t *testing.T) {
 		return retry.Do(ctx, retry.Chain(), one)
 	})
 	if err != nil || calls != 2 {
-		t.Errorf("the observer heard of %d calls (%v), want the inner and the outer one", calls, err)
+		t.Errorf("the observer heard of %d calls (%v), want the inner and the outer one",
+			calls, err)
 	}
 }

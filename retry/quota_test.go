@@ -169,7 +169,8 @@ func TestWhichReportHolds(t *testing.T) {
 				err := retry.Run(t.Context(), retry.Chain(hears{got: &got}, tc.inside),
 					func(ctx context.Context) error { tc.call(ctx); return nil })
 				if err != nil || len(got) != 1 || got[0] != tc.want {
-					t.Errorf("%s, the first report %v: heard %v, want %v", name, first, got, tc.want)
+					t.Errorf("%s, the first report %v: heard %v, want %v",
+						name, first, got, tc.want)
 				}
 			})
 		}

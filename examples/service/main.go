@@ -6,7 +6,7 @@
 //	service                       a tour: starts everything in this program, buys something, stops
 //	service -listen :8080         serves until it is interrupted; see /healthz and /guards
 //	service -config shop.json     with your own configuration: begin with config.json
-//	service -load                 an outage, a brownout and an overload, with the guards and without
+//	service -load                 an outage, a brownout, an overload, with guards and without
 //
 // Read guards.go first.
 package main

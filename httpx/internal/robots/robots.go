@@ -83,7 +83,7 @@ func (p *parser) read(key, value string) {
 		if value == "" || !p.toOwn && !p.toAll { // it matches no path, or is for other agents
 			return
 		}
-		r := rule{normalise(value, true), key == "allow"}
+		r := rule{normalise(value, "*$"), key == "allow"}
 		if p.toOwn {
 			p.own.add(r)
 		}
@@ -162,7 +162,7 @@ func (r *Rules) Match(u *url.URL) (allowed bool, line string) {
 		return true, ""
 	}
 	path := u.RequestURI()
-	path = normalise(path[:min(len(path), mostWork/max(1, len(r.rules)))], false)
+	path = normalise(path[:min(len(path), mostWork/max(1, len(r.rules)))], "")
 	for _, rule := range r.rules {
 		if match(rule.pattern, path) {
 			if rule.allow {
@@ -192,9 +192,9 @@ func match(pattern, path string) bool {
 
 // normalise writes a path and query, or a pattern for them, in the form in which section 2.2.2
 // compares them: unreserved octets as they are, all others percent-encoded, however they were
-// written. The separators of a URL stay as they are, and so do a pattern's wildcards. In a query /
-// and ? are not separators, and in the RFC's example they equal their encoding.
-func normalise(s string, pattern bool) string {
+// written. The separators of a URL stay as they are, and so do the wildcards, which only a pattern
+// has ("*$", and $ only at its end). In a query / and ? are not separators, and in the RFC's example they equal their encoding.
+func normalise(s, wildcards string) string {
 	const upper = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)
 	query := false
@@ -210,7 +210,7 @@ func normalise(s string, pattern bool) string {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
 			strings.IndexByte("-._~", c) >= 0,
 			plain && strings.IndexByte("/?=&", c) >= 0,
-			plain && pattern && (c == '*' || c == '$' && i == len(s)-1),
+			plain && strings.IndexByte(wildcards, c) >= 0 && (c != '$' || i == len(s)-1),
 			query && (c == '/' || c == '?'):
 			b = append(b, c)
 			query = query || c == '?'

@@ -169,7 +169,7 @@ func TestPagesOnTheirBounds(t *testing.T) {
 	// 1 and 2 are unknown pages in a row: neither counts as refused for itself.
 	inRow := row.find(1)
 	var u untold
-	forbidden := u.judge(0, 100, true)
+	forbidden := u.judge(0, 100, 0)
 	came := untold{parks: 1}
 	came.admit(0)
 
@@ -232,7 +232,7 @@ func TestPushBacksOnTheirBounds(t *testing.T) {
 	push := func(with func(m *Machine)) *Machine {
 		m := cruising()
 		with(m)
-		m.pushBack(100, Ticket{Sent: 99.9, seq: 1000, Beside: 1}, true)
+		m.halt(100, Ticket{Sent: 99.9, seq: 1000, Beside: 1})
 		return m
 	}
 	real := push(func(m *Machine) { m.release, m.length = mark{98, 997}, 2 })

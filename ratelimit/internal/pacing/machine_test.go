@@ -71,7 +71,11 @@ func TestThePark(t *testing.T) {
 	} {
 		m := cruising()
 		c.with(m)
-		m.pushBack(100, Ticket{Sent: 99.9, seq: 1000, Beside: 1}, c.sure)
+		push := m.pushBack
+		if c.sure {
+			push = m.halt
+		}
+		push(100, Ticket{Sent: 99.9, seq: 1000, Beside: 1})
 		if m.half != c.half || !near(m.gate, c.gate) ||
 			!near(m.length, c.length) || m.refused != c.single {
 			t.Errorf("%s: half %v until %v, %v s long, %d refused",
@@ -91,7 +95,7 @@ func TestAnEpisodeRemembers(t *testing.T) {
 		m.recent.add(95 + float64(i)/20)
 	}
 	m.climbed, m.out, m.doubt.asking = mark{60, 600}, true, true
-	m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true)
+	m.halt(100, Ticket{seq: 1000, Beside: 1})
 	e := m.this
 	if e.mark != (mark{100, 1000}) || e.mode != Cruise || e.rate != 10 ||
 		e.release != (mark{50, 500}) ||
@@ -104,7 +108,7 @@ func TestAnEpisodeRemembers(t *testing.T) {
 	m = cruising()
 	before := m.prev
 	m.release, m.length, m.lost, m.penalty, m.mode = mark{98.5, 997}, 2, 30, 10, Climb
-	m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true)
+	m.halt(100, Ticket{seq: 1000, Beside: 1})
 	if m.this != before || m.mode != Cruise || m.release != (mark{1, 1}) ||
 		m.climbed != (mark{2, 2}) || m.lost != 20 {
 		t.Errorf("a false release: %+v, %v, released at %+v, climbing since %+v, %v s lost",
@@ -117,33 +121,33 @@ func TestAnEpisodeRemembers(t *testing.T) {
 func TestANumberInFlightIsRefused(t *testing.T) {
 	crowd := Ticket{Sent: 99.8, seq: 1000, Beside: 8}
 	m := cruising()
-	if m.pushBack(100, crowd, false); m.half || m.flight.limit != 7 || !m.doubt.asking ||
+	if m.pushBack(100, crowd); m.half || m.flight.limit != 7 || !m.doubt.asking ||
 		m.doubt.since != 1000 || !near(m.gate, 100.2) {
 		t.Errorf("half %v, %d in flight, asking %v until %v",
 			m.half, m.flight.limit, m.doubt.asking, m.gate)
 	}
 	m.doubt.since = 5
-	if m.pushBack(100, crowd, false); m.doubt.since != 5 {
+	if m.pushBack(100, crowd); m.doubt.since != 5 {
 		t.Error("a second question while the first is asked")
 	}
 	m = cruising()
-	if m.pushBack(100, crowd, true); !m.half || m.flight.limit != 8 {
+	if m.halt(100, crowd); !m.half || m.flight.limit != 8 {
 		t.Error("the number is blamed where it cannot be the cause")
 	}
 	m = cruising()
 	m.careful.on = true
-	if m.pushBack(100, crowd, false); !m.half || m.flight.limit != 8 {
+	if m.pushBack(100, crowd); !m.half || m.flight.limit != 8 {
 		t.Error("a careful machine asks, which costs refusals")
 	}
 	m = cruising()
 	m.gauge.tell(told{at: 99, seq: 999, remain: 50, reset: 60, limit: 100})
-	m.pushBack(100, Ticket{seq: 1000, Beside: 1, marks: marks{granted: true}}, true)
+	m.halt(100, Ticket{seq: 1000, Beside: 1, marks: marks{granted: true}})
 	if m.gauge.wrong != 1 {
 		t.Error("the gauge does not hear of a refusal against its word")
 	}
 	m = cruising()
 	m.team.follows = true
-	if m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true); m.half ||
+	if m.halt(100, Ticket{seq: 1000, Beside: 1}); m.half ||
 		m.team.fresh != 1 || m.cut != 1000 {
 		t.Error("one that follows parks")
 	}
@@ -164,7 +168,7 @@ func TestABurstOfRefusals(t *testing.T) {
 		{"another end of the park", func(m *Machine) { m.gate = 107 }, 107},
 	} {
 		m := cruising()
-		m.pushBack(100, Ticket{seq: 1000, Beside: 1}, true)
+		m.halt(100, Ticket{seq: 1000, Beside: 1})
 		m.refusals = [hasty]float64{100.1, 100, 100, 99.9, 0}
 		c.with(m)
 		if m.burst(100.1); !near(m.gate, c.gate) || c.gate == 101.5 && m.length != 1.5 {
@@ -682,7 +686,7 @@ func TestAnAnswerIsTold(t *testing.T) {
 
 	// Pages that come are neither forbidden nor refused for themselves.
 	m = cruising()
-	m.untold.judge(7, 100, false)
+	m.untold.judge(7, 100, thrice)
 	m.pages.pardons(7, 100)
 	k = m.OnSend(100)
 	if m.OnDone(100.1, k, Answer{RetryAfter: -1, Remaining: -1, Page: 7}); m.pages.find(7) != nil ||

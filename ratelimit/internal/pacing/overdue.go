@@ -91,15 +91,6 @@ func (o *overdue) took(s float64) {
 	o.mean += (s - o.mean) / shareOf
 }
 
-// tell notes the time of a page, which was overdue or not.
-func (o *overdue) tell(s float64, was bool) {
-	if was {
-		o.came(s)
-	} else {
-		o.took(s)
-	}
-}
-
 // came notes that an overdue page came after s seconds: the server is slow, not silent. From then
 // on others may take as long.
 func (o *overdue) came(s float64) { o.mean = max(o.mean, s/overdueTimes) }

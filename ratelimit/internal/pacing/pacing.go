@@ -253,7 +253,7 @@ func (m *Machine) OnSend(now float64) Ticket {
 		m.flight.giveUp(m.single)
 	}
 	m.flight.now++
-	return m.sent(now, false)
+	return m.sent(now, marks{})
 }
 
 // OnSendNested is told instead of [Machine.OnSend] of a request that is part of another one, and
@@ -262,7 +262,7 @@ func (m *Machine) OnSendNested(now float64) Ticket {
 	if !m.begun {
 		m.begin(now)
 	}
-	return m.sent(now, true)
+	return m.sent(now, marks{nested: true})
 }
 
 // begin is for the first request.
@@ -273,17 +273,14 @@ func (m *Machine) begin(now float64) {
 	}
 }
 
-func (m *Machine) sent(now float64, nested bool) Ticket {
-	granted := !m.gauge.deaf() && m.gauge.permits(now, m.last, m.flying) >= 1
+func (m *Machine) sent(now float64, k marks) Ticket {
+	k.granted = !m.gauge.deaf() && m.gauge.permits(now, m.last, m.flying) >= 1
 	m.seq++
-	t := Ticket{
-		Sent: now, seq: m.seq, Beside: int32(max(1, m.flight.now)),
-		marks: marks{nested: nested, granted: granted},
-	}
+	t := Ticket{Sent: now, seq: m.seq, Beside: int32(max(1, m.flight.now)), marks: k}
 	m.overdue.sent(t)
 	m.flying++
 	m.before, m.last, m.jitter = m.last, now, 1+scatter*m.rng.Float64()
-	if !nested || !m.out {
+	if !k.nested || !m.out {
 		if m.out = m.alone(); m.out {
 			m.single = m.seq
 		}
@@ -324,7 +321,11 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 	late, judged := m.back(t)
 	switch a.Kind {
 	case Untold:
-		a.Kind = m.untold.judge(a.Page, m.accepted, m.half && t.seq > m.cut)
+		row := thrice
+		if m.half && t.seq > m.cut { // it was sent alone to find out
+			row = 0
+		}
+		a.Kind = m.untold.judge(a.Page, m.accepted, row)
 	case Fine:
 		m.untold.admit(a.Page)
 	}
@@ -332,15 +333,18 @@ func (m *Machine) OnDone(now float64, t Ticket, a Answer) {
 		a.Reset = a.RetryAfter // the wait that it asks for wins over what it says of the quota
 	}
 	m.gauge.hear(now, t, a, m.flying)
-	if a.Kind == Doubt || a.Kind == Refusal || judged && a.Kind == Trouble {
+	switch {
+	case a.Kind == Doubt || a.Kind == Refusal || judged && a.Kind == Trouble:
 		if a.Kind == Refusal {
 			m.hold(now, a.RetryAfter)
 		}
 		if judged { // counted when it was overdue
 			return
 		}
-	} else if a.Kind == Fine {
-		m.overdue.tell(now-t.Sent, judged)
+	case a.Kind == Fine && judged:
+		m.overdue.came(now - t.Sent)
+	case a.Kind == Fine:
+		m.overdue.took(now - t.Sent)
 	}
 	if !m.refusedOr(now, t, a, late) {
 		m.pages.admit(a.Page)
@@ -355,9 +359,12 @@ func (m *Machine) OnFine(now float64, t Ticket) {
 		m.OnDone(now, t, Answer{RetryAfter: -1, Remaining: -1})
 		return
 	}
-	_, judged := m.back(t)
+	if _, judged := m.back(t); judged {
+		m.overdue.came(now - t.Sent)
+	} else {
+		m.overdue.took(now - t.Sent)
+	}
 	m.untold.run = 0
-	m.overdue.tell(now-t.Sent, judged)
 	m.doubt.pass()
 	m.admit(now, t)
 }
@@ -425,7 +432,11 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 	m.doubt.open = 0
 	if t.seq > m.cut && !late {
 		m.pages.blame(a.Page, &m.search, &m.probing)
-		m.pushBack(now, t, asked)
+		if asked {
+			m.halt(now, t)
+		} else {
+			m.pushBack(now, t)
+		}
 	} else if m.half {
 		m.burst(now)
 	}

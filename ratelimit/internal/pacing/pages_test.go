@@ -244,7 +244,11 @@ func TestUntoldPages(t *testing.T) {
 			if s.refusal {
 				want = Refusal
 			}
-			if got := u.judge(s.page, s.admitted, s.half); got != want {
+			row := thrice
+			if s.half {
+				row = 0
+			}
+			if got := u.judge(s.page, s.admitted, row); got != want {
 				t.Errorf("%s: step %d is taken for %v, want %v", c.name, i+1, got, want)
 			}
 		}

@@ -63,11 +63,28 @@ type episode struct {
 	acc60   float64 // the same, in the last 60 s
 }
 
-// pushBack answers a refusal, or a hint that the quota is used up: park, then one request. sure
-// says that the number in flight cannot be the cause.
-func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
+// pushBack answers a refusal, or a hint that the quota is used up: fewer in flight, if their number
+// is the cause, or a park.
+func (m *Machine) pushBack(now float64, t Ticket) {
+	if m.team.follows || m.half || m.careful.on || !m.flight.blame(int(t.Beside), m.accepted) {
+		m.halt(now, t)
+		return
+	}
+	m.heed(t)
+	if !m.doubt.asking { // a limited rate looks the same so far: one request alone tells
+		m.ask(now, t, m.seq)
+	}
+}
+
+// heed notes that t was refused: what was sent before is no news any more.
+func (m *Machine) heed(t Ticket) {
 	m.cut = m.seq
 	m.gauge.refused(t)
+}
+
+// halt sends nothing for a while, and then one request.
+func (m *Machine) halt(now float64, t Ticket) {
+	m.heed(t)
 	if m.team.follows {
 		m.team.fresh++
 		return
@@ -76,11 +93,6 @@ func (m *Machine) pushBack(now float64, t Ticket, sure bool) {
 	case m.half: // the single request
 		m.refused++
 		m.length = min(maxPark, 2*m.length)
-	case !sure && !m.careful.on && m.flight.blame(int(t.Beside), m.accepted):
-		if !m.doubt.asking { // a limited rate looks the same so far: one request alone tells
-			m.ask(now, t, m.seq)
-		}
-		return
 	case m.mode != Start && m.prev.at > 0 &&
 		m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.length):
 		// That release was false: the same episode goes on.

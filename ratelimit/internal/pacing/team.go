@@ -70,7 +70,7 @@ func (m *Machine) Others(now float64, answers, refusals int) {
 	case refusals > 0 && m.half:
 		m.burst(now)
 	case refusals > 0 && now >= m.release.at+echo:
-		m.pushBack(now, Ticket{Sent: now, seq: m.seq, Beside: 1}, true)
+		m.halt(now, Ticket{Sent: now, seq: m.seq, Beside: 1})
 	case answers > 0 && !m.half:
 		m.advance(now)
 	}

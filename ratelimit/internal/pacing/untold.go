@@ -12,9 +12,9 @@ type untold struct {
 	pages  [8]uint64 // the last forbidden ones, the newest first; 0: none
 }
 
-// judge decides what the answer for a forbidden page is taken for. half says that the request was
-// sent alone to find out.
-func (u *untold) judge(page uint64, admitted int, half bool) Kind {
+// judge decides what the answer for a forbidden page is taken for: the last of so many different
+// ones in a row is a refusal.
+func (u *untold) judge(page uint64, admitted, row int) Kind {
 	switch {
 	case u.proved:
 		return Refusal
@@ -26,7 +26,7 @@ func (u *untold) judge(page uint64, admitted int, half bool) Kind {
 		u.pages[0] = page
 		u.run++
 	}
-	if u.parks >= thrice || u.run < thrice && !half || admitted < enough {
+	if u.parks >= thrice || u.run < row || admitted < enough {
 		return Fine
 	}
 	u.parks++
