@@ -23,7 +23,7 @@ var ErrLeftOut = errors.New("left out of the crawl")
 // LeftOutError is the Err of the last [Result] of a [Crawl], which has no URL, if its bounds left
 // something out or its context ended before all was done. It Is [ErrLeftOut] and Is Cause.
 type LeftOutError struct {
-	Pages int    // links beyond MaxPages; repeated ones count again when the queue is full
+	Pages int    // links beyond MaxPages, or not read before ctx ended; repeated ones count again
 	Depth int    // links beyond MaxDepth; repeated ones count again
 	Long  int    // links of more than 2 KiB; repeated ones count again
 	First string // one of them, without secrets
@@ -140,8 +140,8 @@ func Follow(allow func(from, to *url.URL) bool) Option {
 // links is called by the workers ([Workers]), several at once, and must not change the Value, which
 // the loop gets too. When the loop is left, requests under way are cancelled, and Crawl returns
 // when they are over. When ctx ends no further page is fetched: those under way come with their
-// errors, and the last Result counts those that waited; a long list of links is not read to its end
-// then. A panic in links, decode or Follow reaches the loop. With a bad option, a nil client or a
+// errors, and the last Result counts those that waited and the links that were not read any more.
+// A panic in links, decode or Follow reaches the loop. With a bad option, a nil client or a
 // nil argument there is one result: an error that Is [retry.ErrConfig], without a URL.
 func Crawl[T any](
 	ctx context.Context, c *Client, seeds []string, decode Decoder[T],
@@ -184,6 +184,7 @@ type crawl[T any] struct {
 	seen    map[pageKey]bool // true: fetched, also by a redirect from another URL
 	places  map[string]place // of the URLs in the queue
 	dropped LeftOutError     // read when out is closed
+	unread  bool             // links were not read, because ctx had ended
 	landed  chan page[T]     // from the workers
 	out     chan page[T]     // closed after the last
 	taken   chan string      // the host of each that was taken from out
@@ -215,12 +216,13 @@ type page[T any] struct {
 	found []link
 	long  int    // links that were too long
 	first string // one of them
+	rest  int    // links that were not read, because the context had ended
 	panic any
 }
 
 type link struct {
-	url string
-	key pageKey
+	url, host string
+	key       pageKey
 }
 
 // place is the key and the depth of a URL in the queue.
@@ -250,8 +252,8 @@ func newCrawl[T any](
 		} else if u = canonical(u); u == nil {
 			l.key = sumOf(raw)
 		} else {
-			l.key = keyOf(u)
-			f.hosts.of[hostOf(u)] = true
+			l.host, l.key = hostOf(u), keyOf(u)
+			f.hosts.of[l.host] = true
 		}
 		if len(raw) > maxLink {
 			f.drop(&f.dropped.Long, raw)
@@ -313,10 +315,13 @@ func (f *crawl[T]) fly() {
 			left = nil
 		}
 	}
-	if f.size > 0 && left != nil {
-		if f.ctx.Err() != nil {
-			f.dropped.Cause = retry.Ended(f.ctx)
-		}
+	if left == nil {
+		return
+	}
+	if (f.size > 0 || f.unread) && f.ctx.Err() != nil {
+		f.dropped.Cause = retry.Ended(f.ctx)
+	}
+	if f.size > 0 {
 		raw, _, _ := f.next(f.workers)
 		f.drop(&f.dropped.Pages, raw)
 		f.dropped.Pages += f.size
@@ -359,9 +364,15 @@ func (f *crawl[T]) grow(p page[T]) {
 			f.seen[keyOf(u)] = true
 		}
 	}
-	for _, l := range p.found {
+	for i, l := range p.found {
+		if f.ctx.Err() != nil { // a page may have millions
+			p.rest += len(p.found) - i
+			break
+		}
 		f.keep(l, p.Depth+1)
 	}
+	f.dropped.Pages += p.rest
+	f.unread = f.unread || p.rest > 0
 	if p.long > 0 {
 		f.drop(&f.dropped.Long, p.first)
 		f.dropped.Long += p.long - 1
@@ -379,7 +390,7 @@ func (f *crawl[T]) keep(l link, depth int) {
 	default:
 		f.seen[l.key] = false
 		f.places[l.url] = place{l.key, depth}
-		f.add(l.url)
+		f.addTo(l.host, l.url)
 	}
 }
 
@@ -426,8 +437,10 @@ func (f *crawl[T]) follows(p *page[T]) {
 	}
 	from := canonical(p.Final)
 	seen := map[pageKey]bool{}
-	for i, raw := range f.links(p.Result) {
-		if i%1024 == 1023 && f.ctx.Err() != nil { // a page may have millions
+	links := f.links(p.Result)
+	for i, raw := range links {
+		if f.ctx.Err() != nil {
+			p.rest = len(links) - i
 			return
 		}
 		if scheme, _, ok := strings.Cut(raw[:min(len(raw), 64)], ":"); len(raw) > maxLink &&
@@ -446,13 +459,18 @@ func (f *crawl[T]) follows(p *page[T]) {
 		if to = canonical(p.Final.ResolveReference(to)); to == nil {
 			continue
 		}
-		l := link{to.String(), keyOf(to)}
+		l := link{url: to.String(), key: keyOf(to)}
 		switch {
 		case len(l.url) > maxLink:
 			p.tooLong(l.url)
 		case seen[l.key] || !f.allows(from, to):
 		default:
 			seen[l.key] = true
+			if n := len(p.found); n > 0 && p.found[n-1].host == to.Host {
+				l.host = p.found[n-1].host
+			} else {
+				l.host = strings.Clone(to.Host) // or it may keep the whole page in memory
+			}
 			p.found = append(p.found, l)
 		}
 	}

@@ -453,3 +453,34 @@ func ExampleCrawl() {
 	// 1 /b
 	// 2 /c
 }
+
+// Choosing among very many hosts, which took quadratic time, would take a minute here.
+func TestQueue_of_many_hosts(t *testing.T) {
+	const hosts, busy, share = 50_000, 10, 2
+	q := queue{waiting: map[string][]string{}, busy: map[string]int{}, over: true}
+	for i := range 2 * hosts {
+		q.addTo(fmt.Sprint("h", i%hosts), fmt.Sprint(i))
+	}
+	take := func(want int) string {
+		raw, host, ok := q.next(share)
+		if raw != fmt.Sprint(want) || !ok {
+			t.Fatalf("took %q, %v, want %d", raw, ok, want)
+		}
+		return host
+	}
+	for i := range busy {
+		take(i)
+	}
+	for i := busy; i < hosts; i++ {
+		q.landed(take(i))
+	}
+	for i := hosts + busy; i < 2*hosts; i++ { // those that are busy come last
+		q.landed(take(i))
+	}
+	for i := hosts; i < hosts+busy; i++ {
+		take(i)
+	}
+	if _, _, ok := q.next(share); ok || q.size != 0 {
+		t.Errorf("%d left", q.size)
+	}
+}

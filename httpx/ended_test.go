@@ -129,24 +129,29 @@ func TestCookiesAreAddedInLinearTime(t *testing.T) {
 
 // A page may have more links than can be read in what is left of the time.
 func TestLinksAreNotReadOnWhenTheContextEnds(t *testing.T) {
-	const all = 100_000
+	const all, read = 100_000, 10
+	var links []string
+	for i := range all {
+		links = append(links, fmt.Sprintf("http://h%d/", i))
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	c := over(roundTripper(func(r *http.Request) (*http.Response, error) {
 		return answer(r, 200, http.NoBody), nil
 	}))
+	asked := 0
+	follow := httpx.Follow(func(_, _ *url.URL) bool {
+		if asked++; asked == read {
+			cancel()
+		}
+		return true
+	})
 	var last error
 	for r := range httpx.Crawl(ctx, c, []string{"http://h/"}, httpx.Text,
-		func(httpx.Result[string]) (links []string) {
-			for i := range all {
-				links = append(links, fmt.Sprintf("/%d", i))
-			}
-			cancel()
-			return links
-		}) {
+		func(httpx.Result[string]) []string { return links }, follow) {
 		last = r.Err
 	}
 	var e *httpx.LeftOutError
-	if !errors.As(last, &e) || e.Pages == 0 || e.Pages > all/10 {
-		t.Errorf("%v", last)
+	if !errors.As(last, &e) || e.Pages != all || asked != read || !errors.Is(e, context.Canceled) {
+		t.Errorf("%d links read, %v", asked, last)
 	}
 }

@@ -1,80 +1,17 @@
 package httpx
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
-
-	"github.com/reprise-go/reprise/httpx/internal/redact"
 )
 
 // Decoder makes a value from a response. It reads the body, of which the Content-Encoding is undone
 // already, and need not close it. Its error is retried unless it is marked [retry.Permanent]: mark
 // errors that another attempt would not change.
 type Decoder[T any] func(*http.Response) (T, error)
-
-// JSON decodes a body that is one JSON value, after an optional byte order mark. An empty body,
-// such as a 204's, is an error and is retried like one that is cut short. A whole body that is not
-// valid JSON for T is fetched once more at most; the error then says what came instead: the status,
-// the type, and the first bytes. If such a body is a valid answer, or its error should be final,
-// wrap JSON in a Decoder that looks at the status or marks the error. Elsewhere this is SetResult.
-func JSON[T any](r *http.Response) (T, error) {
-	var v T
-	head := &opening{from: r.Body}
-	body := bufio.NewReader(head)
-	if bom, _ := body.Peek(3); string(bom) == "\ufeff" {
-		_, _ = body.Discard(3)
-	}
-	d := json.NewDecoder(body)
-	err := d.Decode(&v)
-	if err == nil {
-		if _, err = d.Token(); err == io.EOF { // only the end tells that the body was complete
-			return v, nil
-		}
-		if err == nil || errors.As(err, new(*json.SyntaxError)) {
-			err = errMoreJSON
-		}
-	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	kind := cmp.Or(redact.Cut(r.Header.Get("Content-Type")), "no type")
-	return v, fmt.Errorf("decoding JSON: %w (%s, %s: %q)",
-		err, redact.Cut(r.Status), kind, head.kept)
-}
-
-var errMoreJSON = errors.New("more than one value")
-
-// opening keeps the first bytes of what is read.
-type opening struct {
-	from io.Reader
-	kept []byte
-}
-
-func (o *opening) Read(p []byte) (int, error) {
-	n, err := o.from.Read(p)
-	if room := 64 - len(o.kept); room > 0 {
-		o.kept = append(o.kept, p[:min(n, room)]...)
-	}
-	return n, err
-}
-
-// Bytes reads the whole body.
-func Bytes(r *http.Response) ([]byte, error) { return io.ReadAll(r.Body) }
-
-// Text reads the whole body as it is: if the page is not UTF-8 (windows-1251, Shift_JIS), the
-// string is not either. The module httpx/htmlpage has a Text that decodes by the response's
-// charset.
-func Text(r *http.Response) (string, error) {
-	b, err := io.ReadAll(r.Body)
-	return string(b), err
-}
 
 // Fetch gets url and decodes the response inside the retried unit: a body that is cut short, a
 // connection that is reset while it is read, and a decoder's error are retried like a 503. A

@@ -272,6 +272,10 @@ func (q *queue) add(raw string) {
 	if u, err := url.Parse(raw); err == nil {
 		host = hostOf(u)
 	}
+	q.addTo(host, raw)
+}
+
+func (q *queue) addTo(host, raw string) {
 	if len(q.waiting[host]) == 0 {
 		q.order = append(q.order, host)
 	}
@@ -279,12 +283,16 @@ func (q *queue) add(raw string) {
 	q.size++
 }
 
-// next takes a URL of the host with the fewest requests under way, if that has fewer than share.
+// next takes a URL of the host with the fewest requests under way, if that has fewer than share. It
+// looks at no more hosts than are busy, and one, because a page may have links to 100,000.
 func (q *queue) next(share int) (raw, host string, ok bool) {
-	best := -1
+	best, fewest := -1, share
 	for i, h := range q.order {
-		if q.busy[h] < share && (best < 0 || q.busy[h] < q.busy[q.order[best]]) {
-			best = i
+		if n := q.busy[h]; n < fewest {
+			best, fewest = i, n
+		}
+		if fewest == 0 {
+			break
 		}
 	}
 	if best < 0 {
@@ -293,7 +301,8 @@ func (q *queue) next(share int) (raw, host string, ok bool) {
 	host = q.order[best]
 	urls := q.waiting[host]
 	raw = urls[0]
-	q.order = append(q.order[:best], q.order[best+1:]...)
+	copy(q.order[1:], q.order[:best])
+	q.order = q.order[1:]
 	if len(urls) > 1 {
 		q.waiting[host] = urls[1:]
 		q.order = append(q.order, host)

@@ -292,8 +292,12 @@ func (p *partFile) close() {
 		return
 	}
 	err := os.Remove(p.path) // while it is locked, so that it is not another Save's
+	if err == nil {
+		go func() { _ = p.file.Close() }() // frees the disk, which takes 0.1 s for each GiB
+		return
+	}
 	_ = p.file.Close()
-	if err != nil && !renamesOpenFiles {
+	if !renamesOpenFiles {
 		_ = os.Remove(p.path)
 	}
 }

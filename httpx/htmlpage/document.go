@@ -32,6 +32,10 @@ func Document(r *http.Response) (*html.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	return aside(ctx, func() (*html.Node, error) { return treeOf(ctx, text) })
+}
+
+func treeOf(ctx context.Context, text string) (*html.Node, error) {
 	doc, err := html.ParseWithOptions(&during{ctx, strings.NewReader(text)},
 		html.ParseOptionEnableScripting(false))
 	switch {

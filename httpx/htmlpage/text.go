@@ -22,7 +22,7 @@ var _ httpx.Decoder[string] = Text
 // the request's context, also when the body is there and only has to be decoded.
 func Text(r *http.Response) (string, error) {
 	ctx := contextOf(r)
-	b, err := io.ReadAll(r.Body)
+	b, err := httpx.Bytes(r)
 	text, ended := decode(ctx, b, r.Header.Get("Content-Type"))
 	return text, cmp.Or(err, ended)
 }
@@ -47,5 +47,5 @@ func (d *during) Read(p []byte) (int, error) {
 	if d.ctx.Err() != nil {
 		return 0, context.Cause(d.ctx)
 	}
-	return d.Reader.Read(p[:min(len(p), 64<<10)])
+	return d.Reader.Read(p[:min(len(p), 1<<20)])
 }
