@@ -59,6 +59,9 @@ type Limiter struct {
 	pause   pause
 	latest  time.Time // a pause may last until then and nobody in line is too late
 	spent   int       // tokens taken and charged, and not given back
+	moves   int       // how often tokens were taken from the sources or given back
+	lent    bool      // an All takes from the source too
+	found   found
 	filling filling
 	counts  Counts
 }
@@ -217,14 +220,14 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	}
 	clock := next.Clock()
 	now := retry.TimeOf(clock)
-	observed := retry.Observed(ctx)
 	var told *retry.Quota
-	if observed {
+	if retry.Wanted(ctx, retry.KindAdmit) {
 		told = new(retry.Quota) // on the stack
 	}
-	t, err := l.admit(ctx, now, n, told)
+	var t ticket
+	err := l.admit(ctx, &t, now, n, told)
 	if err != nil {
-		if observed && l.shared {
+		if l.shared {
 			l.tellNews(ctx)
 		}
 		return err
@@ -235,13 +238,13 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 			l.settle(&t, o)
 		}
 	}()
-	if observed && l.shared {
+	if l.shared {
 		l.tellNews(ctx)
 	}
-	if observed && !l.shadow {
-		retry.Emit(ctx, retry.Event{
-			Kind: retry.KindAdmit, Policy: l.label, Quota: *told, Time: t.at,
-		})
+	if told != nil && !l.shadow {
+		var e retry.Event // filled in field by field, because a literal is made elsewhere and copied
+		e.Kind, e.Policy, e.Quota, e.Time = retry.KindAdmit, l.label, *told, t.at
+		e.Emit(ctx)
 	}
 	if t.at.Equal(now) { // it did not wait
 		next = next.At(clock)
@@ -356,6 +359,7 @@ func (l *Limiter) change(method string, set func(source)) {
 		l.spoil(retry.ConfigErrorf("ratelimit.All", "%s: must be called on a member", method))
 	default:
 		l.tick()
+		l.moves++
 		set(l.sources[0])
 		l.free = l.unlimited()
 		l.spoil(l.check("ratelimit." + method))

@@ -60,6 +60,16 @@ func All(limiters ...*Limiter) *Limiter {
 			l.sources = append(l.sources, s)
 		}
 	}
+	for _, m := range l.members {
+		m.lend()
+	}
 	l.label = label(policyName, l.name)
 	return l
+}
+
+// lend notes that an All takes from l's source too.
+func (l *Limiter) lend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lent = true
 }

@@ -33,6 +33,7 @@ func (l *Limiter) turnBack(now time.Time) {
 // follow makes the sources continue from the present. Others may have used them by another clock,
 // of which l.now knows nothing. It requires that l.mu is held.
 func (l *Limiter) follow() {
+	l.moves++
 	for _, s := range l.sources {
 		s.follow(time.Now())
 	}

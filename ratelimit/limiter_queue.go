@@ -11,37 +11,36 @@ import (
 // recheck is how often a line looks at sources that others may change without telling it.
 const recheck = time.Second
 
-// admit takes n tokens for a call, now or after a wait in line. If told is not nil it is set to the
-// limiter's quota afterwards.
+// admit takes n tokens for a call, now or after a wait in line, and fills in its ticket. If told is
+// not nil it is set to the limiter's quota afterwards.
 func (l *Limiter) admit(
-	ctx context.Context, now time.Time, n int, told *retry.Quota,
-) (ticket, error) {
+	ctx context.Context, t *ticket, now time.Time, n int, told *retry.Quota,
+) (err error) {
 	if l.shadow {
-		return l.pretend(ctx, time.Now(), n), nil
+		*t = l.pretend(ctx, time.Now(), n)
+		return nil
 	}
 	l.mu.Lock()
 	now = l.seen(now)
 	if l.line.head != nil {
 		l.dispatch(now)
 	}
-	if l.line.head == nil {
-		if t, ok := l.take(now, n); ok {
-			l.counts.Immediate++
-			if told != nil {
-				*told = l.quota(now)
-			}
-			l.mu.Unlock()
-			return t, nil
+	if l.line.head == nil && l.take(t, now, n) {
+		l.counts.Immediate++
+		if told != nil {
+			*told = l.quotaAfter(now, n)
 		}
+		l.mu.Unlock()
+		return nil
 	}
 	l.mu.Unlock()
-	t, err := l.wait(ctx, n)
+	*t, err = l.wait(ctx, n)
 	if told != nil && err == nil {
 		l.mu.Lock()
 		*told = l.quota(l.seen(t.at))
 		l.mu.Unlock()
 	}
-	return t, err
+	return err
 }
 
 // wait is admit for a call that has found no token, or others in line.
@@ -60,7 +59,7 @@ func (l *Limiter) wait(ctx context.Context, n int) (ticket, error) {
 		return ticket{}, err
 	}
 	if k == 0 && !at.After(now) { // it goes before all in line
-		if t, ok := l.take(now, n); ok {
+		if t := (ticket{}); l.take(&t, now, n) {
 			l.counts.Immediate++
 			l.overtaken(func() { l.line.passed(n, l) })
 			l.mu.Unlock()
@@ -111,10 +110,10 @@ func (l *Limiter) gaveUp(reason error) error {
 	return l.rejection(time.Time{}, reason)
 }
 
-// take admits a call now, if the pause and all sources permit.
-func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
+// take admits a call now and fills in its ticket, if the pause and all sources permit.
+func (l *Limiter) take(t *ticket, now time.Time, n int) bool {
 	if l.mayPause() && l.ended(now).After(now) {
-		return ticket{}, false
+		return false
 	}
 	if l.shared && l.fleet == nil { // others may have changed them
 		l.free = l.unlimited()
@@ -122,12 +121,14 @@ func (l *Limiter) take(now time.Time, n int) (ticket, bool) {
 	for i, s := range l.sources {
 		if !s.take(now, n) {
 			l.refund(now, l.sources[:i], n, l.free)
-			return ticket{}, false
+			return false
 		}
 	}
+	l.moves++
 	l.spend(n)
-	probe := l.pause.pass(now)
-	return ticket{n: n, free: l.free, at: now, probe: probe, pauses: l.pause.begun}, true
+	t.n, t.free, t.at = n, l.free, now
+	t.pauses, t.probe = l.pause.begun, l.pause.pass(now)
+	return true
 }
 
 // unlimited returns, as bits, the sources that have no limit and so give no tokens. (Sources beyond
@@ -181,6 +182,7 @@ func (l *Limiter) shutUntil(now time.Time) time.Time {
 // refund gives n tokens back to each of the sources except the free ones, which gave none. The
 // members' own lines may be waiting for just these tokens.
 func (l *Limiter) refund(now time.Time, sources []source, n int, free uint64) {
+	l.moves++
 	for i, s := range sources {
 		if free&(1<<i) == 0 {
 			s.add(now, n)
@@ -306,8 +308,8 @@ func (l *Limiter) turnAway(w *waiter[ticket], err error) {
 // dispatch admits those whose turn has come, and sets the timer for the next one.
 func (l *Limiter) dispatch(now time.Time) {
 	for w := l.line.head; w != nil; w = l.line.head {
-		t, ok := l.take(now, w.n)
-		if !ok {
+		t := ticket{}
+		if !l.take(&t, now, w.n) {
 			break
 		}
 		l.counts.Delayed++

@@ -128,6 +128,9 @@ func (l *Limiter) describe(remark string) string {
 
 // tellNews tells observers the events of the stores that its sources ask: see member.told.
 func (l *Limiter) tellNews(ctx context.Context) {
+	if !retry.Wanted(ctx, retry.KindChange) {
+		return
+	}
 	for _, s := range l.sources {
 		m, ok := s.(*member)
 		if !ok {
@@ -169,18 +172,10 @@ func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 		if l.shared {
 			limit, burst = s.limit(), s.burst()
 		}
-		if math.IsInf(float64(limit), 1) || limit == rate.Inf {
+		if limit >= rate.Inf {
 			continue
 		}
-		q := retry.Quota{Limit: burst}
-		left := s.tokens(now) - float64(l.line.tokens)
-		q.Remaining = max(0, int(left))
-		if limit > 0 {
-			q.Window = l.filling.time(limit, burst)
-			if q.Remaining < burst {
-				q.Reset = timeFor(float64(q.Remaining+1)-left, limit)
-			}
-		}
+		q := l.left(limit, burst, s.tokens(now)-float64(l.line.tokens))
 		if held > 0 {
 			q.Remaining, q.Reset = 0, max(held, q.Reset)
 		}
@@ -190,4 +185,41 @@ func (l *Limiter) quota(now time.Time) (binding retry.Quota) {
 		}
 	}
 	return binding
+}
+
+// left is the quota of a limit of which so many tokens are left.
+func (l *Limiter) left(limit rate.Limit, burst int, left float64) retry.Quota {
+	q := retry.Quota{Limit: burst, Remaining: max(0, int(left))}
+	if limit > 0 {
+		q.Window = l.filling.time(limit, burst)
+		if q.Remaining < burst {
+			q.Reset = timeFor(float64(q.Remaining+1)-left, limit)
+		}
+	}
+	return q
+}
+
+// found is what an observed call has left in the bucket.
+type found struct {
+	moves  int // of the limiter, just then
+	at     time.Time
+	tokens float64
+}
+
+// quotaAfter is quota for a call that has just taken n tokens and found nobody in line. If all that
+// has happened since the last observed call is this, it calculates what the bucket has, exactly as
+// the bucket does: that costs less than to ask.
+func (l *Limiter) quotaAfter(now time.Time, n int) retry.Quota {
+	limit, burst, v := l.asked.limit, l.asked.burst, &l.found
+	if l.shared || l.lent || l.mayPause() || limit >= rate.Inf {
+		return l.quota(now)
+	}
+	if v.moves+1 == l.moves {
+		v.tokens += max(0, now.Sub(v.at)).Seconds() * float64(limit)
+		v.tokens = min(v.tokens, float64(burst)) - float64(n)
+	} else {
+		v.tokens = l.sources[0].tokens(now)
+	}
+	v.moves, v.at = l.moves, now
+	return l.left(limit, burst, v.tokens)
 }

@@ -165,7 +165,11 @@ func (p *observe) Do(ctx context.Context, next Next) (err error) {
 	begun := next.Clock()
 	err = errAborted
 	defer func() {
-		tellDone(p.observers, ctx, around, begun, Next{}.Clock(), n.calls.Load(), err)
+		end := Next{}.Clock()
+		tellDone(p.observers, ctx, &Event{
+			Kind: KindDone, Attempt: max(1, int(around.attempt)), Depth: int(around.depth),
+			Took: end - begun, Calls: int(n.calls.Load()), Err: err, Time: TimeOf(end),
+		})
 	}()
 	if err = Ended(ctx); err == nil {
 		err = errAborted
@@ -184,16 +188,7 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 	}
 	begun := next.Clock()
 	err = errAborted
-	defer func() {
-		end, calls := time.Duration(w.ended.Load()), w.calls.Load()
-		if end > 0 {
-			calls++
-		}
-		if end == 0 || err != nil {
-			end = Next{}.Clock()
-		}
-		tellDone(p.observers, w, w.state.Load(), begun, end, calls, err)
-	}()
+	defer w.done(p, begun, &err)
 	if w.Context.Err() != nil {
 		err = Ended(w.Context)
 		return err
@@ -202,20 +197,37 @@ func (p *observe) leads(w *watched, next Next) (err error) {
 	return err
 }
 
+// done tells of the end of a call that p leads.
+func (w *watched) done(p *observe, begun time.Duration, err *error) {
+	st, end := w.state.Load(), time.Duration(w.ended.Load())
+	var e Event // filled in field by field, because a literal is made elsewhere and copied
+	e.Kind, e.Attempt, e.Depth = KindDone, max(1, int(st.attempt)), int(st.depth)
+	e.Calls, e.Err = int(w.calls.Load()), *err
+	if end > 0 {
+		e.Calls++
+	}
+	if end > 0 && *err == nil {
+		e.Time = w.at
+	} else {
+		end = Next{}.Clock()
+		e.Time = TimeOf(end)
+	}
+	e.Took = end - begun
+	if len(p.observers) == 1 {
+		p.observers[0].tell(w, e)
+		return
+	}
+	tellDone(p.observers, w, &e)
+}
+
 // tellDone tells every one that the policies inside an Observe are done, also if one of them
 // panics.
-func tellDone(
-	observers []listener, ctx context.Context, st *state, begun, end time.Duration, calls int64,
-	err error,
-) {
+func tellDone(observers []listener, ctx context.Context, e *Event) {
 	if len(observers) > 1 {
-		defer tellDone(observers[1:], ctx, st, begun, end, calls, err)
+		defer tellDone(observers[1:], ctx, e)
 	}
 	if o := &observers[0]; o.kinds.has(KindDone) {
-		o.tell(ctx, Event{
-			Kind: KindDone, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
-			Took: end - begun, Calls: int(calls), Err: err, Time: TimeOf(end),
-		})
+		o.tell(ctx, *e)
 	}
 }
 
@@ -232,6 +244,7 @@ type watched struct {
 	scope
 	calls atomic.Int64 // but for the one that ended tells of
 	ended atomic.Int64 // when the last call ended; 0 if something that takes time may have followed
+	at    time.Time    // the same as ended, which is stored later
 }
 
 const noLead = -1 // ended of a watched that is not led
@@ -289,41 +302,39 @@ type watch struct {
 	calls *atomic.Int64 // nil: those of the watched scope
 }
 
-// Observed reports whether there is an Observe around ctx. It is for policies whose events cost
-// something to make.
+// Observed reports whether there is an Observe around ctx.
 func Observed(ctx context.Context) bool {
 	_, alone := ctx.(*scope) // the common case, small enough to be inlined
-	return !alone && observedAround(ctx)
+	return !alone && wantedAround(ctx, everyKind)
 }
 
-func observedAround(ctx context.Context) bool {
-	switch c := ctx.(type) {
-	case *watched:
-		return true
-	case *inner:
-		return c.observed()
+// Wanted reports whether an observer around ctx wants events of this kind. It is for policies whose
+// events cost something to make.
+func Wanted(ctx context.Context, kind Kind) bool {
+	_, alone := ctx.(*scope)
+	return !alone && wantedAround(ctx, kindsOf(kind))
+}
+
+func wantedAround(ctx context.Context, any kinds) bool {
+	var st *state
+	if w, ok := ctx.(*watched); ok {
+		st = w.state.Load()
+	} else {
+		st = scopeAround(ctx).load()
 	}
-	s, _ := ctx.Value(scopeKey{}).(*scope)
-	return s.observed()
+	return st.watch != nil && st.watch.kinds&any != 0
 }
 
 func (s *scope) observed() bool { return s.load().watch != nil }
 
-// heard reports whether an observer around ctx wants to hear of the call.
-func heard(ctx context.Context) bool {
-	if w, ok := ctx.(*watched); ok {
-		return w.state.Load().watch.kinds.has(KindCall)
-	}
-	watch := scopeAround(ctx).load().watch
-	return watch != nil && watch.kinds.has(KindCall)
-}
-
 // Emit tells the observers around ctx of e; without one it does nothing. A policy calls it for what
 // it decides. If Attempt and Depth are zero they are filled in from ctx; if Time is zero it is set
 // to the present. A loop stands outside its attempts, so it sets Attempt and Depth itself.
-func Emit(ctx context.Context, e Event) {
-	// e is passed to the observers only, not to a function between: a copy of so large a struct
-	// that has just been written costs as much as all the rest.
+func Emit(ctx context.Context, e Event) { e.Emit(ctx) }
+
+// Emit is the function Emit, and fills in e itself. It is for events that are made for every call:
+// to copy so large a struct costs as much as to tell of it.
+func (e *Event) Emit(ctx context.Context) {
 	var st *state
 	if w, ok := ctx.(*watched); ok {
 		if w.ended.Load() > 0 && w.ended.Swap(0) > 0 {
@@ -349,9 +360,9 @@ func Emit(ctx context.Context, e Event) {
 		if e.Kind == KindCall {
 			w.count(ctx)
 		}
-		for _, o := range w.by.observers {
-			if o.kinds.has(e.Kind) {
-				o.tell(ctx, e)
+		for i := range w.by.observers {
+			if o := &w.by.observers[i]; o.kinds.has(e.Kind) {
+				o.tell(ctx, *e)
 			}
 		}
 	}
@@ -359,25 +370,32 @@ func Emit(ctx context.Context, e Event) {
 
 // called tells of a call that began at the given reading of the clock and is over. It is Emit and
 // count in one for a call that is led, of which all that they look for is at hand.
-func called(ctx context.Context, begun time.Duration, err error) {
-	end := Next{}.Clock()
-	w, ok := ctx.(*watched)
-	if !ok || w.ended.Load() == noLead {
-		Emit(ctx, Event{Kind: KindCall, Took: end - begun, Err: err, Time: TimeOf(end)})
+func called(ctx context.Context, begun time.Duration, err *error) {
+	w, led := ctx.(*watched)
+	if !led || w.ended.Load() == noLead {
+		end := Next{}.Clock()
+		e := Event{Kind: KindCall, Took: end - begun, Err: *err, Time: TimeOf(end)}
+		e.Emit(ctx)
 		return
 	}
 	st := w.state.Load()
 	p := st.watch.by
-	if !p.prompt || w.ended.Swap(int64(end)) > 0 {
+	// What is known is written before the clock is read, because to copy a struct that has just
+	// been written costs as much as all the rest.
+	e := Event{Kind: KindCall, Attempt: max(1, int(st.attempt)), Depth: int(st.depth), Err: *err}
+	end := Next{}.Clock()
+	e.Took, e.Time = end-begun, TimeOf(end)
+	if !p.prompt {
 		w.calls.Add(1)
+	} else {
+		w.at = e.Time
+		if w.ended.Swap(int64(end)) > 0 {
+			w.calls.Add(1)
+		}
 	}
-	at := TimeOf(end)
 	for i := range p.observers {
 		if o := &p.observers[i]; o.kinds.has(KindCall) {
-			o.tell(ctx, Event{
-				Kind: KindCall, Attempt: max(1, int(st.attempt)), Depth: int(st.depth),
-				Took: end - begun, Err: err, Time: at,
-			})
+			o.tell(ctx, e)
 		}
 	}
 }

@@ -171,7 +171,7 @@ type job[T any] struct {
 }
 
 func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
-	if _, alone := ctx.(*scope); !alone && heard(ctx) {
+	if Wanted(ctx, KindCall) {
 		return j.told(ctx, at)
 	}
 	j.value, err = j.call(ctx)
@@ -183,7 +183,7 @@ func (j *job[T]) run(ctx context.Context, at time.Duration) (err error) {
 func (j *job[T]) told(ctx context.Context, at time.Duration) (err error) {
 	begun := Next{at: at}.Clock()
 	err = errAborted
-	defer func() { called(ctx, begun, err) }()
+	defer called(ctx, begun, &err)
 	j.value, err = j.call(ctx)
 	return err
 }
@@ -227,7 +227,7 @@ func Run(ctx context.Context, p Policy, call func(context.Context) error) error 
 type plainJob func(context.Context) error
 
 func (call plainJob) run(ctx context.Context, at time.Duration) error {
-	if _, alone := ctx.(*scope); !alone && heard(ctx) {
+	if Wanted(ctx, KindCall) {
 		return call.told(ctx, at)
 	}
 	return call(ctx)
@@ -236,7 +236,7 @@ func (call plainJob) run(ctx context.Context, at time.Duration) error {
 func (call plainJob) told(ctx context.Context, at time.Duration) (err error) {
 	begun := Next{at: at}.Clock()
 	err = errAborted
-	defer func() { called(ctx, begun, err) }()
+	defer called(ctx, begun, &err)
 	err = call(ctx)
 	return err
 }

@@ -43,7 +43,7 @@ func (s *Sleeper) Sleep(ctx context.Context, e Event) error {
 		return fmt.Errorf("%w: %s: a wait of %v does not fit",
 			context.DeadlineExceeded, e.Policy, round(wait))
 	}
-	if !Observed(ctx) {
+	if !Wanted(ctx, KindWait) {
 		return s.sleep(ctx, wait)
 	}
 	start := time.Now()
