@@ -201,7 +201,7 @@ func (l *Limiter) left(limit rate.Limit, burst int, left float64) retry.Quota {
 
 // found is what an observed call has left in the bucket.
 type found struct {
-	moves  int // of the limiter, just then
+	next   int // the limiter's moves if nothing but one call follows
 	at     time.Time
 	tokens float64
 }
@@ -214,12 +214,12 @@ func (l *Limiter) quotaAfter(now time.Time, n int) retry.Quota {
 	if l.shared || l.lent || l.mayPause() || limit >= rate.Inf {
 		return l.quota(now)
 	}
-	if v.moves+1 == l.moves {
+	if v.next == l.moves {
 		v.tokens += max(0, now.Sub(v.at)).Seconds() * float64(limit)
 		v.tokens = min(v.tokens, float64(burst)) - float64(n)
 	} else {
 		v.tokens = l.sources[0].tokens(now)
 	}
-	v.moves, v.at = l.moves, now
+	v.next, v.at = l.moves+1, now
 	return l.left(limit, burst, v.tokens)
 }

@@ -274,7 +274,7 @@ func (c *crew) follow() {
 // tellNews tells observers whether the store was lost or found. It must not be called with p.mu
 // held.
 func (c *crew) tellNews(ctx context.Context) {
-	if c == nil || !retry.Observed(ctx) {
+	if c == nil || !retry.Wanted(ctx, retry.KindChange) {
 		return
 	}
 	for _, e := range c.m.told() {
