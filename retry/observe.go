@@ -206,13 +206,10 @@ func (w *watched) done(p *observe, begun time.Duration, err *error) {
 	if end > 0 {
 		e.Calls++
 	}
-	if end > 0 && *err == nil {
-		e.Time = w.at
-	} else {
+	if end == 0 || *err != nil {
 		end = Next{}.Clock()
-		e.Time = TimeOf(end)
 	}
-	e.Took = end - begun
+	e.Took, e.Time = end-begun, TimeOf(end)
 	if len(p.observers) == 1 {
 		p.observers[0].tell(w, e)
 		return
@@ -244,7 +241,6 @@ type watched struct {
 	scope
 	calls atomic.Int64 // but for the one that ended tells of
 	ended atomic.Int64 // when the last call ended; 0 if something that takes time may have followed
-	at    time.Time    // the same as ended, which is stored later
 }
 
 const noLead = -1 // ended of a watched that is not led
@@ -385,13 +381,8 @@ func called(ctx context.Context, begun time.Duration, err *error) {
 	e := Event{Kind: KindCall, Attempt: max(1, int(st.attempt)), Depth: int(st.depth), Err: *err}
 	end := Next{}.Clock()
 	e.Took, e.Time = end-begun, TimeOf(end)
-	if !p.prompt {
+	if !p.prompt || w.ended.Swap(int64(end)) > 0 {
 		w.calls.Add(1)
-	} else {
-		w.at = e.Time
-		if w.ended.Swap(int64(end)) > 0 {
-			w.calls.Add(1)
-		}
 	}
 	for i := range p.observers {
 		if o := &p.observers[i]; o.kinds.has(KindCall) {
