@@ -213,6 +213,38 @@ func TestWhatAPageDidIsTakenBackByItsSecondRefusal(t *testing.T) {
 	}
 }
 
+// A reset that is taken for a page's own still speaks against those that were taken for refusals.
+func TestAPagesOwnDoubtIsAStrike(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		kind    Kind
+		with    func(m *Machine)
+		strikes int
+		noise   bool
+	}{
+		{"one of many", Doubt, func(m *Machine) {}, 2, false},
+		{"one too many", Doubt, func(m *Machine) { m.doubt.strikes = hasty }, hasty + 1, true},
+		{"a refusal in plain words", Refusal, func(m *Machine) {}, 1, false},
+		{"no cruise", Doubt, func(m *Machine) { m.mode = Climb }, 1, false},
+		{"noise is known as noise", Doubt, func(m *Machine) { m.doubt.convicted = false }, 1, false},
+	} {
+		m := New(Config{}, newRand())
+		m.begin(0)
+		m.set(Cruise, 10, 100)
+		m.accepted, m.half, m.bucket = 1000, true, 7
+		m.doubt.convicted, m.doubt.strikes, m.doubt.struckAt = true, 1, 990
+		*m.pages.note(1) = pageNote{page: 1, own: true, refused: 2}
+		c.with(m)
+		a := Answer{Kind: c.kind, RetryAfter: -1, Remaining: -1, Page: 1}
+		m.OnDone(100, m.OnSend(100), a)
+		begun := m.mode == Start && m.rate == inf && !m.half && m.bucket == 0
+		if m.doubt.strikes != c.strikes || m.doubt.noise != c.noise || begun != c.noise {
+			t.Errorf("%s: %d strikes, noise %v, begun anew %v", c.what, m.doubt.strikes,
+				m.doubt.noise, begun)
+		}
+	}
+}
+
 func TestProbesOnTheirBounds(t *testing.T) {
 	m := cruising()
 	m.refusals = refusedAt(40, 40, 40, 40)

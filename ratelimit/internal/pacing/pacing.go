@@ -418,6 +418,9 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 			m.noteRefusal(now)
 		}
 		m.takeBack(now, a.Page)
+		if a.Kind == Doubt {
+			m.strike(now)
+		}
 		return true
 	}
 	if kind == Doubt {
@@ -441,6 +444,18 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 		m.burst(now)
 	}
 	return true
+}
+
+// strike is for a doubt that was taken for a page's own affair: as to whether doubts are refusals at
+// all, it counts like one that was believed.
+func (m *Machine) strike(now float64) {
+	if !m.doubt.convicted || m.mode != Cruise {
+		return
+	}
+	if noise, _ := m.doubt.struck(m.accepted, m.rate); noise {
+		m.half = false
+		m.startAnew(now)
+	}
 }
 
 // hold keeps to a wait that an answer names, if it is not negative; every answer of a burst is

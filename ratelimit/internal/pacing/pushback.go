@@ -158,8 +158,7 @@ func (m *Machine) onRelease(now float64) {
 	m.learnLending(c, now)
 	noise, halve := m.doubt.struck(m.accepted, m.cruised())
 	if noise {
-		m.bucket = 0
-		m.set(Start, inf, now)
+		m.startAnew(now)
 		return
 	}
 	m.learnSafe()
@@ -184,6 +183,12 @@ func (m *Machine) onRelease(now float64) {
 			m.probeAt = now + shareOf/m.rate
 		}
 	}
+}
+
+// startAnew begins without a rate, because what was taken for refusals is noise.
+func (m *Machine) startAnew(now float64) {
+	m.bucket = 0
+	m.set(Start, inf, now)
 }
 
 // goOnRestored goes on at the rate of the machine that began the park.
