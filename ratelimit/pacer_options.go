@@ -35,9 +35,9 @@ func MaxInFlight(n int) Option {
 // first of them. A call goes only if refusals stay within the budget even if it and all calls under
 // way were refused.
 //
-// Only while nothing was refused may more than four calls be on their way: one more for each second
-// with eight answers, up to eight. An open server needs such a start. Its risk is a burst that
-// lasts for seconds: when it is used up those calls may all be refused at once.
+// Only while nothing was refused may more than four calls be on their way: one more for each 0.8
+// seconds with eight answers, up to eight. An open server needs such a start. Its risk is a burst
+// that lasts for seconds: when it is used up those calls may all be refused at once.
 //
 // The budget holds for refusals in plain words: a 429, a [retry.After] mark, [Refused],
 // httpx.Refused. If a callee refuses by a bare 503, a reset or silence, these must first be told

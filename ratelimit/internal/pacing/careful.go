@@ -14,7 +14,17 @@ type careful struct {
 	on bool
 }
 
-const carefulIn = 61. // s; a minute, and what a refusal takes to be heard
+const (
+	carefulIn = 61. // s; a minute, and what a refusal takes to be heard
+
+	// s; after each of the start, with enough answers, one more may be at risk. With .75 one start
+	// in twenty at a bucket of 60/s and a burst of 100 is jailed.
+	carefulStep = .8
+
+	// A park is so many times as long as the one before whose single request was refused. Each of
+	// those costs a part of the budget, so there are fewer of them than without one.
+	carefulPark = 4
+)
 
 // heard is how many of the last refusals, the newest first, count against the budget now.
 func (c careful) heard(now float64, refusals *[hasty]float64) (n int) {
@@ -48,7 +58,15 @@ func (c careful) next(now float64, flying, open, more int, refusals *[hasty]floa
 // proven is how many may be at risk beyond the budget when the start has lasted for that many
 // seconds and got that many answers: by then a bucket's burst would be used up.
 func (c careful) proven(seconds float64, answers int) int {
-	return min(browserSlot-jail, answers/enough, int(seconds))
+	return min(browserSlot-jail, answers/enough, int(seconds/carefulStep))
+}
+
+// longer is the length of the park after one of that length whose single request was refused.
+func (c careful) longer(length float64) float64 {
+	if c.on {
+		return min(maxPark, carefulPark*length)
+	}
+	return min(maxPark, 2*length)
 }
 
 // sated reports whether the budget has at most one refusal left: not the time to look for more.

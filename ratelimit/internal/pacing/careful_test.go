@@ -48,7 +48,7 @@ func TestWhatAStartHasProved(t *testing.T) {
 		seconds float64
 		answers int
 		more    int
-	}{{10, 7, 0}, {10, 8, 1}, {10, 23, 2}, {.9, 100, 0}, {2.5, 100, 2}, {100, 1000, 4}} {
+	}{{10, 7, 0}, {10, 8, 1}, {10, 23, 2}, {.79, 100, 0}, {.81, 100, 1}, {2.3, 100, 2}, {100, 1000, 4}} {
 		if got := (careful{}).proven(c.seconds, c.answers); got != c.more {
 			t.Errorf("%v s and %d answers: %d more, want %d", c.seconds, c.answers, got, c.more)
 		}
@@ -56,12 +56,34 @@ func TestWhatAStartHasProved(t *testing.T) {
 	m := New(Config{Careful: true}, newRand())
 	m.start(0)
 	m.flying, m.accepted, m.flight.opening, m.flight.limit = 4, 16, false, browserSlot
-	if at := m.NextSend(2.5); at != 2.5 {
+	if at := m.NextSend(2); at != 2 {
 		t.Errorf("a start that has gone on for two seconds lets a fifth go at %v", at)
 	}
 	m.mode = Climb
-	if at := m.NextSend(2.5); at != inf {
+	if at := m.NextSend(2); at != inf {
 		t.Errorf("a climb lets a fifth go at %v", at)
+	}
+}
+
+func TestThePauseOfACarefulMachineGrowsFaster(t *testing.T) {
+	for _, c := range []struct {
+		careful bool
+		parks   []float64 // s; after each refused single request
+	}{{false, []float64{.5, 1, 2, 4}}, {true, []float64{.5, 2, 8}}} {
+		m := New(Config{Careful: c.careful}, newRand())
+		for i, want := range c.parks {
+			now := max(1, m.gate)
+			m.OnDone(now, m.OnSend(now), Answer{Kind: Refusal, RetryAfter: -1, Remaining: -1})
+			if got := m.gate - now; !near(got, want) {
+				t.Errorf("careful %v: park %d lasts for %v s, want %v", c.careful, i+1, got, want)
+			}
+		}
+	}
+	if got := (careful{on: true}).longer(200); got != maxPark {
+		t.Errorf("longer than %v s: %v", maxPark, got)
+	}
+	if got := (careful{}).longer(200); got != maxPark {
+		t.Errorf("longer than %v s: %v", maxPark, got)
 	}
 }
 

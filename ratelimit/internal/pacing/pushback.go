@@ -16,6 +16,9 @@ const (
 	// longer: stalls of 5 s are common.
 	stalled = 30. // s
 
+	// The share of a rate that is kept when the careful budget has held the single request.
+	lockedKeeps = .9
+
 	dearPenalty = 20. // s lost to one push-back that make refusals dear
 	dearProbe   = 20. // then the time to the next probe, in penalties
 
@@ -92,7 +95,7 @@ func (m *Machine) halt(now float64, t Ticket) {
 	switch {
 	case m.half: // the single request
 		m.refused++
-		m.length = min(maxPark, 2*m.length)
+		m.length = m.careful.longer(m.length)
 	case m.mode != Start && m.prev.at > 0 &&
 		m.accepted-m.release.n < trust && now-m.release.at < max(falseFor, m.length):
 		// That release was false: the same episode goes on.
@@ -261,7 +264,7 @@ func (m *Machine) goOnLocked(c cycle, now float64) {
 		m.climbBelow(c, now)
 		return
 	}
-	m.cruise(max(m.safe, c.rate, .8*m.this.rate), now)
+	m.cruise(max(m.safe, c.rate, lockedKeeps*m.this.rate), now)
 	m.probeLater()
 }
 

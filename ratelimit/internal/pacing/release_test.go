@@ -226,14 +226,14 @@ func TestAReleaseThatTheBudgetHeld(t *testing.T) {
 		return m
 	}
 	m := locked(Cruise)
-	if m.onRelease(100); m.mode != Cruise || !near(m.rate, 8) || m.window ||
+	if m.onRelease(100); m.mode != Cruise || !near(m.rate, 9) || m.window ||
 		m.keep != 7 || m.every != 300 {
 		t.Errorf("a cruise: %v at %v, a window: %v, held for %v s, probed after %v s",
 			m.mode, m.rate, m.window, m.keep, m.every)
 	}
 	m = locked(Cruise)
-	m.safe, m.every = 9, 60
-	if m.onRelease(100); !near(m.rate, 9) || m.every != 180 {
+	m.safe, m.every = 9.2, 60
+	if m.onRelease(100); !near(m.rate, 9.2) || m.every != 180 {
 		t.Errorf("not below what was survived: %v, probed after %v s", m.rate, m.every)
 	}
 	m = locked(Cruise)
