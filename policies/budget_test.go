@@ -2,7 +2,9 @@ package policies_test
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +41,19 @@ func TestBudgetRefusesWithoutSleeping(t *testing.T) {
 			t.Errorf("returned after %v", time.Since(start))
 		}
 	})
+}
+
+func TestABudgetsRefusalIsToldOfTheAttemptThatFailed(t *testing.T) {
+	budget := policies.NewCostBudget(10, 5, 1)
+	var told []string
+	watch := retry.ObserveOnly(func(_ context.Context, e retry.Event) {
+		told = append(told, fmt.Sprint(e.Policy, " ", e.Attempt))
+	}, retry.KindReject)
+	loop := policies.Constant(0, policies.Attempts(9), policies.WithBudget(budget))
+	_ = retry.Run(t.Context(), retry.Chain(watch, loop), fail)
+	if want := []string{"budget 3"}; !slices.Equal(told, want) {
+		t.Errorf("told of %q, want %q", told, want)
+	}
 }
 
 func TestCostBudget(t *testing.T) {

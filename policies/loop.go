@@ -243,7 +243,11 @@ func (r *run) pay() error {
 	r.credited = r.meter != nil
 	paid, ok := r.budget.spend(r.verdict.Refused)
 	if !ok {
-		return r.giveUp(reject(r.ctx, r.budget.who(), ErrBudget), 0)
+		refused := &retry.Rejection{Policy: r.budget.who(), Reason: ErrBudget}
+		e := r.event(retry.Event{Kind: retry.KindReject, Err: refused})
+		e.Policy = refused.Policy
+		retry.Emit(r.ctx, e)
+		return r.giveUp(refused, 0)
 	}
 	r.paid = paid
 	return nil
