@@ -5,7 +5,7 @@
 //	text, err := httpx.Fetch(ctx, c, url, htmlpage.Text)     // decoded to UTF-8
 //	doc, err := httpx.Fetch(ctx, c, url, htmlpage.Document)  // parsed
 //	links := func(r httpx.Result[*html.Node]) []string {
-//		return htmlpage.Links(r.Value, r.Final, htmlpage.SkipNofollow())
+//		return htmlpage.Links(r.Value, r.Final, htmlpage.Until(ctx))
 //	}
 //	for r := range httpx.Crawl(ctx, c, seeds, htmlpage.Document, links) { ... }
 //	m, err := httpx.Fetch(ctx, c, site+"/sitemap.xml", htmlpage.Sitemap)

@@ -3,6 +3,7 @@ package htmlpage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -57,5 +58,36 @@ func TestDecoders_end_with_the_context(t *testing.T) {
 		if err := c.read(r); err != nil {
 			t.Errorf("%s, from memory: %v", name, err)
 		}
+	}
+}
+
+func TestLinks_end_with_the_context(t *testing.T) {
+	const all = 10_000
+	doc := parse(t, strings.Repeat("<p>", 5000)+links(all))
+	ctx, cancel := context.WithCancel(t.Context())
+	if n := len(Links(doc, nil, Until(ctx))); n != all {
+		t.Errorf("%d links", n)
+	}
+	cancel()
+	for _, more := range [][]LinkOption{nil, {SkipNofollow()}} {
+		if n := len(Links(doc, nil, append(more, Until(ctx))...)); n != 0 {
+			t.Errorf("%d links when the context has ended", n)
+		}
+	}
+}
+
+func links(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "<a href=/%d>", i)
+	}
+	return b.String()
+}
+
+func TestLinks_that_are_too_long(t *testing.T) {
+	long := "/" + strings.Repeat("x", mostLink-1)
+	doc := parse(t, "<a href="+long+"></a><a href="+long+"x></a><a href=/b>")
+	if got := Links(doc, nil); len(got) != 2 || got[0] != long || got[1] != "/b" {
+		t.Errorf("%d links, %.80q", len(got), got)
 	}
 }

@@ -1,6 +1,8 @@
 package htmlpage
 
 import (
+	"context"
+	"iter"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,6 +35,12 @@ func OnlyRel(values ...string) LinkOption {
 	return func(l *linker) { l.only = append(l.only, lower(values)...) }
 }
 
+// Until makes [Links] return what it has found when ctx ends. A page of some megabytes may have a
+// million links, which take a second.
+func Until(ctx context.Context) LinkOption {
+	return func(l *linker) { l.ctx = ctx }
+}
+
 func lower(values []string) []string {
 	values = slices.Clone(values)
 	for i, v := range values {
@@ -42,6 +50,8 @@ func lower(values []string) []string {
 }
 
 type linker struct {
+	ctx        context.Context // nil: without an end
+	nodes      int             // looked at
 	obey       bool
 	skip, only []string
 	base       *url.URL
@@ -54,7 +64,7 @@ type linker struct {
 // base element, and that against base, the URL that the page came from: Final of an httpx.Result.
 // Fragments are dropped. As in browsers, white space and backslashes in links do no harm; what is
 // still not a URL is left out. If base is nil, links stay relative unless the page's base element
-// is absolute.
+// is absolute. URLs of more than 64 KiB are left out.
 func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
 	if doc == nil {
 		return nil
@@ -65,7 +75,7 @@ func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
 			o(l)
 		}
 	}
-	for n := range doc.Descendants() { // the first base element holds for what comes before it too
+	for n := range l.within(doc) { // the first base element holds for what comes before it too
 		if n.Type == html.ElementNode && n.DataAtom == atom.Base {
 			if href, ok := attr(n, "href"); ok {
 				if u := l.resolve(href); u != nil {
@@ -75,15 +85,26 @@ func Links(doc *html.Node, base *url.URL, opts ...LinkOption) []string {
 			}
 		}
 	}
-	if l.obey && saysNofollow(doc) {
+	if l.obey && l.saysNofollow(doc) {
 		return nil
 	}
-	for n := range doc.Descendants() {
+	for n := range l.within(doc) {
 		if n.Type == html.ElementNode {
 			l.visit(n)
 		}
 	}
 	return l.found
+}
+
+// within are the nodes below doc, as far as the context lasts.
+func (l *linker) within(doc *html.Node) iter.Seq[*html.Node] {
+	return func(yield func(*html.Node) bool) {
+		for n := range doc.Descendants() {
+			if l.nodes++; l.nodes%64 == 0 && l.ctx != nil && l.ctx.Err() != nil || !yield(n) {
+				return
+			}
+		}
+	}
 }
 
 func (l *linker) visit(n *html.Node) {
@@ -135,7 +156,7 @@ func (l *linker) add(raw string) {
 // resolve reads a link by the WHATWG's URL standard (section 4.4), as far as net/url can.
 func (l *linker) resolve(raw string) *url.URL {
 	raw = strings.TrimFunc(raw, func(r rune) bool { return r <= ' ' })
-	if isOther(raw) {
+	if isOther(raw) || len(raw) > mostLink {
 		return nil
 	}
 	raw = lineBreaks.Replace(raw)
@@ -154,6 +175,9 @@ func (l *linker) resolve(raw string) *url.URL {
 	}
 	return u
 }
+
+// mostLink bounds a URL, in bytes. Longer ones take long to read, and servers refuse them.
+const mostLink = 64 << 10
 
 var lineBreaks = strings.NewReplacer("\t", "", "\n", "", "\r", "")
 
@@ -213,8 +237,8 @@ func refreshOf(content string) string {
 	return rest
 }
 
-func saysNofollow(doc *html.Node) bool {
-	for n := range doc.Descendants() {
+func (l *linker) saysNofollow(doc *html.Node) bool {
+	for n := range l.within(doc) {
 		if n.Type != html.ElementNode || n.DataAtom != atom.Meta {
 			continue
 		}
