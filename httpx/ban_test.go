@@ -2,8 +2,10 @@ package httpx_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -186,6 +188,34 @@ func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
 			if ratio > c.most {
 				return fmt.Sprintf("%s: with 5 %% dead links %.2f times what it takes without",
 					c.name, ratio)
+			}
+			return ""
+		})
+	}
+}
+
+// Pages that are a captcha whenever they are asked for say nothing of the rate, because the others
+// come meanwhile.
+func TestPagesThatAreAlwaysACaptchaDoNotHoldUpTheOthers(t *testing.T) {
+	const pages = 300
+	captcha := httpx.Refused(httpx.Blocked, func(r *http.Response) bool {
+		b, err := io.ReadAll(r.Body)
+		return err == nil && strings.Contains(string(b), "captcha")
+	})
+	for _, every := range []int{pages / 3, pages / 10} {
+		drawn(t, func(t *testing.T) (problem string) {
+			rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+				time.Sleep(30 * time.Millisecond)
+				n, text := 0, "a page"
+				if _, _ = fmt.Sscanf(r.URL.Path, "/%d", &n); n%every == 7 {
+					text = "Please solve this captcha"
+				}
+				return answer(r, 200, io.NopCloser(strings.NewReader(text))), nil
+			})
+			took, lost := crawl(t, scraper(rt, ratelimit.MaxRate(20)).With(captcha), pages)
+			t.Logf("every %dth page is a captcha: %v", every, took)
+			if lost != pages/every || took > 30*time.Second { // 15 s at 20 pages a second
+				return fmt.Sprintf("every %dth a captcha: %d lost in %v", every, lost, took)
 			}
 			return ""
 		})
