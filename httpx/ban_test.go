@@ -2,10 +2,8 @@ package httpx_test
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -194,30 +192,29 @@ func TestDeadLinksDoNotHoldUpTheOthers(t *testing.T) {
 	}
 }
 
-// Pages that are a captcha whenever they are asked for say nothing of the rate, because the others
+// Pages that are refused whenever they are asked for say nothing of the rate, because the others
 // come meanwhile.
-func TestPagesThatAreAlwaysACaptchaDoNotHoldUpTheOthers(t *testing.T) {
+func TestPagesThatAreAlwaysRefusedDoNotHoldUpTheOthers(t *testing.T) {
 	const pages = 300
-	captcha := httpx.Refused(httpx.Blocked, func(r *http.Response) bool {
-		b, err := io.ReadAll(r.Body)
-		return err == nil && strings.Contains(string(b), "captcha")
-	})
-	for _, every := range []int{pages / 3, pages / 10} {
-		drawn(t, func(t *testing.T) (problem string) {
-			rt := roundTripper(func(r *http.Request) (*http.Response, error) {
-				time.Sleep(30 * time.Millisecond)
-				n, text := 0, "a page"
-				if _, _ = fmt.Sscanf(r.URL.Path, "/%d", &n); n%every == 7 {
-					text = "Please solve this captcha"
-				}
-				return answer(r, 200, io.NopCloser(strings.NewReader(text))), nil
-			})
-			took, lost := crawl(t, scraper(rt, ratelimit.MaxRate(20)).With(captcha), pages)
-			t.Logf("every %dth page is a captcha: %v", every, took)
-			if lost != pages/every || took > 30*time.Second { // 15 s at 20 pages a second
-				return fmt.Sprintf("every %dth a captcha: %d lost in %v", every, lost, took)
-			}
-			return ""
-		})
+	client := func(rt http.RoundTripper) *httpx.Client {
+		return over(rt, httpx.Refused(httpx.Status(403)), httpx.WithPolicy(retry.Chain(
+			policies.Exponential(policies.Attempts(5), policies.Patience(10*time.Minute)),
+			ratelimit.NewPacer(ratelimit.MaxRate(20)))))
 	}
+	drawn(t, func(t *testing.T) (problem string) {
+		rt := roundTripper(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(30 * time.Millisecond)
+			n, code := 0, 200
+			if _, _ = fmt.Sscanf(r.URL.Path, "/%d", &n); n%100 == 7 {
+				code = 403
+			}
+			return answer(r, code, http.NoBody), nil
+		})
+		took, lost := crawl(t, client(rt), pages)
+		t.Logf("%d pages in %v, %d refused", pages, took, lost)
+		if lost != pages/100 || took > 25*time.Second { // 15 s at 20 pages a second
+			return fmt.Sprintf("%d lost in %v", lost, took)
+		}
+		return ""
+	})
 }
