@@ -25,7 +25,7 @@
 //		return store.User(ctx, id)
 //	})
 //
-// What needs a further dependency is a module of its own, to be got by its path:
+// Packages that need further dependencies are modules of their own; get each by its path:
 // ratelimit/redislimit and breaker/redisbreaker (one limit and one breaker for a fleet, on Redis),
 // retry/otelretry (OpenTelemetry), retry/grpcretry (gRPC), httpx/htmlpage (HTML, charsets,
 // sitemaps).

@@ -69,7 +69,7 @@ func TestLateProbe(t *testing.T) {
 					b := probed()
 					starts(b, 6*time.Second, c.result)
 					time.Sleep(5 * time.Second)
-					want(t, b, breaker.HalfOpen) // it has lost its place, and that is no failure
+					want(t, b, breaker.HalfOpen) // it has lost its place, which is not a failure
 					if beside != "alone" {
 						starts(b, time.Minute, nil)
 						rejected(t, b)

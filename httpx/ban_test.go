@@ -36,8 +36,8 @@ func scraping(attempts int, pacer ...ratelimit.Option) retry.Policy {
 	)
 }
 
-// guardedSite answers after 30 ms. It permits rate requests a second with a burst, and bans for a
-// while who asks for more. Pages that dead names do not exist.
+// guardedSite answers after 30 ms. It permits rate requests a second with a burst, and bans
+// for a while a client that asks for more. The pages that dead names do not exist.
 type guardedSite struct {
 	rate, burst float64
 	ban         time.Duration

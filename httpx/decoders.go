@@ -72,8 +72,8 @@ func readParts(body io.Reader, length int64) (parts [][]byte, err error) {
 	}
 }
 
-// join appends parts to all, and returns err. When ctx ends it stops: if there is more than partSize
-// the rest is left out, and the error is what ended ctx.
+// join appends parts to all, and returns err. When ctx ends it stops: if there is more than
+// partSize the rest is left out, and the error is what ended ctx.
 func join(
 	ctx context.Context, all interface {
 		io.Writer

@@ -75,7 +75,8 @@ func TestALargeBodyIsNotJoinedWhenTheContextEnds(t *testing.T) {
 				if want == nil && c.most < c.size {
 					want = over
 				}
-				if len(v) > c.most || len(v) < c.most/2 || !strings.HasPrefix(text, v) || err != want {
+				if len(v) > c.most || len(v) < c.most/2 ||
+					!strings.HasPrefix(text, v) || err != want {
 					t.Errorf("%s of %d, %v: %d bytes, %v", name, c.size, broken, len(v), err)
 				}
 			}
@@ -102,10 +103,12 @@ func TestLargeJSONIsDecodedLikeSmallOne(t *testing.T) {
 		{"whole", rows, nil, 20_001, nil, ""},
 		{"with a byte order mark", "\ufeff" + rows + pad, nil, 20_001, nil, ""},
 		{"spaces before and after", pad + "[{}]" + pad, nil, 1, nil, ""},
-		{"a page", "<html>" + pad, nil, 0, nil, `invalid character '<' looking for beginning of value (200 OK, no type: "<html>   `},
+		{"a page", "<html>" + pad, nil, 0, nil,
+			`invalid character '<' looking for beginning of value (200 OK, no type: "<html>   `},
 		{"another type", `"` + pad + `"`, nil, 0, nil, "cannot unmarshal string"},
 		{"two values", rows + rows, nil, 20_001, nil, "more than one value"},
-		{"cut", rows[:len(rows)-1], nil, 0, io.ErrUnexpectedEOF, `(200 OK, no type: "[{\"Name\":\"a long`},
+		{"cut", rows[:len(rows)-1], nil, 0, io.ErrUnexpectedEOF,
+			`(200 OK, no type: "[{\"Name\":\"a long`},
 		{"broken off", rows[:len(rows)-1], errBang, 0, errBang, ""},
 		{"broken off after the value", rows, errBang, 20_001, errBang, ""},
 		{"broken off early", "[", errBang, 0, errBang, ""},

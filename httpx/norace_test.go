@@ -2,5 +2,6 @@
 
 package httpx
 
-// RaceEnabled tells tests that time is ten times as dear and that memory is not only theirs.
+// RaceEnabled tells tests whether the race detector runs: with it everything takes ten times as
+// long, and the memory used is not only theirs.
 const RaceEnabled = false

@@ -33,7 +33,7 @@ func (l *turns) Accept() (net.Conn, error) {
 func (l *turns) Close() error { close(l.over); return nil }
 
 // A server that is told to leave says so by GOAWAY, and its successor takes over: no request is
-// lost, and none is made twice, POSTs not either.
+// lost, and none is made twice, not even a POST.
 func TestARollingRestartLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()

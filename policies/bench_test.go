@@ -41,7 +41,7 @@ func BenchmarkSuccess(b *testing.B) {
 	}
 }
 
-// The loop of a hand that has no policies, beside ours.
+// A loop written by hand, beside ours.
 func BenchmarkRetriesWithoutWaiting(b *testing.B) {
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()

@@ -597,7 +597,8 @@ func TestBulkheadBooksBalance(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if int(most.Load()) > slots || b.Running()+b.Waiting() != 0 || !policies.TakesAtOnce(b) {
+			if int(most.Load()) > slots || b.Running()+b.Waiting() != 0 ||
+				!policies.TakesAtOnce(b) {
 				t.Fatalf("round %d: %d slots used at once of %d; %v", round, most.Load(), slots, b)
 			}
 		})

@@ -32,7 +32,7 @@ func TestFallback(t *testing.T) {
 	wantIs(t, err, retry.ErrConfig)
 }
 
-// What instead is refused says nothing of the callee: a loop around the two tries again, and
+// A refusal of instead says nothing of the callee: a loop around the two tries again, and
 // counts.
 func TestFallbackThatIsRefusedIsAFailureOfTheCall(t *testing.T) {
 	n := 0

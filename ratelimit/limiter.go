@@ -242,7 +242,8 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 		l.tellNews(ctx)
 	}
 	if told != nil && !l.shadow {
-		var e retry.Event // filled in field by field, because a literal is made elsewhere and copied
+		// Filled in field by field, because a literal is made elsewhere and copied.
+		var e retry.Event
 		e.Kind, e.Policy, e.Quota, e.Time = retry.KindAdmit, l.label, *told, t.at
 		e.Emit(ctx)
 	}

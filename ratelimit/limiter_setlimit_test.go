@@ -98,7 +98,7 @@ func TestSetBurst(t *testing.T) {
 	})
 }
 
-// What is set wrong and right again leaves no debt, and no bucket that has lost count of its
+// A limit that is set wrong and then right again leaves no debt, and its bucket still counts its
 // tokens.
 func TestSetRightAgainItLimits(t *testing.T) {
 	nan, inf := rate.Limit(math.NaN()), rate.Limit(math.Inf(1))

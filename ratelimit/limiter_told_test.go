@@ -24,12 +24,14 @@ func TestALimiterAsksForWhatIsLeftOnlyIfSomebodyWantsToHearOfAdmissions(t *testi
 		observer retry.Policy
 		want     bool
 	}{
-		"nobody":                 {nil, false},
-		"calls":                  {retry.ObserveOnly(ignore, retry.KindCall, retry.KindDone), false},
-		"calls, and a loop's":    {retry.ObserveOnly(ignore, retry.KindCall, retry.KindGiveUp), false},
-		"admissions":             {retry.ObserveOnly(ignore, retry.KindAdmit), true},
-		"everything":             {retry.Observe(ignore), true},
-		"one of two, admissions": {retry.Chain(retry.ObserveOnly(ignore, retry.KindAdmit), retry.ObserveOnly(ignore, retry.KindCall)), true},
+		"nobody":              {nil, false},
+		"calls":               {retry.ObserveOnly(ignore, retry.KindCall, retry.KindDone), false},
+		"calls, and a loop's": {retry.ObserveOnly(ignore, retry.KindCall, retry.KindGiveUp), false},
+		"admissions":          {retry.ObserveOnly(ignore, retry.KindAdmit), true},
+		"everything":          {retry.Observe(ignore), true},
+		"one of two, admissions": {
+			retry.Chain(retry.ObserveOnly(ignore, retry.KindAdmit),
+				retry.ObserveOnly(ignore, retry.KindCall)), true},
 	} {
 		l := New(10, 10)
 		s := &askedSource{source: l.sources[0]}

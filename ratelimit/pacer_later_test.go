@@ -111,12 +111,13 @@ func TestARefusedPageGoesAfterOthers(t *testing.T) {
 			l.others(ctx, 10, 10)
 			l.others(retry.WithPriority(ctx, 1), 30, 2)
 		}, 5},
-		{"of many calls for it sixty-four are passed at most", func(l *lineOfPages, ctx context.Context) {
-			for range 64 {
-				l.join(ctx, 1)
-			}
-			l.others(ctx, 10, 1)
-		}, 0},
+		{"of many calls for it sixty-four are passed at most",
+			func(l *lineOfPages, ctx context.Context) {
+				for range 64 {
+					l.join(ctx, 1)
+				}
+				l.others(ctx, 10, 1)
+			}, 0},
 		{"one less", func(l *lineOfPages, ctx context.Context) {
 			for range 63 {
 				l.join(ctx, 1)

@@ -122,8 +122,8 @@ func (c *crew) lapse(now time.Duration) {
 	}
 }
 
-// tokens reports whether calls take tokens of the fleet's bucket now. Those of a leader do not while
-// the others still wait for the outcome of its single call: it has all of the rate to itself.
+// tokens reports whether calls take tokens of the fleet's bucket now. Those of a leader do not
+// while the others still wait for the outcome of its single call: it has all of the rate to itself.
 func (c *crew) tokens(now time.Duration) bool {
 	switch c.role {
 	case leads:

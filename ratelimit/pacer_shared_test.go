@@ -219,9 +219,10 @@ func TestFleetOfPacersAtAHighRate(t *testing.T) {
 	}
 }
 
-// Where a server admits no two calls closer than 1/rate, and calls arrive later than they were sent,
-// by different times, eight pacers get as much as one from the first seconds on: a rate that is
-// raised holds for all at once, and none of it is lost while they wait for a single call's outcome.
+// Where a server admits no two calls closer than 1/rate, and calls arrive later than they were
+// sent, by different times, eight pacers get as much as one from the first seconds on: a rate that
+// is raised holds for all at once, and none of it is lost while they wait for a single call's
+// outcome.
 func TestFleetOfPacersAtAServerWithoutBurst(t *testing.T) {
 	const seeds = 12
 	for _, c := range []struct {
@@ -243,7 +244,8 @@ func TestFleetOfPacersAtAServerWithoutBurst(t *testing.T) {
 							if members == 1 {
 								g.crawl(ctx, 16, seeded(seed))
 							} else {
-								g.crawl(ctx, 2, seeded(seed*members+i, ratelimit.Shared(store, "host")))
+								g.crawl(ctx, 2,
+									seeded(seed*members+i, ratelimit.Shared(store, "host")))
 							}
 						}
 						g.wg.Wait()

@@ -194,7 +194,8 @@ type told struct {
 	until             time.Time  // no call of the fleet may go before; zero: any may
 }
 
-// teach takes what the pacer tells, and returns until when the others wait, by what it has told them.
+// teach takes what the pacer tells, and returns until when the others wait, by what it has told
+// them.
 func (m *member) teach(now time.Time, s told) (held time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

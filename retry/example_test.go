@@ -48,7 +48,7 @@ func ExampleChain() {
 	// out of first
 }
 
-// A policy of one's own is a function literal.
+// A custom policy is a function literal.
 func ExamplePolicyFunc() {
 	report := retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
 		err := next.Do(ctx)

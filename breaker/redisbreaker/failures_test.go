@@ -191,7 +191,7 @@ func goesOnAlone(t *testing.T, c *redis.Client, reason string, broken, mended fu
 	if len(n.events) == 0 || !strings.HasPrefix(n.events[0], "alone: ") {
 		t.Fatalf("%q: no event says that it is alone", n.events)
 	}
-	// A machine that stalls for a second is told first, and is no fault.
+	// A stall of the machine is told first, and is not a fault.
 	if first := n.events[0]; !strings.Contains(first, reason) &&
 		!strings.Contains(first, "has not answered within") {
 		t.Errorf("%q does not say %q", n.events, reason)

@@ -238,7 +238,7 @@ func TestBrokenKeysOfOneBreakerDoNotConcernTheOthers(t *testing.T) {
 				t.Errorf("%d: %+v", i, all)
 			}
 		}
-		// Values that are no numbers.
+		// Values that are not numbers.
 		c.HSet(bg, redisbreaker.Keys("junk")[0], "era", "nan", "state", "-1", "until", "1e300",
 			"open_for", "", "last", "x")
 		all, err := s.Exchange(bg, []breaker.Report{{Name: "junk", Member: "m", Calls: 1}})

@@ -38,10 +38,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("anycall", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	writers := fs.Int("writers", 4,
-		"goroutines that write at once, each over a connection of its own")
+		"goroutines that write at once, each with its own connection")
 	orders := fs.Int("orders", 3, "orders that each writer stores")
 	address := fs.String("http", "",
-		"then show the same story as a page at this address, until interrupted: 127.0.0.1:8080")
+		"then serve the story as a page at this address, such as 127.0.0.1:8080, until interrupted")
 	err := fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

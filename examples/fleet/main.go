@@ -80,15 +80,16 @@ func parse(args []string, help io.Writer) (cfg config, err error) {
 	fs := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.IntVar(&cfg.members, "members", 4, "worker processes")
-	fs.IntVar(&cfg.callers, "callers", 8, "goroutines of each that fetch as fast as they may")
+	fs.IntVar(&cfg.callers, "callers", 8,
+		"goroutines of each worker that fetch as fast as they may")
 	fs.Float64Var(&cfg.limit, "limit", 150,
 		"requests per second of all workers together; the site bears 200")
-	fs.IntVar(&cfg.burst, "burst", 30, "requests at once beside the limit")
-	fs.DurationVar(&cfg.took, "for", 8*time.Second, "how long")
+	fs.IntVar(&cfg.burst, "burst", 30, "requests at once on top of the limit")
+	fs.DurationVar(&cfg.took, "for", 8*time.Second, "how long to run")
 	fs.StringVar(&cfg.redis, "redis", "",
-		"`ADDR` of a Redis to share through; default: one of this program's own")
+		"`ADDR` of a Redis to share through; default: one that this program starts")
 	fs.BoolVar(&cfg.kill, "kill", false, "kill a worker every second and start another")
-	quick := fs.Bool("quick", false, "three seconds are enough")
+	quick := fs.Bool("quick", false, "run for three seconds")
 	err = fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

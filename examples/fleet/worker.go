@@ -68,7 +68,7 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	defer client.Close()
 
 	// The guard: one limit and one breaker for all processes. The limit is outside, because a wait
-	// for it is not a wait for the site, and an open breaker gives the token back.
+	// because it is not a wait for the site, and an open breaker gives the token back.
 	limiter := ratelimit.New(rate.Limit(d.limit), d.burst,
 		ratelimit.Shared(redislimit.New(client), d.name))
 	shared := breaker.New(d.name, breaker.ConsecutiveFailures(3),

@@ -104,7 +104,8 @@ func parse(args []string, help io.Writer) (config, error) {
 	fs.Float64Var(&cfg.factor, "factor", 2, "each further wait is this many times longer")
 	fs.DurationVar(&cfg.max, "max", 30*time.Second, "longest wait")
 	fs.Float64Var(&cfg.rate, "rate", 0, "requests per second to a host; 0: no limit")
-	fs.BoolVar(&cfg.raise, "raise", false, "count a link whose last status is no success as failed")
+	fs.BoolVar(&cfg.raise, "raise", false,
+		"count a link as failed if its last status is not a success")
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(help, "links fetches links at once, retries by status, and prints "+

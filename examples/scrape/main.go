@@ -85,9 +85,9 @@ func parse(args []string, stdout io.Writer) (c config, err error) {
 	fs.StringVar(&c.sitemap, "sitemap", "",
 		"address of a sitemap with the pages to fetch from -base")
 	fs.StringVar(&c.agent, "agent", "examplebot/1.0",
-		"name that -base is told, as robots.txt knows it")
-	fs.IntVar(&c.most, "most", 10_000, "addresses to ask -base for")
-	fs.Uint64Var(&c.seed, "seed", 1, "of what the embedded site does at random")
+		"name to tell -base, and to look up in its robots.txt")
+	fs.IntVar(&c.most, "most", 10_000, "the most addresses to fetch from -base")
+	fs.Uint64Var(&c.seed, "seed", 1, "seed of what the embedded site does at random")
 	fs.BoolVar(&c.careful, "careful", false,
 		"reprise keeps refusals below five a minute; slower")
 	fs.BoolVar(&c.quick, "quick", false, "a smaller site, in half a minute")

@@ -59,12 +59,13 @@ func parse(args []string, stdout io.Writer) (f flags, err error) {
 	fs := flag.NewFlagSet("service", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&f.config, "config", "",
-		"file with the configuration; empty: config.json as it is built in")
+		"configuration file; empty: the built-in config.json")
 	fs.StringVar(&f.listen, "listen", "", "serve at this address until interrupted")
 	fs.BoolVar(&f.load, "load", false, "run the load, with the guards and without, in 70 s")
-	fs.BoolVar(&f.quick, "quick", false, "the load in 20 s")
-	fs.BoolVar(&f.bare, "bare", false, "without the guards; with -load: only that run")
-	fs.StringVar(&f.picture, "picture", "service.svg", "where -load draws; empty: no picture")
+	fs.BoolVar(&f.quick, "quick", false, "shorten -load to 20 s")
+	fs.BoolVar(&f.bare, "bare", false, "run without the guards; with -load: only that run")
+	fs.StringVar(&f.picture, "picture", "service.svg",
+		"file that -load draws to; empty: no picture")
 	err = fs.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// fast fails t if f, which reads so many bytes, takes too long: more than a second and, for every
-// byte, the time each. Five tries are made, because the machine may stall for a second.
+// fast fails t if f, which reads so many bytes, takes too long: more than a second
+// plus the time each for every byte. Five tries are made, because the machine may stall for a
+// second.
 func fast(t *testing.T, bytes int, each time.Duration, f func()) {
 	t.Helper()
 	took := time.Duration(0)

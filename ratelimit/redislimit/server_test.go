@@ -33,7 +33,7 @@ type server struct {
 	cmd  *exec.Cmd
 }
 
-// start starts a redis-server, or skips the test where there is none.
+// start starts a redis-server, or skips the test if there is none.
 func start(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {

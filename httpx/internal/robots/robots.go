@@ -193,7 +193,8 @@ func match(pattern, path string) bool {
 // normalise writes a path and query, or a pattern for them, in the form in which section 2.2.2
 // compares them: unreserved octets as they are, all others percent-encoded, however they were
 // written. The separators of a URL stay as they are, and so do the wildcards, which only a pattern
-// has ("*$", and $ only at its end). In a query / and ? are not separators, and in the RFC's example they equal their encoding.
+// has ("*$", and $ only at its end). In a query / and ? are not separators, and in the RFC's
+// example they equal their encoding.
 func normalise(s, wildcards string) string {
 	const upper = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)

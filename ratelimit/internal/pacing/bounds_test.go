@@ -76,7 +76,7 @@ func TestDoubtsOnTheirBounds(t *testing.T) {
 	over.doubt = doubt{asking: true, convicted: true, suspicion: 1}
 	over.judge(100, Fine, Ticket{seq: 1001, Beside: 1})
 
-	// As many in flight as after any refusal are no crowd.
+	// As many in flight as after any refusal are not a crowd.
 	some := cruising()
 	some.flight.good, some.flight.limit = []int{0, 1000, 0, 0, 0}, 8
 	some.judge(100, Doubt, Ticket{Sent: 99, seq: 1000, Beside: firstSlots + 1})
@@ -226,7 +226,8 @@ func TestAPagesOwnDoubtIsAStrike(t *testing.T) {
 		{"one too many", Doubt, func(m *Machine) { m.doubt.strikes = hasty }, hasty + 1, true},
 		{"a refusal in plain words", Refusal, func(m *Machine) {}, 1, false},
 		{"no cruise", Doubt, func(m *Machine) { m.mode = Climb }, 1, false},
-		{"noise is known as noise", Doubt, func(m *Machine) { m.doubt.convicted = false }, 1, false},
+		{"noise is known as noise", Doubt,
+			func(m *Machine) { m.doubt.convicted = false }, 1, false},
 	} {
 		m := New(Config{}, newRand())
 		m.begin(0)

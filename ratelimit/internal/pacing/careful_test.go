@@ -48,7 +48,10 @@ func TestWhatAStartHasProved(t *testing.T) {
 		seconds float64
 		answers int
 		more    int
-	}{{10, 7, 0}, {10, 8, 1}, {10, 23, 2}, {.79, 100, 0}, {.81, 100, 1}, {2.3, 100, 2}, {100, 1000, 4}} {
+	}{
+		{10, 7, 0}, {10, 8, 1}, {10, 23, 2}, {.79, 100, 0}, {.81, 100, 1},
+		{2.3, 100, 2}, {100, 1000, 4},
+	} {
 		if got := (careful{}).proven(c.seconds, c.answers); got != c.more {
 			t.Errorf("%v s and %d answers: %d more, want %d", c.seconds, c.answers, got, c.more)
 		}

@@ -446,8 +446,8 @@ func (m *Machine) refusedOr(now float64, t Ticket, a Answer, late bool) bool {
 	return true
 }
 
-// strike is for a doubt that was taken for a page's own affair: as to whether doubts are refusals at
-// all, it counts like one that was believed.
+// strike is for a doubt that was taken for a page's own affair: as to whether doubts are refusals
+// at all, it counts like one that was believed.
 func (m *Machine) strike(now float64) {
 	if !m.doubt.convicted || m.mode != Cruise {
 		return

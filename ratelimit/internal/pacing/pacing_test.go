@@ -182,7 +182,7 @@ func TestCancelledRequestsFreeTheirPlaces(t *testing.T) {
 	}
 }
 
-// long skips what only calculates, and for long, where the race detector runs.
+// long skips a test that only calculates, for long, if the race detector runs.
 func long(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a figure, left out by -short")
@@ -335,8 +335,8 @@ func (f *fickle) Count(now time.Duration, ok bool) time.Duration {
 	return f.Rule.Count(now, ok)
 }
 
-// Several pacers that know nothing of each other share a limit: the sum stays
-// within it, and each gets half of its fair share, if not always of four.
+// Several pacers share a limit without knowing of each other. Their sum stays within it, and each
+// gets at least half of its fair share; of four one may get less.
 func TestSeveralOnOneLimit(t *testing.T) {
 	long(t)
 	for _, i := range []int{1, 3, 4} {

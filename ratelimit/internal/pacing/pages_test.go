@@ -72,7 +72,8 @@ func TestARefusedPageIsAskedForLater(t *testing.T) {
 		do    func()
 		later map[uint64]bool
 	}{
-		{"nothing was refused", func() { admit(1, 9) }, map[uint64]bool{0: false, 1: false, 9: false}},
+		{"nothing was refused", func() { admit(1, 9) },
+			map[uint64]bool{0: false, 1: false, 9: false}},
 		{"one was", func() { refuse(1, -1) }, map[uint64]bool{1: true, 2: false, 9: false}},
 		{"eleven others came", func() { admit(11, 9) }, map[uint64]bool{1: true}},
 		{"a twelfth", func() { admit(1, 9) }, map[uint64]bool{1: false}},

@@ -79,7 +79,7 @@ func (m *Machine) pushBack(now float64, t Ticket) {
 	}
 }
 
-// heed notes that t was refused: what was sent before is no news any more.
+// heed notes that t was refused: refusals of what was sent before are not news.
 func (m *Machine) heed(t Ticket) {
 	m.cut = m.seq
 	m.gauge.refused(t)
