@@ -73,6 +73,11 @@ var errAborted = errors.New("the call panicked or ended its goroutine")
 // Do admits the call or rejects it, with a [*retry.Rejection] that Is [ErrOpen], and counts its
 // outcome.
 func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
+	if b.made() { // first what costs the most when the callee is down
+		if err := b.stillOpen(ctx, b.era.Load(), next); err != nil {
+			return err
+		}
+	}
 	p, err := b.admit(ctx, next)
 	if err != nil {
 		return err
@@ -93,10 +98,11 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	return result
 }
 
-// stillOpen is the rejection by an open era with time left, nil without. gobreaker would reject the
-// call too, but does not say for how long.
+// stillOpen is the rejection by an open era with time left, nil without, and if something else must
+// be looked at first. gobreaker would reject the call too, but does not say for how long.
 func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error {
-	if b.shadow {
+	if e.state != Open || b.shadow || b.err != nil || ctx.Err() != nil ||
+		b.member != nil && b.member.attention.Load() {
 		return nil
 	}
 	now := next.Clock() - b.born + b.shift()
@@ -115,13 +121,10 @@ func (b *Breaker) Prompt(p retry.Policy) bool { return p == retry.Policy(b) }
 // before it allocates anything for a call. It returns nil if b is only a part of the policy p.
 func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 	self, _ := p.(*Breaker)
-	if valid := b.Validate() == nil; !valid || self != b || b.member != nil {
+	if self != b || !b.made() || b.member != nil {
 		return nil
 	}
-	if e := b.era.Load(); e.state == Open && ctx.Err() == nil {
-		return b.stillOpen(ctx, e, retry.Next{})
-	}
-	return nil
+	return b.stillOpen(ctx, b.era.Load(), retry.Next{})
 }
 
 // permit is the right to one call.

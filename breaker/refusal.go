@@ -34,13 +34,17 @@ func (b *Breaker) rejection(ctx context.Context, e *era, wait time.Duration) err
 		r.Reason = errIsolated
 	}
 	if retry.Observed(ctx) {
-		told := retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: wait, Err: r}
-		if b.shadow {
-			told.To = "let through: shadow"
-		}
-		retry.Emit(ctx, told)
+		b.tellRejected(ctx, r)
 	}
 	return r
+}
+
+func (b *Breaker) tellRejected(ctx context.Context, r *retry.Rejection) {
+	told := retry.Event{Kind: retry.KindReject, Policy: b.policy, Wait: r.RetryAfter, Err: r}
+	if b.shadow {
+		told.To = "let through: shadow"
+	}
+	retry.Emit(ctx, told)
 }
 
 // refuse returns the rejection; in shadow mode a permit instead, whose outcome counts for the
