@@ -74,7 +74,7 @@ var errAborted = errors.New("the call panicked or ended its goroutine")
 // outcome.
 func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 	if b.made() { // first what costs the most when the callee is down
-		if err := b.stillOpen(ctx, b.era.Load(), next); err != nil {
+		if err := b.stillOpen(ctx, next, b.era.Load()); err != nil {
 			return err
 		}
 	}
@@ -100,7 +100,7 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 
 // stillOpen is the rejection by an open era with time left, nil without, and if something else must
 // be looked at first. gobreaker would reject the call too, but does not say for how long.
-func (b *Breaker) stillOpen(ctx context.Context, e *era, next retry.Next) error {
+func (b *Breaker) stillOpen(ctx context.Context, next retry.Next, e *era) error {
 	if e.state != Open || b.shadow || b.err != nil || ctx.Err() != nil ||
 		b.member != nil && b.member.attention.Load() {
 		return nil
@@ -124,7 +124,7 @@ func (b *Breaker) Refuse(ctx context.Context, p retry.Policy) error {
 	if self != b || !b.made() || b.member != nil {
 		return nil
 	}
-	return b.stillOpen(ctx, b.era.Load(), retry.Next{})
+	return b.stillOpen(ctx, retry.Next{}, b.era.Load())
 }
 
 // permit is the right to one call.
@@ -161,7 +161,7 @@ func (b *Breaker) admit(ctx context.Context, next retry.Next) (permit, error) {
 	case Isolated:
 		return b.refuse(ctx, e, 0)
 	case Open:
-		if err := b.stillOpen(ctx, e, next); err != nil {
+		if err := b.stillOpen(ctx, next, e); err != nil {
 			return permit{}, err
 		}
 	case HalfOpen:

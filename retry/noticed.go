@@ -14,6 +14,10 @@ var unnoticed atomic.Pointer[chain]
 
 func init() { unnoticed.Store(identity) }
 
+// observing is 1 once an observer is made in this program: until then nobody observes anything. It
+// is no atomic.Bool, with which Observed would be too large to be inlined.
+var observing uint32
+
 // noticed stands in unnoticed afterwards. It equals no policy.
 var noticed = &chain{}
 

@@ -11,6 +11,9 @@ import (
 func TestTheFirstObserverHearsTheCallOfAnEmptyChain(t *testing.T) {
 	retry.NothingNoticed()
 	calls := 0
+	if retry.Observed(t.Context()) {
+		t.Error("nobody observes")
+	}
 	seen := retry.Observe(func(_ context.Context, e retry.Event) {
 		if e.Kind == retry.KindCall {
 			calls++
@@ -18,6 +21,9 @@ func TestTheFirstObserverHearsTheCallOfAnEmptyChain(t *testing.T) {
 	})
 	one := func(context.Context) (int, error) { return 1, nil }
 	_, err := retry.Do(t.Context(), seen, func(ctx context.Context) (int, error) {
+		if !retry.Observed(ctx) || !retry.Observed(context.WithoutCancel(ctx)) {
+			t.Error("not observed")
+		}
 		return retry.Do(ctx, retry.Chain(), one)
 	})
 	if err != nil || calls != 2 {

@@ -102,6 +102,7 @@ type observe struct {
 // newObserve makes an observe around the policies inside.
 func newObserve(observers []listener, inside ...Policy) *observe {
 	notice()
+	atomic.StoreUint32(&observing, 1)
 	p := &observe{observers: observers, prompt: !slices.ContainsFunc(inside, lingers)}
 	p.watch = watch{by: p}
 	for _, o := range observers {
@@ -301,14 +302,14 @@ type watch struct {
 // Observed reports whether there is an Observe around ctx.
 func Observed(ctx context.Context) bool {
 	_, alone := ctx.(*scope) // the common case, small enough to be inlined
-	return !alone && wantedAround(ctx, everyKind)
+	return !alone && atomic.LoadUint32(&observing) > 0 && wantedAround(ctx, everyKind)
 }
 
 // Wanted reports whether an observer around ctx wants events of this kind. It is for policies whose
 // events cost something to make.
 func Wanted(ctx context.Context, kind Kind) bool {
 	_, alone := ctx.(*scope)
-	return !alone && wantedAround(ctx, kindsOf(kind))
+	return !alone && atomic.LoadUint32(&observing) > 0 && wantedAround(ctx, kindsOf(kind))
 }
 
 func wantedAround(ctx context.Context, any kinds) bool {
