@@ -309,10 +309,13 @@ func Observed(ctx context.Context) bool {
 // events cost something to make.
 func Wanted(ctx context.Context, kind Kind) bool {
 	_, alone := ctx.(*scope)
-	return !alone && atomic.LoadUint32(&observing) > 0 && wantedAround(ctx, kindsOf(kind))
+	return !alone && wantedAround(ctx, kindsOf(kind))
 }
 
 func wantedAround(ctx context.Context, any kinds) bool {
+	if atomic.LoadUint32(&observing) == 0 {
+		return false
+	}
 	var st *state
 	if w, ok := ctx.(*watched); ok {
 		st = w.state.Load()
