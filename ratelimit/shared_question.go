@@ -153,8 +153,8 @@ func (m *member) want(q *question, now time.Duration) {
 	left, use := m.stock.left, d.plan(now, &q.figures, m.members)
 	held := max(m.pause, m.held)-q.figures.lease > now
 	switch {
-	case m.learner != nil && now < m.rest, held, m.blank(), m.learner != nil && m.stock.left > 0 &&
-		m.stock.last()-2*m.trip > now:
+	case m.learner != nil && now < m.rest, held, m.blank(),
+		m.learner != nil && m.stock.left > 0 && m.stock.last()-2*m.trip > now:
 	case m.failures > 0: // it asks for none: a grant that is not heard is lost
 	case d.waiting > 0 && m.bulk && d.largest > left && q.figures.timeOf(d.largest) < maxDebt*micro:
 		// The call needs more than a quantum, and the first of its tokens would be void before the

@@ -149,45 +149,43 @@ func TestHeld(t *testing.T) {
 			t.Errorf("found %v outside", p)
 		}
 	})
-	t.Run("one mark for all serves the first of a Do, and hides nothing around",
-		func(t *testing.T) {
-			around := any(a)
-			marks := retry.NewMarks(a, func(policy any) bool { return policy == around })
-			if e, ok := marks.Ready(t.Context()); !ok || !marks.Enter(e) || marks.Has(e.In()) {
-				t.Error("without a Do there is nothing to mark")
+	t.Run("one mark for all serves the first of a Do, hides nothing around", func(t *testing.T) {
+		around := any(a)
+		marks := retry.NewMarks(a, func(policy any) bool { return policy == around })
+		if e, ok := marks.Ready(t.Context()); !ok || !marks.Enter(e) || marks.Has(e.In()) {
+			t.Error("without a Do there is nothing to mark")
+		}
+		first := func(ctx context.Context) {
+			e, ok := marks.Ready(ctx)
+			if !ok || marks.Has(e.In()) || !marks.Enter(e) || !marks.Has(e.In()) || marks.Enter(e) {
+				t.Error("want that the first mark is set, once")
 			}
-			first := func(ctx context.Context) {
-				e, ok := marks.Ready(ctx)
-				if !ok || marks.Has(e.In()) || !marks.Enter(e) ||
-					!marks.Has(e.In()) || marks.Enter(e) {
-					t.Error("want that the first mark is set, once")
-				}
-				if _, ok := marks.Ready(ctx); ok {
-					t.Error("a second mark is ready")
-				}
-				in(ctx, b, func(ctx context.Context) { want(t, ctx, b, true, true) })
-				marks.Leave(e)
-				if marks.Has(e.In()) {
-					t.Error("the mark is still there")
-				}
+			if _, ok := marks.Ready(ctx); ok {
+				t.Error("a second mark is ready")
 			}
-			_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
-				in(ctx, b, func(ctx context.Context) {
-					_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
-						first(ctx)
-						want(t, ctx, b, true, true)
-						around = b
-						if _, ok := marks.Ready(ctx); ok {
-							t.Error("ready inside a call that is asked for")
-						}
-						return nil
-					})
+			in(ctx, b, func(ctx context.Context) { want(t, ctx, b, true, true) })
+			marks.Leave(e)
+			if marks.Has(e.In()) {
+				t.Error("the mark is still there")
+			}
+		}
+		_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
+			in(ctx, b, func(ctx context.Context) {
+				_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
+					first(ctx)
+					want(t, ctx, b, true, true)
+					around = b
+					if _, ok := marks.Ready(ctx); ok {
+						t.Error("ready inside a call that is asked for")
+					}
+					return nil
 				})
-				first(ctx)
-				want(t, ctx, b, false, false)
-				return nil
 			})
+			first(ctx)
+			want(t, ctx, b, false, false)
+			return nil
 		})
+	})
 	t.Run("one mark for all, out of order", func(t *testing.T) {
 		marks := retry.NewMarks(a, func(any) bool { return false })
 		_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
