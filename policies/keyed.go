@@ -22,7 +22,8 @@ var ErrKeys = errors.New("too many keys")
 // been used for a minute or two, and its policy says that it is idle ([retry.Idler]; a chain is
 // idle if all of its members are). So memory follows the keys in use, and a flood of new keys
 // cannot make it forget an open breaker that is still asked. A stateful policy that is not an Idler
-// is never forgotten.
+// is never forgotten. At the cap (see [MaxKeys]) idle keys go earlier: those in use only if most
+// keys are idle.
 type Keys[K comparable] struct {
 	label
 	key  func(context.Context) K

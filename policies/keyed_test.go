@@ -518,35 +518,43 @@ func TestKeyedTellsFloatsApart(t *testing.T) {
 	}
 }
 
-// At its cap, under a flood of new keys, nearly all of which are idle, a key in steady use gets
-// every call through.
+// At its cap, under a flood of new keys, a key in steady use gets every call through: if the new
+// ones are idle, and also if they stay, as hosts that are down do.
 func TestKeyedServesAKeyInUseUnderAFloodOfNewOnes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		keys := policies.Keyed(nil, func(int) retry.Policy { return &plain{idle: true} },
-			policies.MaxKeys(1000))
-		var flood sync.WaitGroup
-		var refused atomic.Int32
-		for g := range 3000 {
-			flood.Go(func() {
-				for i := range 10 {
-					if err := retry.Run(t.Context(), keys.For(1+g*10+i), succeed); err != nil {
-						refused.Add(1)
+	for _, c := range []struct {
+		name         string
+		idle         bool
+		most, others int
+	}{{"idle", true, 1000, 3000}, {"that stay", false, 100, 200}} {
+		bubble(t, c.name, func(t *testing.T) {
+			keys := policies.Keyed(nil, func(key int) retry.Policy {
+				return &plain{idle: c.idle || key == 0}
+			}, policies.MaxKeys(c.most))
+			_ = retry.Run(t.Context(), keys.For(0), succeed)
+			var flood sync.WaitGroup
+			var refused atomic.Int32
+			for g := range c.others {
+				flood.Go(func() {
+					for i := range 10 {
+						time.Sleep(ms)
+						if retry.Run(t.Context(), keys.For(1+g*10+i), succeed) != nil {
+							refused.Add(1)
+						}
 					}
-					time.Sleep(ms)
-				}
-			})
-		}
-		for i := range 47 {
-			if err := retry.Run(t.Context(), keys.For(0), succeed); err != nil {
-				t.Errorf("call %d: %v", i, err)
+				})
 			}
-			time.Sleep(ms / 4)
-		}
-		flood.Wait()
-		if refused.Load() > 0 || keys.Len() > 1000 {
-			t.Errorf("%d calls of new keys refused, %d keys", refused.Load(), keys.Len())
-		}
-	})
+			for i := range 47 {
+				if err := retry.Run(t.Context(), keys.For(0), succeed); err != nil {
+					t.Errorf("call %d: %v", i, err)
+				}
+				time.Sleep(ms / 4)
+			}
+			flood.Wait()
+			if refused.Load() > 0 == c.idle || keys.Len() > c.most {
+				t.Errorf("%d calls of new keys refused, %d keys", refused.Load(), keys.Len())
+			}
+		})
+	}
 }
 
 // A call that waits until another one has made room heeds its context.

@@ -195,8 +195,7 @@ func (k *store[K, S]) add(
 // minSweep is how many entries a shard may hold before a new key makes it look for idle ones.
 const minSweep = 32
 
-// sweepShard forgets keys of a shard, by forgetUnused or, at the cap, by forgetIdle. s.mu must be
-// held.
+// sweepShard forgets keys of a shard, by forgetUnused or, at the cap, by another. s.mu must be held.
 func (k *store[K, S]) sweepShard(s *shard[K, S], forget func(*place[S]) bool) {
 	t, dropped := s.table.Load(), 0
 	defer func() { // also after a panic, because forgotten keys must go
@@ -238,10 +237,14 @@ func (k *store[K, S]) reserve() bool {
 	}
 }
 
-// makeRoom reserves room for a new key. At the cap it forgets the keys that it can, unused ones
-// first. A search that found nothing is not repeated for 1 µs per key, about ten times as long as
-// it takes: so a flood of keys without room costs a tenth of a processor, not all of it. In that
-// time it tries a few keys only, so that it finds room if many keys have become idle.
+// makeRoom reserves room for a new key. At the cap it forgets idle keys but spares those that have
+// been found again since the last sweep: otherwise a flood of keys that stay, such as dead hosts,
+// would push out those in use. If that frees nothing and most policies are idle it forgets those
+// too, because they find room again at once.
+//
+// A search that found nothing is not repeated for 1 µs per key, about ten times as long as it
+// takes: so a flood of keys without room costs a tenth of a processor, not all of it. In that time
+// it tries a few keys only, so that it finds room if many keys have become idle.
 func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.reserve() {
 		return true, nil
@@ -259,11 +262,20 @@ func (k *store[K, S]) makeRoom(ctx context.Context) (ok bool, ended error) {
 	if k.max > 1000 && inVain {
 		return k.tryFew() && k.reserve(), nil
 	}
-	if k.Sweep(); k.reserve() {
+	idle, known := 0, 0
+	k.sweep(func(p *place[S]) bool {
+		if known++; retry.Idle(p.policy) {
+			idle++
+		}
+		return p.forgetStranger()
+	})
+	if k.reserve() {
 		return true, nil
 	}
-	if k.sweep((*place[S]).forgetIdle); k.reserve() {
-		return true, nil
+	if 2*idle >= known {
+		if k.sweep((*place[S]).forget); k.reserve() {
+			return true, nil
+		}
 	}
 	k.searched = retry.Next{}.Clock()
 	return false, nil
@@ -294,8 +306,8 @@ func (k *store[K, S]) tryFew() bool {
 	first := rand.IntN(len(t.places))
 	for i := range min(few, len(t.places)) {
 		p := &t.places[(first+i)%len(t.places)]
-		if p.state.Load() != 0 && p.idle() {
-			k.sweepShard(s, (*place[S]).forgetIdle)
+		if p.state.Load()&(live|used) == live && p.idle() {
+			k.sweepShard(s, (*place[S]).forgetStranger)
 			return true
 		}
 	}

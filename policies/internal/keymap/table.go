@@ -34,11 +34,12 @@ type place[S any] struct {
 // The bits of a place's state. The state of an empty place is 0.
 const (
 	live  = 1        // it holds a key
-	used  = 2        // since the last sweep
-	call  = 4        // for each call that runs under the policy
+	used  = 2        // found again since the last sweep
+	young = 4        // added since the last sweep
+	call  = 8        // for each call that runs under the policy
 	moved = -1 << 30 // or forgotten: look again under the lock; calls cannot make it positive
 
-	fresh = live | used | call
+	fresh = live | young | call
 )
 
 // enter counts a call in; false if the key has moved.
@@ -58,27 +59,24 @@ func (p *place[S]) idle() bool {
 	return p.state.Load() < call && retry.Idle(p.policy)
 }
 
-// wasUsed tells whether there was a call since wasUsed was called last.
-func (p *place[S]) wasUsed() bool { return p.state.And(^used)&used != 0 }
-
-// forgetUnused is forget, unless there was a call since the last sweep.
-func (p *place[S]) forgetUnused() bool { return !p.wasUsed() && p.forget() }
-
-// forgetIdle is forget, even if there was a call.
-func (p *place[S]) forgetIdle() bool {
-	p.wasUsed()
-	return p.forget()
+// forgetUnused is forget, unless the key is new or was used since forgetUnused was called last.
+func (p *place[S]) forgetUnused() bool {
+	return p.state.And(^(used|young))&(used|young) == 0 && p.forget()
 }
 
-// forget marks the place as moved if its policy is idle, so that forgetting it changes no decision.
-// The shard's lock must be held, and wasUsed must have been called.
+// forgetStranger is forget, unless the key was found again since the last sweep.
+func (p *place[S]) forgetStranger() bool { return p.state.Load()&used == 0 && p.forget() }
+
+// forget marks the place as moved if no call runs and its policy is idle, so that forgetting it
+// changes no decision. The shard's lock must be held.
 func (p *place[S]) forget() (done bool) {
-	if !retry.Idle(p.policy) || !p.state.CompareAndSwap(live, moved) {
+	state := p.state.Load()
+	if state >= call || !retry.Idle(p.policy) || !p.state.CompareAndSwap(state, moved) {
 		return false
 	}
 	defer func() {
 		if !done {
-			p.state.Store(live)
+			p.state.Store(state)
 		}
 	}()
 	return retry.Idle(p.policy) // again, because calls may have come and gone since
