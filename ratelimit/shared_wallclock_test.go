@@ -96,7 +96,8 @@ type recorder struct {
 	said  []exchange
 }
 
-func (r *recorder) Take(ctx context.Context, name string, a ratelimit.Ask) (ratelimit.Grant, error) {
+func (r *recorder) Take(ctx context.Context, name string,
+	a ratelimit.Ask) (ratelimit.Grant, error) {
 	at := time.Since(r.begin)
 	time.Sleep(1300 * time.Microsecond)
 	g, err := r.store.Take(ctx, name, a)
