@@ -101,17 +101,17 @@ func (b *Breaker) Do(ctx context.Context, next retry.Next) error {
 // stillOpen is the rejection by an open era with time left, nil without, and if something else must
 // be looked at first. gobreaker would reject the call too, but does not say for how long.
 func (b *Breaker) stillOpen(ctx context.Context, next retry.Next, e *era) error {
-	if e.state != Open || b.shadow || b.err != nil || ctx.Err() != nil ||
-		b.member != nil && b.member.attention.Load() {
+	if e.state != Open || b.shadow || b.member != nil && b.member.attention.Load() {
 		return nil
 	}
-	now := next.Clock() - b.born + b.shift()
-	left := e.left(now)
-	if left <= 0 {
-		return nil
+	if b.err == nil && ctx.Err() == nil {
+		now := next.Clock() - b.born + b.shift()
+		if left := e.left(now); left > 0 {
+			b.touch(e, now)
+			return b.rejection(ctx, e, left)
+		}
 	}
-	b.touch(e, now)
-	return b.rejection(ctx, e, left)
+	return nil
 }
 
 // Prompt is true if p is b: see retry.Policy.
