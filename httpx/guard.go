@@ -56,7 +56,8 @@ func Guard(p retry.Policy, opts ...GuardOption) func(http.Handler) http.Handler 
 		o(g)
 	}
 	g.look(p)
-	g.policy = retry.Chain(retry.ObserveOnly(g.hear, retry.KindAdmit, retry.KindGiveUp), p)
+	hear := func(ctx context.Context, e retry.Event) { g.hear(ctx, &e) }
+	g.policy = retry.Chain(retry.ObserveOnly(hear, retry.KindAdmit, retry.KindGiveUp), p)
 	return func(next http.Handler) http.Handler {
 		h := &guarded{guard: g, next: next, err: g.err}
 		if next == nil && h.err == nil {
@@ -104,10 +105,19 @@ type guard struct {
 	key      func(*http.Request) string
 	trust    func(*http.Request) bool // nil: nobody
 	err      error
-	shared   map[string]bool // the limiters in the chain itself, by their label
+	shared   []labelled // the limiters in the chain itself
 	clients  clients
+	other    atomic.Pointer[labelled]   // the last limiter that is not in shared
 	policies atomic.Pointer[policyTold] // the last RateLimit-Policy
 	lefts    atomic.Pointer[leftTold]   // the last RateLimit
+}
+
+// labelled is a limiter and the name under which its fields tell of it.
+type labelled struct{ label, name string }
+
+func labelledBy(label string) labelled {
+	_, name, _ := strings.Cut(label, " ")
+	return labelled{label, cmp.Or(field.Token(name), "default")}
 }
 
 type policyTold struct {
@@ -137,7 +147,6 @@ func (g *guard) look(p retry.Policy) {
 		g.err = err
 		return
 	}
-	g.shared = map[string]bool{}
 	inside := "" // the path of a container, with a slash
 	retry.Walk(p, func(path string, p retry.Policy) bool {
 		t, ok := p.(interface{ Traits() retry.Traits })
@@ -147,7 +156,7 @@ func (g *guard) look(p retry.Policy) {
 		case inside != "" && strings.HasPrefix(path+"/", inside): // also the member of key ""
 		case ok && t.Traits().Limiter:
 			label, _, _ := strings.Cut(retry.Describe(p), "(")
-			g.shared[label] = true
+			g.shared = append(g.shared, labelledBy(label))
 		default:
 			if _, ok := p.(interface {
 				Members(yield func(string, retry.Policy) bool)
@@ -215,7 +224,7 @@ func (a *arrival) refuse(err error) {
 }
 
 // hear is the guard's observer: it notes the events of the arrival in ctx.
-func (g *guard) hear(ctx context.Context, e retry.Event) {
+func (g *guard) hear(ctx context.Context, e *retry.Event) {
 	a, _ := ctx.Value(arrivalKey{g}).(*arrival)
 	if a == nil {
 		return
@@ -233,7 +242,8 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 	if q.Limit <= 0 {
 		return
 	}
-	if !a.ownLimiter(policy) {
+	name, shared := a.named(policy)
+	if shared || a.answer.marks.Load()&keyed == 0 {
 		window := max(q.Window, time.Second)
 		n, left := a.clients.seen(a.clientKey(), q.Limit, window, at, admitted)
 		// So short a window cannot be told, so clients cannot keep to what is left of it.
@@ -243,34 +253,53 @@ func (a *arrival) tell(policy string, q retry.Quota, at time.Time, admitted bool
 			q.Remaining = max(0, min(q.Remaining, int(left)))
 		}
 	}
-	_, name, _ := strings.Cut(policy, " ")
-	n := field.Named{Name: cmp.Or(field.Token(name), "default"), Quota: q}
+	n := &field.Named{Name: name, Quota: q}
 	h := a.answer.Header()
-	told := h["Ratelimit-Policy"]
+	var told []string
+	if len(h) > 0 {
+		told = h["Ratelimit-Policy"]
+	}
 	if told == nil { // there is usually one limiter
 		a.fields = [2]string{a.policyText(n), a.leftText(n)}
 		h["Ratelimit-Policy"], h["Ratelimit"] = a.fields[0:1:1], a.fields[1:2:2]
 		return
 	}
-	for i, first := 2, n.Name; taken(told, n.Name); i++ {
-		n.Name = first + strconv.Itoa(i)
+	for i := 2; taken(told, n.Name); i++ {
+		n.Name = name + strconv.Itoa(i)
 	}
 	h["Ratelimit-Policy"] = append(told, a.policyText(n))
 	h["Ratelimit"] = append(h["Ratelimit"], n.Left())
 }
 
+// named returns the name of a limiter in the fields. One that is in the chain itself is shared by
+// all clients. Of another, a policy before it may have asked for the client's key: then it serves
+// this client alone.
+func (g *guard) named(label string) (name string, shared bool) {
+	for i := range g.shared {
+		if g.shared[i].label == label {
+			return g.shared[i].name, true
+		}
+	}
+	last := g.other.Load()
+	if last == nil || last.label != label {
+		last = new(labelledBy(label))
+		g.other.Store(last)
+	}
+	return last.name, false
+}
+
 // policyText is n.Policy(), which is usually the same as last time.
-func (g *guard) policyText(n field.Named) string {
+func (g *guard) policyText(n *field.Named) string {
 	last := g.policies.Load()
 	if last == nil || !last.of.SamePolicy(n) {
-		last = &policyTold{n, n.Policy()}
+		last = &policyTold{*n, n.Policy()}
 		g.policies.Store(last)
 	}
 	return last.text
 }
 
 // leftText is n.Left(), which is often the same as last time.
-func (g *guard) leftText(n field.Named) string {
+func (g *guard) leftText(n *field.Named) string {
 	last, seconds := g.lefts.Load(), n.ResetSeconds()
 	if last == nil || last.remaining != n.Remaining || last.seconds != seconds ||
 		last.name != n.Name {
@@ -287,10 +316,4 @@ func taken(members []string, name string) bool {
 		}
 	}
 	return false
-}
-
-// ownLimiter reports whether the limiter serves this client alone: it is not in the chain itself,
-// and a policy before it has asked for the client's key.
-func (a *arrival) ownLimiter(policy string) bool {
-	return !a.shared[policy] && a.answer.marks.Load()&keyed != 0
 }

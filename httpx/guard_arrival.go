@@ -44,9 +44,13 @@ type (
 )
 
 func (a *arrival) Value(key any) any {
-	switch key {
-	case arrivalKey{a.guard}, innermost{}:
+	switch key := key.(type) {
+	case innermost:
 		return a
+	case arrivalKey:
+		if key.guard == a.guard {
+			return a
+		}
 	}
 	return a.Context.Value(key)
 }

@@ -98,16 +98,16 @@ func (c *clients) window(length time.Duration) *window {
 
 // note puts the client last, and returns when it was last seen; negative: never.
 func (w *window) note(key uint64, now time.Duration) (one *client, before time.Duration) {
+	if one = w.ends.older; one.key == key && one != &w.ends { // it is the last already
+		before, one.last = one.last, now
+		return one, before
+	}
 	one, before = w.byKey[key], -1
 	if one == nil {
 		one = &client{key: key}
 		w.byKey[key] = one
 	} else {
 		before = one.last
-		if one == w.ends.older { // it is the last already
-			one.last = now
-			return one, before
-		}
 		one.unlink()
 	}
 	one.last = now

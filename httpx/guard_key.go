@@ -9,8 +9,9 @@ import (
 // remoteKey is the default key of a client: its IP address; of an IPv6 address its /64. All
 // spellings of an address have the same key.
 func remoteKey(r *http.Request) string {
-	if i := strings.LastIndexByte(r.RemoteAddr, ':'); i > 0 && isIPv4(r.RemoteAddr[:i]) {
-		return r.RemoteAddr[:i]
+	if n := ipv4(r.RemoteAddr); n > 0 && len(r.RemoteAddr) > n && r.RemoteAddr[n] == ':' &&
+		strings.IndexByte(r.RemoteAddr[n+1:], ':') < 0 {
+		return r.RemoteAddr[:n]
 	}
 	var ip netip.Addr
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
@@ -26,21 +27,30 @@ func remoteKey(r *http.Request) string {
 	return network.String()
 }
 
-// isIPv4 reports whether s is an IPv4 address. An IPv4 address has only one spelling, so most
-// requests need no more than this check, which is cheaper than netip.ParseAddr.
-func isIPv4(s string) bool {
-	dots, digits, n := 0, 0, 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.' && digits > 0 && dots < 3:
-			dots, digits, n = dots+1, 0, 0
-		case '0' <= c && c <= '9' && (digits == 0 || n > 0):
-			if digits, n = digits+1, 10*n+int(c-'0'); n > 255 {
-				return false
+// ipv4 returns the length of the IPv4 address that s begins with, 0 if there is none. An IPv4
+// address has only one spelling, so most requests need no more than this, which is cheaper than
+// netip.ParseAddr.
+func ipv4(s string) int {
+	i := 0
+	for part := 0; ; part++ {
+		n, begin := uint(0), i
+		for i < len(s) && i < begin+3 {
+			digit := uint(s[i] - '0')
+			if digit > 9 {
+				break
 			}
-		default:
-			return false
+			n = 10*n + digit
+			i++
 		}
+		if i == begin || n > 255 || s[begin] == '0' && i > begin+1 {
+			return 0
+		}
+		if part == 3 {
+			return i
+		}
+		if i == len(s) || s[i] != '.' {
+			return 0
+		}
+		i++
 	}
-	return dots == 3 && digits > 0
 }

@@ -16,7 +16,7 @@ type Named struct {
 }
 
 // SamePolicy reports whether q and other have the same Policy.
-func (q Named) SamePolicy(other Named) bool {
+func (q *Named) SamePolicy(other *Named) bool {
 	return q.Name == other.Name && q.Limit == other.Limit && q.Window == other.Window
 }
 
@@ -26,7 +26,7 @@ const mostNumber = 999_999_999_999_999
 // Policy is the member of RateLimit-Policy for q, as draft-ietf-httpapi-ratelimit-headers-10 has
 // it: "default";q=100;w=60. The window is in whole seconds. Another window is rounded up, and the
 // limit grows with it, so that the rate stays.
-func (q Named) Policy() string {
+func (q *Named) Policy() string {
 	b := append(make([]byte, 0, 64), '"')
 	b = append(append(b, q.Name...), `";q=`...)
 	limit, seconds := wholeSeconds(q.Limit, q.Window)
@@ -40,7 +40,7 @@ func (q Named) Policy() string {
 
 // Left is the member of RateLimit for q: "default";r=50;t=30. There is no t if Reset is below half
 // a second, which whole seconds cannot tell.
-func (q Named) Left() string {
+func (q *Named) Left() string {
 	b := append(make([]byte, 0, 64), '"')
 	b = append(append(b, q.Name...), `";r=`...)
 	b = strconv.AppendInt(b, min(max(int64(q.Remaining), 0), mostNumber), 10)
@@ -52,7 +52,7 @@ func (q Named) Left() string {
 }
 
 // ResetSeconds is the t of Left, 0 if there is none.
-func (q Named) ResetSeconds() int64 {
+func (q *Named) ResetSeconds() int64 {
 	if q.Reset < time.Second/2 {
 		return 0
 	}
