@@ -184,18 +184,25 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, h.err.Error(), http.StatusInternalServerError)
 		return
 	}
-	a := &arrival{guarded: h, Context: r.Context(), request: r}
-	a.answer.ResponseWriter = w
+	a, told := (*arrival)(nil), told{}
 	if h.trust != nil {
-		if told, any := toldBy(r.Header); any && h.trust(r) {
-			ctx, lapse := told.within(r.Context())
-			if lapse != nil {
-				defer lapse.end()
+		var any bool
+		if told, any = toldBy(r.Header); any && h.trust(r) {
+			both := &struct { // one allocation
+				arrival
+				lapse lapse
+			}{}
+			a = &both.arrival
+			var ends bool
+			if a.Context, ends = told.within(r.Context(), &both.lapse); ends {
+				defer both.lapse.end()
 			}
-			a.Context = ctx
 		}
 	}
-	// It begins with an Observe, which looks at the end of a.
+	if a == nil {
+		a = &arrival{Context: r.Context()}
+	}
+	a.guarded, a.request, a.answer.ResponseWriter = h, r, w
 	err := retry.Run(a, h.policy, a.handle)
 	if a.answer.begun() || err == nil && a.stage.Load() >= handling {
 		return

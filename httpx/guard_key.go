@@ -31,26 +31,29 @@ func remoteKey(r *http.Request) string {
 // address has only one spelling, so most requests need no more than this, which is cheaper than
 // netip.ParseAddr.
 func ipv4(s string) int {
-	i := 0
-	for part := 0; ; part++ {
-		n, begin := uint(0), i
-		for i < len(s) && i < begin+3 {
-			digit := uint(s[i] - '0')
-			if digit > 9 {
-				break
+	part, n := 0, -1 // n is the part's value; negative: no digit yet
+	for i := 0; i < len(s); i++ {
+		digit := int(s[i]) - '0'
+		switch {
+		case uint(digit) <= 9:
+			if n == 0 {
+				return 0
 			}
-			n = 10*n + digit
-			i++
-		}
-		if i == begin || n > 255 || s[begin] == '0' && i > begin+1 {
+			if n = 10*max(n, 0) + digit; n > 255 {
+				return 0
+			}
+		case n < 0:
 			return 0
-		}
-		if part == 3 {
+		case part == 3:
 			return i
-		}
-		if i == len(s) || s[i] != '.' {
+		case s[i] != '.':
 			return 0
+		default:
+			part, n = part+1, -1
 		}
-		i++
 	}
+	if part < 3 || n < 0 {
+		return 0
+	}
+	return len(s)
 }

@@ -15,8 +15,15 @@ type lapse struct {
 
 	mu    sync.Mutex
 	timed atomic.Pointer[timed]
-	over  atomic.Bool // the request has been answered
+	phase atomic.Int32
 }
+
+// The phases of a lapse.
+const (
+	running int32 = iota // the clock tells
+	fresh                // the clock has just been read, and the first question comes at once
+	over                 // the request has been answered
+)
 
 // timed is the context that context.WithDeadline has made.
 type timed struct {
@@ -33,8 +40,12 @@ func (l *lapse) Done() <-chan struct{} { return l.real().Done() }
 func (l *lapse) Err() error {
 	t := l.timed.Load()
 	if t == nil {
-		if !l.over.Load() && l.Context.Err() == nil && time.Until(l.deadline) > 0 {
-			return nil
+		phase := l.phase.Load()
+		if phase != over && l.Context.Err() == nil {
+			if phase == fresh && l.phase.CompareAndSwap(fresh, running) ||
+				time.Until(l.deadline) > 0 {
+				return nil
+			}
 		}
 		t = l.real()
 	}
@@ -60,7 +71,7 @@ func (l *lapse) real() *timed {
 	if t == nil {
 		t = &timed{}
 		t.Context, t.cancel = context.WithDeadline(l.Context, l.deadline)
-		if l.over.Load() {
+		if l.phase.Load() == over {
 			t.cancel()
 		}
 		l.timed.Store(t)
@@ -72,7 +83,7 @@ func (l *lapse) real() *timed {
 func (l *lapse) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.over.Store(true)
+	l.phase.Store(over)
 	if t := l.timed.Load(); t != nil {
 		t.cancel()
 	}

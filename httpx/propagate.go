@@ -176,19 +176,32 @@ func number(values []string) (int, error) {
 	if len(values) == 0 {
 		return 0, strconv.ErrSyntax
 	}
-	n, err := strconv.ParseInt(values[0], 10, 32)
-	return int(n), err
+	s, n := values[0], 0
+	for i := 0; i < len(s); i++ {
+		digit := int(s[i]) - '0'
+		if uint(digit) > 9 || i == 9 { // what is unusual is left to strconv
+			long, err := strconv.ParseInt(s, 10, 32)
+			return int(long), err
+		}
+		n = 10*n + digit
+	}
+	if s == "" {
+		return 0, strconv.ErrSyntax
+	}
+	return n, nil
 }
 
-// within returns a context under ctx that carries what was told. The caller must end the lapse if
-// it is not nil.
-func (t told) within(ctx context.Context) (context.Context, *lapse) {
-	var own *lapse
+// within returns a context under ctx that carries what was told, and l, to which it gives the
+// deadline. The caller must end l if ends is true.
+func (t told) within(ctx context.Context, l *lapse) (under context.Context, ends bool) {
 	if t.has.deadline {
 		at := retry.Next{}.Now().Add(t.deadline)
 		if sooner, ok := ctx.Deadline(); !ok || at.Before(sooner) {
-			own = &lapse{Context: ctx, deadline: at}
-			ctx = own
+			l.Context, l.deadline, ends = ctx, at, true
+			if t.deadline > 0 {
+				l.phase.Store(fresh)
+			}
+			ctx = l
 		}
 	}
 	if t.has.attempt {
@@ -197,7 +210,7 @@ func (t told) within(ctx context.Context) (context.Context, *lapse) {
 	if t.has.priority {
 		ctx = retry.WithPriority(ctx, retry.Priority(t.priority))
 	}
-	return ctx, own
+	return ctx, ends
 }
 
 // RetriesSpent is for retry.Spent. It reports whether the server says that it has already retried,
