@@ -207,7 +207,7 @@ func withoutProxy(t *http.Transport) error {
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // dialPublic makes dial connect to checked addresses only. All addresses of a name must be public:
-// a name that also leads inside is no accident.
+// a name that also leads inside is not an accident.
 func dialPublic(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)

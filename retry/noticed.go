@@ -15,7 +15,7 @@ var unnoticed atomic.Pointer[chain]
 func init() { unnoticed.Store(identity) }
 
 // observing is 1 once an observer is made in this program: until then nobody observes anything. It
-// is no atomic.Bool, with which Observed would be too large to be inlined.
+// is not an atomic.Bool, because Observed would then be too large to be inlined.
 var observing uint32
 
 // noticed stands in unnoticed afterwards. It equals no policy.

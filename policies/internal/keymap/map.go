@@ -195,7 +195,8 @@ func (k *store[K, S]) add(
 // minSweep is how many entries a shard may hold before a new key makes it look for idle ones.
 const minSweep = 32
 
-// sweepShard forgets keys of a shard, by forgetUnused or, at the cap, by another. s.mu must be held.
+// sweepShard forgets keys of a shard, by forgetUnused or, at the cap, by another. s.mu must be
+// held.
 func (k *store[K, S]) sweepShard(s *shard[K, S], forget func(*place[S]) bool) {
 	t, dropped := s.table.Load(), 0
 	defer func() { // also after a panic, because forgotten keys must go
