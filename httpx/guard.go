@@ -184,23 +184,9 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, h.err.Error(), http.StatusInternalServerError)
 		return
 	}
-	a, told := (*arrival)(nil), told{}
-	if h.trust != nil {
-		var any bool
-		if told, any = toldBy(r.Header); any && h.trust(r) {
-			both := &struct { // one allocation
-				arrival
-				lapse lapse
-			}{}
-			a = &both.arrival
-			var ends bool
-			if a.Context, ends = told.within(r.Context(), &both.lapse); ends {
-				defer both.lapse.end()
-			}
-		}
-	}
-	if a == nil {
-		a = &arrival{Context: r.Context()}
+	a, lapse := h.arrive(r)
+	if lapse != nil {
+		defer lapse.end()
 	}
 	a.guarded, a.request, a.answer.ResponseWriter = h, r, w
 	err := retry.Run(a, h.policy, a.handle)
@@ -208,6 +194,25 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.refuse(err)
+}
+
+// arrive makes the arrival of a request, with what a trusted caller has told, and with the lapse of
+// the deadline that it told, if any: the caller must end it.
+func (h *guarded) arrive(r *http.Request) (*arrival, *lapse) {
+	if h.trust != nil {
+		if told, any := toldBy(r.Header); any && h.trust(r) {
+			both := &struct { // one allocation
+				arrival
+				lapse lapse
+			}{}
+			ctx, ends := told.within(r.Context(), &both.lapse)
+			if both.Context = ctx; ends {
+				return &both.arrival, &both.lapse
+			}
+			return &both.arrival, nil
+		}
+	}
+	return &arrival{Context: r.Context()}, nil
 }
 
 // refuse answers a request instead of the handler.

@@ -46,7 +46,6 @@ func (c *clients) seen(
 	key string, limit int, length time.Duration, at time.Time, admitted bool,
 ) (n int, left float64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.windows == nil {
 		c.seed, c.begin = maphash.MakeSeed(), at
 	}
@@ -77,7 +76,9 @@ func (c *clients) seen(
 	if admitted {
 		one.left = max(-float64(limit), one.left-1)
 	}
-	return n, one.left
+	left = one.left
+	c.mu.Unlock()
+	return n, left
 }
 
 // window finds the window of this length. It requires that c.mu is held.

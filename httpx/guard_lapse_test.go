@@ -123,3 +123,26 @@ func TestLapseMayBeUsedByMany(t *testing.T) {
 		all.Wait()
 	}
 }
+
+// The first question follows the reading of the clock by which the deadline was set.
+func TestALapseReadsTheClockFromTheSecondQuestionOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			deadline time.Duration
+			want     [2]error
+		}{
+			{time.Second, [2]error{nil, context.DeadlineExceeded}},
+			{0, [2]error{context.DeadlineExceeded, context.DeadlineExceeded}},
+		} {
+			told := told{deadline: c.deadline}
+			told.has.deadline = true
+			l := &lapse{}
+			ctx, ends := told.within(t.Context(), l)
+			time.Sleep(2 * time.Second)
+			if got := [2]error{ctx.Err(), ctx.Err()}; !ends || got != c.want {
+				t.Errorf("%v: %v, %v, want %v", c.deadline, ends, got, c.want)
+			}
+			l.end()
+		}
+	})
+}
