@@ -227,8 +227,8 @@ func BenchmarkGuard(b *testing.B) {
 	}
 }
 
-// The arrival, with the deadline that a trusted caller told, its function and the scope of its call;
-// the told attempt with a scope for observers below it, and the priority.
+// The arrival, with the deadline that a trusted caller told, its function and the scope of its
+// call; the told attempt with a scope for observers below it, and the priority.
 func TestGuardsAllocations(t *testing.T) {
 	if httpx.RaceEnabled {
 		t.Skip("the race detector allocates too")
