@@ -584,3 +584,63 @@ func TestFleetOfPacersAsksNothingWhenIdle(t *testing.T) {
 		}
 	})
 }
+
+// A call that was never made gives its token back: the next one does not wait for another.
+func TestSharedPacerTakesATokenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newWire(ratelimit.NewStore(), 2*ms)
+		p := seeded(1, ratelimit.Shared(store, "host"), ratelimit.StartRate(1), ratelimit.MaxRate(1))
+		for range 3 {
+			if err := retry.Run(bg, p, nop); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var went []time.Time
+		unmade := func(context.Context) error {
+			went = append(went, time.Now())
+			return &retry.Rejection{Policy: "breaker", Reason: errRefused}
+		}
+		for range 5 {
+			_ = retry.Run(bg, p, unmade)
+		}
+		if d := went[4].Sub(went[0]); d > 100*ms {
+			t.Errorf("five calls that were not made took %v", d)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// The wait of a call behind others is estimated by the member's part of the rate.
+func TestSharedPacerEstimatesByItsPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gang{call: func(context.Context) error { time.Sleep(30 * ms); return nil }}
+		store := newWire(ratelimit.NewStore(), 2*ms)
+		ctx, cancel := context.WithTimeout(bg, 10*time.Second)
+		defer cancel()
+		for i := range 4 { // each has 2.5 calls a second
+			g.crawl(ctx, 4, seeded(i, ratelimit.Shared(store, "host"), ratelimit.StartRate(10),
+				ratelimit.MaxRate(10), ratelimit.MaxWait(3*time.Second)))
+		}
+		time.Sleep(8 * time.Second)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		turnedAway := 0
+		for range 10 {
+			wg.Go(func() {
+				start := time.Now()
+				err := retry.Run(bg, g.pacers[0], nop)
+				mu.Lock()
+				defer mu.Unlock()
+				if _, rejected := retry.Rejected(err); rejected && time.Since(start) < ms {
+					turnedAway++
+				}
+			})
+		}
+		wg.Wait()
+		g.wg.Wait()
+		time.Sleep(time.Minute)
+		if turnedAway < 3 || turnedAway > 8 {
+			t.Errorf("%d of ten calls were turned away at once", turnedAway)
+		}
+	})
+}

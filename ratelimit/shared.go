@@ -52,7 +52,7 @@ import (
 // and a refusal or a Retry-After that one of them gets pauses all. If the leader does not ask for
 // two seconds another one leads, beginning with the rate that is known. A pacer that starts later
 // begins with that rate too. A busy member asks about as often as the whole fleet makes calls, but
-// at least twice and at most 20 times a second.
+// at least twice and at most 40 times a second.
 //
 // While the store is away each pacer learns for itself. With Share it begins with its part of the
 // rate, with Open with all of it; with Closed it rejects its calls. Strict is not for pacers. The
