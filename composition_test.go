@@ -476,6 +476,27 @@ func TestTimeInTheBulkheadsQueueIsNotTheCallees(t *testing.T) {
 	}
 }
 
+func TestTimeInAPacersLineIsNotTheCallees(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New("b", breaker.ConsecutiveFailures(1))
+		pacer := ratelimit.NewPacer(ratelimit.MaxInFlight(1))
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			_ = retry.Run(ctx, pacer, func(ctx context.Context) error { <-ctx.Done(); return nil })
+		}()
+		synctest.Wait()
+		s := &script{t: t, chain: retry.Chain(b, policies.Timeout(time.Second), pacer)}
+		for range 3 {
+			err, took, calls := s.run(t.Context(), fine)
+			wantIs(t, err, policies.ErrTimeout, retry.ErrRejected, ratelimit.ErrLimited)
+			if took != time.Second || calls != 0 || b.State() != breaker.Closed {
+				t.Errorf("%d calls in %v, breaker %v: %v", calls, took, b.State(), err)
+			}
+		}
+		leave()
+	})
+}
+
 func TestGivingUpNamesTheLastAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last retry.Event
