@@ -116,6 +116,7 @@ func (p *Pacer) takeTurn(
 ) (c pass, expected time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer func() { p.dispatch(p.now()) }() // not before: the line would take the turn
 	if !shares && !p.machine.Free() {
 		return c, 0, p.rejection(errNestedAtOnce, 0)
 	}
@@ -131,7 +132,6 @@ func (p *Pacer) takeTurn(
 				c.Ticket = p.machine.OnSend(now.Seconds())
 			}
 			c.Token = token
-			p.dispatch(now)
 			return c, expected, nil
 		}
 		expected = max(expected, wait)
@@ -144,7 +144,8 @@ func (p *Pacer) takeTurn(
 	}
 }
 
-// sleepAhead waits ahead of the line. It is called with p.mu held, and unlocks it for the wait.
+// sleepAhead waits ahead of the line, which its caller dispatches afterwards. It is called with p.mu
+// held, and unlocks it for the wait.
 func (p *Pacer) sleepAhead(ctx context.Context, wait time.Duration) error {
 	p.nested++
 	p.dispatch(p.now())
@@ -154,7 +155,6 @@ func (p *Pacer) sleepAhead(ctx context.Context, wait time.Duration) error {
 		timer.Stop()
 		p.mu.Lock()
 		p.nested--
-		p.dispatch(p.now())
 	}()
 	select {
 	case <-timer.C:
