@@ -589,7 +589,8 @@ func TestFleetOfPacersAsksNothingWhenIdle(t *testing.T) {
 func TestSharedPacerTakesATokenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newWire(ratelimit.NewStore(), 2*ms)
-		p := seeded(1, ratelimit.Shared(store, "host"), ratelimit.StartRate(1), ratelimit.MaxRate(1))
+		p := seeded(1, ratelimit.Shared(store, "host"),
+			ratelimit.StartRate(1), ratelimit.MaxRate(1))
 		for range 3 {
 			if err := retry.Run(bg, p, nop); err != nil {
 				t.Fatal(err)
