@@ -144,8 +144,8 @@ func (p *Pacer) takeTurn(
 	}
 }
 
-// sleepAhead waits ahead of the line, which its caller dispatches afterwards. It is called with p.mu
-// held, and unlocks it for the wait.
+// sleepAhead waits ahead of the line, which its caller dispatches afterwards. It is called with
+// p.mu held, and unlocks it for the wait.
 func (p *Pacer) sleepAhead(ctx context.Context, wait time.Duration) error {
 	p.nested++
 	p.dispatch(p.now())
