@@ -229,6 +229,9 @@ func TestFleetOfPacersAtAServerWithoutBurst(t *testing.T) {
 		rate float64
 		took time.Duration
 	}{{4, 60 * time.Second}, {10, 15 * time.Second}, {50, 15 * time.Second}} {
+		if ratelimit.RaceEnabled && c.rate != 10 {
+			continue // the others take seconds then
+		}
 		t.Run(fmt.Sprint(c.rate, " a second for ", c.took), func(t *testing.T) {
 			run := func(members int) (all *gang, least float64) {
 				all = &gang{by: make([]int, members)}
