@@ -215,11 +215,22 @@ func (l *Limiter) quotaAfter(now time.Time, n int) retry.Quota {
 		return l.quota(now)
 	}
 	if v.next == l.moves {
-		v.tokens += max(0, now.Sub(v.at)).Seconds() * float64(limit)
-		v.tokens = min(v.tokens, float64(burst)) - float64(n)
+		came := v.tokens + seconds(max(0, now.Sub(v.at)))*float64(limit)
+		if came > float64(burst) {
+			came = float64(burst)
+		}
+		v.tokens = came - float64(n)
 	} else {
 		v.tokens = l.sources[0].tokens(now)
 	}
 	v.next, v.at = l.moves+1, now
 	return l.left(limit, burst, v.tokens)
+}
+
+// seconds is d.Seconds(), and quicker below a second.
+func seconds(d time.Duration) float64 {
+	if d < time.Second {
+		return float64(d) / 1e9
+	}
+	return d.Seconds()
 }

@@ -356,6 +356,10 @@ func (e *Event) Emit(ctx context.Context) {
 	if e.Time.IsZero() {
 		e.Time = Next{}.Now()
 	}
+	if w := st.watch; w.outer == nil && len(w.by.observers) == 1 && e.Kind != KindCall {
+		w.by.observers[0].tell(ctx, *e) // the usual case: there is nobody else who can want it
+		return
+	}
 	for w := st.watch; w != nil; w = w.outer {
 		if e.Kind == KindCall {
 			w.count(ctx)

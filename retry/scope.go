@@ -98,20 +98,20 @@ func (n *inner) put(ctx context.Context) {
 }
 
 // scopeOf returns the innermost scope of ctx, or nil. It is small enough to be inlined for the
-// common case, a context that Do has made.
+// common cases, the contexts that Do makes.
 func scopeOf(ctx context.Context) *scope {
-	if s, ok := ctx.(*scope); ok {
-		return s
+	switch c := ctx.(type) {
+	case *scope:
+		return c
+	case *watched:
+		return &c.scope
 	}
 	return scopeAround(ctx)
 }
 
 func scopeAround(ctx context.Context) *scope {
-	switch c := ctx.(type) {
-	case *watched:
-		return &c.scope
-	case *inner:
-		return &c.scope
+	if n, ok := ctx.(*inner); ok {
+		return &n.scope
 	}
 	s, _ := ctx.Value(scopeKey{}).(*scope)
 	return s
