@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/reprise-go/reprise/retry"
@@ -40,31 +38,21 @@ type Bulkhead struct {
 
 	mu     sync.Mutex
 	slots  int
+	taken  int
 	line   line[*place]
-	nested map[any]*place // the places of calls without one, while a nested call shares them
-
-	free  atomic.Int64 // twice the free slots, plus 1 while calls must take the lock
-	marks *retry.Marks // nil: b is misconfigured
+	unused *place // a list of those that stay
 }
-
-// mostSlots is so many that no sum of slots overflows.
-const mostSlots = math.MaxInt >> 3
 
 // NewBulkhead makes a bulkhead for slots calls at once, at least 1, and a queue of at least 0: with
 // 0 no call waits. Its options are [MaxWait] and [Named]. Elsewhere this is a semaphore,
 // MaxConcurrency or maxConcurrentCalls.
 func NewBulkhead(slots, queue int, opts ...Option) *Bulkhead {
-	b := &Bulkhead{label: label{kind: "bulkhead"}, queue: queue, maxWait: -1}
-	b.slots = min(slots, mostSlots)
-	b.free.Store(2 * int64(b.slots))
-	b.nested = map[any]*place{}
+	b := &Bulkhead{label: label{kind: "bulkhead"}, slots: slots, queue: queue, maxWait: -1}
 	var m mistakes
 	m.check(slots >= 1, "slots %d: must be at least 1", slots)
 	m.check(queue >= 0, "queue %d: must not be negative", queue)
 	m.configure(b, opts)
-	if b.err = m.in("NewBulkhead"); b.err == nil {
-		b.marks = retry.NewMarks(b, b.owns)
-	}
+	b.err = m.in("NewBulkhead")
 	return b
 }
 
@@ -128,7 +116,7 @@ func (b *Bulkhead) load() (slots, running, waiting int) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.slots, b.slots - b.spare(), len(b.line.waiters)
+	return b.slots, b.taken, len(b.line.waiters)
 }
 
 // SetSlots changes the number of slots. More slots admit waiting calls; with fewer, running calls
@@ -141,10 +129,8 @@ func (b *Bulkhead) SetSlots(n int) error {
 	if n < 1 {
 		return retry.ConfigErrorf("policies.Bulkhead", "SetSlots(%d): must be at least 1", n)
 	}
-	b.lock()
-	defer b.unlock()
-	n = min(n, mostSlots)
-	b.add(n - b.slots)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.slots = n
 	for _, w := range slices.Clone(b.line.waiters) {
 		if w.has.size > n {
@@ -159,102 +145,7 @@ func (b *Bulkhead) SetSlots(n int) error {
 func (b *Bulkhead) Prompt(p retry.Policy) bool { return p == retry.Policy(b) }
 
 // Do lets the call through when it has a slot, and gives the slot back on every way out.
-func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error {
-	if b == nil || b.marks == nil {
-		return b.Validate()
-	}
-	if ctx.Err() != nil {
-		return retry.Ended(ctx)
-	}
-	e, ok := b.marks.Ready(ctx)
-	if !ok || !b.takeAtOnce() {
-		return b.do(ctx, next, 1)
-	}
-	if !b.marks.Enter(e) {
-		return b.run(ctx, next, &place{bulkhead: b, size: 1, held: 1})
-	}
-	defer b.giveBack(e)
-	return next.Do(ctx)
-}
-
-// takeAtOnce is the usual case: a slot is free and no call waits. It takes the slot without the
-// lock, or as long as a nested call shares a slot with it.
-func (b *Bulkhead) takeAtOnce() bool {
-	free := b.free.Load()
-	return free > 1 && free&1 == 0 && b.free.CompareAndSwap(free, free-2) || b.takeAmongOthers()
-}
-
-func (b *Bulkhead) takeAmongOthers() bool {
-	for {
-		free := b.free.Load()
-		if free&1 != 0 {
-			break
-		}
-		if free <= 1 {
-			return false
-		}
-		if b.free.CompareAndSwap(free, free-2) {
-			return true
-		}
-	}
-	b.lock()
-	defer b.unlock()
-	if len(b.line.waiters) > 0 || b.spare() < 1 {
-		return false
-	}
-	b.add(-1)
-	return true
-}
-
-// giveBack ends a call that takeAtOnce has let in.
-func (b *Bulkhead) giveBack(e retry.Entry) {
-	b.marks.Leave(e)
-	if free := b.free.Load(); free&1 != 0 || !b.free.CompareAndSwap(free, free+2) {
-		b.giveBackAmongOthers(e)
-	}
-}
-
-func (b *Bulkhead) giveBackAmongOthers(e retry.Entry) {
-	for {
-		free := b.free.Load()
-		if free&1 != 0 {
-			break
-		}
-		if b.free.CompareAndSwap(free, free+2) {
-			return
-		}
-	}
-	b.lock()
-	defer b.unlock()
-	if p := b.nested[e.In()]; p != nil { // a nested call has found it before it left
-		b.settle(p)
-		return
-	}
-	b.add(1)
-	b.admit()
-}
-
-// lock takes b.mu, and makes calls that come or go take it too.
-func (b *Bulkhead) lock() {
-	b.mu.Lock()
-	if b.free.Load()&1 == 0 {
-		b.free.Add(1)
-	}
-}
-
-// unlock lets them do without it again, unless it matters who comes and goes.
-func (b *Bulkhead) unlock() {
-	if len(b.line.waiters) == 0 && len(b.nested) == 0 {
-		b.free.Add(-1)
-	}
-	b.mu.Unlock()
-}
-
-// spare is how many slots are free; after SetSlots it may be negative.
-func (b *Bulkhead) spare() int { return int(b.free.Load() >> 1) }
-
-// add gives back n slots, or takes them if n is negative. The lock must be held.
-func (b *Bulkhead) add(n int) { b.free.Add(2 * int64(n)) }
+func (b *Bulkhead) Do(ctx context.Context, next retry.Next) error { return b.do(ctx, next, 1) }
 
 // N is the bulkhead for calls that take n slots each, at least 1. One that asks for more than there
 // are is rejected, and marked permanent. A call that waits for several slots is not overtaken by
@@ -269,9 +160,6 @@ type heavy struct {
 func (h *heavy) Do(ctx context.Context, next retry.Next) error {
 	if err := h.Validate(); err != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		return retry.Ended(ctx)
 	}
 	return h.b.do(ctx, next, h.n)
 }
@@ -294,35 +182,67 @@ func (h *heavy) String() string {
 	return fmt.Sprintf("%s(%d slots a call)", h.b.who(), h.n)
 }
 
-// do is for calls that may have to wait, that are nested, or that need several slots.
 func (b *Bulkhead) do(ctx context.Context, next retry.Next, n int) error {
-	p, err := b.enter(ctx, n)
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return retry.Ended(ctx)
+	}
+	around, in := b.around(ctx) // ctx, foreign code, is not asked under the lock
+	if around == nil {
+		if p := b.takeAtOnce(ctx, n); p != nil {
+			defer b.leave(p)
+			return next.Do(ctx)
+		}
+	}
+	p, err := b.enter(ctx, n, around, in)
 	if err != nil {
 		return err
 	}
-	return b.run(ctx, next, p)
-}
-
-func (b *Bulkhead) run(ctx context.Context, next retry.Next, p *place) error {
 	defer b.leave(p)
 	b.mark(ctx, p)
 	return next.Do(ctx)
 }
 
-// take gives p n slots if they are free. The lock must be held.
+// takeAtOnce is the usual case: the slots are free, no call waits, and this one is not nested.
+// Otherwise, and beside another bulkhead in one chain, it returns nil.
+func (b *Bulkhead) takeAtOnce(ctx context.Context, n int) *place {
+	b.mu.Lock()
+	if len(b.line.waiters) > 0 || n > b.slots-b.taken {
+		b.mu.Unlock()
+		return nil
+	}
+	p := b.unused
+	if p == nil {
+		p = &place{bulkhead: b, stays: true}
+	} else {
+		b.unused = p.unused
+	}
+	if p.in = p.Stay(ctx, p); p.in == nil {
+		b.recycle(p)
+		p = nil
+	} else {
+		p.size, p.held = n, n
+		b.taken += n
+	}
+	b.mu.Unlock()
+	return p
+}
+
+// take gives p n slots if they are free. b.mu must be held.
 func (b *Bulkhead) take(p *place, n int) bool {
-	if n > b.spare() {
+	if n > b.slots-b.taken {
 		return false
 	}
-	b.add(-n)
+	b.taken += n
 	p.held += n
 	return true
 }
 
-// enter gets a place, perhaps after a wait. If it returns an error nothing is held.
-func (b *Bulkhead) enter(ctx context.Context, n int) (p *place, err error) {
-	policy, in := b.around(ctx) // ctx, foreign code, is not asked under the lock
-	p, err = b.join(n, policy, in, retry.PriorityOf(ctx))
+// enter is for a call that is nested or may have to wait. If it returns an error nothing is held.
+func (b *Bulkhead) enter(ctx context.Context, n int, around *place, in any) (p *place, err error) {
+	p, err = b.join(n, around, in, retry.PriorityOf(ctx))
 	if err != nil {
 		retry.Emit(ctx, retry.Event{Kind: retry.KindReject, Policy: b.who(), Err: err})
 		return nil, err
@@ -341,13 +261,14 @@ func (b *Bulkhead) enter(ctx context.Context, n int) (p *place, err error) {
 	return p, err
 }
 
-// join takes the slots for a call, or a place in line, or says why neither. policy and in are what
-// around has found.
-func (b *Bulkhead) join(n int, policy, in any, priority retry.Priority) (*place, error) {
-	b.lock()
-	defer b.unlock()
-	around := b.placeOf(policy, in)
-	nested, free := around != nil, b.spare()
+// join takes the slots for a call, or a place in line, or says why neither.
+func (b *Bulkhead) join(
+	n int, around *place, in any, priority retry.Priority,
+) (*place, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	nested := around != nil && around.in == in
+	free := b.slots - b.taken
 	shares := nested && around.inside == nil && n-around.size <= max(0, free)
 	takes := n <= free &&
 		(nested && around.inside != nil || !nested && !b.line.before(priority))
@@ -373,7 +294,7 @@ func (b *Bulkhead) join(n int, policy, in any, priority retry.Priority) (*place,
 	return p, nil
 }
 
-// displace rejects the last in line if its priority is below the given one. The lock must be held.
+// displace rejects the last in line if its priority is below the given one. b.mu must be held.
 func (b *Bulkhead) displace(priority retry.Priority) bool {
 	w := b.line.below(priority)
 	if w != nil {
@@ -414,7 +335,7 @@ func (b *Bulkhead) outcome(w *waiter[*place], ended error) error {
 	return nil
 }
 
-// admit lets waiters in as long as there are slots for the first. The lock must be held.
+// admit lets waiters in as long as there are slots for the first. b.mu must be held.
 func (b *Bulkhead) admit() {
 	for len(b.line.waiters) > 0 {
 		w := b.line.waiters[0]

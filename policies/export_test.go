@@ -30,6 +30,3 @@ func Waits(p retry.Policy) func() (time.Duration, bool) {
 		return w.next(l)
 	}
 }
-
-// TakesAtOnce reports whether a call would get a free slot without the lock.
-func TakesAtOnce(b *Bulkhead) bool { return b.free.Load()&1 == 0 }

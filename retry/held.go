@@ -46,6 +46,28 @@ func (h *Held) Enter(ctx context.Context, policy any) (in any) {
 	}
 }
 
+// Stay is Enter without a Leave, for half of their cost: the mark stays when the call is over. So
+// the policy itself must know in which Do h has a place at the moment, and tell it in [Holder]. If
+// there has been another mark in that Do it does nothing and returns nil. h may be used again, by
+// Stay alone.
+func (h *Held) Stay(ctx context.Context, policy any) (in any) {
+	s := scopeOf(ctx)
+	if s == nil {
+		return nil
+	}
+	none := s.held.Load()
+	if none != nil && none != &furtherOut {
+		return nil
+	}
+	if h.policy == nil {
+		h.policy = policy
+	}
+	if !s.held.CompareAndSwap(none, h) {
+		return nil
+	}
+	return s
+}
+
 // Leave takes the mark off. Without an Enter before it does nothing.
 func (h *Held) Leave() {
 	s := h.in
@@ -54,11 +76,7 @@ func (h *Held) Leave() {
 	}
 	h.in = nil
 	h.state.Store((h.state.Load() | heldShared) + 1)
-	s.unmark(h, h.outer.Load())
-}
-
-// unmark takes h out of the marks of s. outer is the one after it.
-func (s *scope) unmark(h, outer *Held) {
+	outer := h.outer.Load()
 	if s.held.CompareAndSwap(h, outer) {
 		return
 	}
@@ -67,79 +85,6 @@ func (s *scope) unmark(h, outer *Held) {
 			return
 		}
 	}
-}
-
-// Marks mark the calls of a policy that has no Held for each of them: they serve all calls at once,
-// so that none allocates anything for its mark. They are for a Do that no other policy has marked;
-// elsewhere the policy needs a [Held]. [Holder] finds both. Marks are safe for concurrent use.
-type Marks struct {
-	only Held // for a Do with nothing around it
-	last Held // for a Do or an attempt with others around it
-	is   func(policy any) bool
-}
-
-// NewMarks makes the marks of policy. Inside a call that is marked with a policy for which is
-// returns true none is set.
-func NewMarks(policy any, is func(policy any) bool) *Marks {
-	m := &Marks{only: Held{policy: policy}, last: Held{policy: policy}, is: is}
-	m.last.outer.Store(&furtherOut)
-	return m
-}
-
-// Entry is where the mark of one call is set. The zero Entry is that of a call without a Do around,
-// where there is nothing to mark.
-type Entry struct{ in *scope }
-
-// Ready returns where to mark a call with ctx, the context that the policy passes on. It is not ok
-// if there is a mark already, or around: see NewMarks.
-func (m *Marks) Ready(ctx context.Context) (e Entry, ok bool) {
-	s := scopeOf(ctx)
-	if s == nil {
-		return Entry{}, true
-	}
-	h := s.held.Load()
-	return Entry{s}, h == nil || h == &furtherOut && !m.around(s)
-}
-
-func (m *Marks) around(s *scope) bool {
-	for h := range holders(s) {
-		if m.is(h.policy) {
-			return true
-		}
-	}
-	return false
-}
-
-// Enter sets the mark. It returns false if another policy was quicker.
-func (m *Marks) Enter(e Entry) bool {
-	return e.in == nil || e.in.held.CompareAndSwap(nil, &m.only) ||
-		e.in.held.CompareAndSwap(&furtherOut, &m.last)
-}
-
-// Leave takes the mark off.
-func (m *Marks) Leave(e Entry) {
-	if e.in == nil || e.in.held.CompareAndSwap(&m.only, nil) {
-		return
-	}
-	e.in.unmark(&m.only, nil)
-	e.in.unmark(&m.last, &furtherOut)
-}
-
-// In returns what Holder returns for a call that is marked at e.
-func (e Entry) In() any { return e.in }
-
-// Has reports whether the mark is in there now, where in is what Holder has returned.
-func (m *Marks) Has(in any) bool {
-	s, _ := in.(*scope)
-	if s == nil {
-		return false
-	}
-	for h := s.held.Load(); h != nil; h = h.outer.Load() {
-		if h == &m.only || h == &m.last {
-			return true
-		}
-	}
-	return false
 }
 
 // furtherOut ends a scope's list of Helds if there are scopes around it, in which the search goes
@@ -166,9 +111,9 @@ func holders(ctx context.Context) iter.Seq2[*Held, *scope] {
 
 // Holder returns the innermost policy of which the calls around ctx have a place and for which is
 // returns true, and the Do or attempt that is marked with it; nil if there is none. It is for a
-// policy that keeps its own record of who shares a place. Such a policy gives Enter the value that
-// it wants to find again, and asks once more under its lock whether that has its place in there,
-// because the call around may be over by then.
+// policy that keeps its own record of who shares a place. Such a policy gives Enter or Stay the
+// value that it wants to find again, and asks once more under its lock whether that has its place
+// in there, because the call around may be over by then.
 func Holder(ctx context.Context, is func(policy, in any) bool) (policy, in any) {
 	if s := scopeOf(ctx); s == nil || s.held.Load() == nil { // nothing is around: the usual case
 		return nil, nil

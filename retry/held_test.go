@@ -126,15 +126,7 @@ func TestHeld(t *testing.T) {
 			"entered": holds(func(h *retry.Held, ctx context.Context) any {
 				return h.Enter(ctx, b)
 			}),
-			"one for all": retry.PolicyFunc(func(ctx context.Context, next retry.Next) error {
-				marks := retry.NewMarks(b, func(any) bool { return false })
-				e, _ := marks.Ready(ctx)
-				marks.Enter(e)
-				marked[e.In()] = true
-				defer marks.Leave(e)
-				defer delete(marked, e.In())
-				return next.Do(ctx)
-			}),
+			"stays": holds(func(h *retry.Held, ctx context.Context) any { return h.Stay(ctx, b) }),
 		} {
 			_ = retry.Run(t.Context(), p, func(ctx context.Context) error {
 				in(ctx, a, func(ctx context.Context) {
@@ -149,57 +141,29 @@ func TestHeld(t *testing.T) {
 			t.Errorf("found %v outside", p)
 		}
 	})
-	t.Run("one mark for all serves the first of a Do, hides nothing around", func(t *testing.T) {
-		around := any(a)
-		marks := retry.NewMarks(a, func(policy any) bool { return policy == around })
-		if e, ok := marks.Ready(t.Context()); !ok || !marks.Enter(e) || marks.Has(e.In()) {
-			t.Error("without a Do there is nothing to mark")
+	t.Run("only the first mark of a Do stays, and hides nothing around", func(t *testing.T) {
+		stay := func(ctx context.Context) bool {
+			var h retry.Held
+			return h.Stay(ctx, a) != nil
 		}
-		first := func(ctx context.Context) {
-			e, ok := marks.Ready(ctx)
-			if !ok || marks.Has(e.In()) || !marks.Enter(e) || !marks.Has(e.In()) || marks.Enter(e) {
-				t.Error("want that the first mark is set, once")
-			}
-			if _, ok := marks.Ready(ctx); ok {
-				t.Error("a second mark is ready")
-			}
-			in(ctx, b, func(ctx context.Context) { want(t, ctx, b, true, true) })
-			marks.Leave(e)
-			if marks.Has(e.In()) {
-				t.Error("the mark is still there")
-			}
+		if stay(t.Context()) {
+			t.Error("stays without a Do")
 		}
 		_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
 			in(ctx, b, func(ctx context.Context) {
 				_ = retry.Run(ctx, again(1), func(ctx context.Context) error {
-					first(ctx)
-					want(t, ctx, b, true, true)
-					around = b
-					if _, ok := marks.Ready(ctx); ok {
-						t.Error("ready inside a call that is asked for")
+					if !stay(ctx) || stay(ctx) {
+						t.Error("inside another Do: want that the first stays, the second does not")
 					}
+					want(t, ctx, b, true, true)
 					return nil
 				})
 			})
-			first(ctx)
-			want(t, ctx, b, false, false)
-			return nil
-		})
-	})
-	t.Run("one mark for all, out of order", func(t *testing.T) {
-		marks := retry.NewMarks(a, func(any) bool { return false })
-		_ = retry.Run(t.Context(), again(1), func(ctx context.Context) error {
-			e, _ := marks.Ready(ctx)
-			var second retry.Held
-			marks.Enter(e)
-			second.Enter(ctx, b)
-			marks.Leave(e)
-			if marks.Has(e.In()) {
-				t.Error("the mark is still there")
+			if !stay(ctx) || stay(ctx) {
+				t.Error("want that the first stays and the second does not")
 			}
-			want(t, ctx, b, true, true)
-			second.Leave()
 			want(t, ctx, b, false, false)
+			in(ctx, b, func(ctx context.Context) { want(t, ctx, b, true, true) })
 			return nil
 		})
 	})
