@@ -424,6 +424,52 @@ func (b badContext) at(what string) {
 	}
 }
 
+// hookedContext runs hook when it is asked for a value for the n-th time.
+type hookedContext struct {
+	context.Context
+	n    *int
+	hook func()
+}
+
+func (c hookedContext) Value(key any) any {
+	if *c.n--; *c.n == 0 {
+		c.hook()
+	}
+	return c.Context.Value(key)
+}
+
+// A call that is over when the one inside it looks for a slot has none to share, whenever it ends.
+func TestBulkheadNestedCallOutlivesTheOneAround(t *testing.T) {
+	for n := 1; n < 9; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			b := policies.NewBulkhead(1, 9)
+			end, inner := make(chan bool), make(chan context.Context, 1)
+			go func() {
+				_ = retry.Run(t.Context(), b, func(ctx context.Context) error {
+					inner <- ctx
+					<-end
+					return nil
+				})
+			}()
+			left := n
+			ctx := hookedContext{<-inner, &left, func() { close(end); synctest.Wait() }}
+			err := retry.Run(ctx, b, func(context.Context) error {
+				if left > 0 {
+					close(end)
+				}
+				synctest.Wait()
+				if b.Running() != 1 {
+					t.Errorf("value %d: %v", n, b)
+				}
+				return nil
+			})
+			if err != nil || b.Running() != 0 {
+				t.Errorf("value %d: %v, %v", n, b, err)
+			}
+		})
+	}
+}
+
 // A panic of foreign code costs nobody a slot, a place in line, or the lock.
 func TestBulkheadSurvivesForeignPanics(t *testing.T) {
 	observed := func(kind retry.Kind) retry.Policy {
