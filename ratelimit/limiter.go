@@ -220,9 +220,11 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	}
 	clock := next.Clock()
 	now := retry.TimeOf(clock)
-	var told *retry.Quota
-	if retry.Wanted(ctx, retry.KindAdmit) {
-		told = new(retry.Quota) // on the stack
+	var told *retry.Event
+	if !l.shadow && retry.Wanted(ctx, retry.KindAdmit) {
+		// Filled in as early as possible, because to copy what has just been written costs more.
+		told = new(retry.Event) // on the stack
+		told.Kind, told.Policy = retry.KindAdmit, l.label
 	}
 	var t ticket
 	err := l.admit(ctx, &t, now, n, told)
@@ -241,11 +243,8 @@ func (l *Limiter) do(ctx context.Context, next retry.Next, n int) error {
 	if l.shared {
 		l.tellNews(ctx)
 	}
-	if told != nil && !l.shadow {
-		// Filled in field by field, because a literal is made elsewhere and copied.
-		var e retry.Event
-		e.Kind, e.Policy, e.Quota, e.Time = retry.KindAdmit, l.label, *told, t.at
-		e.Emit(ctx)
+	if told != nil {
+		told.Emit(ctx)
 	}
 	if t.at.Equal(now) { // it did not wait
 		next = next.At(clock)

@@ -12,9 +12,9 @@ import (
 const recheck = time.Second
 
 // admit takes n tokens for a call, now or after a wait in line, and fills in its ticket. If told is
-// not nil it is set to the limiter's quota afterwards.
+// not nil the time and the limiter's quota afterwards are filled in there.
 func (l *Limiter) admit(
-	ctx context.Context, t *ticket, now time.Time, n int, told *retry.Quota,
+	ctx context.Context, t *ticket, now time.Time, n int, told *retry.Event,
 ) (err error) {
 	if l.shadow {
 		*t = l.pretend(ctx, time.Now(), n)
@@ -28,7 +28,7 @@ func (l *Limiter) admit(
 	if l.line.head == nil && l.take(t, now, n) {
 		l.counts.Immediate++
 		if told != nil {
-			*told = l.quotaAfter(now, n)
+			told.Time, told.Quota = now, l.quotaAfter(now, n)
 		}
 		l.mu.Unlock()
 		return nil
@@ -37,7 +37,7 @@ func (l *Limiter) admit(
 	*t, err = l.wait(ctx, n)
 	if told != nil && err == nil {
 		l.mu.Lock()
-		*told = l.quota(l.seen(t.at))
+		told.Time, told.Quota = t.at, l.quota(l.seen(t.at))
 		l.mu.Unlock()
 	}
 	return err
