@@ -189,7 +189,7 @@ func (h *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer lapse.end()
 	}
 	a.guarded, a.request, a.answer.ResponseWriter = h, r, w
-	err := retry.Run(a, h.policy, a.handle)
+	err := a.room.Run(a, h.policy, a)
 	if a.answer.begun() || err == nil && a.stage.Load() >= handling {
 		return
 	}

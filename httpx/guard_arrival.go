@@ -22,6 +22,7 @@ type arrival struct {
 	fields  [2]string    // of the response: RateLimit-Policy and RateLimit
 	stage   atomic.Int32 // of stages
 	keyIs   atomic.Int32 // unknown, asked for or known
+	room    retry.Room   // of the call through the policies
 }
 
 // The stages of an arrival.
@@ -83,8 +84,8 @@ func ClientKey(ctx context.Context) string {
 var errTwice = retry.ConfigErrorf("httpx.Guard",
 	"a policy has run the handler twice: retry on the client instead")
 
-// handle runs the handler, and returns its failure as the policies should see it.
-func (a *arrival) handle(ctx context.Context) error {
+// Call runs the handler, and returns its failure as the policies should see it.
+func (a *arrival) Call(ctx context.Context) error {
 	if !a.stage.CompareAndSwap(arriving, handling) {
 		return errTwice
 	}

@@ -236,8 +236,8 @@ func (p *observe) Idle() bool { return true }
 
 func (p *observe) String() string { return "observe" }
 
-// watched is the scope of a Do that is observed. If nothing else is around the call, it is also the
-// node of the Observes that the policy begins with: they lead it.
+// watched is the scope of a Do that is observed. If no other observer is around the call, it is
+// also the node of the Observes that the policy begins with: they lead it.
 type watched struct {
 	scope
 	calls atomic.Int64 // but for the one that ended tells of
@@ -262,16 +262,22 @@ func (w *watched) Value(key any) any {
 }
 
 // open puts w below ctx, of which outer is the innermost scope or nil. lead is the Observes that
-// the policy begins with, or nil.
+// the policy begins with, or nil. They lead w if no other observer is around.
 func (w *watched) open(ctx context.Context, outer *scope, lead *observe) {
 	w.Context = ctx
 	if outer != nil {
 		w.scope.open(outer)
 	}
-	if lead != nil && w.state.Load() == nil {
-		w.state.Store(&lead.around)
-	} else {
+	switch around := w.state.Load(); {
+	case lead == nil || around != nil && around.watch != nil:
 		w.ended.Store(noLead)
+	case around == nil:
+		w.state.Store(&lead.around)
+	default:
+		w.state.Store(&state{
+			attempt: around.attempt, depth: around.depth, watch: &lead.watch,
+			at: beside, before: around.before,
+		})
 	}
 }
 

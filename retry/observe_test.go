@@ -3,6 +3,7 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,36 @@ func TestObserversStandAnywhere(t *testing.T) {
 			if got := join(told); got != tc.want {
 				t.Errorf("%s: %s, want %s", name, got, tc.want)
 			}
+		}
+	}
+}
+
+// TestAnObserverInFrontHearsTheSameAnywhere: also inside a loop it costs less there than further in.
+func TestAnObserverInFrontHearsTheSameAnywhere(t *testing.T) {
+	pass := retry.PolicyFunc(passing)
+	for place, inside := range places {
+		hear := func(chain func(o retry.Policy) retry.Policy) (heard string) {
+			var told []string
+			o := retry.Observe(func(_ context.Context, e retry.Event) {
+				told = append(told, fmt.Sprintf("%v %v/%v %v %v",
+					e.Kind, e.Attempt, e.Depth, e.Calls, e.Err))
+			})
+			inside(t.Context(), func(ctx context.Context) {
+				_ = retry.Run(ctx, chain(o), func(ctx context.Context) error {
+					told = append(told, fmt.Sprintf("in %v/%v, hedge %v",
+						retry.Attempt(ctx), retry.Depth(ctx), retry.Attempt(retry.Hedged(ctx, 1))))
+					retry.Report(ctx, retry.Quota{Limit: 5})
+					q, _ := retry.Reported(ctx, time.Time{})
+					told = append(told, fmt.Sprintf("limit %d", q.Limit))
+					return errBoom
+				})
+			})
+			return join(told)
+		}
+		got := hear(func(o retry.Policy) retry.Policy { return retry.Chain(o, again(2)) })
+		want := hear(func(o retry.Policy) retry.Policy { return retry.Chain(pass, o, again(2)) })
+		if got != want || want == "" {
+			t.Errorf("inside %s:\n%s\nwant\n%s", place, got, want)
 		}
 	}
 }
