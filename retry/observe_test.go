@@ -74,7 +74,8 @@ func TestObserversStandAnywhere(t *testing.T) {
 	}
 }
 
-// TestAnObserverInFrontHearsTheSameAnywhere: also inside a loop it costs less there than further in.
+// TestAnObserverInFrontHearsTheSameAnywhere: it costs less there than further in, also inside a
+// loop.
 func TestAnObserverInFrontHearsTheSameAnywhere(t *testing.T) {
 	pass := retry.PolicyFunc(passing)
 	for place, inside := range places {

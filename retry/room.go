@@ -6,9 +6,9 @@ import (
 )
 
 // Room is the memory that [Run] needs for one call. It is for a middleware that allocates something
-// for each call anyway: if that holds a Room, the call needs no further allocation. The zero Room is
-// ready. It serves one call, and its memory must not be used again afterwards, because somebody may
-// keep the call's context.
+// for each call anyway: if that holds a Room, the call needs no further allocation. The zero Room
+// is ready. It serves one call, and its memory must not be used again afterwards, because somebody
+// may keep the call's context.
 type Room struct {
 	node watched
 	call interface{ Call(context.Context) error }
