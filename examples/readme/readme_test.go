@@ -97,7 +97,9 @@ func scrape(ctx context.Context, urls []string) retry.Policy {
 }
 
 func crawl(ctx context.Context, client *httpx.Client) {
-	links := func(p httpx.Result[*html.Node]) []string { return htmlpage.Links(p.Value, p.Final) }
+	links := func(p httpx.Result[*html.Node]) []string {
+		return htmlpage.Links(p.Value, p.Final, htmlpage.Until(ctx))
+	}
 	for page := range httpx.Crawl(ctx, client, []string{"https://shop.example/"},
 		htmlpage.Document, links) {
 		fmt.Println(page.URL, page.Depth, page.Err)
