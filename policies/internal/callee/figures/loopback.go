@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -70,7 +71,11 @@ func startServer() (*server, error) {
 	}
 	s := &server{hands: make(chan struct{}, hands), url: "http://" + ln.Addr().String()}
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second}
+	s.server = &http.Server{
+		Handler: s, ReadHeaderTimeout: 5 * time.Second,
+		// Where nothing bounds the calls the process runs out of files, and says so for each of them.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
 	go func() { _ = s.server.Serve(ln) }()
 	return s, nil
 }
