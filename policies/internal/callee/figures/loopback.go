@@ -73,7 +73,7 @@ func startServer() (*server, error) {
 	s.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}}
 	s.server = &http.Server{
 		Handler: s, ReadHeaderTimeout: 5 * time.Second,
-		// Where nothing bounds the calls the process runs out of files, and says so for each of them.
+		// Where nothing bounds the calls the process runs out of files, and says so for each.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	go func() { _ = s.server.Serve(ln) }()
