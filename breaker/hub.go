@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// hub asks one store for all breakers of the process that are in use. It exists as long as there
-// are any. Timers start its questions: between them there is no goroutine.
+// hub asks one store for all breakers of the process that are in use, and exists as long as there
+// are any. A timer starts each question, so that no goroutine waits between two.
 type hub struct {
 	key    hubKey
 	in     map[*Breaker]bool // true: it has enrolled since the last question

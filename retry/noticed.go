@@ -9,7 +9,8 @@ import "sync/atomic"
 //
 // A call under way at the first report of all may be the one that reports. So it takes off, when it
 // is over, all that the scopes around it have heard: it cannot be more than that, but for what a
-// goroutine beside it reports in the same moment.
+// goroutine beside it reports in the same moment. A call that panics then takes nothing off: that
+// one report is heard further out.
 var unnoticed atomic.Pointer[chain]
 
 func init() { unnoticed.Store(identity) }

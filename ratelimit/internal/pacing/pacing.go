@@ -369,8 +369,8 @@ func (m *Machine) OnFine(now float64, t Ticket) {
 	m.admit(now, t)
 }
 
-// back notes that a request is no longer on its way, and reports whether it had been given up, and
-// whether it was a doubt already.
+// back notes that a request has come back: late if it had been given up, judged if it was counted
+// as a doubt before.
 func (m *Machine) back(t Ticket) (late, judged bool) {
 	m.flying--
 	late = m.flight.back(t)
